@@ -1,0 +1,316 @@
+//! Conversions between types, and the one type that several values have in common. Rules as in `cty/convert`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::path::Step;
+use crate::value::Attributes;
+use crate::{Number, Path, Ty, Value};
+
+/// Why a value cannot be of a type.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{}", self.describe())]
+pub struct ConversionError {
+    pub path: Path,
+    pub kind: Mismatch,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mismatch {
+    Type { expected: Ty, found: Ty },
+    MissingAttribute(Arc<str>),
+    Length { expected: usize, found: usize },
+    /// Elements of a collection that have no common type.
+    Elements,
+    /// Text that is no number or no truth value.
+    Unreadable { text: String, expected: Ty },
+}
+
+impl ConversionError {
+    fn at_root(kind: Mismatch) -> ConversionError {
+        ConversionError { path: Path::root(), kind }
+    }
+
+    fn below(mut self, step: Step) -> ConversionError {
+        self.path.0.insert(0, step);
+        self
+    }
+
+    fn describe(&self) -> String {
+        let what = match &self.kind {
+            Mismatch::Type { expected, found } => format!("{} required, but {} was given", name(expected), name(found)),
+            Mismatch::MissingAttribute(attribute) => format!("attribute \"{attribute}\" is required"),
+            Mismatch::Length { expected, found } => format!("{expected} elements required, but {found} were given"),
+            Mismatch::Elements => "all elements must have the same type".to_owned(),
+            Mismatch::Unreadable { expected: Ty::Bool, text } => {
+                format!("a bool is required: write true or false, not {text:?}")
+            }
+            Mismatch::Unreadable { expected, text } => format!("{} required, but {text:?} is none", name(expected)),
+        };
+        if self.path.0.is_empty() { what } else { format!("{}: {what}", self.path) }
+    }
+}
+
+/// What a type is called in a message.
+pub fn name(ty: &Ty) -> String {
+    match ty {
+        Ty::Dynamic => "any value".to_owned(),
+        Ty::Bool | Ty::Number | Ty::String => format!("a {ty}"),
+        Ty::List(element) => format!("a list of {element}"),
+        Ty::Set(element) => format!("a set of {element}"),
+        Ty::Map(element) => format!("a map of {element}"),
+        Ty::Tuple(_) => "a tuple".to_owned(),
+        Ty::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// The value as a value of `target`. Nulls and unknowns keep being so; marks stay where they were.
+pub fn convert(value: &Value, target: &Ty) -> Result<Value, ConversionError> {
+    match value {
+        Value::Sensitive(inner) => return convert(inner, target).map(Value::mark_sensitive),
+        Value::Unknown(Ty::Dynamic, _) => return Ok(Value::unknown(target.without_optional())),
+        Value::Unknown(ty, refinement) => {
+            let unified = convert_ty(ty, target)?;
+            let keeps_refinement = *ty == unified;
+            return Ok(Value::Unknown(unified, refinement.clone().filter(|_| keeps_refinement)));
+        }
+        Value::Null(_) => return Ok(Value::Null(target.without_optional())),
+        _ => {}
+    }
+    let mismatch = || ConversionError::at_root(Mismatch::Type { expected: target.clone(), found: value.ty() });
+    match target {
+        Ty::Dynamic => Ok(value.clone()),
+        Ty::Bool | Ty::Number | Ty::String => convert_primitive(value, target).unwrap_or_else(|| Err(mismatch())),
+        Ty::List(element) => {
+            let items = convert_items(value.as_items().ok_or_else(mismatch)?, element)?;
+            let (ty, items) = with_one_type(element, items)?;
+            Ok(Value::list(ty, items))
+        }
+        Ty::Set(element) => {
+            let items = convert_items(value.as_items().ok_or_else(mismatch)?, element)?;
+            let (ty, items) = with_one_type(element, items)?;
+            Ok(Value::set(ty, items))
+        }
+        Ty::Tuple(elements) => {
+            // A list does not become a tuple: its length is not part of its type.
+            let Value::Tuple(items) = value else { return Err(mismatch()) };
+            if items.len() != elements.len() {
+                let kind = Mismatch::Length { expected: elements.len(), found: items.len() };
+                return Err(ConversionError::at_root(kind));
+            }
+            let items = items.iter().zip(elements.iter()).enumerate();
+            let items = items.map(|(idx, (item, ty))| convert(item, ty).map_err(|e| e.below(Step::Index(idx))));
+            Ok(Value::tuple(items.collect::<Result<_, _>>()?))
+        }
+        Ty::Map(element) => {
+            let entries = value.as_entries().ok_or_else(mismatch)?;
+            let keys: Vec<_> = entries.keys().cloned().collect();
+            let values = entries.iter().map(|(key, value)| {
+                convert(value, element).map_err(|e| e.below(Step::Key(key.clone())))
+            });
+            let (ty, values) = with_one_type(element, values.collect::<Result<_, _>>()?)?;
+            Ok(Value::map(ty, keys.into_iter().zip(values)))
+        }
+        Ty::Object(object) => {
+            let entries = value.as_entries().ok_or_else(mismatch)?;
+            let mut converted = Attributes::new();
+            for (name, ty) in &object.attributes {
+                let value = match entries.get(name) {
+                    Some(value) => convert(value, ty).map_err(|e| e.below(Step::Attribute(name.clone())))?,
+                    None if object.optional.contains(name) => Value::Null(ty.without_optional()),
+                    None => return Err(ConversionError::at_root(Mismatch::MissingAttribute(name.clone()))),
+                };
+                converted.insert(name.clone(), value);
+            }
+            Ok(Value::Object(Arc::new(converted)))
+        }
+    }
+}
+
+fn convert_primitive(value: &Value, target: &Ty) -> Option<Result<Value, ConversionError>> {
+    let unreadable = |text: &str| {
+        let kind = Mismatch::Unreadable { text: text.to_owned(), expected: target.clone() };
+        Err(ConversionError::at_root(kind))
+    };
+    Some(match (value, target) {
+        (Value::Bool(_), Ty::Bool) | (Value::Number(_), Ty::Number) | (Value::String(_), Ty::String) => {
+            Ok(value.clone())
+        }
+        (Value::Bool(truth), Ty::String) => Ok(Value::from(if *truth { "true" } else { "false" })),
+        (Value::Number(number), Ty::String) => Ok(Value::string(number.to_string())),
+        (Value::String(text), Ty::Number) => match text.parse::<Number>() {
+            Ok(number) => Ok(Value::Number(number)),
+            Err(_) => unreadable(text),
+        },
+        (Value::String(text), Ty::Bool) => match &**text {
+            "true" | "1" => Ok(Value::Bool(true)),
+            "false" | "0" => Ok(Value::Bool(false)),
+            _ => unreadable(text),
+        },
+        _ => return None,
+    })
+}
+
+fn convert_items(items: &[Value], element: &Ty) -> Result<Vec<Value>, ConversionError> {
+    let items = items.iter().enumerate();
+    items.map(|(idx, item)| convert(item, element).map_err(|e| e.below(Step::Index(idx)))).collect()
+}
+
+/// Elements of a collection of `any` have to agree on one type.
+fn with_one_type(element: &Ty, items: Vec<Value>) -> Result<(Ty, Vec<Value>), ConversionError> {
+    if element.is_wholly_known() {
+        return Ok((element.without_optional(), items));
+    }
+    let types: Vec<Ty> = items.iter().map(Value::ty).collect();
+    if types.is_empty() {
+        return Ok((element.without_optional(), items));
+    }
+    let ty = unify(&types).ok_or_else(|| ConversionError::at_root(Mismatch::Elements))?;
+    let items = convert_items(&items, &ty)?;
+    Ok((ty, items))
+}
+
+/// The type that a value of type `ty` has after conversion to `target`, where that can succeed.
+fn convert_ty(ty: &Ty, target: &Ty) -> Result<Ty, ConversionError> {
+    let mismatch = || ConversionError::at_root(Mismatch::Type { expected: target.clone(), found: ty.clone() });
+    match (ty, target) {
+        (_, Ty::Dynamic) => Ok(ty.clone()),
+        (Ty::Dynamic, _) => Ok(target.without_optional()),
+        (Ty::Bool, Ty::Number) | (Ty::Number, Ty::Bool) => Err(mismatch()),
+        _ if ty.is_primitive() && target.is_primitive() => Ok(target.clone()),
+        (Ty::List(from) | Ty::Set(from), Ty::List(to)) => Ok(Ty::list(convert_ty(from, to)?)),
+        (Ty::List(from) | Ty::Set(from), Ty::Set(to)) => Ok(Ty::set(convert_ty(from, to)?)),
+        (Ty::Tuple(_), Ty::List(to)) => Ok(Ty::list(to.without_optional())),
+        (Ty::Tuple(_), Ty::Set(to)) => Ok(Ty::set(to.without_optional())),
+        (Ty::Map(from), Ty::Map(to)) => Ok(Ty::map(convert_ty(from, to)?)),
+        (Ty::Object(_), Ty::Map(to)) => Ok(Ty::map(to.without_optional())),
+        (Ty::Tuple(from), Ty::Tuple(to)) if from.len() == to.len() => {
+            let elements = from.iter().zip(to.iter()).map(|(from, to)| convert_ty(from, to));
+            Ok(Ty::tuple(elements.collect::<Result<_, _>>()?))
+        }
+        (Ty::Object(from), Ty::Object(to)) => {
+            let mut attributes = Vec::new();
+            for (name, to_ty) in &to.attributes {
+                let ty = match from.attributes.get(name) {
+                    Some(from_ty) => convert_ty(from_ty, to_ty)?,
+                    None if to.optional.contains(name) => to_ty.without_optional(),
+                    None => return Err(ConversionError::at_root(Mismatch::MissingAttribute(name.clone()))),
+                };
+                attributes.push((name.clone(), ty));
+            }
+            Ok(Ty::object(attributes))
+        }
+        (Ty::Map(_), Ty::Object(_)) => Ok(target.without_optional()),
+        _ => Err(mismatch()),
+    }
+}
+
+/// The type that values of all these types can be converted to without losing anything; `None` if there is none.
+pub fn unify(types: &[Ty]) -> Option<Ty> {
+    let (first, rest) = types.split_first()?;
+    rest.iter().try_fold(first.clone(), |unified, ty| unify_two(&unified, ty))
+}
+
+fn unify_two(a: &Ty, b: &Ty) -> Option<Ty> {
+    if a == b {
+        return Some(a.clone());
+    }
+    match (a, b) {
+        (Ty::Dynamic, _) | (_, Ty::Dynamic) => Some(Ty::Dynamic),
+        (Ty::Bool, Ty::Number) | (Ty::Number, Ty::Bool) => None,
+        _ if a.is_primitive() && b.is_primitive() => Some(Ty::String),
+        (Ty::List(x), Ty::List(y)) => Some(Ty::list(unify_two(x, y)?)),
+        (Ty::List(x), Ty::Set(y)) | (Ty::Set(x), Ty::List(y)) => Some(Ty::list(unify_two(x, y)?)),
+        (Ty::Set(x), Ty::Set(y)) => Some(Ty::set(unify_two(x, y)?)),
+        (Ty::Map(x), Ty::Map(y)) => Some(Ty::map(unify_two(x, y)?)),
+        (Ty::Tuple(x), Ty::Tuple(y)) if x.len() == y.len() => {
+            let elements: Option<Vec<_>> = x.iter().zip(y.iter()).map(|(x, y)| unify_two(x, y)).collect();
+            elements.map(Ty::tuple).or_else(|| unify_elements(x.iter().chain(y.iter())).map(Ty::list))
+        }
+        (Ty::Tuple(x), Ty::Tuple(y)) => unify_elements(x.iter().chain(y.iter())).map(Ty::list),
+        (Ty::Tuple(tuple), Ty::List(element)) | (Ty::List(element), Ty::Tuple(tuple)) => {
+            unify_elements(tuple.iter().chain([&**element])).map(Ty::list)
+        }
+        (Ty::Tuple(tuple), Ty::Set(element)) | (Ty::Set(element), Ty::Tuple(tuple)) => {
+            unify_elements(tuple.iter().chain([&**element])).map(Ty::set)
+        }
+        (Ty::Object(x), Ty::Object(y)) => {
+            let x_names: BTreeSet<_> = x.attributes.keys().collect();
+            let y_names: BTreeSet<_> = y.attributes.keys().collect();
+            if x_names == y_names {
+                let attributes = x.attributes.iter().map(|(name, ty)| Some((name.clone(), unify_two(ty, &y.attributes[name])?)));
+                if let Some(attributes) = attributes.collect::<Option<Vec<_>>>() {
+                    return Some(Ty::object(attributes));
+                }
+            }
+            unify_elements(x.attributes.values().chain(y.attributes.values())).map(Ty::map)
+        }
+        (Ty::Object(object), Ty::Map(element)) | (Ty::Map(element), Ty::Object(object)) => {
+            unify_elements(object.attributes.values().chain([&**element])).map(Ty::map)
+        }
+        _ => None,
+    }
+}
+
+fn unify_elements<'t>(types: impl Iterator<Item = &'t Ty>) -> Option<Ty> {
+    let types: Vec<Ty> = types.cloned().collect();
+    unify(&types)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &Value, target: &Ty, expected: &Value) {
+        assert_eq!(convert(value, target).as_ref(), Ok(expected));
+    }
+
+    #[track_caller]
+    fn check_error(value: &Value, target: &Ty, expected: &str) {
+        assert_eq!(convert(value, target).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn primitives_convert_by_their_text() {
+        check(&Value::from(1), &Ty::String, &Value::from("1"));
+        check(&Value::from("1"), &Ty::Number, &Value::from(1));
+        check(&Value::from("true"), &Ty::Bool, &Value::from(true));
+        check_error(&Value::from("yes"), &Ty::Bool, "a bool is required: write true or false, not \"yes\"");
+        check_error(&Value::from(true), &Ty::Number, "a number required, but a bool was given");
+    }
+
+    #[test]
+    fn an_object_loses_attributes_that_are_not_asked_for() {
+        let value = Value::object([("id", Value::from(1)), ("extra", Value::from(true))]);
+        let target = Ty::object([("id", Ty::String)]);
+        check(&value, &target, &Value::object([("id", Value::from("1"))]));
+        check_error(&value, &Ty::object([("name", Ty::String)]), "attribute \"name\" is required");
+    }
+
+    #[test]
+    fn an_error_names_the_place() {
+        let value = Value::tuple(vec![Value::from("1"), Value::from("x")]);
+        check_error(&value, &Ty::list(Ty::Number), "[1]: a number required, but \"x\" is none");
+    }
+
+    #[test]
+    fn a_list_of_any_takes_the_common_type() {
+        let value = Value::tuple(vec![Value::from(1), Value::from("x")]);
+        let expected = Value::list(Ty::String, vec![Value::from("1"), Value::from("x")]);
+        check(&value, &Ty::list(Ty::Dynamic), &expected);
+    }
+
+    #[test]
+    fn marks_stay_where_they_are() {
+        let value = Value::tuple(vec![Value::from(1).mark_sensitive()]);
+        let expected = Value::list(Ty::String, vec![Value::from("1").mark_sensitive()]);
+        check(&value, &Ty::list(Ty::String), &expected);
+    }
+
+    #[test]
+    fn sets_are_sorted_and_have_no_duplicates() {
+        let value = Value::tuple(["b", "a", "b"].map(Value::from).to_vec());
+        check(&value, &Ty::set(Ty::String), &Value::set(Ty::String, ["a", "b"].map(Value::from).to_vec()));
+    }
+}
