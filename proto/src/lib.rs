@@ -1,1 +1,27 @@
+//! What engine and plugin speak on the wire: go-plugin's handshake and services, and tfplugin6.
+//!
+//! `tfplugin6` and `plugin` are generated (`cargo regen`) from the `.proto` files of this folder; [`convert`] is
+//! the only place that turns their messages into the nouns of the `value` crate and back.
+//!
+//! **Invariant:** nothing here decides anything; both ends of the protocol use it alike.
 
+#[path = "gen/plugin.rs"]
+#[expect(clippy::pedantic, reason = "generated")]
+pub mod plugin;
+#[path = "gen/tfplugin6.rs"]
+#[expect(clippy::pedantic, reason = "generated")]
+pub mod tfplugin6;
+
+pub mod convert;
+pub mod handshake;
+pub mod tls;
+
+/// Larger messages than tonic's 4 MiB are ordinary: a schema of a large provider, a big configuration.
+/// Terraform's own providers accept 256 MiB.
+pub const MAX_MESSAGE: usize = 256 << 20;
+
+/// The name under which a plugin reports its health.
+pub const HEALTH_SERVICE: &str = "plugin";
+
+/// The header that carries a resource's address from our engine to our plugin. Terraform does not send it.
+pub const RESOURCE_ADDRESS_HEADER: &str = "lampwright-resource-address";

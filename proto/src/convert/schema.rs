@@ -1,0 +1,138 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use value::Ty;
+use value::schema::{Attribute, AttributeTy, Block, NestedBlock, Nesting, Schema};
+
+use super::ConvertError;
+use crate::tfplugin6 as wire;
+use crate::tfplugin6::schema::{self, nested_block, object};
+
+pub fn schema_to_wire(schema: &Schema) -> wire::Schema {
+    wire::Schema { version: schema.version as i64, block: Some(block_to_wire(&schema.block)) }
+}
+
+pub fn schema_from_wire(wire: &wire::Schema) -> Result<Schema, ConvertError> {
+    Ok(Schema {
+        version: wire.version.try_into().unwrap_or(0),
+        block: block_from_wire(wire.block.as_ref().ok_or(ConvertError::NoBlock)?)?,
+    })
+}
+
+fn block_to_wire(block: &Block) -> schema::Block {
+    schema::Block {
+        version: 0,
+        attributes: block.attributes.iter().map(|(name, attribute)| attribute_to_wire(name, attribute)).collect(),
+        block_types: block.blocks.iter().map(|(name, nested)| nested_to_wire(name, nested)).collect(),
+        description: block.description.clone(),
+        description_kind: wire::StringKind::Plain.into(),
+        deprecated: block.deprecated,
+    }
+}
+
+fn block_from_wire(wire: &schema::Block) -> Result<Block, ConvertError> {
+    let blocks = wire.block_types.iter().map(|nested| Ok((nested.type_name.as_str().into(), nested_from_wire(nested)?)));
+    Ok(Block {
+        description: wire.description.clone(),
+        deprecated: wire.deprecated,
+        attributes: attributes_from_wire(&wire.attributes)?,
+        blocks: blocks.collect::<Result<_, ConvertError>>()?,
+    })
+}
+
+fn attributes_from_wire(wire: &[schema::Attribute]) -> Result<BTreeMap<Arc<str>, Attribute>, ConvertError> {
+    wire.iter().map(|attribute| Ok((attribute.name.as_str().into(), attribute_from_wire(attribute)?))).collect()
+}
+
+fn attribute_to_wire(name: &str, attribute: &Attribute) -> schema::Attribute {
+    let (ty, nested_type) = match &attribute.ty {
+        AttributeTy::Plain(ty) => (ty.to_json().to_string().into_bytes(), None),
+        AttributeTy::Nested { nesting, attributes } => {
+            let nesting = match nesting {
+                Nesting::Single | Nesting::Group => object::NestingMode::Single,
+                Nesting::List => object::NestingMode::List,
+                Nesting::Set => object::NestingMode::Set,
+                Nesting::Map => object::NestingMode::Map,
+            };
+            let attributes = attributes.iter().map(|(name, attribute)| attribute_to_wire(name, attribute)).collect();
+            (Vec::new(), Some(schema::Object { attributes, nesting: nesting.into() }))
+        }
+    };
+    schema::Attribute {
+        name: name.to_owned(),
+        r#type: ty,
+        nested_type,
+        description: attribute.description.clone(),
+        description_kind: wire::StringKind::Plain.into(),
+        required: attribute.required,
+        optional: attribute.optional,
+        computed: attribute.computed,
+        sensitive: attribute.sensitive,
+        write_only: attribute.write_only,
+        deprecated: attribute.deprecated,
+    }
+}
+
+fn attribute_from_wire(wire: &schema::Attribute) -> Result<Attribute, ConvertError> {
+    let ty = match &wire.nested_type {
+        Some(nested) => {
+            let nesting = match nested.nesting() {
+                object::NestingMode::Single => Nesting::Single,
+                object::NestingMode::List => Nesting::List,
+                object::NestingMode::Set => Nesting::Set,
+                object::NestingMode::Map => Nesting::Map,
+                object::NestingMode::Invalid => return Err(ConvertError::Nesting { name: wire.name.clone() }),
+            };
+            AttributeTy::Nested { nesting, attributes: attributes_from_wire(&nested.attributes)? }
+        }
+        None => {
+            let unreadable = || ConvertError::AttributeType { attribute: wire.name.clone() };
+            let json = serde_json::from_slice(&wire.r#type).map_err(|_| unreadable())?;
+            AttributeTy::Plain(Ty::from_json(&json).map_err(|_| unreadable())?)
+        }
+    };
+    Ok(Attribute {
+        description: wire.description.clone(),
+        ty,
+        required: wire.required,
+        optional: wire.optional,
+        computed: wire.computed,
+        sensitive: wire.sensitive,
+        write_only: wire.write_only,
+        deprecated: wire.deprecated,
+    })
+}
+
+fn nested_to_wire(name: &str, nested: &NestedBlock) -> schema::NestedBlock {
+    let nesting = match nested.nesting {
+        Nesting::Single => nested_block::NestingMode::Single,
+        Nesting::Group => nested_block::NestingMode::Group,
+        Nesting::List => nested_block::NestingMode::List,
+        Nesting::Set => nested_block::NestingMode::Set,
+        Nesting::Map => nested_block::NestingMode::Map,
+    };
+    schema::NestedBlock {
+        type_name: name.to_owned(),
+        block: Some(block_to_wire(&nested.block)),
+        nesting: nesting.into(),
+        min_items: nested.min_items as i64,
+        max_items: nested.max_items as i64,
+    }
+}
+
+fn nested_from_wire(wire: &schema::NestedBlock) -> Result<NestedBlock, ConvertError> {
+    let nesting = match wire.nesting() {
+        nested_block::NestingMode::Single => Nesting::Single,
+        nested_block::NestingMode::Group => Nesting::Group,
+        nested_block::NestingMode::List => Nesting::List,
+        nested_block::NestingMode::Set => Nesting::Set,
+        nested_block::NestingMode::Map => Nesting::Map,
+        nested_block::NestingMode::Invalid => return Err(ConvertError::Nesting { name: wire.type_name.clone() }),
+    };
+    Ok(NestedBlock {
+        block: block_from_wire(wire.block.as_ref().ok_or(ConvertError::NoBlock)?)?,
+        nesting,
+        min_items: wire.min_items.try_into().unwrap_or(0),
+        max_items: wire.max_items.try_into().unwrap_or(0),
+    })
+}
