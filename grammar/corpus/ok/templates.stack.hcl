@@ -1,0 +1,6 @@
+a = "plain \"quoted\" \n $${no} %%{no} $ % $$x"
+b = "x ${a} y ${~ b ~} z"
+c = "%{ if x }yes%{ else }no%{ endif }"
+d = "%{ for i, x in xs ~}${i}%{ endfor }"
+e = "${"nested ${"deep"}"}"
+f = "${ {a = 1}["a"] }"
