@@ -131,7 +131,8 @@ pub fn label(rule: Rule) -> Option<&'static str> {
             Some("an expression")
         }
         Rule::for_object | Rule::unary_op | Rule::heredoc_open | Rule::lone_expression => Some("an expression"),
-        Rule::question | Rule::binary_op => Some("an operator"),
+        Rule::question | Rule::binary_op | Rule::op_or | Rule::op_and | Rule::op_equality => Some("an operator"),
+        Rule::op_comparison | Rule::op_sum | Rule::op_product => Some("an operator"),
         Rule::colon => Some("`:`"),
         Rule::function_name => Some("a function name"),
         Rule::arguments => Some("`(`"),

@@ -1,0 +1,285 @@
+//! Addresses: names of resources and their instances, as users and state files write them.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Which instance of a counted or keyed object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    None,
+    Int(usize),
+    Str(Arc<str>),
+}
+
+/// An instance of a module: the calls that lead to it from the root.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ModulePath(pub Vec<(Arc<str>, Key)>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    Managed,
+    Data,
+}
+
+/// A resource block, whatever its instances: in every instance of its module.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceAddr {
+    pub module: Vec<Arc<str>>,
+    pub mode: Mode,
+    pub ty: Arc<str>,
+    pub name: Arc<str>,
+}
+
+/// One instance of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceAddr {
+    pub module: ModulePath,
+    pub mode: Mode,
+    pub ty: Arc<str>,
+    pub name: Arc<str>,
+    pub key: Key,
+}
+
+/// A provider configuration: which provider, under which alias, configured in which module.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderAddr {
+    pub module: Vec<Arc<str>>,
+    pub source: ProviderSource,
+    pub alias: Option<Arc<str>>,
+}
+
+/// `host/namespace/type`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderSource {
+    pub host: Arc<str>,
+    pub namespace: Arc<str>,
+    pub ty: Arc<str>,
+}
+
+impl ProviderSource {
+    pub const DEFAULT_HOST: &str = "registry.terraform.io";
+
+    /// Reads `type`, `namespace/type` or `host/namespace/type`.
+    pub fn parse(text: &str) -> Option<ProviderSource> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let fine = |part: &&str| {
+            !part.is_empty() && part.chars().all(|ch| ch.is_ascii_alphanumeric() || "-_.:".contains(ch))
+        };
+        if !parts.iter().all(fine) {
+            return None;
+        }
+        let (host, namespace, ty) = match parts.as_slice() {
+            [ty] => (Self::DEFAULT_HOST, "hashicorp", *ty),
+            [namespace, ty] => (Self::DEFAULT_HOST, *namespace, *ty),
+            [host, namespace, ty] => (*host, *namespace, *ty),
+            _ => return None,
+        };
+        Some(ProviderSource { host: host.into(), namespace: namespace.into(), ty: ty.into() })
+    }
+
+    /// Our own.
+    pub fn lampwright() -> ProviderSource {
+        ProviderSource { host: Self::DEFAULT_HOST.into(), namespace: "lampwright".into(), ty: "lampwright".into() }
+    }
+
+    /// Without the host where that is the default one.
+    pub fn short(&self) -> String {
+        if &*self.host == Self::DEFAULT_HOST { format!("{}/{}", self.namespace, self.ty) } else { self.to_string() }
+    }
+}
+
+impl fmt::Display for ProviderSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.host, self.namespace, self.ty)
+    }
+}
+
+/// As state files write it: `module.a.provider["host/namespace/type"].alias`.
+impl fmt::Display for ProviderAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for name in &self.module {
+            write!(f, "module.{name}.")?;
+        }
+        write!(f, "provider[\"{}\"]", self.source)?;
+        match &self.alias {
+            Some(alias) => write!(f, ".{alias}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ProviderAddr {
+    pub fn parse(text: &str) -> Option<ProviderAddr> {
+        let (module, rest) = text.split_once("provider[\"")?;
+        let module = module.split_terminator('.').collect::<Vec<_>>();
+        let module = module.chunks(2).map(|pair| match pair {
+            ["module", name] => Some(Arc::from(*name)),
+            _ => None,
+        });
+        let (source, alias) = rest.split_once("\"]")?;
+        Some(ProviderAddr {
+            module: module.collect::<Option<_>>()?,
+            source: ProviderSource::parse(source)?,
+            alias: alias.strip_prefix('.').map(Arc::from),
+        })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::None => Ok(()),
+            Key::Int(int) => write!(f, "[{int}]"),
+            Key::Str(text) => write!(f, "[\"{}\"]", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        }
+    }
+}
+
+impl fmt::Display for ModulePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (idx, (name, key)) in self.0.iter().enumerate() {
+            write!(f, "{}module.{name}{key}", if idx == 0 { "" } else { "." })?;
+        }
+        Ok(())
+    }
+}
+
+impl ModulePath {
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[must_use]
+    pub fn child(&self, name: Arc<str>, key: Key) -> ModulePath {
+        let mut calls = self.0.clone();
+        calls.push((name, key));
+        ModulePath(calls)
+    }
+
+    /// The names of the calls, without keys.
+    pub fn config_path(&self) -> Vec<Arc<str>> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Reads `module.a["x"].module.b`.
+    pub fn parse(text: &str) -> Option<ModulePath> {
+        let mut calls = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            rest = rest.strip_prefix("module.")?;
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            let name: Arc<str> = rest[..end].into();
+            rest = &rest[end..];
+            let (key, after) = parse_key(rest)?;
+            rest = after.strip_prefix('.').unwrap_or(after);
+            calls.push((name, key));
+        }
+        Some(ModulePath(calls))
+    }
+}
+
+fn parse_key(text: &str) -> Option<(Key, &str)> {
+    let Some(inner) = text.strip_prefix('[') else { return Some((Key::None, text)) };
+    if let Some(quoted) = inner.strip_prefix('"') {
+        let mut key = String::new();
+        let mut chars = quoted.char_indices();
+        while let Some((at, ch)) = chars.next() {
+            match ch {
+                '\\' => key.push(chars.next()?.1),
+                '"' => return Some((Key::Str(key.into()), quoted[at + 1..].strip_prefix(']')?)),
+                _ => key.push(ch),
+            }
+        }
+        return None;
+    }
+    let (digits, rest) = inner.split_once(']')?;
+    Some((Key::Int(digits.parse().ok()?), rest))
+}
+
+impl fmt::Display for ResourceAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for name in &self.module {
+            write!(f, "module.{name}.")?;
+        }
+        write!(f, "{}{}.{}", self.mode.prefix(), self.ty, self.name)
+    }
+}
+
+impl Mode {
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Mode::Managed => "",
+            Mode::Data => "data.",
+        }
+    }
+}
+
+impl fmt::Display for InstanceAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dot = if self.module.is_root() { "" } else { "." };
+        write!(f, "{}{dot}{}{}.{}{}", self.module, self.mode.prefix(), self.ty, self.name, self.key)
+    }
+}
+
+impl InstanceAddr {
+    pub fn resource(&self) -> ResourceAddr {
+        ResourceAddr {
+            module: self.module.config_path(),
+            mode: self.mode,
+            ty: self.ty.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// Reads an address as a user types it.
+    pub fn parse(text: &str) -> Option<InstanceAddr> {
+        let mut module = ModulePath::default();
+        let mut rest = text;
+        while let Some(after) = rest.strip_prefix("module.") {
+            let end = after.find(['.', '['])?;
+            let (key, after_key) = parse_key(&after[end..])?;
+            module = module.child(after[..end].into(), key);
+            rest = after_key.strip_prefix('.')?;
+        }
+        let (mode, rest) = match rest.strip_prefix("data.") {
+            Some(rest) => (Mode::Data, rest),
+            None => (Mode::Managed, rest),
+        };
+        let (ty, rest) = rest.split_once('.')?;
+        let end = rest.find('[').unwrap_or(rest.len());
+        let (key, after) = parse_key(&rest[end..])?;
+        let name = &rest[..end];
+        (after.is_empty() && !ty.is_empty() && !name.is_empty() && !name.contains('.')).then(|| InstanceAddr {
+            module,
+            mode,
+            ty: ty.into(),
+            name: name.into(),
+            key,
+        })
+    }
+}
+
+impl ResourceAddr {
+    /// Reads the form that state files have in `dependencies`.
+    pub fn parse(text: &str) -> Option<ResourceAddr> {
+        InstanceAddr::parse(text).filter(|addr| addr.key == Key::None).map(|addr| addr.resource())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_back() {
+        for text in ["a.b", "data.a.b[0]", "module.m[\"x.y\"].module.n.a.b[\"k\\\"\"]"] {
+            assert_eq!(InstanceAddr::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "a", "a.b.c", "module.m", "a.b[", "a.b[x]"] {
+            assert_eq!(InstanceAddr::parse(text), None, "{text}");
+        }
+        assert_eq!(ModulePath::parse("module.a[1].module.b").unwrap().to_string(), "module.a[1].module.b");
+        let text = "module.a.provider[\"registry.terraform.io/lampwright/lampwright\"].eu";
+        assert_eq!(ProviderAddr::parse(text).unwrap().to_string(), text);
+    }
+}

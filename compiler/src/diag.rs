@@ -1,0 +1,104 @@
+//! Diagnostics: what is wrong in the user's text, where, why, and what to do.
+//!
+//! **Invariant:** problems in user input are never a Rust `Err`; they are collected, so that one run reports all
+//! that can be known.
+
+pub mod render;
+pub mod suggest;
+
+use crate::source::Span;
+pub use value::Severity;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    /// Short and fixed, without names.
+    pub summary: String,
+    /// What is wrong with the marked place, in a few words.
+    pub label: String,
+    /// Sentences: why, and what to do. Each becomes a note under the source text.
+    pub notes: Vec<String>,
+    pub span: Option<Span>,
+    /// Other places that belong to the problem.
+    pub related: Vec<(Span, String)>,
+}
+
+impl Diagnostic {
+    pub fn error(summary: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            summary: summary.into(),
+            label: label.into(),
+            notes: Vec::new(),
+            span: None,
+            related: Vec::new(),
+        }
+    }
+
+    pub fn warning(summary: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(summary, label) }
+    }
+
+    #[must_use]
+    pub fn at(self, span: Span) -> Diagnostic {
+        Diagnostic { span: Some(span), ..self }
+    }
+
+    #[must_use]
+    pub fn at_opt(self, span: Option<Span>) -> Diagnostic {
+        Diagnostic { span, ..self }
+    }
+
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Diagnostic {
+        let note = note.into();
+        if !note.is_empty() {
+            self.notes.push(note);
+        }
+        self
+    }
+
+    /// Adds "did you mean ..?" if there is a likely candidate.
+    #[must_use]
+    pub fn suggest<'c>(self, wrong: &str, candidates: impl IntoIterator<Item = &'c str>) -> Diagnostic {
+        match suggest::closest(wrong, candidates) {
+            Some(candidate) => self.note(format!("did you mean `{candidate}`?")),
+            None => self,
+        }
+    }
+
+    #[must_use]
+    pub fn related(mut self, span: Span, label: impl Into<String>) -> Diagnostic {
+        self.related.push((span, label.into()));
+        self
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// Everything that was found in a run, in the order in which it was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        // The same place evaluated for many instances has one thing to say.
+        if !self.0.contains(&diagnostic) {
+            self.0.push(diagnostic);
+        }
+    }
+
+    pub fn extend(&mut self, other: Diagnostics) {
+        other.0.into_iter().for_each(|diagnostic| self.push(diagnostic));
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(Diagnostic::is_error)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,6 @@
+//! Syntax tree to meaning.
+
+pub mod declare;
+pub mod eval;
+pub mod funcs;
+pub mod types;

@@ -1,0 +1,207 @@
+//! Bodies to declarations: what a module says there is. Values are not computed here; names and shapes are
+//! checked.
+
+mod blocks;
+mod resource;
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use value::Value;
+
+use super::types::TypeConstraint;
+use crate::addr::{Mode, ProviderSource};
+use crate::source::Span;
+use crate::syntax::ast::{Attribute, Block, Body, Expr, Ident};
+
+pub use blocks::declare;
+
+/// One folder of stack files.
+#[derive(Debug, Clone, Default)]
+pub struct ModuleDecl {
+    /// The folder, relative to the root module.
+    pub folder: String,
+    pub stack: Option<StackInfo>,
+    pub variables: IndexMap<Arc<str>, Variable>,
+    pub locals: IndexMap<Arc<str>, Attribute>,
+    pub outputs: IndexMap<Arc<str>, Output>,
+    pub resources: IndexMap<(Mode, Arc<str>, Arc<str>), Resource>,
+    pub calls: IndexMap<Arc<str>, ModuleCall>,
+    /// By local name: which provider it is.
+    pub required_providers: IndexMap<Arc<str>, RequiredProvider>,
+    pub providers: Vec<ProviderConfig>,
+}
+
+/// The name and description of a stack.
+#[derive(Debug, Clone)]
+pub struct StackInfo {
+    pub name: Arc<str>,
+    pub description: String,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub struct Variable {
+    pub name: Ident,
+    pub ty: TypeConstraint,
+    pub default: Option<Value>,
+    pub description: String,
+    pub sensitive: bool,
+    pub nullable: bool,
+    pub validations: Vec<Condition>,
+}
+
+/// A `validation`, `precondition` or `postcondition` block.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    pub condition: Expr,
+    pub error_message: Expr,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub struct Output {
+    pub name: Ident,
+    pub value: Expr,
+    pub description: String,
+    pub sensitive: bool,
+    pub depends_on: Vec<Expr>,
+    pub preconditions: Vec<Condition>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Resource {
+    pub mode: Mode,
+    pub ty: Ident,
+    pub name: Ident,
+    pub header: Span,
+    /// Without the meta-arguments.
+    pub body: Body,
+    pub repetition: Repetition,
+    pub provider: Option<ProviderRef>,
+    pub depends_on: Vec<Expr>,
+    pub lifecycle: Lifecycle,
+}
+
+#[derive(Debug, Clone)]
+pub enum Repetition {
+    Single,
+    Count(Expr),
+    ForEach(Expr),
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Lifecycle {
+    pub create_before_destroy: bool,
+    pub prevent_destroy: bool,
+    pub ignore_changes: Ignore,
+    pub replace_triggered_by: Vec<Expr>,
+    pub preconditions: Vec<Condition>,
+    pub postconditions: Vec<Condition>,
+}
+
+/// Which attributes keep their old value whatever the configuration says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ignore {
+    All,
+    Paths(Vec<value::Path>),
+}
+
+impl Default for Ignore {
+    fn default() -> Ignore {
+        Ignore::Paths(Vec::new())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct ModuleCall {
+    pub name: Ident,
+    pub source: String,
+    pub source_span: Span,
+    /// Without the meta-arguments.
+    pub body: Body,
+    pub repetition: Repetition,
+    pub depends_on: Vec<Expr>,
+    /// Provider of the called module (local name, alias) to provider of the calling one.
+    pub providers: Vec<(ProviderRef, ProviderRef)>,
+    pub header: Span,
+}
+
+/// `name` or `name.alias`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderRef {
+    pub name: Arc<str>,
+    pub alias: Option<Arc<str>>,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub struct RequiredProvider {
+    pub source: ProviderSource,
+    pub version: Option<String>,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub struct ProviderConfig {
+    pub name: Ident,
+    pub alias: Option<Arc<str>>,
+    pub body: Body,
+    pub header: Span,
+}
+
+/// A copy of a body without some attributes and blocks.
+fn without(body: &Body, attributes: &[&str], blocks: &[&str]) -> Body {
+    Body {
+        attributes: body.attributes.iter().filter(|a| !attributes.contains(&&*a.name.name)).cloned().collect(),
+        blocks: body.blocks.iter().filter(|b| !blocks.contains(&&*b.kind.name)).cloned().collect(),
+        end: body.end,
+    }
+}
+
+/// What a block of a certain kind looks like: its labels and the attributes and blocks that it may hold.
+struct Shape {
+    labels: &'static [&'static str],
+    attributes: &'static [&'static str],
+    blocks: &'static [&'static str],
+}
+
+impl Shape {
+    /// Reports what does not belong; `false` if the labels are wrong, so that the block cannot be used.
+    fn check(&self, block: &Block, diags: &mut crate::diag::Diagnostics) -> bool {
+        use crate::diag::Diagnostic;
+        let kind = &block.kind.name;
+        for attribute in &block.body.attributes {
+            let name = &attribute.name.name;
+            if !self.attributes.contains(&&**name) {
+                let label = format!("`{kind}` has no argument named `{name}`");
+                let diagnostic = Diagnostic::error("unknown argument", label).at(attribute.name.span);
+                diags.push(diagnostic.suggest(name, self.attributes.iter().copied()));
+            }
+        }
+        for nested in &block.body.blocks {
+            let name = &nested.kind.name;
+            if !self.blocks.contains(&&**name) {
+                let label = format!("`{kind}` has no block named `{name}`");
+                let diagnostic = Diagnostic::error("unknown block", label).at(nested.kind.span);
+                diags.push(diagnostic.suggest(name, self.blocks.iter().copied()));
+            }
+        }
+        self.check_labels(block, diags)
+    }
+
+    fn check_labels(&self, block: &Block, diags: &mut crate::diag::Diagnostics) -> bool {
+        use crate::diag::Diagnostic;
+        let fits = block.labels.len() == self.labels.len();
+        if !fits {
+            let form: String = self.labels.iter().map(|label| format!(" \"{label}\"")).collect();
+            let label = match self.labels.len() {
+                0 => "this block has no label".to_owned(),
+                n => format!("this block has {n} label{}", if n == 1 { "" } else { "s" }),
+            };
+            let diagnostic = Diagnostic::error("wrong number of labels", label).at(block.header);
+            diags.push(diagnostic.note(format!("write it as: {}{form} {{ .. }}", block.kind.name)));
+        }
+        fits
+    }
+}

@@ -1,0 +1,160 @@
+//! Expressions to values.
+//!
+//! An error does not stop an evaluation: it is reported, and the part that is wrong becomes an unknown value of
+//! any type, which nothing further complains about. So one run reports all that can be known.
+
+mod access;
+pub mod body;
+mod call;
+mod comprehension;
+mod ops;
+mod template;
+
+pub(crate) use ops::equal;
+
+use std::sync::Arc;
+
+use value::convert::convert;
+use value::value::Attributes;
+use value::{Ty, Value};
+
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::source::{SourceLoader, Span};
+use crate::syntax::ast::{Expr, ExprKind, ObjectKey, Step};
+
+/// What names mean where an expression stands.
+pub trait Scope {
+    /// The value that `root` and as many of `steps` as the scope cares to take lead to, with the number of steps
+    /// taken. Taking steps lets a scope find one instance of a thousand without building the thousand.
+    fn resolve(&self, root: &str, span: Span, steps: &[Step], ctx: &mut Ctx<'_>) -> Result<(Value, usize), Diagnostic>;
+
+    /// Where `file()` and its like read.
+    fn loader(&self) -> Option<&dyn SourceLoader> {
+        None
+    }
+
+    /// The folder that `file()` and its like are relative to.
+    fn folder(&self) -> &str {
+        "."
+    }
+}
+
+/// The scope of constants: no name means anything.
+#[derive(Debug)]
+pub struct NoScope;
+
+impl Scope for NoScope {
+    fn resolve(&self, root: &str, span: Span, _: &[Step], _: &mut Ctx<'_>) -> Result<(Value, usize), Diagnostic> {
+        let label = format!("`{root}` cannot be used here: a constant is required");
+        Err(Diagnostic::error("reference in a constant", label).at(span))
+    }
+}
+
+/// The state of one evaluation.
+#[expect(missing_debug_implementations, reason = "borrows a scope, which need not be printable")]
+pub struct Ctx<'s> {
+    pub scope: &'s dyn Scope,
+    pub diags: Diagnostics,
+    /// Names bound by `for`, innermost last.
+    bound: Vec<(Arc<str>, Value)>,
+}
+
+pub fn evaluate(expr: &Expr, scope: &dyn Scope, diags: &mut Diagnostics) -> Value {
+    let mut ctx = Ctx { scope, diags: Diagnostics::default(), bound: Vec::new() };
+    let value = ctx.eval(expr);
+    diags.extend(ctx.diags);
+    value
+}
+
+/// Evaluates and converts.
+pub fn evaluate_as(expr: &Expr, ty: &Ty, scope: &dyn Scope, diags: &mut Diagnostics) -> Value {
+    let value = evaluate(expr, scope, diags);
+    convert(&value, ty).unwrap_or_else(|error| {
+        diags.push(wrong_type(&error).at(expr.span));
+        Value::unknown(ty.without_optional())
+    })
+}
+
+pub(crate) fn wrong_type(error: &value::convert::ConversionError) -> Diagnostic {
+    Diagnostic::error("wrong type", error.to_string())
+}
+
+impl Ctx<'_> {
+    pub(crate) fn eval(&mut self, expr: &Expr) -> Value {
+        match &expr.kind {
+            ExprKind::Literal(value) => value.clone(),
+            ExprKind::Parens(inner) => self.eval(inner),
+            ExprKind::Name(name) => self.name(name, expr.span, &[]).0,
+            ExprKind::Access(base, steps) => self.access(base, steps),
+            ExprKind::Tuple(items) => Value::tuple(items.iter().map(|item| self.eval(item)).collect()),
+            ExprKind::Object(items) => self.object(items),
+            ExprKind::Template(parts) => self.template(parts),
+            ExprKind::Unary(op, operand) => self.unary(*op, operand),
+            ExprKind::Binary(op, left, right) => self.binary(*op, left, right),
+            ExprKind::Conditional(conditional) => self.conditional(conditional),
+            ExprKind::For(comprehension) => self.comprehension(comprehension),
+            ExprKind::Call(call) => self.call(call, expr.span),
+        }
+    }
+
+    /// Reports and poisons.
+    pub(crate) fn fail(&mut self, diagnostic: Diagnostic) -> Value {
+        self.diags.push(diagnostic);
+        Value::DYNAMIC
+    }
+
+    /// Evaluates to a value of a type; an error is reported at the expression.
+    pub(crate) fn eval_as(&mut self, expr: &Expr, ty: &Ty) -> Value {
+        let value = self.eval(expr);
+        match convert(&value, ty) {
+            Ok(value) => value,
+            Err(error) => {
+                self.diags.push(wrong_type(&error).at(expr.span));
+                Value::unknown(ty.clone())
+            }
+        }
+    }
+
+    /// Runs `body` with names bound, as inside of `for`.
+    pub(crate) fn with_bound<T>(&mut self, names: Vec<(Arc<str>, Value)>, body: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.bound.len();
+        self.bound.extend(names);
+        let result = body(self);
+        self.bound.truncate(before);
+        result
+    }
+
+    fn object(&mut self, items: &[(ObjectKey, Expr)]) -> Value {
+        let mut entries = Attributes::new();
+        let mut sensitive_key = false;
+        let mut unknown_key = false;
+        for (key, item) in items {
+            let key = match key {
+                ObjectKey::Name(ident) => Some(ident.name.clone()),
+                ObjectKey::Expr(expr) => {
+                    let (key, marked) = self.eval_as(expr, &Ty::String).unmark();
+                    sensitive_key |= marked;
+                    match key {
+                        Value::String(key) => Some(key),
+                        Value::Null(_) => {
+                            self.diags.push(Diagnostic::error("invalid key", "a key cannot be null").at(expr.span));
+                            None
+                        }
+                        _ => {
+                            unknown_key = true;
+                            None
+                        }
+                    }
+                }
+            };
+            let value = self.eval(item);
+            if let Some(key) = key {
+                entries.insert(key, value);
+            }
+        }
+        if unknown_key {
+            return Value::DYNAMIC.with_mark(sensitive_key);
+        }
+        Value::Object(Arc::new(entries)).with_mark(sensitive_key)
+    }
+}

@@ -1,0 +1,163 @@
+//! Function calls.
+
+use value::convert::convert;
+use value::{Ty, Value};
+
+use super::Ctx;
+use crate::diag::Diagnostic;
+use crate::lang::funcs::{self, CallContext, Func, FuncError, Param};
+use crate::source::Span;
+use crate::syntax::ast::{Call, Expr};
+
+impl Ctx<'_> {
+    pub(super) fn call(&mut self, call: &Call, span: Span) -> Value {
+        // `try` and `can` decide which errors count, so they see expressions instead of values.
+        match &*call.name.name {
+            "try" => return self.try_each(call, span),
+            "can" => return self.can(call, span),
+            _ => {}
+        }
+        let name = call.name.name.strip_prefix("core::").unwrap_or(&call.name.name);
+        let Some(func) = funcs::find(name) else {
+            let label = format!("there is no function `{name}`");
+            let names = funcs::all().map(|func| func.name);
+            return self.fail(Diagnostic::error("unknown function", label).at(call.name.span).suggest(name, names));
+        };
+        let errors_before = self.diags.0.len();
+        let Some(args) = self.arguments(call) else { return Value::DYNAMIC };
+        if self.diags.0[errors_before..].iter().any(Diagnostic::is_error) {
+            return Value::DYNAMIC;
+        }
+        self.invoke(func, &args, call, span)
+    }
+
+    /// Evaluated arguments with the span to blame for each; `None` when their number is not known.
+    fn arguments(&mut self, call: &Call) -> Option<Vec<(Value, Span)>> {
+        let mut args: Vec<(Value, Span)> = call.args.iter().map(|arg| (self.eval(arg), arg.span)).collect();
+        if !call.expand_last {
+            return Some(args);
+        }
+        let (last, span) = args.pop()?;
+        let (last, marked) = last.unmark();
+        match &last {
+            Value::List(_, items) | Value::Set(_, items) | Value::Tuple(items) => {
+                args.extend(items.iter().map(|item| (item.clone().with_mark(marked), span)));
+                Some(args)
+            }
+            Value::Unknown(..) => None,
+            _ => {
+                let label = "a list is required before `...`";
+                self.diags.push(Diagnostic::error("invalid expansion", label).at(span));
+                None
+            }
+        }
+    }
+
+    fn invoke(&mut self, func: &'static Func, args: &[(Value, Span)], call: &Call, span: Span) -> Value {
+        let required = func.params.len();
+        if args.len() < required || (args.len() > required && func.variadic.is_none()) {
+            let expected = match (required, func.variadic) {
+                (n, None) => format!("{n} argument{}", if n == 1 { "" } else { "s" }),
+                (n, Some(_)) => format!("at least {n} argument{}", if n == 1 { "" } else { "s" }),
+            };
+            let label = format!("`{}` takes {expected}, but {} were given", func.name, args.len());
+            return self.fail(Diagnostic::error("wrong number of arguments", label).at(span).note(func.signature()));
+        }
+        let mut is_unknown = false;
+        let mut is_sensitive = false;
+        let mut values = Vec::with_capacity(args.len());
+        for (idx, (arg, arg_span)) in args.iter().enumerate() {
+            let param = func.params.get(idx).or(func.variadic.as_ref()).expect("the number of arguments was checked");
+            match self.argument(param, arg, *arg_span, func) {
+                Some(argument) => {
+                    is_unknown |= !param.is_known_enough(&argument.value);
+                    is_sensitive |= argument.was_sensitive;
+                    values.push(argument.value);
+                }
+                None => return Value::DYNAMIC,
+            }
+        }
+        if is_unknown {
+            return Value::unknown((func.result_ty)(&values)).with_mark(is_sensitive);
+        }
+        let context = CallContext { loader: self.scope.loader(), folder: self.scope.folder() };
+        match (func.call)(&values, &context) {
+            Ok(value) => value.with_mark(is_sensitive),
+            Err(error) => {
+                let (span, label) = match error {
+                    FuncError::Argument { index, message } => {
+                        (args.get(index).map_or(call.name.span, |(_, span)| *span), message)
+                    }
+                    FuncError::Call(message) => (span, message),
+                };
+                self.fail(Diagnostic::error("function failed", format!("`{}`: {label}", func.name)).at(span))
+            }
+        }
+    }
+
+    fn argument(&mut self, param: &Param, arg: &Value, span: Span, func: &Func) -> Option<Argument> {
+        let (value, was_sensitive) = if param.allows_marks {
+            (arg.clone(), false)
+        } else {
+            arg.clone().unmark_deep()
+        };
+        let ty = (param.ty)();
+        let value = match convert(&value, &ty) {
+            Ok(value) => value,
+            Err(error) => {
+                let label = format!("`{}` of `{}`: {error}", param.name, func.name);
+                self.diags.push(Diagnostic::error("invalid argument", label).at(span).note(func.signature()));
+                return None;
+            }
+        };
+        if value.is_null() && !param.allows_null {
+            let label = format!("`{}` of `{}` cannot be null", param.name, func.name);
+            self.diags.push(Diagnostic::error("invalid argument", label).at(span));
+            return None;
+        }
+        Some(Argument { value, was_sensitive })
+    }
+
+    fn try_each(&mut self, call: &Call, span: Span) -> Value {
+        let mut reasons = Vec::new();
+        for arg in &call.args {
+            let (value, errors) = self.attempt(arg);
+            match errors.first() {
+                None => return value,
+                Some(error) => reasons.push(error.label.clone()),
+            }
+        }
+        if call.args.is_empty() {
+            let label = "`try` takes at least one argument";
+            return self.fail(Diagnostic::error("wrong number of arguments", label).at(span));
+        }
+        let label = format!("every argument of `try` failed: {}", reasons.join("; "));
+        self.fail(Diagnostic::error("function failed", label).at(span))
+    }
+
+    fn can(&mut self, call: &Call, span: Span) -> Value {
+        let [arg] = call.args.as_slice() else {
+            let label = "`can` takes one argument";
+            return self.fail(Diagnostic::error("wrong number of arguments", label).at(span));
+        };
+        let (value, errors) = self.attempt(arg);
+        if errors.is_empty() && !value.is_wholly_known() {
+            return Value::unknown(Ty::Bool);
+        }
+        Value::Bool(errors.is_empty())
+    }
+
+    /// Evaluates and gives the errors back instead of reporting them.
+    fn attempt(&mut self, expr: &Expr) -> (Value, Vec<Diagnostic>) {
+        let outer = std::mem::take(&mut self.diags);
+        let value = self.eval(expr);
+        let found = std::mem::replace(&mut self.diags, outer);
+        let errors: Vec<_> = found.0.into_iter().filter(Diagnostic::is_error).collect();
+        (value, errors)
+    }
+}
+
+struct Argument {
+    value: Value,
+    was_sensitive: bool,
+}

@@ -1,0 +1,102 @@
+//! Templates.
+
+use std::sync::Arc;
+
+use value::convert::convert;
+use value::value::Refinement;
+use value::{Ty, Value};
+
+use super::{Ctx, comprehension};
+use crate::diag::Diagnostic;
+use crate::syntax::ast::Part;
+
+impl Ctx<'_> {
+    /// A template that is one interpolation keeps the type of its value; any other is a string.
+    pub(crate) fn template(&mut self, parts: &[Part]) -> Value {
+        if let [Part::Interpolation(expr)] = parts {
+            return self.eval(expr);
+        }
+        let mut out = Output::default();
+        self.render(parts, &mut out);
+        let value = if out.is_unknown {
+            // What comes before the first unknown part is known to be the beginning.
+            let refinement = Refinement { not_null: true, string_prefix: out.text, ..Refinement::default() };
+            Value::Unknown(Ty::String, Some(Arc::new(refinement)))
+        } else {
+            Value::string(out.text)
+        };
+        value.with_mark(out.is_sensitive)
+    }
+
+    fn render(&mut self, parts: &[Part], out: &mut Output) {
+        for part in parts {
+            match part {
+                Part::Text(text) => out.push(text),
+                Part::Interpolation(expr) => {
+                    let value = self.eval(expr);
+                    out.is_sensitive |= value.has_marks();
+                    match convert(&value.unmark_deep().0, &Ty::String) {
+                        Ok(Value::String(text)) => out.push(&text),
+                        Ok(Value::Null(_)) => {
+                            let label = "this value is null, so it cannot be part of a string";
+                            self.diags.push(Diagnostic::error("null in a template", label).at(expr.span));
+                        }
+                        Ok(_) => out.is_unknown = true,
+                        Err(_) => {
+                            let label = "this value cannot be part of a string; jsonencode(..) turns any value into text";
+                            self.diags.push(Diagnostic::error("invalid template value", label).at(expr.span));
+                            out.is_unknown = true;
+                        }
+                    }
+                }
+                Part::If { condition, yes, no } => {
+                    let (truth, marked) = self.eval_as(condition, &Ty::Bool).unmark();
+                    out.is_sensitive |= marked;
+                    match truth.as_bool() {
+                        Some(true) => self.render(yes, out),
+                        Some(false) => self.render(no, out),
+                        None if truth.is_null() => {
+                            let label = "a condition cannot be null";
+                            self.diags.push(Diagnostic::error("null condition", label).at(condition.span));
+                        }
+                        None => out.is_unknown = true,
+                    }
+                }
+                Part::For { key_name, value_name, collection, parts } => {
+                    let (value, marked) = self.eval(collection).unmark();
+                    out.is_sensitive |= marked;
+                    match comprehension::elements(&value) {
+                        comprehension::Elements::Known(elements) => {
+                            for (key, element) in elements {
+                                let mut names = vec![(value_name.name.clone(), element)];
+                                names.extend(key_name.iter().map(|name| (name.name.clone(), key.clone())));
+                                self.with_bound(names, |ctx| ctx.render(parts, out));
+                            }
+                        }
+                        comprehension::Elements::Unknown => out.is_unknown = true,
+                        comprehension::Elements::NotACollection => {
+                            let diagnostic = comprehension::not_a_collection(&value, collection.span);
+                            self.diags.push(diagnostic);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Output {
+    /// What is known so far; complete only if nothing is unknown.
+    text: String,
+    is_unknown: bool,
+    is_sensitive: bool,
+}
+
+impl Output {
+    fn push(&mut self, text: &str) {
+        if !self.is_unknown {
+            self.text.push_str(text);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Types and marks.
+
+use value::convert::convert;
+use value::{Ty, Value};
+
+use super::{Func, FuncError, Param, any, argument, gives_any, gives_bool, gives_number, gives_string};
+
+pub(super) const FUNCS: &[Func] = &[
+    Func {
+        name: "issensitive",
+        doc: "Whether a value is marked as sensitive.",
+        params: &[Param::new("value", any).anything()],
+        variadic: None,
+        examples: &[(r#"issensitive(sensitive("x"))"#, "true")],
+        result_ty: gives_bool,
+        call: |args, _| Ok(args[0].is_sensitive().into()),
+    },
+    Func {
+        name: "nonsensitive",
+        doc: "A value without its sensitive mark: a promise that it may be shown.",
+        params: &[Param::new("value", any).anything()],
+        variadic: None,
+        examples: &[(r#"nonsensitive(sensitive("x"))"#, r#""x""#)],
+        result_ty: gives_any,
+        call: |args, _| Ok(args[0].clone().unmark_deep().0),
+    },
+    Func {
+        name: "sensitive",
+        doc: "A value with a sensitive mark: it, and what is computed from it, is not shown.",
+        params: &[Param::new("value", any).anything()],
+        variadic: None,
+        examples: &[(r#"sensitive("x")"#, "(sensitive value)")],
+        result_ty: gives_any,
+        call: |args, _| Ok(args[0].clone().unmark_deep().0.mark_sensitive()),
+    },
+    Func {
+        name: "tobool",
+        doc: "Converts to a truth value.",
+        params: &[Param::new("value", any).nullable()],
+        variadic: None,
+        examples: &[(r#"tobool("true")"#, "true")],
+        result_ty: gives_bool,
+        call: |args, _| to(args, &Ty::Bool),
+    },
+    Func {
+        name: "tolist",
+        doc: "Converts to a list.",
+        params: &[Param::new("value", any).nullable().shallow()],
+        variadic: None,
+        examples: &[("tolist([1, 2])", "tolist([\n  1,\n  2,\n])")],
+        result_ty: gives_any,
+        call: |args, _| to(args, &Ty::list(Ty::Dynamic)),
+    },
+    Func {
+        name: "tomap",
+        doc: "Converts to a map.",
+        params: &[Param::new("value", any).nullable().shallow()],
+        variadic: None,
+        examples: &[("tomap({ a = 1 })", "tomap({\n  \"a\" = 1\n})")],
+        result_ty: gives_any,
+        call: |args, _| to(args, &Ty::map(Ty::Dynamic)),
+    },
+    Func {
+        name: "tonumber",
+        doc: "Converts to a number.",
+        params: &[Param::new("value", any).nullable()],
+        variadic: None,
+        examples: &[(r#"tonumber("1.5")"#, "1.5")],
+        result_ty: gives_number,
+        call: |args, _| to(args, &Ty::Number),
+    },
+    Func {
+        name: "toset",
+        doc: "Converts to a set: sorted, without duplicates.",
+        params: &[Param::new("value", any).nullable()],
+        variadic: None,
+        examples: &[(r#"toset(["b", "a", "b"])"#, "toset([\n  \"a\",\n  \"b\",\n])")],
+        result_ty: gives_any,
+        call: |args, _| to(args, &Ty::set(Ty::Dynamic)),
+    },
+    Func {
+        name: "tostring",
+        doc: "Converts to a string.",
+        params: &[Param::new("value", any).nullable()],
+        variadic: None,
+        examples: &[("tostring(1.50)", r#""1.5""#), ("tostring(1 / 4)", r#""0.25""#)],
+        result_ty: gives_string,
+        call: |args, _| to(args, &Ty::String),
+    },
+];
+
+fn to(args: &[Value], ty: &Ty) -> Result<Value, FuncError> {
+    convert(&args[0], ty).map_err(|error| argument(0, error.to_string()))
+}

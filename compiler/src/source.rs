@@ -1,0 +1,129 @@
+//! Source texts and places in them.
+
+use std::sync::Arc;
+
+/// A place in a source text: bytes `start..end` of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    pub file: FileId,
+    pub start: u32,
+    pub end: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+impl Span {
+    pub fn new(file: FileId, start: usize, end: usize) -> Span {
+        let clamp = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        Span { file, start: clamp(start), end: clamp(end) }
+    }
+
+    #[must_use]
+    pub fn to(self, other: Span) -> Span {
+        Span { end: other.end.max(self.end), ..self }
+    }
+}
+
+/// All texts of a run, so that a span can be shown.
+#[derive(Debug, Clone, Default)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// As shown to the user: relative to where the command runs.
+    pub name: String,
+    pub text: Arc<str>,
+}
+
+impl SourceMap {
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
+        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        FileId(self.files.len() as u32 - 1)
+    }
+
+    pub fn get(&self, file: FileId) -> &SourceFile {
+        &self.files[file.0 as usize]
+    }
+
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// The text at a span.
+    pub fn text(&self, span: Span) -> &str {
+        self.get(span.file).text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// Line and column of an offset, both from 1. Columns count characters.
+    pub fn line_column(&self, file: FileId, offset: u32) -> (usize, usize) {
+        let text = &self.get(file).text;
+        let before = &text[..(offset as usize).min(text.len())];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+/// Where source texts come from: a disk in the program, a map in tests. Paths use `/` and are relative to the
+/// folder of the root module, or absolute.
+pub trait SourceLoader: Send + Sync {
+    /// The names of the files in a folder, sorted.
+    fn list(&self, folder: &str) -> Result<Vec<String>, LoadError>;
+    fn read(&self, path: &str) -> Result<Vec<u8>, LoadError>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    #[error("there is no {0:?}")]
+    NotFound(String),
+    #[error("{path:?} cannot be read: {reason}")]
+    Unreadable { path: String, reason: String },
+}
+
+/// Texts in memory, by path.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryLoader {
+    pub files: std::collections::BTreeMap<String, Vec<u8>>,
+}
+
+impl SourceLoader for MemoryLoader {
+    fn list(&self, folder: &str) -> Result<Vec<String>, LoadError> {
+        let prefix = if folder == "." { String::new() } else { format!("{folder}/") };
+        let names: Vec<String> = self
+            .files
+            .keys()
+            .filter_map(|path| path.strip_prefix(&prefix))
+            .filter(|name| !name.contains('/'))
+            .map(str::to_owned)
+            .collect();
+        if names.is_empty() { Err(LoadError::NotFound(folder.to_owned())) } else { Ok(names) }
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
+        self.files.get(path).cloned().ok_or_else(|| LoadError::NotFound(path.to_owned()))
+    }
+}
+
+/// Joins a path of a module to the folder it is relative to, without `.` and with `..` resolved where possible.
+pub fn join_path(folder: &str, relative: &str) -> String {
+    let joined = if relative.starts_with('/') { relative.to_owned() } else { format!("{folder}/{relative}") };
+    let absolute = joined.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in joined.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if absolute => {}
+            _ => parts.push(part),
+        }
+    }
+    match (absolute, parts.join("/")) {
+        (true, path) => format!("/{path}"),
+        (false, path) if path.is_empty() => ".".to_owned(),
+        (false, path) => path,
+    }
+}
