@@ -3,4 +3,5 @@
 pub mod declare;
 pub mod eval;
 pub mod funcs;
+pub mod refs;
 pub mod types;

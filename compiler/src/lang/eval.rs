@@ -60,7 +60,7 @@ pub struct Ctx<'s> {
 }
 
 pub fn evaluate(expr: &Expr, scope: &dyn Scope, diags: &mut Diagnostics) -> Value {
-    let mut ctx = Ctx { scope, diags: Diagnostics::default(), bound: Vec::new() };
+    let mut ctx = Ctx::new(scope);
     let value = ctx.eval(expr);
     diags.extend(ctx.diags);
     value
@@ -77,6 +77,12 @@ pub fn evaluate_as(expr: &Expr, ty: &Ty, scope: &dyn Scope, diags: &mut Diagnost
 
 pub(crate) fn wrong_type(error: &value::convert::ConversionError) -> Diagnostic {
     Diagnostic::error("wrong type", error.to_string())
+}
+
+impl<'s> Ctx<'s> {
+    pub(crate) fn new(scope: &'s dyn Scope) -> Ctx<'s> {
+        Ctx { scope, diags: Diagnostics::default(), bound: Vec::new() }
+    }
 }
 
 impl Ctx<'_> {

@@ -1,0 +1,188 @@
+//! Which provider a resource belongs to, and with which configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use value::schema::Schema;
+
+use crate::addr::{Mode, ProviderAddr, ProviderSource};
+use crate::diag::Diagnostic;
+use crate::lang::declare::{ProviderRef, Resource};
+use crate::program::{ModuleId, Program};
+use crate::source::Span;
+
+/// What the providers in use say they have.
+pub type Schemas = IndexMap<ProviderSource, Arc<ProviderSchemas>>;
+
+#[derive(Debug, Clone, Default)]
+pub struct ProviderSchemas {
+    pub provider: Arc<Schema>,
+    pub resources: BTreeMap<Arc<str>, Arc<Schema>>,
+    pub data_sources: BTreeMap<Arc<str>, Arc<Schema>>,
+}
+
+impl ProviderSchemas {
+    pub fn get(&self, mode: Mode, ty: &str) -> Option<&Arc<Schema>> {
+        match mode {
+            Mode::Managed => self.resources.get(ty),
+            Mode::Data => self.data_sources.get(ty),
+        }
+    }
+}
+
+/// A provider that a program needs, where that is said (if it is), and the version that is asked for.
+#[derive(Debug, Clone)]
+pub struct Requirement {
+    pub source: ProviderSource,
+    pub version: Option<String>,
+    pub span: Option<Span>,
+}
+
+impl Program {
+    /// Every provider that is in use, each once.
+    pub fn requirements(&self) -> Vec<Requirement> {
+        let mut found: IndexMap<ProviderSource, Requirement> = IndexMap::new();
+        let mut add = |source: ProviderSource, version: Option<String>, span: Option<Span>| {
+            let entry = found.entry(source.clone()).or_insert(Requirement { source, version: None, span });
+            entry.version = entry.version.take().or(version);
+        };
+        for id in self.ids() {
+            let decl = &self.module(id).decl;
+            for required in decl.required_providers.values() {
+                add(required.source.clone(), required.version.clone(), Some(required.span));
+            }
+            for config in &decl.providers {
+                add(self.source_of(id, &config.name.name), None, Some(config.header));
+            }
+            for resource in decl.resources.values() {
+                let source = match &resource.provider {
+                    Some(reference) => self.source_of(id, &reference.name),
+                    None => match decl.required_providers.get(prefix(&resource.ty.name)) {
+                        Some(required) => required.source.clone(),
+                        // Whether it really is ours is decided by the schemas.
+                        None => ProviderSource::lampwright(),
+                    },
+                };
+                add(source, None, Some(resource.header));
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// What a local name of a provider means in a module.
+    pub fn source_of(&self, module: ModuleId, local_name: &str) -> ProviderSource {
+        match self.module(module).decl.required_providers.get(local_name) {
+            Some(required) => required.source.clone(),
+            None if local_name == "lampwright" => ProviderSource::lampwright(),
+            None => ProviderSource::parse(local_name).unwrap_or_else(ProviderSource::lampwright),
+        }
+    }
+
+    /// The provider of a resource, and the schema of its type.
+    pub fn bind(
+        &self,
+        module: ModuleId,
+        resource: &Resource,
+        schemas: &Schemas,
+    ) -> Result<(ProviderAddr, Arc<Schema>), Diagnostic> {
+        let ty = &resource.ty.name;
+        let decl = &self.module(module).decl;
+        let (source, alias) = match &resource.provider {
+            Some(reference) => (self.source_of(module, &reference.name), reference.alias.clone()),
+            None => match decl.required_providers.get(prefix(ty)) {
+                Some(required) => (required.source.clone(), None),
+                None => (self.source_by_schema(module, resource, schemas)?, None),
+            },
+        };
+        let schema = schemas.get(&source).and_then(|provider| provider.get(resource.mode, ty)).cloned();
+        let schema = schema.ok_or_else(|| self.unknown_type(resource, schemas))?;
+        let reference = resource.provider.as_ref().map(|reference| reference.name.clone());
+        let addr = self.configuration(module, &source, reference.as_deref(), alias.as_deref());
+        let addr = addr.ok_or_else(|| {
+            let label = format!("there is no configuration of {} with the alias `{}`", source.short(), alias.as_deref().unwrap_or(""));
+            let span = resource.provider.as_ref().map_or(resource.header, |reference| reference.span);
+            Diagnostic::error("unknown provider configuration", label).at(span)
+        })?;
+        Ok((addr, schema))
+    }
+
+    /// The one provider in use that has the type.
+    fn source_by_schema(&self, module: ModuleId, resource: &Resource, schemas: &Schemas) -> Result<ProviderSource, Diagnostic> {
+        let decl = &self.module(module).decl;
+        let own: Vec<ProviderSource> = decl.required_providers.values().map(|required| required.source.clone()).collect();
+        let has = |source: &&ProviderSource| {
+            schemas.get(*source).is_some_and(|provider| provider.get(resource.mode, &resource.ty.name).is_some())
+        };
+        let lampwright = ProviderSource::lampwright();
+        let mut candidates = own.iter().chain(Some(&lampwright).filter(|ours| !own.contains(ours))).filter(has);
+        match (candidates.next(), candidates.next()) {
+            (Some(source), None) => Ok(source.clone()),
+            (None, _) => Err(self.unknown_type(resource, schemas)),
+            (Some(one), Some(other)) => {
+                let label = format!("both {} and {} have this type", one.short(), other.short());
+                let diagnostic = Diagnostic::error("ambiguous resource type", label).at(resource.ty.span);
+                Err(diagnostic.note("say which one with the argument `provider`"))
+            }
+        }
+    }
+
+    fn unknown_type(&self, resource: &Resource, schemas: &Schemas) -> Diagnostic {
+        let ty = &resource.ty.name;
+        let types = |provider: &ProviderSchemas| -> Vec<Arc<str>> {
+            match resource.mode {
+                Mode::Managed => provider.resources.keys().cloned().collect(),
+                Mode::Data => provider.data_sources.keys().cloned().collect(),
+            }
+        };
+        let all: Vec<Arc<str>> = schemas.values().flat_map(|provider| types(provider)).collect();
+        let kind = match resource.mode {
+            Mode::Managed => "resource",
+            Mode::Data => "data source",
+        };
+        let label = format!("no provider in use has a {kind} type `{ty}`");
+        let diagnostic = Diagnostic::error("unknown type", label).at(resource.ty.span);
+        let in_use: Vec<String> = schemas.keys().map(ProviderSource::short).collect();
+        diagnostic
+            .suggest(ty, all.iter().map(|name| &**name))
+            .note(format!("providers in use: {}", in_use.join(", ")))
+    }
+
+    /// The configuration that a module uses of a provider: its own, one that its caller passes, or the default one
+    /// that it inherits. `None` if an alias does not exist.
+    pub fn configuration(
+        &self,
+        module: ModuleId,
+        source: &ProviderSource,
+        local_name: Option<&str>,
+        alias: Option<&str>,
+    ) -> Option<ProviderAddr> {
+        let this = self.module(module);
+        let found = this.decl.providers.iter().find(|config| {
+            config.alias.as_deref() == alias && self.source_of(module, &config.name.name) == *source
+        });
+        if found.is_some() {
+            return Some(ProviderAddr { module: this.path.clone(), source: source.clone(), alias: alias.map(Arc::from) });
+        }
+        let Some(parent) = this.parent else {
+            return alias.is_none().then(|| ProviderAddr { module: Vec::new(), source: source.clone(), alias: None });
+        };
+        let call = this.path.last().and_then(|name| self.module(parent).decl.calls.get(name))?;
+        let fits = |inner: &ProviderRef| {
+            inner.alias.as_deref() == alias
+                && (local_name == Some(&*inner.name) || self.source_of(module, &inner.name) == *source)
+        };
+        match call.providers.iter().find(|(inner, _)| fits(inner)) {
+            Some((_, outer)) => {
+                let outer_source = self.source_of(parent, &outer.name);
+                self.configuration(parent, &outer_source, Some(&outer.name), outer.alias.as_deref())
+            }
+            None if alias.is_none() => self.configuration(parent, source, None, None),
+            None => None,
+        }
+    }
+}
+
+fn prefix(ty: &str) -> &str {
+    ty.split_once('_').map_or(ty, |(prefix, _)| prefix)
+}

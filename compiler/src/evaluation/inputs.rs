@@ -1,0 +1,91 @@
+//! Values for the variables of the root module.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use value::{Ty, Value};
+
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::lang::eval::{self, NoScope};
+use crate::program::Program;
+use crate::source::{SourceMap, Span};
+use crate::syntax;
+
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    values: BTreeMap<Arc<str>, Input>,
+    /// Variables without a value are unknown instead of an error.
+    pub validating: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    pub value: Value,
+    pub span: Option<Span>,
+}
+
+impl Inputs {
+    pub fn validating() -> Inputs {
+        Inputs { validating: true, ..Inputs::default() }
+    }
+
+    /// Later values win.
+    pub fn set(&mut self, name: impl Into<Arc<str>>, input: Input) {
+        self.values.insert(name.into(), input);
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Input> {
+        self.values.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Value)> {
+        self.values.iter().map(|(name, input)| (name, &input.value))
+    }
+
+    /// Values for variables that the program does not have.
+    pub fn check_names(&self, program: &Program) -> Diagnostics {
+        let mut diags = Diagnostics::default();
+        let declared = &program.root().variables;
+        for (name, input) in &self.values {
+            if !declared.contains_key(name) {
+                let label = format!("a value is given for `{name}`, but no such variable is declared");
+                let diagnostic = Diagnostic::error("unknown variable", label).at_opt(input.span);
+                diags.push(diagnostic.suggest(name, declared.keys().map(|name| &**name)));
+            }
+        }
+        diags
+    }
+}
+
+/// A value from the command line or the environment: text for a variable of a primitive type, an expression for
+/// any other.
+pub fn read_variable(program: &Program, name: &str, text: &str, origin: &str, sources: &mut SourceMap) -> Result<Input, Diagnostics> {
+    let is_text = match program.root().variables.get(name) {
+        Some(variable) => variable.ty.ty.is_primitive() || variable.ty.ty == Ty::Dynamic,
+        None => true,
+    };
+    if is_text {
+        return Ok(Input { value: Value::string(text), span: None });
+    }
+    let file = sources.add(format!("<value of {name} {origin}>"), text);
+    let expr = syntax::parse_expression(file, sources)?;
+    let mut diags = Diagnostics::default();
+    let value = eval::evaluate(&expr, &NoScope, &mut diags);
+    if diags.has_errors() { Err(diags) } else { Ok(Input { value, span: Some(expr.span) }) }
+}
+
+/// The values in a `*.tfvars` file.
+pub fn read_variables_file(name: &str, text: &str, sources: &mut SourceMap) -> (Vec<(Arc<str>, Input)>, Diagnostics) {
+    let file = sources.add(name, text);
+    let (body, mut diags) = syntax::parse_file(file, sources);
+    for block in &body.blocks {
+        let label = "a variables file holds only `name = value`";
+        diags.push(Diagnostic::error("block in a variables file", label).at(block.header));
+    }
+    let mut inputs = Vec::new();
+    for attribute in &body.attributes {
+        let value = eval::evaluate(&attribute.expr, &NoScope, &mut diags);
+        inputs.push((attribute.name.name.clone(), Input { value, span: Some(attribute.expr.span) }));
+    }
+    (inputs, diags)
+}

@@ -1,0 +1,472 @@
+//! Running a node: what its declaration means in each instance of its module.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use value::convert::convert;
+use value::{Path, Step as PathStep, Ty, Value};
+
+use super::nodes::{NodeId, NodeKind};
+use super::scope::ModuleScope;
+use super::{Evaluation, InstId, ModuleInst, ROOT_INST, Repeated, Work};
+use crate::addr::{InstanceAddr, Key, Mode, ResourceAddr};
+use crate::config::{DesiredInstance, DesiredLifecycle, DesiredProvider};
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::lang::declare::{Condition, Repetition, Resource};
+use crate::lang::eval::body::{Spans, Target};
+use crate::lang::eval::{self, Ctx};
+use crate::program::{ModuleId, ROOT};
+use crate::source::Span;
+use crate::syntax::ast::{Expr, ExprKind, StepKind};
+
+impl Evaluation {
+    /// Evaluates a node in every instance of its module; returns how much was handed out to the engine.
+    pub(super) fn run(&mut self, node: NodeId, work: &mut Vec<Work>) -> usize {
+        let module = self.node(node).module;
+        let insts = self.insts_of[module.0].clone();
+        match self.node(node).kind.clone() {
+            NodeKind::Expand => {
+                self.expand_module(module);
+                0
+            }
+            NodeKind::Variable(name) => {
+                insts.into_iter().for_each(|inst| self.variable(node, inst, &name));
+                0
+            }
+            NodeKind::Local(name) => {
+                let decl = self.program.module(module).decl.clone();
+                for inst in insts {
+                    let value = self.evaluate(&decl.locals[&name].expr, module, inst);
+                    self.values.insert((node, inst), value);
+                }
+                0
+            }
+            NodeKind::Output(name) => {
+                insts.into_iter().for_each(|inst| self.output(node, inst, &name));
+                0
+            }
+            NodeKind::Provider(idx) => usize::from(self.provider(node, module, idx, work)),
+            NodeKind::Resource(mode, ty, name) => {
+                let decl = self.program.module(module).decl.clone();
+                let resource = &decl.resources[&(mode, ty, name)];
+                insts.into_iter().map(|inst| self.resource(node, inst, resource, work)).sum()
+            }
+        }
+    }
+
+    fn evaluate(&mut self, expr: &Expr, module: ModuleId, inst: InstId) -> Value {
+        let mut diags = Diagnostics::default();
+        let value = eval::evaluate(expr, &ModuleScope::new(self, module, inst), &mut diags);
+        self.diags.extend(diags);
+        value
+    }
+
+    fn expand_module(&mut self, module: ModuleId) {
+        let Some(parent) = self.program.module(module).parent else { return };
+        let parent_decl = self.program.module(parent).decl.clone();
+        let name = self.program.module(module).path.last().expect("a called module has a path").clone();
+        let Some(call) = parent_decl.calls.get(&name) else { return };
+        for parent_inst in self.insts_of[parent.0].clone() {
+            let repeated = self.repetition(&call.repetition, parent, parent_inst);
+            let mut make = |key: Key, each: Option<(Value, Value)>, count_index: Option<usize>| {
+                let inst = InstId(self.module_insts.len());
+                let path = self.module_insts[parent_inst.0].path.child(name.clone(), key);
+                let children = std::collections::HashMap::new();
+                self.module_insts.push(ModuleInst { path, parent: Some(parent_inst), each, count_index, children });
+                self.insts_of[module.0].push(inst);
+                inst
+            };
+            let insts = match repeated {
+                Repeated::Single(_) => Repeated::Single(make(Key::None, None, None)),
+                Repeated::Count(slots) => {
+                    Repeated::Count((0..slots.len()).map(|idx| make(Key::Int(idx), None, Some(idx))).collect())
+                }
+                Repeated::Each(entries) => Repeated::Each(
+                    entries
+                        .into_iter()
+                        .map(|(key, value)| {
+                            let each = Some((Value::String(key.clone()), value));
+                            (key.clone(), make(Key::Str(key), each, None))
+                        })
+                        .collect(),
+                ),
+                Repeated::Unknown => Repeated::Unknown,
+            };
+            self.module_insts[parent_inst.0].children.insert(name.clone(), insts);
+        }
+        self.check_call_arguments(module, parent, &name);
+    }
+
+    /// Arguments that the module does not have; reported once, not for every instance.
+    fn check_call_arguments(&mut self, module: ModuleId, parent: ModuleId, name: &str) {
+        let decl = self.program.module(module).decl.clone();
+        let parent_decl = self.program.module(parent).decl.clone();
+        let call = &parent_decl.calls[name];
+        for attribute in &call.body.attributes {
+            let wrong = &attribute.name.name;
+            if !decl.variables.contains_key(wrong) {
+                let label = format!("the module `{name}` has no variable named `{wrong}`");
+                let diagnostic = Diagnostic::error("unknown argument", label).at(attribute.name.span);
+                self.diags.push(diagnostic.suggest(wrong, decl.variables.keys().map(|name| &**name)));
+            }
+        }
+        for (variable, declared) in &decl.variables {
+            if declared.default.is_none() && call.body.attribute(variable).is_none() {
+                let label = format!("the module needs a value for its variable `{variable}`");
+                let diagnostic = Diagnostic::error("missing argument", label).at(call.header);
+                self.diags.push(diagnostic.note(declared.description.clone()));
+            }
+        }
+    }
+
+    fn variable(&mut self, node: NodeId, inst: InstId, name: &Arc<str>) {
+        let module = self.node(node).module;
+        let decl = self.program.module(module).decl.clone();
+        let variable = &decl.variables[name];
+        let given = match self.module_insts[inst.0].parent {
+            None => self.inputs.get(name).map(|input| (input.value.clone(), input.span)),
+            Some(parent_inst) => {
+                let parent = self.program.module(module).parent.expect("an instance with a parent has a calling module");
+                let call_name = self.program.module(module).path.last().expect("a called module has a path").clone();
+                let parent_decl = self.program.module(parent).decl.clone();
+                let argument = parent_decl.calls[&call_name].body.attribute(name).cloned();
+                argument.map(|argument| {
+                    let mut diags = Diagnostics::default();
+                    let ModuleInst { each, count_index, .. } = &self.module_insts[inst.0];
+                    let mut scope = ModuleScope::new(self, parent, parent_inst);
+                    scope.each.clone_from(each);
+                    scope.count_index = *count_index;
+                    let value = eval::evaluate(&argument.expr, &scope, &mut diags);
+                    self.diags.extend(diags);
+                    (value, Some(argument.expr.span))
+                })
+            }
+        };
+        let (mut value, span) = match given {
+            Some((value, span)) if !(value.is_null() && !variable.nullable && variable.default.is_some()) => (value, span),
+            _ => match &variable.default {
+                Some(default) => (default.clone(), None),
+                None if self.inputs.validating => (Value::unknown(variable.ty.ty.without_optional()), None),
+                None if inst == ROOT_INST => {
+                    let label = format!("the variable `{name}` has no value");
+                    let diagnostic = Diagnostic::error("missing variable", label).at(variable.name.span);
+                    self.diags.push(
+                        diagnostic
+                            .note(variable.description.clone())
+                            .note(format!("give one with -var '{name}=..', -var-file, TF_VAR_{name}, or a default")),
+                    );
+                    (Value::unknown(variable.ty.ty.without_optional()), None)
+                }
+                // Reported at the call.
+                None => (Value::unknown(variable.ty.ty.without_optional()), None),
+            },
+        };
+        let blamed = span.unwrap_or(variable.name.span);
+        value = match variable.ty.apply(&value) {
+            Ok(value) => value,
+            Err(error) => {
+                let label = format!("this value does not fit the variable `{name}`: {error}");
+                self.diags.push(Diagnostic::error("wrong type", label).at(blamed));
+                Value::unknown(variable.ty.ty.without_optional())
+            }
+        };
+        if value.is_null() && !variable.nullable {
+            let label = format!("the variable `{name}` cannot be null");
+            self.diags.push(Diagnostic::error("missing variable", label).at(blamed));
+        }
+        value = value.with_mark(variable.sensitive);
+        for validation in &variable.validations {
+            let mut scope = ModuleScope::new(self, module, inst);
+            scope.validated = Some((name.clone(), value.clone()));
+            let found = check(validation, &scope, "invalid value for a variable", Some(blamed));
+            self.diags.extend(found);
+        }
+        self.values.insert((node, inst), value);
+    }
+
+    fn output(&mut self, node: NodeId, inst: InstId, name: &Arc<str>) {
+        let module = self.node(node).module;
+        let decl = self.program.module(module).decl.clone();
+        let output = &decl.outputs[name];
+        for precondition in &output.preconditions {
+            let found = check(precondition, &ModuleScope::new(self, module, inst), "precondition failed", None);
+            self.diags.extend(found);
+        }
+        let value = self.evaluate(&output.value, module, inst);
+        if module == ROOT && value.has_marks() && !output.sensitive {
+            let label = "this value is sensitive, so showing it would leak it";
+            let diagnostic = Diagnostic::error("sensitive output", label).at(output.value.span);
+            self.diags.push(diagnostic.note("set `sensitive = true` in the output, or use nonsensitive(..)"));
+        }
+        self.values.insert((node, inst), value.with_mark(output.sensitive && module != ROOT));
+    }
+
+    /// Evaluates `count` or `for_each`. The values of `Each` are what `each.value` is.
+    fn repetition(&mut self, repetition: &Repetition, module: ModuleId, inst: InstId) -> Repeated<Value> {
+        let validating = self.inputs.validating;
+        let (value, span, what) = match repetition {
+            Repetition::Single => return Repeated::Single(Value::DYNAMIC),
+            Repetition::Count(expr) => (self.evaluate(expr, module, inst), expr.span, "count"),
+            Repetition::ForEach(expr) => (self.evaluate(expr, module, inst), expr.span, "for_each"),
+        };
+        if value.has_marks() {
+            let label = format!("`{what}` cannot be sensitive: it shows in addresses");
+            self.diags.push(Diagnostic::error(format!("invalid {what}"), label).at(span));
+            return Repeated::Unknown;
+        }
+        let read = if what == "count" { read_count(&value) } else { read_for_each(&value) };
+        match read {
+            Ok(Repeated::Unknown) if !validating && !self.diags.has_errors() => {
+                let label = format!("`{what}` depends on something that is known only after apply");
+                let diagnostic = Diagnostic::error(format!("unknown {what}"), label).at(span);
+                self.diags.push(diagnostic.note("make it depend on variables, or on attributes that are written in the configuration"));
+                Repeated::Unknown
+            }
+            Ok(repeated) => repeated,
+            Err(label) => {
+                self.diags.push(Diagnostic::error(format!("invalid {what}"), label).at(span));
+                Repeated::Unknown
+            }
+        }
+    }
+
+    fn provider(&mut self, node: NodeId, module: ModuleId, idx: usize, work: &mut Vec<Work>) -> bool {
+        let decl = self.program.module(module).decl.clone();
+        let config = &decl.providers[idx];
+        let source = self.program.source_of(module, &config.name.name);
+        let Some(schemas) = self.environment.schemas.get(&source).cloned() else { return false };
+        let target = Target { kind: &config.name.name, header: config.header };
+        let inst = self.insts_of[module.0].first().copied().unwrap_or(ROOT_INST);
+        let mut spans = Spans::default();
+        let scope = ModuleScope::new(self, module, inst);
+        let mut ctx = Ctx::new(&scope);
+        let value = ctx.decode_body(&config.body, &schemas.provider.block, &target, &Path::root(), &mut spans);
+        let found = ctx.diags;
+        self.diags.extend(found);
+        let addr = crate::addr::ProviderAddr {
+            module: self.program.module(module).path.clone(),
+            source,
+            alias: config.alias.clone(),
+        };
+        self.providers_out.insert(addr.clone(), node);
+        work.push(Work::Provider(DesiredProvider { addr, config: value, spans, span: Some(config.header) }));
+        true
+    }
+
+    fn resource(&mut self, node: NodeId, inst: InstId, resource: &Resource, work: &mut Vec<Work>) -> usize {
+        let module = self.node(node).module;
+        let repetitions = self.repetition(&resource.repetition, module, inst);
+        // A type without a schema has been reported; its values are unknown.
+        let Some(bound) = self.nodes.bound.get(&node).cloned() else {
+            self.resources.insert((node, inst), Repeated::Unknown);
+            return 0;
+        };
+        let placeholder = Value::unknown(bound.schema.block.implied_ty());
+        let keys: Vec<(Key, Option<(Value, Value)>)> = match repetitions {
+            Repeated::Single(_) => {
+                self.resources.insert((node, inst), Repeated::Single(placeholder));
+                vec![(Key::None, None)]
+            }
+            Repeated::Count(slots) => {
+                let count = slots.len();
+                self.resources.insert((node, inst), Repeated::Count(vec![placeholder; count]));
+                (0..count).map(|idx| (Key::Int(idx), None)).collect()
+            }
+            Repeated::Each(entries) => {
+                let slots = entries.keys().map(|key| (key.clone(), placeholder.clone())).collect();
+                self.resources.insert((node, inst), Repeated::Each(slots));
+                let entries = entries.into_iter();
+                entries.map(|(key, value)| (Key::Str(key.clone()), Some((Value::String(key), value)))).collect()
+            }
+            Repeated::Unknown => {
+                self.resources.insert((node, inst), Repeated::Unknown);
+                return 0;
+            }
+        };
+        let mut handed_out = 0;
+        for (key, each) in keys {
+            let desired = self.instance(node, inst, resource, key, each, &bound);
+            if let Some(desired) = desired {
+                self.handed_out.insert(desired.addr.clone(), (node, inst));
+                work.push(Work::Instance(Box::new(desired)));
+                handed_out += 1;
+            }
+        }
+        handed_out
+    }
+
+    fn instance(
+        &mut self,
+        node: NodeId,
+        inst: InstId,
+        resource: &Resource,
+        key: Key,
+        each: Option<(Value, Value)>,
+        bound: &super::nodes::Bound,
+    ) -> Option<DesiredInstance> {
+        let module = self.node(node).module;
+        let addr = InstanceAddr {
+            module: self.module_insts[inst.0].path.clone(),
+            mode: resource.mode,
+            ty: resource.ty.name.clone(),
+            name: resource.name.name.clone(),
+            key: key.clone(),
+        };
+        let errors_before = self.diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
+        let mut scope = ModuleScope::new(self, module, inst);
+        scope.each = each;
+        scope.count_index = if let Key::Int(idx) = key { Some(idx) } else { None };
+        let mut found = Diagnostics::default();
+        for precondition in &resource.lifecycle.preconditions {
+            found.extend(check(precondition, &scope, "precondition failed", None));
+        }
+        let target = Target { kind: &resource.ty.name, header: resource.header };
+        let mut ctx = Ctx::new(&scope);
+        let mut spans = Spans::default();
+        let config = ctx.decode_body(&resource.body, &bound.schema.block, &target, &Path::root(), &mut spans);
+        found.extend(ctx.diags);
+        let triggers = triggers(&resource.lifecycle.replace_triggered_by, &scope, &mut found);
+        self.diags.extend(found);
+        let errors = self.diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
+        if errors > errors_before {
+            return None;
+        }
+        let lifecycle = &resource.lifecycle;
+        Some(DesiredInstance {
+            addr,
+            provider: bound.provider.clone(),
+            schema: bound.schema.clone(),
+            config,
+            dependencies: self.nodes.resource_dependencies.get(&node).cloned().unwrap_or_default(),
+            lifecycle: DesiredLifecycle {
+                create_before_destroy: lifecycle.create_before_destroy,
+                prevent_destroy: lifecycle.prevent_destroy,
+                ignore_changes: lifecycle.ignore_changes.clone(),
+                replace_triggered_by: triggers,
+            },
+            spans,
+            span: resource.header,
+        })
+    }
+
+    pub(super) fn check_postconditions(&mut self, node: NodeId, inst: InstId, addr: &InstanceAddr, value: &Value) {
+        let module = self.node(node).module;
+        let decl = self.program.module(module).decl.clone();
+        let Some(resource) = decl.resources.get(&(addr.mode, addr.ty.clone(), addr.name.clone())) else { return };
+        for postcondition in &resource.lifecycle.postconditions {
+            let mut scope = ModuleScope::new(self, module, inst);
+            scope.self_value = Some(value.clone());
+            let found = check(postcondition, &scope, "postcondition failed", None);
+            self.diags.extend(found);
+        }
+    }
+}
+
+fn read_count(value: &Value) -> Result<Repeated<Value>, String> {
+    match convert(value, &Ty::Number) {
+        Ok(Value::Unknown(..)) => Ok(Repeated::Unknown),
+        Ok(Value::Number(number)) => match number.to_usize() {
+            Some(count) => Ok(Repeated::Count(vec![Value::DYNAMIC; count])),
+            None => Err(format!("a whole number that is not negative is required, not {number}")),
+        },
+        Ok(_) => Err("`count` cannot be null".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn read_for_each(value: &Value) -> Result<Repeated<Value>, String> {
+    match value {
+        Value::Unknown(..) => Ok(Repeated::Unknown),
+        Value::Map(_, entries) | Value::Object(entries) => {
+            Ok(Repeated::Each(entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect()))
+        }
+        Value::Set(Ty::String, items) => {
+            if !value.is_wholly_known() {
+                return Ok(Repeated::Unknown);
+            }
+            let keys: Option<IndexMap<Arc<str>, Value>> =
+                items.iter().map(|item| Some((item.as_str()?.into(), item.clone()))).collect();
+            keys.map(Repeated::Each).ok_or_else(|| "the set holds a null".to_owned())
+        }
+        Value::Null(_) => Err("`for_each` cannot be null".to_owned()),
+        Value::List(..) | Value::Tuple(_) => {
+            Err("`for_each` takes a map or a set of strings; toset([..]) makes a set of a list".to_owned())
+        }
+        Value::Set(..) | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sensitive(_) => Err(format!(
+            "`for_each` takes a map or a set of strings, not {}",
+            value::convert::name(&value.ty())
+        )),
+    }
+}
+
+/// Evaluates a condition; a false one is reported with its message, an unknown one is not.
+fn check(condition: &Condition, scope: &ModuleScope<'_>, summary: &str, blamed: Option<Span>) -> Diagnostics {
+    let mut diags = Diagnostics::default();
+    let holds = eval::evaluate_as(&condition.condition, &Ty::Bool, scope, &mut diags);
+    let fails = holds.as_bool() == Some(false);
+    if fails {
+        let message = eval::evaluate_as(&condition.error_message, &Ty::String, scope, &mut diags);
+        let text = if message.has_marks() { "(the message is sensitive)" } else { message.as_str().unwrap_or("(no message)") };
+        let diagnostic = Diagnostic::error(summary, text).at(blamed.unwrap_or(condition.span));
+        diags.push(match blamed {
+            Some(_) => diagnostic.related(condition.span, "this does not hold"),
+            None => diagnostic,
+        });
+    } else if holds.is_null() {
+        diags.push(Diagnostic::error("invalid condition", "a condition cannot be null").at(condition.span));
+    }
+    diags
+}
+
+/// `type.name`, `type.name[key]`, with or without attributes behind it.
+fn triggers(
+    exprs: &[Expr],
+    scope: &ModuleScope<'_>,
+    diags: &mut Diagnostics,
+) -> Vec<(ResourceAddr, Option<InstanceAddr>, Path)> {
+    let mut found = Vec::new();
+    for expr in exprs {
+        match trigger(expr, scope, diags) {
+            Some(trigger) => found.push(trigger),
+            None => {
+                let label = "a resource of this module is required here, such as type.name or type.name.attribute";
+                diags.push(Diagnostic::error("invalid reference", label).at(expr.span));
+            }
+        }
+    }
+    found
+}
+
+fn trigger(
+    expr: &Expr,
+    scope: &ModuleScope<'_>,
+    diags: &mut Diagnostics,
+) -> Option<(ResourceAddr, Option<InstanceAddr>, Path)> {
+    let ExprKind::Access(base, steps) = &expr.kind else { return None };
+    let ExprKind::Name(ty) = &base.kind else { return None };
+    let (first, mut rest) = steps.split_first()?;
+    let StepKind::Attribute(name) = &first.kind else { return None };
+    let evaluation = scope.evaluation;
+    let resource = ResourceAddr {
+        module: evaluation.program.module(scope.module).path.clone(),
+        mode: Mode::Managed,
+        ty: ty.clone(),
+        name: name.clone(),
+    };
+    let mut instance = None;
+    if let Some(crate::syntax::ast::Step { kind: StepKind::Index(index), .. }) = rest.first() {
+        let key = match eval::evaluate(index, scope, diags).unmark().0 {
+            Value::String(key) => Key::Str(key),
+            Value::Number(number) => Key::Int(number.to_usize()?),
+            _ => return None,
+        };
+        let module = evaluation.module_insts[scope.inst.0].path.clone();
+        instance = Some(InstanceAddr { module, mode: Mode::Managed, ty: ty.clone(), name: name.clone(), key });
+        rest = &rest[1..];
+    }
+    let path = rest.iter().map(|step| match &step.kind {
+        StepKind::Attribute(name) => Some(PathStep::Attribute(name.clone())),
+        StepKind::Index(_) | StepKind::Splat { .. } => None,
+    });
+    Some((resource, instance, Path(path.collect::<Option<_>>()?)))
+}

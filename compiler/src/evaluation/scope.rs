@@ -1,0 +1,230 @@
+//! What names mean inside an instance of a module.
+
+use std::sync::Arc;
+
+use value::{Ty, Value};
+
+use super::nodes::NodeKind;
+use super::{Evaluation, InstId, Instances, Repeated};
+use crate::addr::Mode;
+use crate::diag::Diagnostic;
+use crate::lang::eval::{Ctx, Scope};
+use crate::program::ModuleId;
+use crate::source::{SourceLoader, Span};
+use crate::syntax::ast::{Step, StepKind};
+
+pub(super) struct ModuleScope<'e> {
+    pub(super) evaluation: &'e Evaluation,
+    pub(super) module: ModuleId,
+    pub(super) inst: InstId,
+    pub(super) each: Option<(Value, Value)>,
+    pub(super) count_index: Option<usize>,
+    pub(super) self_value: Option<Value>,
+    /// A variable that is being validated has its value here.
+    pub(super) validated: Option<(Arc<str>, Value)>,
+}
+
+impl<'e> ModuleScope<'e> {
+    pub(super) fn new(evaluation: &'e Evaluation, module: ModuleId, inst: InstId) -> ModuleScope<'e> {
+        ModuleScope { evaluation, module, inst, each: None, count_index: None, self_value: None, validated: None }
+    }
+
+    fn value(&self, kind: NodeKind) -> Value {
+        let found = self.evaluation.nodes.find(self.module, kind);
+        // What could not be evaluated has been reported.
+        found.and_then(|node| self.evaluation.values.get(&(node, self.inst))).cloned().unwrap_or(Value::DYNAMIC)
+    }
+
+    fn resource(
+        &self,
+        mode: Mode,
+        ty: &Arc<str>,
+        name: &Arc<str>,
+        steps: &[Step],
+        ctx: &mut Ctx<'_>,
+    ) -> (Value, usize) {
+        let kind = NodeKind::Resource(mode, ty.clone(), name.clone());
+        let instances = self.evaluation.nodes.find(self.module, kind);
+        match instances.and_then(|node| self.evaluation.resources.get(&(node, self.inst))) {
+            Some(instances) => pick(instances, steps, ctx),
+            None => (Value::DYNAMIC, steps.len()),
+        }
+    }
+
+    /// A module call: the value of one output where one is named, else an object of all.
+    fn call(&self, name: &Arc<str>, steps: &[Step], ctx: &mut Ctx<'_>) -> (Value, usize) {
+        let child = self.evaluation.program.module(self.module).children.get(name).copied();
+        let insts = self.evaluation.module_insts[self.inst.0].children.get(name);
+        let (Some(child), Some(insts)) = (child, insts) else { return (Value::DYNAMIC, steps.len()) };
+        let output = |inst: InstId, output: &Arc<str>| {
+            let node = self.evaluation.nodes.find(child, NodeKind::Output(output.clone()));
+            node.and_then(|node| self.evaluation.values.get(&(node, inst))).cloned().unwrap_or(Value::DYNAMIC)
+        };
+        let all = |inst: InstId| {
+            let names = self.evaluation.program.module(child).decl.outputs.keys();
+            Value::object(names.map(|name| (name.clone(), output(inst, name))))
+        };
+        let named = |step: Option<&Step>| match step.map(|step| &step.kind) {
+            Some(StepKind::Attribute(name)) => Some(name.clone()),
+            _ => None,
+        };
+        match (insts, steps) {
+            (Repeated::Single(inst), _) => match named(steps.first()) {
+                Some(name) => (output(*inst, &name), 1),
+                None => (all(*inst), 0),
+            },
+            (Repeated::Count(insts), [Step { kind: StepKind::Index(index), .. }, rest @ ..]) => {
+                let chosen = ctx.eval_as(index, &Ty::Number);
+                match chosen.as_number().and_then(value::Number::to_usize).and_then(|idx| insts.get(idx)) {
+                    Some(inst) => match named(rest.first()) {
+                        Some(name) => (output(*inst, &name), 2),
+                        None => (all(*inst), 1),
+                    },
+                    None => (Value::tuple(insts.iter().map(|inst| all(*inst)).collect()), 0),
+                }
+            }
+            (Repeated::Each(insts), [Step { kind: StepKind::Index(index), .. }, rest @ ..]) => {
+                let chosen = ctx.eval_as(index, &Ty::String);
+                match chosen.as_str().and_then(|key| insts.get(key)) {
+                    Some(inst) => match named(rest.first()) {
+                        Some(name) => (output(*inst, &name), 2),
+                        None => (all(*inst), 1),
+                    },
+                    None => (Value::object(insts.iter().map(|(key, inst)| (key.clone(), all(*inst)))), 0),
+                }
+            }
+            (Repeated::Count(insts), _) => (Value::tuple(insts.iter().map(|inst| all(*inst)).collect()), 0),
+            (Repeated::Each(insts), _) => {
+                (Value::object(insts.iter().map(|(key, inst)| (key.clone(), all(*inst)))), 0)
+            }
+            (Repeated::Unknown, _) => (Value::DYNAMIC, steps.len()),
+        }
+    }
+
+    fn path(&self, name: &str, span: Span) -> Result<Value, Diagnostic> {
+        match name {
+            "module" => Ok(Value::string(&self.evaluation.program.module(self.module).decl.folder)),
+            "root" => Ok(Value::string(&self.evaluation.program.root().folder)),
+            "cwd" => Ok(Value::string(&self.evaluation.environment.cwd)),
+            _ => Err(Diagnostic::error("reference to nothing", format!("there is no `path.{name}`"))
+                .at(span)
+                .note("there are path.module, path.root and path.cwd")),
+        }
+    }
+}
+
+impl Scope for ModuleScope<'_> {
+    fn resolve(&self, root: &str, span: Span, steps: &[Step], ctx: &mut Ctx<'_>) -> Result<(Value, usize), Diagnostic> {
+        let attribute = |idx: usize| match steps.get(idx).map(|step| &step.kind) {
+            Some(StepKind::Attribute(name)) => Some(name),
+            _ => None,
+        };
+        let needs_name = |example: &str| {
+            let label = format!("`{root}` needs a name behind it, such as {example}");
+            Diagnostic::error("incomplete reference", label).at(span)
+        };
+        match root {
+            "var" => {
+                let name = attribute(0).ok_or_else(|| needs_name("var.nodes"))?;
+                match &self.validated {
+                    Some((validated, value)) if validated == name => Ok((value.clone(), 1)),
+                    _ => Ok((self.value(NodeKind::Variable(name.clone())), 1)),
+                }
+            }
+            "local" => {
+                let name = attribute(0).ok_or_else(|| needs_name("local.name"))?;
+                Ok((self.value(NodeKind::Local(name.clone())), 1))
+            }
+            "module" => {
+                let name = attribute(0).ok_or_else(|| needs_name("module.name.output"))?;
+                let (value, taken) = self.call(name, &steps[1..], ctx);
+                Ok((value, taken + 1))
+            }
+            "path" => {
+                let name = attribute(0).ok_or_else(|| needs_name("path.module"))?;
+                self.path(name, span).map(|value| (value, 1))
+            }
+            "terraform" => match attribute(0).map(|name| &**name) {
+                Some("workspace") => Ok((Value::from("default"), 1)),
+                _ => Err(needs_name("terraform.workspace")),
+            },
+            "count" => match (attribute(0).map(|name| &**name), self.count_index) {
+                (Some("index"), Some(idx)) => Ok((Value::from(idx as i64), 1)),
+                (Some("index"), None) => {
+                    let label = "`count.index` exists only where `count` is set";
+                    Err(Diagnostic::error("reference to nothing", label).at(span))
+                }
+                _ => Err(needs_name("count.index")),
+            },
+            "each" => match (attribute(0).map(|name| &**name), &self.each) {
+                (Some("key"), Some((key, _))) => Ok((key.clone(), 1)),
+                (Some("value"), Some((_, value))) => Ok((value.clone(), 1)),
+                (Some("key" | "value"), None) => {
+                    let label = "`each` exists only where `for_each` is set";
+                    Err(Diagnostic::error("reference to nothing", label).at(span))
+                }
+                _ => Err(needs_name("each.key")),
+            },
+            "self" => match &self.self_value {
+                Some(value) => Ok((value.clone(), 0)),
+                None => {
+                    let label = "`self` exists only in a postcondition";
+                    Err(Diagnostic::error("reference to nothing", label).at(span))
+                }
+            },
+            "data" => {
+                let (ty, name) = attribute(0).zip(attribute(1)).ok_or_else(|| needs_name("data.type.name"))?;
+                let (value, taken) = self.resource(Mode::Data, ty, name, &steps[2..], ctx);
+                Ok((value, taken + 2))
+            }
+            _ => match attribute(0) {
+                Some(name) => {
+                    let (value, taken) = self.resource(Mode::Managed, &root.into(), name, &steps[1..], ctx);
+                    Ok((value, taken + 1))
+                }
+                None => {
+                    let label = format!("`{root}` means nothing here");
+                    let diagnostic = Diagnostic::error("reference to nothing", label).at(span);
+                    Err(diagnostic.note("text stands in quotes; references look like var.name or type.name.attribute"))
+                }
+            },
+        }
+    }
+
+    fn loader(&self) -> Option<&dyn SourceLoader> {
+        Some(&*self.evaluation.environment.loader)
+    }
+
+    fn folder(&self) -> &str {
+        "."
+    }
+}
+
+/// One instance where the steps name one, without building a value of all.
+fn pick(instances: &Instances, steps: &[Step], ctx: &mut Ctx<'_>) -> (Value, usize) {
+    match (instances, steps.first().map(|step| &step.kind)) {
+        (Repeated::Single(value), _) => (value.clone(), 0),
+        (Repeated::Unknown, _) => (Value::DYNAMIC, steps.len()),
+        (Repeated::Count(values), Some(StepKind::Index(index))) => {
+            let (chosen, marked) = ctx.eval(index).unmark();
+            match value::convert::convert(&chosen, &Ty::Number).ok().as_ref().and_then(Value::as_number).and_then(value::Number::to_usize) {
+                Some(idx) if idx < values.len() => (values[idx].clone().with_mark(marked), 1),
+                // Let the ordinary rules say what is wrong with the index.
+                _ => (Value::tuple(values.clone()), 0),
+            }
+        }
+        (Repeated::Count(values), _) => (Value::tuple(values.clone()), 0),
+        (Repeated::Each(values), Some(StepKind::Index(index))) => {
+            let (chosen, marked) = ctx.eval(index).unmark();
+            match chosen.as_str().and_then(|key| values.get(key)) {
+                Some(value) => (value.clone().with_mark(marked), 1),
+                None => (all(values), 0),
+            }
+        }
+        (Repeated::Each(values), _) => (all(values), 0),
+    }
+}
+
+fn all(values: &indexmap::IndexMap<Arc<str>, Value>) -> Value {
+    Value::object(values.iter().map(|(key, value)| (key.clone(), value.clone())))
+}

@@ -1,0 +1,159 @@
+//! The tree of modules: every folder that is called, read and declared.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::lang::declare::{self, ModuleDecl};
+use crate::source::{LoadError, SourceLoader, SourceMap, Span, join_path};
+use crate::syntax;
+
+/// Deeper trees can only come from modules that call themselves.
+const MAX_MODULE_DEPTH: usize = 50;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModuleId(pub usize);
+
+pub const ROOT: ModuleId = ModuleId(0);
+
+/// Every module of a configuration; the root is the first.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    pub modules: Vec<Module>,
+}
+
+/// A module at one place of the tree.
+#[derive(Debug, Clone)]
+pub struct Module {
+    /// The names of the calls that lead here.
+    pub path: Vec<Arc<str>>,
+    pub decl: Arc<ModuleDecl>,
+    pub parent: Option<ModuleId>,
+    pub children: IndexMap<Arc<str>, ModuleId>,
+}
+
+impl Program {
+    pub fn module(&self, id: ModuleId) -> &Module {
+        &self.modules[id.0]
+    }
+
+    pub fn root(&self) -> &ModuleDecl {
+        &self.modules[0].decl
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = ModuleId> + use<> {
+        (0..self.modules.len()).map(ModuleId)
+    }
+}
+
+/// Reads the module in `folder` and all that it calls. The program holds what could be read.
+pub fn load(folder: &str, loader: &dyn SourceLoader, sources: &mut SourceMap) -> (Program, Diagnostics) {
+    let mut load = Load { loader, sources, read: IndexMap::new(), diags: Diagnostics::default() };
+    let mut program = Program::default();
+    load.module(&mut program, folder, Vec::new(), None, None);
+    (program, load.diags)
+}
+
+struct Load<'l> {
+    loader: &'l dyn SourceLoader,
+    sources: &'l mut SourceMap,
+    /// A folder that is called twice is read once.
+    read: IndexMap<String, Arc<ModuleDecl>>,
+    diags: Diagnostics,
+}
+
+impl Load<'_> {
+    fn module(
+        &mut self,
+        program: &mut Program,
+        folder: &str,
+        path: Vec<Arc<str>>,
+        parent: Option<ModuleId>,
+        called_at: Option<Span>,
+    ) -> ModuleId {
+        let decl = match self.read.get(folder) {
+            Some(decl) => decl.clone(),
+            None => {
+                let decl = Arc::new(self.folder(folder, called_at));
+                self.read.insert(folder.to_owned(), decl.clone());
+                decl
+            }
+        };
+        let id = ModuleId(program.modules.len());
+        program.modules.push(Module { path: path.clone(), decl: decl.clone(), parent, children: IndexMap::new() });
+        for (name, call) in &decl.calls {
+            if path.len() >= MAX_MODULE_DEPTH {
+                let label = "this module calls itself, directly or through others";
+                self.diags.push(Diagnostic::error("endless module calls", label).at(call.source_span));
+                continue;
+            }
+            if !(call.source.starts_with("./") || call.source.starts_with("../") || call.source == "." || call.source == "..") {
+                let diagnostic = Diagnostic::error("unsupported module source", "only local folders are supported yet");
+                self.diags.push(diagnostic.at(call.source_span).note("write a path that starts with ./ or ../"));
+                continue;
+            }
+            let inner_folder = join_path(folder, &call.source);
+            let inner_path = path.iter().cloned().chain([name.clone()]).collect();
+            let child = self.module(program, &inner_folder, inner_path, Some(id), Some(call.source_span));
+            program.modules[id.0].children.insert(name.clone(), child);
+        }
+        id
+    }
+
+    fn folder(&mut self, folder: &str, called_at: Option<Span>) -> ModuleDecl {
+        let mut module = ModuleDecl { folder: folder.to_owned(), ..ModuleDecl::default() };
+        let names = match self.loader.list(folder) {
+            Ok(names) => names,
+            Err(error) => {
+                self.unreadable(&error, called_at);
+                return module;
+            }
+        };
+        let names: Vec<_> = names.into_iter().filter(|name| is_source(name)).collect();
+        if names.is_empty() {
+            let label = format!("the folder {folder:?} holds no *.stack.hcl and no *.tf file");
+            let diagnostic = Diagnostic::error("no configuration", label).at_opt(called_at);
+            self.diags.push(diagnostic.note("`lampwright --help` shows how to start"));
+        }
+        for name in names {
+            let path = join_path(folder, &name);
+            match self.loader.read(&path) {
+                Ok(bytes) => self.file(&mut module, path, bytes),
+                Err(error) => self.unreadable(&error, called_at),
+            }
+        }
+        module
+    }
+
+    fn file(&mut self, module: &mut ModuleDecl, path: String, bytes: Vec<u8>) {
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let valid = error.utf8_error().valid_up_to();
+                let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+                let label = format!("{path}:{line}: this file is not UTF-8 from byte {valid} on");
+                let diagnostic = Diagnostic::error("invalid encoding", label);
+                self.diags.push(diagnostic.note("save it as UTF-8"));
+                return;
+            }
+        };
+        if u32::try_from(text.len()).is_err() {
+            self.diags.push(Diagnostic::error("file too large", format!("{path} is larger than 4 GiB")));
+            return;
+        }
+        let file = self.sources.add(path, text);
+        let (body, diags) = syntax::parse_file(file, self.sources);
+        self.diags.extend(diags);
+        declare::declare(module, &body, &mut self.diags);
+    }
+
+    fn unreadable(&mut self, error: &LoadError, called_at: Option<Span>) {
+        self.diags.push(Diagnostic::error("unreadable module", error.to_string()).at_opt(called_at));
+    }
+}
+
+/// `*.stack.hcl` and `*.tf`; names that begin with a dot are backups of editors.
+pub fn is_source(name: &str) -> bool {
+    !name.starts_with('.') && (name.ends_with(".stack.hcl") || name.ends_with(".tf"))
+}
