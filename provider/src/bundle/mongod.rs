@@ -1,0 +1,79 @@
+//! mongod: one member of a replica set.
+//!
+//! Source: MongoDB 6.0 manual, "Configuration File Options".
+
+use super::{Bundle, CHECKED, Service};
+use crate::driver::{Layout, Signal};
+
+/// The credentials of the set, kept on every member, so that a set whose record was lost can be taken over.
+pub const CREDENTIALS: &str = "etc/credentials.json";
+
+#[derive(Debug, Clone)]
+pub struct Member<'a> {
+    pub name: &'a str,
+    pub address: Option<&'a str>,
+    pub port: u16,
+    pub replica_set: &'a str,
+    /// What the members prove to each other that they belong together with.
+    pub key: Option<&'a str>,
+    pub credentials: Option<&'a str>,
+}
+
+pub fn render(member: &Member<'_>, layout: &Layout) -> Bundle {
+    let mut bundle = Bundle { folders: ["run", "log", "data"].map(str::to_owned).to_vec(), ..Bundle::default() };
+    let config = mongod_conf(member, layout, &mut bundle);
+    bundle.add("etc/mongod.conf", config);
+    let key = bundle.known(member.key);
+    // mongod refuses a key file that others may read.
+    bundle.add_secret("etc/keyfile", format!("{key}\n"), 0o400);
+    let credentials = bundle.known(member.credentials);
+    bundle.add_secret(CREDENTIALS, credentials, 0o400);
+    bundle.services = vec![Service {
+        name: "mongod",
+        program: "mongod",
+        package: "mongod",
+        args: vec!["-f".to_owned(), layout.path("etc/mongod.conf")],
+        check: ["-f", CHECKED, "--outputConfig"].map(str::to_owned).to_vec(),
+        config: "etc/mongod.conf",
+        reload: None,
+        stop: Signal::Term,
+        pid_file: "run/mongod.pid",
+    }];
+    bundle
+}
+
+fn mongod_conf(member: &Member<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
+    let root = layout.root.display();
+    let address = bundle.known(member.address);
+    let Member { name, port, replica_set, .. } = member;
+    format!(
+        "# {name}: member of the replica set {replica_set}. Written by lampwright; changes by hand are lost.
+systemLog:
+  destination: file
+  path: {root}/log/mongod.log
+  logAppend: true
+storage:
+  dbPath: {root}/data
+  wiredTiger:
+    engineConfig:
+      cacheSizeGB: 0.25
+net:
+  bindIp: {address}
+  port: {port}
+  unixDomainSocket:
+    enabled: false
+processManagement:
+  pidFilePath: {root}/run/mongod.pid
+replication:
+  replSetName: {replica_set}
+  oplogSizeMB: 64
+security:
+  authorization: enabled
+  keyFile: {root}/etc/keyfile
+setParameter:
+  # A member that is told to end lets the others elect first, but not for longer than this.
+  shutdownTimeoutMillisForSignaledShutdown: 3000
+  diagnosticDataCollectionEnabled: false
+"
+    )
+}

@@ -1,0 +1,254 @@
+//! The `local` cloud: this very machine.
+//!
+//! A machine is a folder, a loopback address of its own, and a group of daemon processes that outlive the
+//! command. Started by root, the daemons run as `nobody`. Nothing is kept in memory: every call reads what is on
+//! the disk and in `/proc`, so that a machine that died, or was killed, is seen as it is.
+//!
+//! Failures: a crash while a machine is made leaves its folder, which the next `create` of the same key takes
+//! over; a full disk fails in `install` before anything live was touched; a daemon that ignores its polite signal
+//! is killed after a deadline.
+
+mod install;
+mod process;
+mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{DriverInfo, Settings};
+use crate::bundle::{Bundle, Service};
+use crate::driver::{
+    BoxFuture, Driver, DriverError, Layer, Layout, Machine, MachineKey, Result, Signal, Status,
+};
+use process::Account;
+use store::Store;
+
+pub(super) const INFO: DriverInfo = DriverInfo {
+    name: "local",
+    doc: "this very machine: a folder, a loopback address and a group of processes for each machine",
+    settings: &[
+        ("network", "the loopback network that machines get their addresses from (127.10.0.0/16)"),
+        ("root", "the folder that holds the machines (/var/lib/lampwright for root, else ~/.local/state/lampwright)"),
+    ],
+    connect: |settings| Ok(Arc::new(Local::new(settings)?)),
+};
+
+/// How long daemons have to end by themselves before they are killed.
+const STOP_DEADLINE: Duration = Duration::from_secs(15);
+const START_DEADLINE: Duration = Duration::from_secs(20);
+const ASK_DEADLINE: Duration = Duration::from_secs(5);
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+/// How often a condition is looked at again.
+const POLL: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub struct Local {
+    store: Store,
+    account: Account,
+}
+
+impl Local {
+    fn new(settings: &Settings) -> Result<Local> {
+        let root = match settings.get("root") {
+            Some(root) => PathBuf::from(root),
+            None => default_root(),
+        };
+        // Daemons get absolute paths, wherever the command runs.
+        let root = std::path::absolute(&root)
+            .map_err(|source| DriverError::Io { what: "finding the folder", path: root.display().to_string(), source })?;
+        let network = settings.get("network").map_or("127.10.0.0/16", String::as_str);
+        Ok(Local { store: Store::new(root, network)?, account: Account::of_daemons() })
+    }
+
+    fn folder(&self, key: &MachineKey) -> PathBuf {
+        self.store.folder(key)
+    }
+
+    fn status(&self, key: &MachineKey, processes: &process::Table) -> Status {
+        let folder = self.folder(key);
+        match self.store.started_services(key) {
+            None => Status::Created,
+            Some(pid_files) => {
+                let alive = |pid_file: &String| processes.is_alive(&folder, &folder.join(pid_file));
+                if pid_files.iter().all(alive) { Status::Running } else { Status::Failed }
+            }
+        }
+    }
+
+    async fn end_all(&self, key: &MachineKey, services: &[Service]) -> Result<()> {
+        let folder = self.folder(key);
+        let table = process::Table::read();
+        for service in services.iter().rev() {
+            if let Some(pid) = table.main_process(&folder, &folder.join(service.pid_file)) {
+                process::send(pid, service.stop);
+            }
+        }
+        let deadline = Instant::now() + STOP_DEADLINE;
+        loop {
+            let left = process::Table::read().of_folder(&folder);
+            if left.is_empty() {
+                return Ok(());
+            }
+            // Without a main process that was told to end there is nothing to wait for.
+            if Instant::now() > deadline || services.is_empty() || !self.has_main_process(&folder, services) {
+                left.into_iter().for_each(process::kill);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn has_main_process(&self, folder: &std::path::Path, services: &[Service]) -> bool {
+        let table = process::Table::read();
+        services.iter().any(|service| table.main_process(folder, &folder.join(service.pid_file)).is_some())
+    }
+}
+
+fn default_root() -> PathBuf {
+    let state = |base: PathBuf| base.join("lampwright");
+    if rustix::process::geteuid().is_root() {
+        return state(PathBuf::from("/var/lib"));
+    }
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into()));
+    state(std::env::var_os("XDG_STATE_HOME").map_or_else(|| home().join(".local/state"), PathBuf::from))
+}
+
+impl Driver for Local {
+    fn layout(&self, key: &MachineKey) -> Layout {
+        Layout { root: self.folder(key) }
+    }
+
+    fn create<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Machine>> {
+        Box::pin(async move {
+            let address = self.store.create(key, &self.account)?;
+            let status = self.status(key, &process::Table::read());
+            Ok(Machine { key: key.clone(), address, status })
+        })
+    }
+
+    fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
+        Box::pin(async move {
+            let processes = process::Table::read();
+            let machines = self.store.list(layer)?.into_iter();
+            Ok(machines.map(|(key, address)| Machine { status: self.status(&key, &processes), key, address }).collect())
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.end_all(key, &[]).await?;
+            self.store.delete(key)
+        })
+    }
+
+    fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move {
+            let folder = self.folder(key);
+            if !folder.is_dir() {
+                return Err(DriverError::NoSuchMachine(key.name()));
+            }
+            install::install(&folder, &key.name(), bundle, &self.account).await
+        })
+    }
+
+    fn start<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let folder = self.folder(key);
+            let table = process::Table::read();
+            if services.iter().all(|service| table.is_alive(&folder, &folder.join(service.pid_file))) {
+                return self.store.set_started(key, services);
+            }
+            // Half a machine is ended first: its processes shall be one group.
+            self.end_all(key, services).await?;
+            self.store.set_started(key, services)?;
+            let mut group = None;
+            for service in services {
+                let pid = process::spawn(service, &folder, group, &self.account)?;
+                group = group.or(Some(pid));
+                let deadline = Instant::now() + START_DEADLINE;
+                while !process::Table::read().is_alive(&folder, &folder.join(service.pid_file)) {
+                    let is_gone = !process::Table::read().has(pid);
+                    if is_gone || Instant::now() > deadline {
+                        return Err(DriverError::Start {
+                            service: service.name.to_owned(),
+                            machine: key.name(),
+                            log: process::log_tail(&folder, service),
+                        });
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn stop<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.end_all(key, services))
+    }
+
+    fn signal<'a>(&'a self, key: &'a MachineKey, service: &'a Service, signal: Signal) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let folder = self.folder(key);
+            if let Some(pid) = process::Table::read().main_process(&folder, &folder.join(service.pid_file)) {
+                process::send(pid, signal);
+            }
+            Ok(())
+        })
+    }
+
+    fn ask<'a>(&'a self, key: &'a MachineKey, socket: &'a str, line: &'a str) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async move {
+            let path = self.folder(key).join(socket);
+            let failed = |source| DriverError::Io { what: "asking the daemon", path: path.display().to_string(), source };
+            let conversation = async {
+                let mut stream = UnixStream::connect(&path).await?;
+                stream.write_all(format!("{line}\n").as_bytes()).await?;
+                stream.shutdown().await?;
+                let mut answer = Vec::new();
+                stream.take(16 << 20).read_to_end(&mut answer).await?;
+                Ok(String::from_utf8_lossy(&answer).into_owned())
+            };
+            let timed_out = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+            tokio::time::timeout(ASK_DEADLINE, conversation).await.map_err(timed_out).flatten().map_err(failed)
+        })
+    }
+
+    fn probe<'a>(&'a self, key: &'a MachineKey, port: u16, path: &'a str) -> BoxFuture<'a, Option<(u16, String)>> {
+        Box::pin(async move {
+            let address = self.store.address(key)?;
+            let conversation = async {
+                let mut stream = TcpStream::connect((address, port)).await.ok()?;
+                let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n", key.name());
+                stream.write_all(request.as_bytes()).await.ok()?;
+                let mut answer = Vec::new();
+                stream.take(64 << 10).read_to_end(&mut answer).await.ok()?;
+                let text = String::from_utf8_lossy(&answer).into_owned();
+                let status = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+                Some((status, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+            };
+            tokio::time::timeout(PROBE_DEADLINE, conversation).await.ok().flatten()
+        })
+    }
+
+    fn read<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            let path = self.folder(key).join(path);
+            match std::fs::read(&path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(source) => Err(DriverError::Io { what: "reading", path: path.display().to_string(), source }),
+            }
+        })
+    }
+
+    fn write<'a>(&'a self, key: &'a MachineKey, path: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { install::write_atomically(&self.folder(key).join(path), content, 0o644, &self.account) })
+    }
+
+    fn remove<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { install::remove(&self.folder(key).join(path)) })
+    }
+}

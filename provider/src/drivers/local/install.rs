@@ -1,0 +1,142 @@
+//! Bringing a bundle onto a machine's folder: checked whole as a copy, then moved into place file by file.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use super::process::{self, Account};
+use crate::bundle::{Bundle, CHECKED, File};
+use crate::driver::{DriverError, Result};
+
+const MANIFEST: &str = "manifest.json";
+/// Holds the copy that is checked. Short: it becomes part of the paths of unix sockets.
+const COPY: &str = "new";
+
+pub(super) async fn install(folder: &Path, machine: &str, bundle: &Bundle, account: &Account) -> Result<Vec<String>> {
+    for name in &bundle.folders {
+        make_folder(&folder.join(name), 0o755, Some(account))?;
+    }
+    let changed: Vec<(&String, &File)> =
+        bundle.files.iter().filter(|(path, file)| differs(&folder.join(path), file)).collect();
+    let obsolete = obsolete(folder, bundle);
+    if changed.is_empty() && obsolete.is_empty() {
+        return Ok(Vec::new());
+    }
+    if changed.iter().any(|(path, _)| path.starts_with("etc/")) {
+        check_copy(folder, machine, bundle, account).await?;
+    }
+    for (path, file) in &changed {
+        let target = folder.join(path);
+        if let Some(parent) = target.parent() {
+            make_folder(parent, 0o755, Some(account))?;
+        }
+        write_atomically(&target, &file.content, file.mode, account)?;
+    }
+    for path in &obsolete {
+        remove(&folder.join(path))?;
+    }
+    let manifest = serde_json::to_vec_pretty(&bundle.manifest()).expect("a manifest is plain JSON");
+    write_atomically(&folder.join(MANIFEST), &manifest, 0o644, &Account::unchanged())?;
+    Ok(changed.into_iter().map(|(path, _)| path.clone()).chain(obsolete).collect())
+}
+
+/// Writes everything but the application into a copy whose paths point into the copy, and lets every service
+/// check it there: what is live is not touched unless all accept.
+async fn check_copy(folder: &Path, machine: &str, bundle: &Bundle, account: &Account) -> Result<()> {
+    let copy = folder.join(COPY);
+    let _ = std::fs::remove_dir_all(&copy);
+    make_folder(&copy, 0o700, Some(account))?;
+    let result = check_in(folder, &copy, machine, bundle, account).await;
+    let _ = std::fs::remove_dir_all(&copy);
+    result
+}
+
+async fn check_in(folder: &Path, copy: &Path, machine: &str, bundle: &Bundle, account: &Account) -> Result<()> {
+    for name in &bundle.folders {
+        make_folder(&copy.join(name), 0o755, Some(account))?;
+    }
+    let live_root = folder.display().to_string();
+    let copy_root = copy.display().to_string();
+    for (path, file) in bundle.files.iter().filter(|(path, _)| path.starts_with("etc/")) {
+        let target = copy.join(path);
+        if let Some(parent) = target.parent() {
+            make_folder(parent, 0o755, Some(account))?;
+        }
+        let content = match std::str::from_utf8(&file.content) {
+            Ok(text) => text.replace(&live_root, &copy_root).into_bytes(),
+            Err(_) => file.content.clone(),
+        };
+        write_atomically(&target, &content, file.mode, account)?;
+    }
+    for service in &bundle.services {
+        let checked = copy.join(service.config).display().to_string();
+        let args = service.check.iter().map(|arg| if arg == CHECKED { checked.clone() } else { arg.clone() }).collect();
+        if let Some(output) = process::check(service, args, copy, account).await? {
+            let output = output.replace(&copy_root, &live_root);
+            return Err(DriverError::Check { service: service.name.to_owned(), machine: machine.to_owned(), output });
+        }
+    }
+    Ok(())
+}
+
+fn differs(path: &Path, file: &File) -> bool {
+    let mode = || std::fs::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o7777);
+    std::fs::read(path).ok().as_ref() != Some(&file.content) || mode() != Some(file.mode)
+}
+
+/// Files of the bundle that was installed before which the new one does not have.
+fn obsolete(folder: &Path, bundle: &Bundle) -> BTreeSet<String> {
+    let manifest: serde_json::Value = std::fs::read(folder.join(MANIFEST))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    let files = manifest["files"].as_array().into_iter().flatten();
+    files
+        .filter_map(|file| file["path"].as_str())
+        .filter(|path| !bundle.files.contains_key(*path) && !path.contains(".."))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Writes beside the target and renames: whoever reads sees the old or the new file, never half of one.
+pub(super) fn write_atomically(path: &Path, content: &[u8], mode: u32, account: &Account) -> Result<()> {
+    let failed = |source| DriverError::Io { what: "writing", path: path.display().to_string(), source };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let scratch = path.with_file_name(format!(".{name}.new"));
+    let _ = std::fs::remove_file(&scratch);
+    let write = || {
+        // Secret from its first byte on.
+        let mut file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(&scratch)?;
+        file.write_all(content)?;
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        account.give(&scratch)?;
+        file.sync_all()?;
+        std::fs::rename(&scratch, path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&scratch);
+        failed(error)
+    })
+}
+
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(DriverError::Io { what: "removing", path: path.display().to_string(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+pub(super) fn make_folder(path: &Path, mode: u32, account: Option<&Account>) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let make = || {
+        std::fs::create_dir_all(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        account.map_or(Ok(()), |account| account.give(path))
+    };
+    make().map_err(|source| DriverError::Io { what: "making the folder", path: path.display().to_string(), source })
+}

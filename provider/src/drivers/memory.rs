@@ -1,0 +1,125 @@
+//! A cloud that exists only in this process, for tests of resources: a fake, and called so. It passes the same
+//! conformance tests as the real ones.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::DriverInfo;
+use crate::bundle::{Bundle, Service};
+use crate::driver::{BoxFuture, Driver, DriverError, Layer, Layout, Machine, MachineKey, Result, Signal, Status};
+
+pub(super) const INFO: DriverInfo = DriverInfo {
+    name: "memory",
+    doc: "a fake for tests: machines exist only while the provider runs, and nothing is started",
+    settings: &[],
+    connect: |_| Ok(Arc::new(Memory::default())),
+};
+
+#[derive(Debug, Default)]
+pub struct Memory {
+    machines: Mutex<BTreeMap<MachineKey, FakeMachine>>,
+}
+
+#[derive(Debug)]
+struct FakeMachine {
+    address: IpAddr,
+    status: Status,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Memory {
+    fn machines(&self) -> MutexGuard<'_, BTreeMap<MachineKey, FakeMachine>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, key: &MachineKey, change: impl FnOnce(&mut FakeMachine) -> T) -> Result<T> {
+        let mut machines = self.machines();
+        machines.get_mut(key).map(change).ok_or_else(|| DriverError::NoSuchMachine(key.name()))
+    }
+}
+
+/// Every call is done at once.
+fn now<'a, T: Send + 'a>(result: T) -> BoxFuture<'a, T> {
+    Box::pin(std::future::ready(result))
+}
+
+impl Driver for Memory {
+    fn layout(&self, key: &MachineKey) -> Layout {
+        Layout { root: PathBuf::from("/machine").join(key.name()) }
+    }
+
+    fn create<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Machine>> {
+        let mut machines = self.machines();
+        let host = machines.len() as u8 + 1;
+        let fresh = || FakeMachine {
+            address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
+            status: Status::Created,
+            files: BTreeMap::new(),
+        };
+        let machine = machines.entry(key.clone()).or_insert_with(fresh);
+        now(Ok(Machine { key: key.clone(), address: machine.address, status: machine.status }))
+    }
+
+    fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
+        let machines = self.machines();
+        let of_layer = machines.iter().filter(|(key, _)| key.layer == *layer);
+        let found = of_layer.map(|(key, machine)| Machine { key: key.clone(), address: machine.address, status: machine.status });
+        now(Ok(found.collect()))
+    }
+
+    fn delete<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<()>> {
+        self.machines().remove(key);
+        now(Ok(()))
+    }
+
+    fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
+        now(self.with(key, |machine| {
+            let files: BTreeMap<String, Vec<u8>> =
+                bundle.files.iter().map(|(path, file)| (path.clone(), file.content.clone())).collect();
+            let before = std::mem::replace(&mut machine.files, files);
+            let changed = machine.files.iter().filter(|(path, content)| before.get(*path) != Some(content));
+            let obsolete = before.keys().filter(|path| !machine.files.contains_key(*path));
+            changed.map(|(path, _)| path).chain(obsolete).cloned().collect()
+        }))
+    }
+
+    fn start<'a>(&'a self, key: &'a MachineKey, _services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
+        now(self.with(key, |machine| machine.status = Status::Running))
+    }
+
+    fn stop<'a>(&'a self, key: &'a MachineKey, _services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
+        let _ = self.with(key, |machine| machine.status = Status::Failed);
+        now(Ok(()))
+    }
+
+    fn signal<'a>(&'a self, key: &'a MachineKey, _: &'a Service, _: Signal) -> BoxFuture<'a, Result<()>> {
+        now(self.with(key, |_| ()))
+    }
+
+    fn ask<'a>(&'a self, key: &'a MachineKey, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<String>> {
+        now(self.with(key, |_| String::new()))
+    }
+
+    fn probe<'a>(&'a self, key: &'a MachineKey, _: u16, _: &'a str) -> BoxFuture<'a, Option<(u16, String)>> {
+        let is_running = self.with(key, |machine| machine.status == Status::Running).unwrap_or(false);
+        now(is_running.then(|| (200, "BusyWorkers: 1\n".to_owned())))
+    }
+
+    fn read<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        now(Ok(self.with(key, |machine| machine.files.get(path).cloned()).ok().flatten()))
+    }
+
+    fn write<'a>(&'a self, key: &'a MachineKey, path: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<()>> {
+        now(self.with(key, |machine| {
+            machine.files.insert(path.to_owned(), content.to_vec());
+        }))
+    }
+
+    fn remove<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<()>> {
+        now(self.with(key, |machine| {
+            machine.files.remove(path);
+        }))
+    }
+}

@@ -1,0 +1,299 @@
+//! tfplugin6: messages in, our nouns to the service, messages out.
+
+use std::panic::AssertUnwindSafe;
+
+use proto::convert::{path_to_wire, problem_to_wire, schema_to_wire, value_from_wire, value_to_wire};
+use proto::tfplugin6 as wire;
+use proto::tfplugin6::provider_server::Provider;
+use tonic::{Request, Response, Status};
+use value::{Problem, Ty, Value};
+
+use crate::service::{PlanRequest, SharedService, provider_schema};
+
+pub(super) struct Wire {
+    service: SharedService,
+}
+
+impl Wire {
+    pub(super) fn new(service: SharedService) -> Wire {
+        Wire { service }
+    }
+
+    fn ty(&self, type_name: &str) -> Result<Ty, Problem> {
+        Ok(self.service.resource(type_name)?.schema().block.implied_ty())
+    }
+}
+
+fn decode(wire: Option<&wire::DynamicValue>, ty: &Ty) -> Result<Value, Problem> {
+    value_from_wire(wire, ty).map_err(|error| {
+        use std::error::Error as _;
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Problem::error("unreadable value", format!("The host sent a value that does not fit the schema: {error}{cause}."))
+    })
+}
+
+fn diagnostics(problems: &[Problem]) -> Vec<wire::Diagnostic> {
+    problems.iter().map(problem_to_wire).collect()
+}
+
+fn provider_ty() -> Ty {
+    provider_schema().block.implied_ty()
+}
+
+/// Where the resource is; only our own engine says so.
+fn address<T>(request: &Request<T>) -> Option<String> {
+    let header = request.metadata().get(proto::RESOURCE_ADDRESS_HEADER)?;
+    header.to_str().ok().map(str::to_owned)
+}
+
+/// A panic becomes a diagnostic: a bug in one resource does not take the others' results with it.
+async fn guarded<T>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem>
+where
+    T: Send + 'static,
+{
+    tokio::spawn(work).await.map_err(|error| {
+        let detail = if error.is_panic() {
+            let panic = error.into_panic();
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            text.unwrap_or("no message").to_owned()
+        } else {
+            "the work was cancelled".to_owned()
+        };
+        Problem::error("the provider failed", format!("This is a bug of the provider: {detail}"))
+    })
+}
+
+fn guarded_now<T>(work: impl FnOnce() -> T) -> Result<T, Problem> {
+    std::panic::catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| Problem::error("the provider failed", "This is a bug of the provider; its log says more."))
+}
+
+#[tonic::async_trait]
+impl Provider for Wire {
+    async fn get_provider_schema(
+        &self,
+        _: Request<wire::get_provider_schema::Request>,
+    ) -> Result<Response<wire::get_provider_schema::Response>, Status> {
+        let schemas = self.service.schemas().into_iter();
+        Ok(Response::new(wire::get_provider_schema::Response {
+            provider: Some(schema_to_wire(&provider_schema())),
+            resource_schemas: schemas.map(|(name, schema)| (name.to_owned(), schema_to_wire(&schema))).collect(),
+            server_capabilities: Some(capabilities()),
+            provider_meta: Some(schema_to_wire(&value::schema::Schema::default())),
+            ..Default::default()
+        }))
+    }
+
+    async fn get_metadata(
+        &self,
+        _: Request<wire::get_metadata::Request>,
+    ) -> Result<Response<wire::get_metadata::Response>, Status> {
+        let names = self.service.schemas().into_keys();
+        let resources = names.map(|name| wire::get_metadata::ResourceMetadata { type_name: name.to_owned() });
+        Ok(Response::new(wire::get_metadata::Response {
+            server_capabilities: Some(capabilities()),
+            resources: resources.collect(),
+            ..Default::default()
+        }))
+    }
+
+    async fn validate_provider_config(
+        &self,
+        request: Request<wire::validate_provider_config::Request>,
+    ) -> Result<Response<wire::validate_provider_config::Response>, Status> {
+        let config = decode(request.get_ref().config.as_ref(), &provider_ty());
+        let problems = match config {
+            Ok(config) => self.service.validate_provider(&config),
+            Err(problem) => vec![problem],
+        };
+        Ok(Response::new(wire::validate_provider_config::Response { diagnostics: diagnostics(&problems) }))
+    }
+
+    async fn configure_provider(
+        &self,
+        request: Request<wire::configure_provider::Request>,
+    ) -> Result<Response<wire::configure_provider::Response>, Status> {
+        let config = decode(request.get_ref().config.as_ref(), &provider_ty());
+        let problems = match config {
+            Ok(config) => self.service.configure(&config),
+            Err(problem) => vec![problem],
+        };
+        Ok(Response::new(wire::configure_provider::Response { diagnostics: diagnostics(&problems) }))
+    }
+
+    async fn validate_resource_config(
+        &self,
+        request: Request<wire::validate_resource_config::Request>,
+    ) -> Result<Response<wire::validate_resource_config::Response>, Status> {
+        let request = request.into_inner();
+        let config = self.ty(&request.type_name).and_then(|ty| decode(request.config.as_ref(), &ty));
+        let problems = config.and_then(|config| {
+            let resource = self.service.resource(&request.type_name)?;
+            guarded_now(|| resource.validate(&config))
+        });
+        let problems = problems.unwrap_or_else(|problem| vec![problem]);
+        Ok(Response::new(wire::validate_resource_config::Response { diagnostics: diagnostics(&problems) }))
+    }
+
+    async fn validate_data_resource_config(
+        &self,
+        _: Request<wire::validate_data_resource_config::Request>,
+    ) -> Result<Response<wire::validate_data_resource_config::Response>, Status> {
+        let problem = Problem::error("unknown data source", "This provider has no data sources.");
+        Ok(Response::new(wire::validate_data_resource_config::Response { diagnostics: diagnostics(&[problem]) }))
+    }
+
+    /// There is one version of every schema so far; the state goes back as it came.
+    async fn upgrade_resource_state(
+        &self,
+        request: Request<wire::upgrade_resource_state::Request>,
+    ) -> Result<Response<wire::upgrade_resource_state::Response>, Status> {
+        let request = request.into_inner();
+        let json = request.raw_state.map(|raw| raw.json).unwrap_or_default();
+        let upgraded = self.ty(&request.type_name).and_then(|ty| {
+            let as_wire = wire::DynamicValue { msgpack: Vec::new(), json };
+            decode(Some(&as_wire), &ty).map(|value| value_to_wire(&value, &ty))
+        });
+        Ok(Response::new(match upgraded {
+            Ok(state) => wire::upgrade_resource_state::Response { upgraded_state: Some(state), diagnostics: Vec::new() },
+            Err(problem) => {
+                wire::upgrade_resource_state::Response { upgraded_state: None, diagnostics: diagnostics(&[problem]) }
+            }
+        }))
+    }
+
+    async fn read_resource(
+        &self,
+        request: Request<wire::read_resource::Request>,
+    ) -> Result<Response<wire::read_resource::Response>, Status> {
+        let address = address(&request);
+        let request = request.into_inner();
+        let prepared = self.ty(&request.type_name).and_then(|ty| {
+            let state = decode(request.current_state.as_ref(), &ty)?;
+            Ok((ty, state, self.service.context(address.as_deref())?))
+        });
+        let outcome = match prepared {
+            Ok((ty, state, context)) => {
+                let (service, name) = (self.service.clone(), request.type_name.clone());
+                let read = guarded(async move {
+                    let resource = service.resource(&name)?;
+                    Ok::<_, Problem>(resource.read(&context, service.claims(), &state).await)
+                });
+                read.await.flatten().map(|(state, problems)| (value_to_wire(&state, &ty), problems))
+            }
+            Err(problem) => Err(problem),
+        };
+        Ok(Response::new(match outcome {
+            Ok((state, problems)) => wire::read_resource::Response {
+                new_state: Some(state),
+                diagnostics: diagnostics(&problems),
+                private: request.private,
+                deferred: None,
+            },
+            Err(problem) => wire::read_resource::Response {
+                new_state: request.current_state,
+                diagnostics: diagnostics(&[problem]),
+                ..Default::default()
+            },
+        }))
+    }
+
+    async fn plan_resource_change(
+        &self,
+        request: Request<wire::plan_resource_change::Request>,
+    ) -> Result<Response<wire::plan_resource_change::Response>, Status> {
+        let address = address(&request);
+        let request = request.into_inner();
+        let outcome = self.ty(&request.type_name).and_then(|ty| {
+            let prior = decode(request.prior_state.as_ref(), &ty)?;
+            let proposed = decode(request.proposed_new_state.as_ref(), &ty)?;
+            let config = decode(request.config.as_ref(), &ty)?;
+            let context = self.service.context(address.as_deref())?;
+            let resource = self.service.resource(&request.type_name)?;
+            let plan = PlanRequest { prior: &prior, proposed: &proposed, config: &config, address: address.as_deref() };
+            Ok((guarded_now(|| resource.plan(&context, self.service.claims(), &plan))?, ty))
+        });
+        Ok(Response::new(match outcome {
+            Ok((outcome, ty)) => wire::plan_resource_change::Response {
+                planned_state: Some(value_to_wire(&outcome.planned, &ty)),
+                requires_replace: outcome.requires_replace.iter().map(path_to_wire).collect(),
+                planned_private: outcome.preview,
+                diagnostics: diagnostics(&outcome.problems),
+                ..Default::default()
+            },
+            Err(problem) => wire::plan_resource_change::Response {
+                planned_state: request.proposed_new_state,
+                diagnostics: diagnostics(&[problem]),
+                ..Default::default()
+            },
+        }))
+    }
+
+    async fn apply_resource_change(
+        &self,
+        request: Request<wire::apply_resource_change::Request>,
+    ) -> Result<Response<wire::apply_resource_change::Response>, Status> {
+        let address = address(&request);
+        let request = request.into_inner();
+        let prepared = self.ty(&request.type_name).and_then(|ty| {
+            let prior = decode(request.prior_state.as_ref(), &ty)?;
+            let planned = decode(request.planned_state.as_ref(), &ty)?;
+            Ok((ty, prior, planned, self.service.context(address.as_deref())?))
+        });
+        let outcome = match prepared {
+            Ok((ty, prior, planned, context)) => {
+                let (service, name) = (self.service.clone(), request.type_name.clone());
+                let applied = guarded(async move {
+                    let resource = service.resource(&name)?;
+                    Ok::<_, Problem>(resource.apply(&context, &prior, &planned).await)
+                });
+                applied.await.flatten().map(|(state, problems)| (value_to_wire(&state, &ty), problems))
+            }
+            Err(problem) => Err(problem),
+        };
+        // The preview has done its work; nothing private is kept.
+        Ok(Response::new(match outcome {
+            Ok((state, problems)) => wire::apply_resource_change::Response {
+                new_state: Some(state),
+                diagnostics: diagnostics(&problems),
+                ..Default::default()
+            },
+            Err(problem) => wire::apply_resource_change::Response {
+                new_state: request.prior_state,
+                diagnostics: diagnostics(&[problem]),
+                ..Default::default()
+            },
+        }))
+    }
+
+    async fn import_resource_state(
+        &self,
+        request: Request<wire::import_resource_state::Request>,
+    ) -> Result<Response<wire::import_resource_state::Response>, Status> {
+        let detail = format!("{} cannot be imported yet. A layer that a lost state described is taken over when it is applied again.", request.get_ref().type_name);
+        let problem = Problem::error("import is not supported", detail);
+        Ok(Response::new(wire::import_resource_state::Response {
+            diagnostics: diagnostics(&[problem]),
+            ..Default::default()
+        }))
+    }
+
+    /// Work on daemons is done in short steps that are safe to finish, so nothing has to be broken off.
+    async fn stop_provider(
+        &self,
+        _: Request<wire::stop_provider::Request>,
+    ) -> Result<Response<wire::stop_provider::Response>, Status> {
+        Ok(Response::new(wire::stop_provider::Response { error: String::new() }))
+    }
+
+    async fn get_functions(
+        &self,
+        _: Request<wire::get_functions::Request>,
+    ) -> Result<Response<wire::get_functions::Response>, Status> {
+        Ok(Response::new(wire::get_functions::Response::default()))
+    }
+}
+
+fn capabilities() -> wire::ServerCapabilities {
+    wire::ServerCapabilities { plan_destroy: false, get_provider_schema_optional: true, move_resource_state: false }
+}

@@ -1,0 +1,180 @@
+//! What a resource is: a layer of an application, made of machines.
+//!
+//! A resource author writes the [`Resource`] trait on typed models; the frame (`service`) decodes and encodes
+//! values, plans machines, digests and previews, once for all. Unknown values reach a model as `None`.
+//!
+//! **Invariant:** no protobuf here; a resource reaches machines only through a [`Driver`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use value::schema::Attribute;
+use value::{Path, Problem, Ty};
+
+use crate::bundle::Bundle;
+use crate::driver::{Driver, DriverError, Layer, MachineKey};
+
+/// The attributes that every layer has.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+pub struct Group {
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub cloud: Option<String>,
+    pub machines: Option<Vec<MachineModel>>,
+    /// The highest id that was ever given out.
+    pub last_id: Option<u64>,
+    /// Digest of the bundle of every machine, by machine name.
+    pub bundles: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// A machine as users see it.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct MachineModel {
+    pub id: u64,
+    pub name: String,
+    pub address: Option<String>,
+    pub port: u16,
+    pub status: String,
+}
+
+/// What a machine's status is when all is well.
+pub const RUNNING: &str = "running";
+
+/// A layer: the common attributes and its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State<M> {
+    pub group: Group,
+    pub own: M,
+}
+
+pub trait Resource: fmt::Debug + Send + Sync + 'static {
+    const NAME: &'static str;
+    /// The name of the layer where none is given.
+    const DEFAULT_NAME: &'static str;
+    const DOC: &'static str;
+    /// Attributes whose change needs a new layer, besides `name` and `cloud`.
+    const REPLACE: &'static [&'static str];
+    type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
+
+    /// Attributes besides the common ones.
+    fn attributes() -> Vec<(&'static str, Attribute)>;
+
+    /// Whatever can be said of a configuration alone. Parts that are not known yet are `None`.
+    fn validate(own: &Self::Model) -> Vec<Problem>;
+
+    /// How many machines there shall be; `None` if that is not known yet.
+    fn wanted(own: &Self::Model) -> Option<u64>;
+
+    fn port(own: &Self::Model) -> u16;
+
+    /// Fills in defaults and what can be computed before anything is made; the prior state's computed attributes
+    /// are in `planned` already. May refuse.
+    fn plan(context: &Context, planned: &mut State<Self::Model>, prior: Option<&State<Self::Model>>) -> Result<(), Vec<Problem>>;
+
+    /// In a few words what the layer is, for the plan.
+    fn summary(context: &Context, planned: &State<Self::Model>) -> String;
+
+    /// The bundle of every machine, in the order of the machines.
+    fn bundles(context: &Context, state: &State<Self::Model>) -> Result<Vec<Bundle>, Vec<Problem>>;
+
+    /// Makes it so. What was done is in `state` in the end, also when problems are returned.
+    fn apply(
+        context: &Context,
+        prior: Option<State<Self::Model>>,
+        state: &mut State<Self::Model>,
+    ) -> impl Future<Output = Vec<Problem>> + Send;
+
+    /// Brings computed attributes to what is real, beyond the status of machines, which the frame reads.
+    fn read(context: &Context, state: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send;
+}
+
+/// The provider as configured.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub clouds: Arc<BTreeMap<String, Arc<dyn Driver>>>,
+    pub default_cloud: String,
+    /// Tells this stack's machines from others' on the same cloud.
+    pub scope: String,
+    /// Where copies of all bundles go, for people to read.
+    pub bundle_dir: PathBuf,
+    /// The resource that is being worked on, for progress messages; empty under Terraform.
+    pub address: String,
+}
+
+impl Context {
+    pub fn driver(&self, group: &Group) -> Result<&Arc<dyn Driver>, Vec<Problem>> {
+        let name = group.cloud.as_deref().unwrap_or(&self.default_cloud);
+        self.clouds.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.clouds.keys().map(String::as_str).collect();
+            let detail = format!(
+                "There is no cloud {name:?}. Configured are: {}. Add a block cloud {name:?} {{ driver = .. }} to the provider \"lampwright\", or use one of these.",
+                known.join(", ")
+            );
+            vec![Problem::error("unknown cloud", detail).at(Path::attribute("cloud"))]
+        })
+    }
+
+    /// Tells whoever watches what is happening.
+    pub fn progress(&self, message: &str) {
+        tracing::info!(target: "progress", address = %self.address, "{message}");
+    }
+}
+
+impl Group {
+    /// The layer that the machines belong to. The scope is that of the layer's creation, which its id keeps.
+    pub fn layer(&self) -> Layer {
+        let id = self.id.as_deref().unwrap_or_default();
+        let (scope, name) = id.rsplit_once('/').unwrap_or(("", id));
+        Layer { scope: scope.to_owned(), name: name.to_owned() }
+    }
+
+    pub fn key(&self, id: u64) -> MachineKey {
+        MachineKey { layer: self.layer(), id }
+    }
+
+    pub fn machines(&self) -> &[MachineModel] {
+        self.machines.as_deref().unwrap_or_default()
+    }
+}
+
+/// Attributes of every layer, for the schema.
+pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
+    let machine = machine_ty();
+    vec![
+        ("id", Attribute::computed(Ty::String, "scope and name of the layer; its machines carry both as tags")),
+        ("name", Attribute::optional_computed(Ty::String, "the name of the layer: its machines are called name-1, name-2, ..; the name of the resource if not set")),
+        ("cloud", Attribute::optional_computed(Ty::String, "the cloud that the machines are on; the provider's default_cloud if not set")),
+        ("machines", Attribute::computed(Ty::list(machine), "the machines, by id: id, name, address, port, status")),
+        ("last_id", Attribute::computed(Ty::Number, "the highest machine id that was ever used; ids are never used again")),
+        ("bundles", Attribute::computed(Ty::map(Ty::String), "digest of the configuration bundle of every machine")),
+    ]
+}
+
+pub fn machine_ty() -> Ty {
+    Ty::object([
+        ("id", Ty::Number),
+        ("name", Ty::String),
+        ("address", Ty::String),
+        ("port", Ty::Number),
+        ("status", Ty::String),
+    ])
+}
+
+/// A failure of a driver as a problem: what happened and where.
+pub fn driver_problem(what: &str, error: &DriverError) -> Problem {
+    let summary = match error {
+        DriverError::MissingProgram { .. } => "a program is missing",
+        DriverError::Check { .. } => "configuration refused",
+        DriverError::Start { .. } => "a service did not start",
+        DriverError::NoSuchMachine(_) => "a machine is gone",
+        DriverError::NoAddress { .. } => "no address is free",
+        DriverError::Io { .. } => "the machine could not be reached",
+        DriverError::Setting { .. } => "invalid cloud setting",
+    };
+    Problem::error(summary, format!("{what}: {}", error.explain()))
+}

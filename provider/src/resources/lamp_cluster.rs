@@ -1,0 +1,403 @@
+//! `lamp_cluster`: identical web nodes, Apache with PHP-FPM.
+//!
+//! Order under change: new nodes are ready before the resource is done, so a load balancer that refers to it only
+//! ever gets to know ready ones. A node that leaves first answers 404 to its health check, which every load
+//! balancer understands as "no new requests"; it is stopped when it is idle or a deadline has passed; only then
+//! does the load balancer's own configuration lose it.
+
+use std::collections::BTreeMap;
+use std::path::Path as FsPath;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
+use value::schema::{Attribute, AttributeTy, Nesting};
+use value::{Path, Problem, Step, Ty};
+
+use super::rollout;
+use crate::bundle::apache::{self, WebNode};
+use crate::bundle::{Bundle, hex};
+use crate::driver::Driver;
+use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, machine_ty};
+
+#[derive(Debug)]
+pub(super) struct LampCluster;
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(super) struct Model {
+    nodes: Option<u64>,
+    app: Option<String>,
+    environment: Option<BTreeMap<String, Option<String>>>,
+    database: Option<Database>,
+    health_check: Option<HealthCheck>,
+    port: Option<u16>,
+    php_workers: Option<u32>,
+    drain_seconds: Option<u64>,
+    app_digest: Option<String>,
+}
+
+/// The part of a `mongo_replset` that a web node needs.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+struct Database {
+    uri: Option<String>,
+    database: Option<String>,
+    machines: Option<Vec<MachineModel>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+struct HealthCheck {
+    path: Option<String>,
+    interval_ms: Option<u64>,
+}
+
+const DEFAULT_NODES: u64 = 2;
+const MAX_NODES: u64 = 100;
+pub(super) const HEALTH_PATH: &str = "/livez.php";
+pub(super) const HEALTH_INTERVAL_MS: u64 = 500;
+const PORT: u16 = 8080;
+const PHP_WORKERS: u32 = 4;
+const DRAIN_SECONDS: u64 = 30;
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// An application is copied to every node; what is larger than this belongs elsewhere.
+const MAX_APP_BYTES: u64 = 64 << 20;
+
+impl Resource for LampCluster {
+    const NAME: &'static str = "lamp_cluster";
+    const DEFAULT_NAME: &'static str = "web";
+    const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
+    const REPLACE: &'static [&'static str] = &["port"];
+    type Model = Model;
+
+    fn attributes() -> Vec<(&'static str, Attribute)> {
+        let database = BTreeMap::from([
+            ("uri".into(), Attribute::required(Ty::String, "connection string that names every member").sensitive()),
+            ("database".into(), Attribute::optional(Ty::String, "the name of the application's database")),
+            ("machines".into(), Attribute::optional(Ty::list(machine_ty()), "the members, so that the application can name them")),
+        ]);
+        let health_check = BTreeMap::from([
+            ("path".into(), Attribute::optional(Ty::String, "a page that PHP executes (/livez.php); made if the application has none")),
+            ("interval_ms".into(), Attribute::optional(Ty::Number, "milliseconds between two checks (500)")),
+        ]);
+        let nested = |attributes, description| Attribute {
+            ty: AttributeTy::Nested { nesting: Nesting::Single, attributes },
+            ..Attribute::optional(Ty::Dynamic, description)
+        };
+        vec![
+            ("nodes", Attribute::optional_computed(Ty::Number, "how many web nodes, a whole number from 0 to 100 (2)")),
+            ("app", Attribute::required(Ty::String, "the folder of the application, copied to every node as its document root")),
+            ("environment", Attribute::optional(Ty::map(Ty::String), "environment variables of the application").sensitive()),
+            ("database", nested(database, "the database that the application talks to: a whole mongo_replset")),
+            ("health_check", nested(health_check, "how to tell that a node is alive: path, interval_ms")),
+            ("port", Attribute::optional_computed(Ty::Number, "the port that nodes listen on (8080); the next one is for their status page")),
+            ("php_workers", Attribute::optional_computed(Ty::Number, "PHP processes on every node (4)")),
+            ("drain_seconds", Attribute::optional_computed(Ty::Number, "how long a node that leaves may take to finish its requests (30)")),
+            ("app_digest", Attribute::computed(Ty::String, "digest of the application's files")),
+        ]
+    }
+
+    fn validate(own: &Model) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if own.nodes.is_some_and(|nodes| nodes > MAX_NODES) {
+            problems.push(invalid("nodes", format!("A whole number from 0 to {MAX_NODES} is required.")));
+        }
+        for (name, value) in own.environment.iter().flatten() {
+            let at = Path::attribute("environment").then(Step::Key(name.as_str().into()));
+            let is_name = name.starts_with(|ch: char| ch.is_ascii_alphabetic() || ch == '_')
+                && name.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '_');
+            if !is_name {
+                problems.push(Problem::error("invalid argument", format!("{name:?} is not the name of an environment variable.")).at(at.clone()));
+            }
+            if value.as_deref().is_some_and(|value| value.contains(['\n', '\r', '\0']) || value.contains("${")) {
+                let detail = format!("The value of {name} holds a line break or ${{, which PHP-FPM's configuration cannot carry. Encode it, for example with base64encode.");
+                problems.push(Problem::error("invalid argument", detail).at(at));
+            }
+        }
+        if let Some(path) = own.health_check.as_ref().and_then(|check| check.path.as_deref())
+            && !is_page(path)
+        {
+            problems.push(Problem::error(
+                "invalid argument",
+                "The path of the health check begins with a slash, ends in .php, and holds only letters, digits and any of / . _ -",
+            ).at(Path::attribute("health_check").then(Step::Attribute("path".into()))));
+        }
+        problems
+    }
+
+    fn wanted(own: &Model) -> Option<u64> {
+        own.nodes
+    }
+
+    fn port(own: &Model) -> u16 {
+        own.port.unwrap_or(PORT)
+    }
+
+    fn plan(_: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
+        let own = &mut planned.own;
+        own.nodes.get_or_insert(DEFAULT_NODES);
+        own.port.get_or_insert(PORT);
+        own.php_workers.get_or_insert(PHP_WORKERS);
+        own.drain_seconds.get_or_insert(DRAIN_SECONDS);
+        own.app_digest = match &own.app {
+            Some(app) => Some(digest(&read_app(app)?)),
+            None => None,
+        };
+        Ok(())
+    }
+
+    fn summary(_: &Context, planned: &State<Model>) -> String {
+        let own = &planned.own;
+        let nodes = own.nodes.map_or_else(|| "?".to_owned(), |nodes| nodes.to_string());
+        let app = own.app.as_deref().unwrap_or("?");
+        let digest = own.app_digest.as_deref().and_then(|digest| digest.get(7..11)).unwrap_or("?");
+        let files = own.app.as_deref().and_then(|app| read_app(app).ok()).map_or(0, |files| files.len());
+        let plural = if files == 1 { "" } else { "s" };
+        format!("{nodes} nodes, Apache with PHP-FPM, app {app} (sha256 {digest}…, {files} file{plural})")
+    }
+
+    fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
+        let driver = context.driver(&state.group)?;
+        let own = &state.own;
+        let app = match &own.app {
+            Some(app) => read_app(app)?,
+            None => BTreeMap::new(),
+        };
+        let environment = environment(own);
+        let machines = state.group.machines().iter();
+        Ok(machines
+            .map(|machine| {
+                let node = WebNode {
+                    name: &machine.name,
+                    address: machine.address.as_deref(),
+                    port: machine.port,
+                    health_check_path: health_path(own),
+                    workers: own.php_workers.unwrap_or(PHP_WORKERS),
+                    environment: environment.clone(),
+                    app: &app,
+                };
+                apache::render(&node, &driver.layout(&state.group.key(machine.id)))
+            })
+            .collect())
+    }
+
+    async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
+        let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
+        let mut problems = rollout::make_machines(context, &mut state.group).await;
+        if problems.is_empty() {
+            problems = roll_out(context, state).await;
+        }
+        let leaving = rollout::leaving(&before, state.group.machines());
+        if !problems.is_empty() {
+            // What was to leave stays until the rest is well.
+            let machines = state.group.machines.get_or_insert_default();
+            machines.extend(leaving);
+            machines.sort_by_key(|machine| machine.id);
+            return problems;
+        }
+        let prior_own = prior.map_or_else(|| state.own.clone(), |prior| prior.own);
+        take_away(context, &prior_own, &mut state.group, leaving).await
+    }
+
+    async fn read(_: &Context, _: &mut State<Model>) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+/// Brings every node to its bundle, all at once: what is new is started and awaited, what runs is reloaded.
+async fn roll_out(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
+    let (driver, bundles) = match (context.driver(&state.group), LampCluster::bundles(context, state)) {
+        (Ok(driver), Ok(bundles)) => (driver.clone(), rollout::by_name(&state.group, bundles)),
+        (Err(problems), _) | (_, Err(problems)) => return problems,
+    };
+    let path = health_path(&state.own).to_owned();
+    let mut tasks = JoinSet::new();
+    for machine in state.group.machines() {
+        let (driver, key, port, path) = (driver.clone(), state.group.key(machine.id), machine.port, path.clone());
+        let bundle = bundles[&machine.name].clone();
+        tasks.spawn(async move { (key.clone(), bring_up(&*driver, &key, &bundle, port, &path).await) });
+    }
+    let mut problems = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        match done {
+            Ok((key, Ok(()))) => {
+                rollout::mark_running(&mut state.group, key.id);
+                rollout::record_bundle(context, &mut state.group, &key.name(), &bundles[&key.name()]);
+                context.progress(&format!("{} ready", key.name()));
+            }
+            Ok((_, Err(problem))) => problems.push(problem),
+            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
+        }
+    }
+    problems
+}
+
+async fn bring_up(
+    driver: &dyn Driver,
+    key: &crate::driver::MachineKey,
+    bundle: &Bundle,
+    port: u16,
+    health_path: &str,
+) -> Result<(), Problem> {
+    let was_running = driver.list(&key.layer).await.ok().into_iter().flatten().any(|machine| {
+        machine.key == *key && machine.status == crate::driver::Status::Running
+    });
+    let installed = rollout::install(driver, key, bundle).await?;
+    // A drain that was cut off ends here: the node stays.
+    let undrained = driver.remove(key, apache::DRAIN_FLAG).await;
+    undrained.map_err(|error| crate::resource::driver_problem("Readmitting the node", &error))?;
+    if was_running {
+        for service in &bundle.services {
+            let concerns = |path: &String| match service.name {
+                "php-fpm" => path.starts_with("etc/php"),
+                _ => path.starts_with("etc/") && !path.starts_with("etc/php"),
+            };
+            if let Some(signal) = service.reload.filter(|_| installed.changed.iter().any(concerns)) {
+                let sent = driver.signal(key, service, signal).await;
+                sent.map_err(|error| crate::resource::driver_problem("Reloading", &error))?;
+            }
+        }
+    }
+    rollout::start(driver, key, bundle).await?;
+    rollout::wait_until_healthy(driver, key, port, health_path, READY_PATIENCE).await
+}
+
+/// Lets nodes finish and removes them. What could not be removed stays in the group.
+async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: Vec<MachineModel>) -> Vec<Problem> {
+    if leaving.is_empty() {
+        return Vec::new();
+    }
+    let driver = match context.driver(group) {
+        Ok(driver) => driver.clone(),
+        Err(problems) => return problems,
+    };
+    let leaving_state = State { group: Group { machines: Some(leaving.clone()), ..group.clone() }, own: own.clone() };
+    let bundles = match LampCluster::bundles(context, &leaving_state) {
+        Ok(bundles) => bundles,
+        Err(problems) => return problems,
+    };
+    let mut tasks = JoinSet::new();
+    for (machine, bundle) in leaving.into_iter().zip(bundles) {
+        let (driver, key, context, own) = (driver.clone(), group.key(machine.id), context.clone(), own.clone());
+        tasks.spawn(async move {
+            if machine.status == RUNNING {
+                context.progress(&format!("{} finishes its requests", key.name()));
+                drain(&*driver, &key, &machine, &own).await;
+            }
+            let removed = rollout::remove(&context, &*driver, &key, Some(&bundle)).await;
+            (machine, removed)
+        });
+    }
+    let mut problems = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        match done {
+            Ok((machine, Ok(()))) => {
+                group.bundles.iter_mut().for_each(|bundles| drop(bundles.remove(&machine.name)));
+            }
+            Ok((machine, Err(problem))) => {
+                problems.push(problem);
+                group.machines.get_or_insert_default().push(machine);
+            }
+            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
+        }
+    }
+    group.machines.iter_mut().for_each(|machines| machines.sort_by_key(|machine| machine.id));
+    problems
+}
+
+/// Announces by the health check that the node leaves, and waits until it is idle. The load balancer needs an
+/// interval to notice, another in case a check was just under way, and one for requests that it sent before.
+async fn drain(driver: &dyn Driver, key: &crate::driver::MachineKey, machine: &MachineModel, own: &Model) {
+    if driver.write(key, apache::DRAIN_FLAG, b"").await.is_err() {
+        return;
+    }
+    let interval = own.health_check.as_ref().and_then(|check| check.interval_ms).unwrap_or(HEALTH_INTERVAL_MS);
+    let notice = Duration::from_millis(interval * 3);
+    let started = Instant::now();
+    let deadline = started + Duration::from_secs(own.drain_seconds.unwrap_or(DRAIN_SECONDS)).max(notice);
+    let mut quiet = 0;
+    while Instant::now() < deadline {
+        tokio::time::sleep(rollout::POLL).await;
+        let status = driver.probe(key, apache::status_port(machine.port), apache::STATUS_PATH).await;
+        let Some((_, page)) = status else { return };
+        // The request for this page is one busy worker itself.
+        let busy = page.lines().find_map(|line| line.strip_prefix("BusyWorkers: ")?.trim().parse::<u64>().ok());
+        quiet = if busy.unwrap_or(0) <= 1 { quiet + 1 } else { 0 };
+        if started.elapsed() >= notice && quiet >= 3 {
+            return;
+        }
+    }
+}
+
+fn environment(own: &Model) -> BTreeMap<String, Option<String>> {
+    let mut environment = BTreeMap::new();
+    if let Some(database) = &own.database {
+        environment.insert("DATABASE_URI".to_owned(), database.uri.clone());
+        environment.insert("DATABASE_NAME".to_owned(), Some(database.database.clone().unwrap_or_else(|| "app".to_owned())));
+        let members = database.machines.as_ref().map(|machines| {
+            let member = |machine: &MachineModel| Some(format!("{}={}:{}", machine.name, machine.address.as_deref()?, machine.port));
+            machines.iter().map(member).collect::<Option<Vec<_>>>().map(|members| members.join(","))
+        });
+        environment.insert("DATABASE_MEMBERS".to_owned(), members.flatten());
+    }
+    environment.extend(own.environment.clone().unwrap_or_default());
+    environment
+}
+
+fn health_path(own: &Model) -> &str {
+    own.health_check.as_ref().and_then(|check| check.path.as_deref()).unwrap_or(HEALTH_PATH)
+}
+
+fn is_page(path: &str) -> bool {
+    path.starts_with('/')
+        && path.ends_with(".php")
+        && !path.contains("..")
+        && path.chars().all(|ch| ch.is_ascii_alphanumeric() || "/._-".contains(ch))
+}
+
+fn invalid(attribute: &'static str, detail: String) -> Problem {
+    Problem::error("invalid argument", detail).at(Path::attribute(attribute))
+}
+
+/// The files of the application, by path. Hidden files stay behind.
+fn read_app(app: &str) -> Result<BTreeMap<String, Vec<u8>>, Vec<Problem>> {
+    let mut files = BTreeMap::new();
+    let mut left = MAX_APP_BYTES;
+    read_folder(FsPath::new(app), "", &mut files, &mut left).map_err(|error| {
+        let detail = format!("The folder {app:?} could not be read: {error}. Paths start at the folder of the stack; write \"${{path.module}}/app\" for one beside the file.");
+        vec![invalid("app", detail)]
+    })?;
+    if files.is_empty() {
+        return Err(vec![invalid("app", format!("The folder {app:?} holds no files."))]);
+    }
+    Ok(files)
+}
+
+fn read_folder(folder: &FsPath, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>, left: &mut u64) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_str().ok_or_else(|| std::io::Error::other("a file name is not UTF-8"))?;
+        if name.starts_with('.') {
+            continue;
+        }
+        let metadata = std::fs::metadata(entry.path())?;
+        if metadata.is_dir() {
+            read_folder(&entry.path(), &format!("{prefix}{name}/"), files, left)?;
+        } else if metadata.is_file() {
+            let too_large = || std::io::Error::other(format!("it is larger than {} MiB", MAX_APP_BYTES >> 20));
+            *left = left.checked_sub(metadata.len()).ok_or_else(too_large)?;
+            files.insert(format!("{prefix}{name}"), std::fs::read(entry.path())?);
+        }
+    }
+    Ok(())
+}
+
+fn digest(files: &BTreeMap<String, Vec<u8>>) -> String {
+    let mut hash = Sha256::new();
+    for (path, content) in files {
+        hash.update(path.as_bytes());
+        hash.update([0]);
+        hash.update(Sha256::digest(content));
+    }
+    format!("sha256:{}", hex(&hash.finalize()))
+}

@@ -1,0 +1,279 @@
+//! `lb_pool`: a load balancer in front of a layer, HAProxy.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use value::schema::{Attribute, AttributeTy, Nesting};
+use value::{Path, Problem, Step, Ty};
+
+use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
+use super::rollout;
+use crate::bundle::Bundle;
+use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Server};
+use crate::driver::{Driver, MachineKey, Status};
+use crate::resource::{Context, MachineModel, Resource, State, driver_problem, machine_ty};
+
+#[derive(Debug)]
+pub(super) struct LbPool;
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(super) struct Model {
+    backend: Option<Backend>,
+    algorithm: Option<String>,
+    listener: Option<Listener>,
+    health_check: Option<HealthCheck>,
+    address: Option<String>,
+    url: Option<String>,
+}
+
+/// The part of a `lamp_cluster` that a load balancer needs.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+struct Backend {
+    name: Option<String>,
+    machines: Option<Vec<MachineModel>>,
+    health_check: Option<BackendCheck>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+struct BackendCheck {
+    path: Option<String>,
+    interval_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+struct Listener {
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+struct HealthCheck {
+    path: Option<String>,
+    interval_ms: Option<u64>,
+    fall: Option<u64>,
+    rise: Option<u64>,
+}
+
+const PORT: u16 = 8080;
+const READY_PATIENCE: Duration = Duration::from_secs(10);
+const RELOAD_PATIENCE: Duration = Duration::from_secs(15);
+
+impl Resource for LbPool {
+    const NAME: &'static str = "lb_pool";
+    const DEFAULT_NAME: &'static str = "lb";
+    const DOC: &'static str = "A load balancer in front of a layer: HAProxy.";
+    const REPLACE: &'static [&'static str] = &[];
+    type Model = Model;
+
+    fn attributes() -> Vec<(&'static str, Attribute)> {
+        let nested = |attributes: BTreeMap<_, _>| AttributeTy::Nested { nesting: Nesting::Single, attributes };
+        let number = |description| Attribute::optional(Ty::Number, description);
+        let path = || Attribute::optional(Ty::String, "the page that is asked for; the backend's own if not set");
+        let backend_check = BTreeMap::from([("path".into(), path()), ("interval_ms".into(), number("milliseconds between two checks"))]);
+        let backend = BTreeMap::from([
+            ("name".into(), Attribute::required(Ty::String, "the name of the layer")),
+            ("machines".into(), Attribute::required(Ty::list(machine_ty()), "the machines that requests go to")),
+            ("health_check".into(), Attribute { ty: nested(backend_check), ..Attribute::optional(Ty::Dynamic, "the layer's own health check") }),
+        ]);
+        let listener = BTreeMap::from([("port".into(), number("the port (8080)"))]);
+        let health_check = BTreeMap::from([
+            ("path".into(), path()),
+            ("interval_ms".into(), number("milliseconds between two checks (500)")),
+            ("fall".into(), number("failed checks in a row after which a server is down (2)")),
+            ("rise".into(), number("good checks in a row after which a server is up (2)")),
+        ]);
+        vec![
+            ("backend", Attribute { ty: nested(backend), ..Attribute::required(Ty::Dynamic, "the layer that requests go to: a whole lamp_cluster") }),
+            ("algorithm", Attribute::optional_computed(Ty::String, "how a server is chosen: roundrobin, leastconn, first, random, source or static-rr (roundrobin)")),
+            ("listener", Attribute { ty: nested(listener), ..Attribute::optional(Ty::Dynamic, "where clients come in: port") }),
+            ("health_check", Attribute { ty: nested(health_check), ..Attribute::optional(Ty::Dynamic, "how to tell that a server is alive: path, interval_ms, fall, rise") }),
+            ("address", Attribute::computed(Ty::String, "the address that clients come to")),
+            ("url", Attribute::computed(Ty::String, "the URL that clients come to")),
+        ]
+    }
+
+    fn validate(own: &Model) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(algorithm) = own.algorithm.as_deref()
+            && !haproxy::ALGORITHMS.contains(&algorithm)
+        {
+            let detail = format!("HAProxy has no algorithm {algorithm:?}. Known are: {}.", haproxy::ALGORITHMS.join(", "));
+            problems.push(Problem::error("invalid argument", detail).at(Path::attribute("algorithm")));
+        }
+        if let Some(check) = &own.health_check {
+            let at = |name: &'static str| Path::attribute("health_check").then(Step::Attribute(name.into()));
+            if check.path.as_deref().is_some_and(|path| !path.starts_with('/') || path.contains(|ch: char| ch.is_whitespace() || ch.is_control())) {
+                let detail = "The path of the health check begins with a slash and holds no blanks.";
+                problems.push(Problem::error("invalid argument", detail).at(at("path")));
+            }
+            for (name, value) in [("interval_ms", check.interval_ms), ("fall", check.fall), ("rise", check.rise)] {
+                if value == Some(0) {
+                    problems.push(Problem::error("invalid argument", format!("`{name}` is at least 1.")).at(at(name)));
+                }
+            }
+        }
+        problems
+    }
+
+    fn wanted(_: &Model) -> Option<u64> {
+        Some(1)
+    }
+
+    fn port(own: &Model) -> u16 {
+        own.listener.as_ref().and_then(|listener| listener.port).unwrap_or(PORT)
+    }
+
+    fn plan(_: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
+        planned.own.algorithm.get_or_insert_with(|| "roundrobin".to_owned());
+        fill_addresses(planned);
+        Ok(())
+    }
+
+    fn summary(_: &Context, planned: &State<Model>) -> String {
+        let own = &planned.own;
+        let backend = own.backend.as_ref().and_then(|backend| backend.name.as_deref()).unwrap_or("?");
+        let algorithm = match own.algorithm.as_deref() {
+            Some("roundrobin") | None => "round robin",
+            Some(algorithm) => algorithm,
+        };
+        format!("{algorithm} over {backend}, health check GET {}", check(own).path)
+    }
+
+    fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
+        let driver = context.driver(&state.group)?;
+        let own = &state.own;
+        let backend = own.backend.as_ref();
+        let servers = backend.and_then(|backend| backend.machines.as_deref());
+        let pool = backend.and_then(|backend| backend.name.as_deref()).unwrap_or("pool");
+        let machines = state.group.machines().iter();
+        Ok(machines
+            .map(|machine| {
+                let balancer = Balancer {
+                    name: &machine.name,
+                    address: machine.address.as_deref(),
+                    port: machine.port,
+                    algorithm: own.algorithm.as_deref().unwrap_or("roundrobin"),
+                    pool,
+                    check: check(own),
+                    servers: servers.unwrap_or_default().iter().map(server).collect(),
+                };
+                let mut bundle = haproxy::render(&balancer, &driver.layout(&state.group.key(machine.id)));
+                bundle.has_unknowns |= servers.is_none();
+                bundle
+            })
+            .collect())
+    }
+
+    async fn apply(context: &Context, _: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
+        let problems = rollout::make_machines(context, &mut state.group).await;
+        if !problems.is_empty() {
+            return problems;
+        }
+        fill_addresses(state);
+        let (driver, bundles) = match (context.driver(&state.group), LbPool::bundles(context, state)) {
+            (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
+            (Err(problems), _) | (_, Err(problems)) => return problems,
+        };
+        for (machine, bundle) in state.group.machines().to_vec().into_iter().zip(bundles) {
+            let key = state.group.key(machine.id);
+            match bring_up(&*driver, &key, &bundle, machine.port).await {
+                Ok(what) => context.progress(&format!("{} {what}", machine.name)),
+                Err(problem) => return vec![problem],
+            }
+            rollout::mark_running(&mut state.group, machine.id);
+            rollout::record_bundle(context, &mut state.group, &machine.name, &bundle);
+        }
+        Vec::new()
+    }
+
+    async fn read(_: &Context, _: &mut State<Model>) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+fn server(machine: &MachineModel) -> Server<'_> {
+    Server { name: &machine.name, address: machine.address.as_deref(), port: machine.port }
+}
+
+fn fill_addresses(state: &mut State<Model>) {
+    let machine = state.group.machines().first();
+    let address = machine.and_then(|machine| machine.address.clone());
+    state.own.url = address.as_ref().zip(machine).map(|(address, machine)| format!("http://{address}:{}", machine.port));
+    state.own.address = address;
+}
+
+/// The check as written, else as the backend says, else the defaults.
+fn check(own: &Model) -> haproxy::HealthCheck<'_> {
+    let written = own.health_check.as_ref();
+    let backend = own.backend.as_ref().and_then(|backend| backend.health_check.as_ref());
+    let path = written.and_then(|check| check.path.as_deref()).or(backend.and_then(|check| check.path.as_deref()));
+    let interval = written.and_then(|check| check.interval_ms).or(backend.and_then(|check| check.interval_ms));
+    haproxy::HealthCheck {
+        path: path.unwrap_or(HEALTH_PATH),
+        interval_ms: interval.unwrap_or(HEALTH_INTERVAL_MS),
+        fall: written.and_then(|check| check.fall).unwrap_or(2),
+        rise: written.and_then(|check| check.rise).unwrap_or(2),
+    }
+}
+
+/// Returns what was done, for the progress line.
+async fn bring_up(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, port: u16) -> Result<&'static str, Problem> {
+    let machines = driver.list(&key.layer).await.map_err(|error| driver_problem("Looking at the machine", &error))?;
+    let was_running = machines.iter().any(|machine| machine.key == *key && machine.status == Status::Running);
+    let installed = rollout::install(driver, key, bundle).await?;
+    if was_running && !installed.changed.is_empty() {
+        reload(driver, key, bundle).await?;
+        return Ok("reloaded");
+    }
+    rollout::start(driver, key, bundle).await?;
+    let deadline = Instant::now() + READY_PATIENCE;
+    // Any answer will do: without a healthy server it is 503, and that is for the backend to mend.
+    while driver.probe(key, port, "/").await.is_none() {
+        if Instant::now() > deadline {
+            let detail = format!("{} did not answer on port {port} within {} s.", key.name(), READY_PATIENCE.as_secs());
+            return Err(Problem::error("a machine is not healthy", detail));
+        }
+        tokio::time::sleep(rollout::POLL).await;
+    }
+    Ok("ready")
+}
+
+/// Hands the listening sockets and the state of the servers over to a new worker; no connection is refused and no
+/// request dropped (management guide, section 4). Done when the master says that a new worker runs.
+async fn reload(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
+    let failed = |error| driver_problem(&format!("Reloading {}", key.name()), &error);
+    let before = worker(driver, key).await;
+    if let Ok(state) = driver.ask(key, ADMIN_SOCKET, "show servers state").await {
+        driver.write(key, SERVER_STATE, state.as_bytes()).await.map_err(failed)?;
+    }
+    for service in &bundle.services {
+        if let Some(signal) = service.reload {
+            driver.signal(key, service, signal).await.map_err(failed)?;
+        }
+    }
+    let deadline = Instant::now() + RELOAD_PATIENCE;
+    loop {
+        let now = worker(driver, key).await;
+        if now.is_some() && now != before {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let detail = format!(
+                "{} did not start a worker with the new configuration within {} s; the old one goes on serving. Its log is {}.",
+                key.name(),
+                RELOAD_PATIENCE.as_secs(),
+                driver.layout(key).path("log/haproxy.out"),
+            );
+            return Err(Problem::error("a reload did not succeed", detail));
+        }
+        tokio::time::sleep(rollout::POLL).await;
+    }
+}
+
+/// The pid of the present worker, from the master's `show proc`; none while the master re-executes itself.
+async fn worker(driver: &dyn Driver, key: &MachineKey) -> Option<String> {
+    let table = driver.ask(key, MASTER_SOCKET, "show proc").await.ok()?;
+    let current = table.split("# old workers").next()?;
+    let line = current.lines().find(|line| line.split_ascii_whitespace().nth(1) == Some("worker"))?;
+    line.split_ascii_whitespace().next().map(str::to_owned)
+}

@@ -1,0 +1,339 @@
+//! `mongo_replset`: a MongoDB replica set with keyFile authentication and majority writes.
+//!
+//! Order under change: a new member is started and becomes a voter only once it has the data; members leave one
+//! at a time, a primary steps down before; nothing is begun that would lose the majority of voters.
+
+mod admin;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use value::schema::Attribute;
+use value::{Path, Problem, Ty};
+
+use super::rollout;
+use crate::bundle::mongod::{self, CREDENTIALS, Member};
+use crate::bundle::Bundle;
+use crate::driver::Driver;
+use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
+use admin::{Admin, MemberAddress};
+
+#[derive(Debug)]
+pub(super) struct MongoReplset;
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(super) struct Model {
+    members: Option<u64>,
+    replica_set: Option<String>,
+    version: Option<String>,
+    disk_gb: Option<u64>,
+    port: Option<u16>,
+    database: Option<String>,
+    credentials: Option<Credentials>,
+    uri: Option<String>,
+}
+
+/// Made once, when the set is.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(super) struct Credentials {
+    admin_password: Option<String>,
+    app_password: Option<String>,
+    key: Option<String>,
+}
+
+const DEFAULT_MEMBERS: u64 = 3;
+/// MongoDB manual, "MongoDB Limits and Thresholds": 50 members, of which 7 vote.
+const MAX_MEMBERS: u64 = 50;
+const MAX_VOTERS: usize = 7;
+const DISK_GB: u64 = 10;
+const PORT: u16 = 27017;
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+
+impl Resource for MongoReplset {
+    const NAME: &'static str = "mongo_replset";
+    const DEFAULT_NAME: &'static str = "db";
+    const DOC: &'static str = "A MongoDB replica set: keyFile authentication, majority writes.";
+    const REPLACE: &'static [&'static str] = &["database", "port", "replica_set"];
+    type Model = Model;
+
+    fn attributes() -> Vec<(&'static str, Attribute)> {
+        let credentials = Ty::object([("admin_password", Ty::String), ("app_password", Ty::String), ("key", Ty::String)]);
+        vec![
+            ("members", Attribute::optional_computed(Ty::Number, "how many members, a whole number from 1 to 50, of which up to 7 vote (3)")),
+            ("replica_set", Attribute::optional_computed(Ty::String, "the name of the replica set (rs0)")),
+            ("version", Attribute::optional(Ty::String, "the version that mongod must have, such as 6.0; any if not set")),
+            ("disk_gb", Attribute::optional_computed(Ty::Number, "size of each member's data disk in GB (10); the local cloud has no disks of a size and only records it")),
+            ("port", Attribute::optional_computed(Ty::Number, "the port that members listen on (27017)")),
+            ("database", Attribute::optional_computed(Ty::String, "the name of the application's database (app)")),
+            ("credentials", Attribute::computed(credentials, "generated passwords, and the key that members know each other by").sensitive()),
+            ("uri", Attribute::computed(Ty::String, "connection string for the application; names every member").sensitive()),
+        ]
+    }
+
+    fn validate(own: &Model) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if own.members.is_some_and(|members| !(1..=MAX_MEMBERS).contains(&members)) {
+            problems.push(invalid("members", format!("A whole number from 1 to {MAX_MEMBERS} is required.")));
+        }
+        for (name, value) in [("replica_set", &own.replica_set), ("database", &own.database)] {
+            let is_word = |text: &String| !text.is_empty() && text.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_');
+            if value.as_ref().is_some_and(|value| !is_word(value)) {
+                problems.push(invalid(name, "Letters, digits, - and _ are allowed.".to_owned()));
+            }
+        }
+        let is_version = |text: &String| text.split('.').all(|part| !part.is_empty() && part.chars().all(|ch| ch.is_ascii_digit()));
+        if own.version.as_ref().is_some_and(|version| !is_version(version)) {
+            problems.push(invalid("version", "A version is written like 6.0 or 6.0.5.".to_owned()));
+        }
+        problems
+    }
+
+    fn wanted(own: &Model) -> Option<u64> {
+        own.members
+    }
+
+    fn port(own: &Model) -> u16 {
+        own.port.unwrap_or(PORT)
+    }
+
+    fn plan(_: &Context, planned: &mut State<Model>, prior: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
+        let own = &mut planned.own;
+        own.members.get_or_insert(DEFAULT_MEMBERS);
+        own.replica_set.get_or_insert_with(|| "rs0".to_owned());
+        own.disk_gb.get_or_insert(DISK_GB);
+        own.port.get_or_insert(PORT);
+        own.database.get_or_insert_with(|| "app".to_owned());
+        own.uri = uri(own, &planned.group);
+        if let Some(prior) = prior {
+            refuse_loss_of_majority(&prior.group, &planned.group)?;
+            if own.disk_gb < prior.own.disk_gb {
+                return Err(vec![invalid("disk_gb", "A data disk can grow and cannot shrink.".to_owned())]);
+            }
+        }
+        Ok(())
+    }
+
+    fn summary(_: &Context, planned: &State<Model>) -> String {
+        let own = &planned.own;
+        let members = own.members.map_or_else(|| "?".to_owned(), |members| members.to_string());
+        let plural = if own.members == Some(1) { "" } else { "s" };
+        format!("{members} member{plural}, majority writes, keyFile authentication, {} GB each", own.disk_gb.unwrap_or(DISK_GB))
+    }
+
+    fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
+        let driver = context.driver(&state.group)?;
+        let own = &state.own;
+        let credentials = own.credentials.as_ref().filter(|credentials| credentials.admin_password.is_some());
+        let json = credentials.map(|credentials| serde_json::to_string(credentials).expect("credentials are plain"));
+        let machines = state.group.machines().iter();
+        Ok(machines
+            .map(|machine| {
+                let member = Member {
+                    name: &machine.name,
+                    address: machine.address.as_deref(),
+                    port: machine.port,
+                    replica_set: own.replica_set.as_deref().unwrap_or("rs0"),
+                    key: credentials.and_then(|credentials| credentials.key.as_deref()),
+                    credentials: json.as_deref(),
+                };
+                mongod::render(&member, &driver.layout(&state.group.key(machine.id)))
+            })
+            .collect())
+    }
+
+    async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
+        let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
+        let leaving = rollout::leaving(&before, state.group.machines());
+        let problems = change(context, state, &leaving).await;
+        if !problems.is_empty() {
+            // Members that were to leave are still in the set, or may be.
+            let machines = state.group.machines.get_or_insert_default();
+            machines.extend(leaving);
+            machines.sort_by_key(|machine| machine.id);
+            return problems;
+        }
+        state.own.uri = uri(&state.own, &state.group);
+        Vec::new()
+    }
+
+    /// A member whose process runs and which is no part of the set, or cannot follow it, is not well either.
+    async fn read(_: &Context, state: &mut State<Model>) -> Vec<Problem> {
+        let Some(admin) = admin(state) else { return Vec::new() };
+        let Some(states) = admin.member_states().await else { return Vec::new() };
+        for machine in state.group.machines.iter_mut().flatten().filter(|machine| machine.status == RUNNING) {
+            let found = states.iter().find(|(address, _)| Some(address) == MemberAddress::of(machine).as_ref());
+            match found {
+                None => "not in the replica set".clone_into(&mut machine.status),
+                Some((_, healthy)) if !healthy => "failed".clone_into(&mut machine.status),
+                Some(_) => {}
+            }
+        }
+        Vec::new()
+    }
+}
+
+async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineModel]) -> Vec<Problem> {
+    let mut problems = rollout::make_machines(context, &mut state.group).await;
+    if !problems.is_empty() {
+        return problems;
+    }
+    let driver = match context.driver(&state.group) {
+        Ok(driver) => driver.clone(),
+        Err(problems) => return problems,
+    };
+    if state.own.credentials.is_none() {
+        state.own.credentials = Some(adopted(&*driver, state).await.unwrap_or_else(Credentials::generate));
+    }
+    problems = start_members(context, state).await;
+    if !problems.is_empty() {
+        return problems;
+    }
+    match form_set(context, &*driver, state, leaving).await {
+        Ok(()) => Vec::new(),
+        Err(problem) => vec![problem],
+    }
+}
+
+/// Makes the set what it shall be: initiated, with its users, every member in it and the leaving ones out.
+async fn form_set(context: &Context, driver: &dyn Driver, state: &mut State<Model>, leaving: &[MachineModel]) -> Result<(), Problem> {
+    let Some(mut admin) = admin(state) else { return Ok(()) };
+    let members = state.group.machines().to_vec();
+    admin.also_ask(leaving);
+    if admin.initiate_if_needed(&members).await? {
+        context.progress("replica set initiated, electing a primary");
+    }
+    admin.wait_for_primary(READY_PATIENCE).await?;
+    admin.create_users().await?;
+    admin.set_majority_writes().await?;
+    for machine in &members {
+        if admin.add_member(machine).await? {
+            context.progress(&format!("{} syncing", machine.name));
+        }
+    }
+    admin.wait_until_all_follow(&members, READY_PATIENCE).await?;
+    // Also members that a run that was cut off has left in the set.
+    for removed in admin.remove_others(&members).await? {
+        context.progress(&format!("{removed} left the replica set"));
+    }
+    for machine in leaving {
+        rollout::remove(context, driver, &state.group.key(machine.id), None).await?;
+        state.group.bundles.iter_mut().for_each(|bundles| drop(bundles.remove(&machine.name)));
+    }
+    for machine in state.group.machines.iter_mut().flatten() {
+        RUNNING.clone_into(&mut machine.status);
+    }
+    if let Some(primary) = admin.primary_name(&members).await {
+        context.progress(&format!("{primary} primary, {} secondary", members.len().saturating_sub(1)));
+    }
+    Ok(())
+}
+
+async fn start_members(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
+    let (driver, bundles) = match (context.driver(&state.group), MongoReplset::bundles(context, state)) {
+        (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
+        (Err(problems), _) | (_, Err(problems)) => return problems,
+    };
+    let mut tasks = JoinSet::new();
+    for (machine, bundle) in state.group.machines().iter().zip(bundles) {
+        let (driver, key) = (driver.clone(), state.group.key(machine.id));
+        tasks.spawn(async move {
+            let result = match rollout::install(&*driver, &key, &bundle).await {
+                Ok(_) => rollout::start(&*driver, &key, &bundle).await,
+                Err(problem) => Err(problem),
+            };
+            (key, bundle, result)
+        });
+    }
+    let mut problems = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        match done {
+            Ok((key, bundle, Ok(()))) => {
+                rollout::record_bundle(context, &mut state.group, &key.name(), &bundle);
+                context.progress(&format!("{} started", key.name()));
+            }
+            Ok((_, _, Err(problem))) => problems.push(problem),
+            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
+        }
+    }
+    problems
+}
+
+/// Credentials that a set from a run that was cut off has already.
+async fn adopted(driver: &dyn Driver, state: &State<Model>) -> Option<Credentials> {
+    for machine in state.group.machines() {
+        let found = driver.read(&state.group.key(machine.id), CREDENTIALS).await;
+        match found {
+            Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
+                Ok(credentials) => return Some(credentials),
+                Err(error) => tracing::warn!("the credentials on {} are not readable: {error}", machine.name),
+            },
+            Ok(None) => {}
+            Err(error) => tracing::warn!("{}", driver_problem("Looking for credentials", &error).detail),
+        }
+    }
+    None
+}
+
+fn admin(state: &State<Model>) -> Option<Admin> {
+    let credentials = state.own.credentials.as_ref()?;
+    Some(Admin::new(
+        state.group.machines(),
+        state.own.replica_set.clone()?,
+        state.own.database.clone()?,
+        credentials.admin_password.clone()?,
+        credentials.app_password.clone()?,
+    ))
+}
+
+fn uri(own: &Model, group: &Group) -> Option<String> {
+    let password = own.credentials.as_ref()?.app_password.as_deref()?;
+    let hosts: Option<Vec<String>> =
+        group.machines().iter().map(|machine| Some(format!("{}:{}", machine.address.as_deref()?, machine.port))).collect();
+    let hosts = hosts.filter(|hosts| !hosts.is_empty())?.join(",");
+    let (database, set) = (own.database.as_deref()?, own.replica_set.as_deref()?);
+    Some(format!(
+        "mongodb://app:{password}@{hosts}/{database}?replicaSet={set}&authSource=admin&w=majority&retryWrites=true&readPreference=primaryPreferred"
+    ))
+}
+
+/// Members that are well and stay must be a majority of what the set will be, or writes would stop.
+fn refuse_loss_of_majority(prior: &Group, planned: &Group) -> Result<(), Vec<Problem>> {
+    let leaving = rollout::leaving(prior.machines(), planned.machines());
+    if leaving.is_empty() {
+        return Ok(());
+    }
+    let stays = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
+    let voters = prior.machines().len().min(MAX_VOTERS);
+    let well = prior.machines().iter().filter(|machine| machine.status == RUNNING).count();
+    let well_and_staying = prior.machines().iter().filter(stays).filter(|machine| machine.status == RUNNING).count();
+    let new_voters = planned.machines().len().clamp(1, MAX_VOTERS);
+    let down: Vec<&str> = prior.machines().iter().filter(|machine| machine.status != RUNNING).map(|machine| machine.name.as_str()).collect();
+    if down.is_empty() || (well > voters / 2 && well_and_staying > new_voters / 2) {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} {} down; {well} of {voters} voters are left, and taking {} away would leave the set without a majority: writes would stop. Apply first without the change of `members` to repair {}, then change it. Nothing was changed.",
+        down.join(", "),
+        if down.len() == 1 { "is" } else { "are" },
+        leaving.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", "),
+        down.join(", "),
+    );
+    Err(vec![Problem::error("this change would lose the majority of the replica set", detail).at(Path::attribute("members"))])
+}
+
+fn invalid(attribute: &'static str, detail: String) -> Problem {
+    Problem::error("invalid argument", detail).at(Path::attribute(attribute))
+}
+
+impl Credentials {
+    /// From the system's random source; 244 bits each.
+    fn generate() -> Credentials {
+        let secret = || format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        Credentials {
+            admin_password: Some(secret()),
+            app_password: Some(secret()),
+            key: Some(format!("{}{}", secret(), secret())),
+        }
+    }
+}

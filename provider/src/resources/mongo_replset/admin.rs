@@ -1,0 +1,375 @@
+//! Commands to a replica set, through MongoDB's own driver.
+//!
+//! Every command goes over a direct connection to one member: the set as a whole may not exist yet, or have no
+//! primary. Sources: MongoDB 6.0 manual, "Replica Set Commands" and "Localhost Exception".
+
+use std::time::{Duration, Instant};
+
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::error::{Error, ErrorKind};
+use mongodb::options::{ClientOptions, Credential, ServerAddress};
+use value::Problem;
+
+use super::MAX_VOTERS;
+use crate::resource::MachineModel;
+
+const ADMIN: &str = "lampwright";
+const POLL: Duration = Duration::from_millis(100);
+const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
+
+// MongoDB's error codes (`src/mongo/base/error_codes.yml`).
+const ALREADY_INITIALIZED: i32 = 23;
+const UNAUTHORIZED: i32 = 13;
+const USER_EXISTS: i32 = 51_003;
+const CONFIG_IN_PROGRESS: i32 = 109;
+const CONFIG_NOT_COMMITTED: i32 = 308;
+const NOT_PRIMARY: i32 = 10_107;
+
+pub(super) struct Admin {
+    members: Vec<MemberAddress>,
+    replica_set: String,
+    database: String,
+    admin_password: String,
+    app_password: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MemberAddress {
+    host: String,
+    port: u16,
+}
+
+impl MemberAddress {
+    pub(super) fn of(machine: &MachineModel) -> Option<MemberAddress> {
+        Some(MemberAddress { host: machine.address.clone()?, port: machine.port })
+    }
+
+    fn text(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl Admin {
+    pub(super) fn new(machines: &[MachineModel], replica_set: String, database: String, admin_password: String, app_password: String) -> Admin {
+        let members = machines.iter().filter_map(MemberAddress::of).collect();
+        Admin { members, replica_set, database, admin_password, app_password }
+    }
+
+    /// Members that leave may be the primary.
+    pub(super) fn also_ask(&mut self, machines: &[MachineModel]) {
+        self.members.extend(machines.iter().filter_map(MemberAddress::of));
+    }
+
+    fn connect(&self, member: &MemberAddress, authenticated: bool) -> Result<Client, Error> {
+        let address = ServerAddress::Tcp { host: member.host.clone(), port: Some(member.port) };
+        let mut options = ClientOptions::builder()
+            .hosts(vec![address])
+            .direct_connection(true)
+            .server_selection_timeout(Duration::from_secs(2))
+            .connect_timeout(Duration::from_secs(2))
+            .app_name("lampwright".to_owned())
+            .build();
+        if authenticated {
+            let credential = Credential::builder()
+                .username(ADMIN.to_owned())
+                .password(self.admin_password.clone())
+                .source("admin".to_owned());
+            options.credential = Some(credential.build());
+        }
+        Client::with_options(options)
+    }
+
+    async fn run(&self, member: &MemberAddress, authenticated: bool, command: Document) -> Result<Document, Error> {
+        let client = self.connect(member, authenticated)?;
+        let answer = tokio::time::timeout(COMMAND_PATIENCE, client.database("admin").run_command(command)).await;
+        client.shutdown().immediate(true).await;
+        answer.unwrap_or_else(|_| Err(Error::custom("no answer in time")))
+    }
+
+    /// What a member says of itself; nobody needs to be logged in for it.
+    async fn hello(&self, member: &MemberAddress) -> Option<Document> {
+        self.run(member, false, doc! { "hello": 1 }).await.ok()
+    }
+
+    async fn primary(&self) -> Option<MemberAddress> {
+        for member in &self.members {
+            if let Some(hello) = self.hello(member).await
+                && hello.get_bool("isWritablePrimary").unwrap_or(false)
+            {
+                return Some(member.clone());
+            }
+        }
+        None
+    }
+
+    pub(super) async fn primary_name(&self, machines: &[MachineModel]) -> Option<String> {
+        let primary = self.primary().await?;
+        let machine = machines.iter().find(|machine| MemberAddress::of(machine).as_ref() == Some(&primary))?;
+        Some(machine.name.clone())
+    }
+
+    /// Runs a command on the primary, and again when the primary changed in between.
+    async fn on_primary(&self, what: &str, command: Document) -> Result<Document, Problem> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut last: Option<Error> = None;
+        while Instant::now() < deadline {
+            if let Some(primary) = self.primary().await {
+                match self.run(&primary, true, command.clone()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) if is_passing(&error) => last = Some(error),
+                    Err(error) => return Err(failed(what, &error)),
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        match last {
+            Some(error) => Err(failed(what, &error)),
+            None => Err(no_primary(what)),
+        }
+    }
+
+    /// Initiates the set unless a member knows of one; says whether it did.
+    pub(super) async fn initiate_if_needed(&self, machines: &[MachineModel]) -> Result<bool, Problem> {
+        let Some(first) = self.members.first() else { return Ok(false) };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.hello(first).await.is_none() {
+            if Instant::now() > deadline {
+                let detail = format!("The member at {} does not answer.", first.text());
+                return Err(Problem::error("a member is not reachable", detail));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        for member in &self.members {
+            if self.hello(member).await.is_some_and(|hello| hello.contains_key("setName")) {
+                return Ok(false);
+            }
+        }
+        let members: Vec<Document> = machines
+            .iter()
+            .filter_map(|machine| Some((machine, MemberAddress::of(machine)?)))
+            .enumerate()
+            .map(|(position, (machine, address))| member_config(machine.id, &address, position < MAX_VOTERS))
+            .collect();
+        // Elections a second or two after a failure, rather than ten, suit members that are near each other.
+        let config = doc! {
+            "_id": &self.replica_set,
+            "members": members,
+            "settings": { "electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500 },
+        };
+        match self.run(first, false, doc! { "replSetInitiate": config }).await {
+            Ok(_) => Ok(true),
+            Err(error) if code(&error) == Some(ALREADY_INITIALIZED) => Ok(false),
+            Err(error) => Err(failed("Initiating the replica set", &error)),
+        }
+    }
+
+    pub(super) async fn wait_for_primary(&self, patience: Duration) -> Result<(), Problem> {
+        let deadline = Instant::now() + patience;
+        while self.primary().await.is_none() {
+            if Instant::now() > deadline {
+                return Err(no_primary("Waiting for an election"));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Creates the administrator, over a connection from the machine itself as long as there is no user (the
+    /// localhost exception), and then, as the administrator, the application's user.
+    pub(super) async fn create_users(&self) -> Result<(), Problem> {
+        let primary = self.primary().await.ok_or_else(|| no_primary("Creating users"))?;
+        if self.run(&primary, true, doc! { "ping": 1 }).await.is_err() {
+            let administrator = doc! { "createUser": ADMIN, "pwd": &self.admin_password, "roles": ["root"] };
+            match self.run(&primary, false, administrator).await {
+                Ok(_) => {}
+                Err(error) if matches!(code(&error), Some(UNAUTHORIZED | USER_EXISTS)) => {
+                    return Err(Problem::error(
+                        "the replica set has other credentials",
+                        "Its administrator's password is not the one on record, so it cannot be managed. If the set was made by somebody else, give this layer another `name`.",
+                    ));
+                }
+                Err(error) => return Err(failed("Creating the administrator", &error)),
+            }
+        }
+        let user = doc! {
+            "createUser": "app",
+            "pwd": &self.app_password,
+            "roles": [{ "role": "readWrite", "db": &self.database }],
+            "writeConcern": { "w": "majority", "wtimeout": 20_000 },
+        };
+        match self.run(&primary, true, user).await {
+            Ok(_) => Ok(()),
+            Err(error) if code(&error) == Some(USER_EXISTS) => Ok(()),
+            Err(error) => Err(failed("Creating the application's user", &error)),
+        }
+    }
+
+    pub(super) async fn set_majority_writes(&self) -> Result<(), Problem> {
+        let command = doc! {
+            "setDefaultRWConcern": 1,
+            "defaultWriteConcern": { "w": "majority", "wtimeout": 10_000 },
+            "writeConcern": { "w": "majority", "wtimeout": 20_000 },
+        };
+        self.on_primary("Making majority writes the default", command).await.map(drop)
+    }
+
+    async fn config(&self) -> Result<Document, Problem> {
+        let answer = self.on_primary("Reading the replica set's configuration", doc! { "replSetGetConfig": 1 }).await?;
+        answer.get_document("config").cloned().map_err(|_| Problem::error("unexpected answer of mongod", "It sent no configuration."))
+    }
+
+    /// Changes the list of members by one, and waits until a majority has the change.
+    async fn reconfigure(&self, what: &str, change: impl Fn(&mut Vec<Bson>)) -> Result<(), Problem> {
+        let mut config = self.config().await?;
+        let version = config.get_i32("version").unwrap_or(1);
+        config.insert("version", version + 1);
+        if let Ok(members) = config.get_array_mut("members") {
+            change(members);
+        }
+        self.on_primary(what, doc! { "replSetReconfig": config }).await?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let committed = self.on_primary(what, doc! { "replSetGetConfig": 1, "commitmentStatus": true }).await?;
+            if committed.get_bool("commitmentStatus").unwrap_or(false) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Problem::error("a reconfiguration is not committed", format!("{what}: no majority of members has it after 30 s.")));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Says whether the member was missing.
+    pub(super) async fn add_member(&self, machine: &MachineModel) -> Result<bool, Problem> {
+        let Some(address) = MemberAddress::of(machine) else { return Ok(false) };
+        let config = self.config().await?;
+        let members = config.get_array("members").cloned().unwrap_or_default();
+        if members.iter().any(|member| host(member) == Some(address.text())) {
+            return Ok(false);
+        }
+        let voters = members.iter().filter(|member| votes(member)).count();
+        let member = member_config(machine.id, &address, voters < MAX_VOTERS);
+        let id = machine.id as i32;
+        self.reconfigure(&format!("Adding {}", machine.name), |members| {
+            members.retain(|member| member.as_document().and_then(|member| member.get_i32("_id").ok()) != Some(id));
+            members.push(Bson::Document(member.clone()));
+        })
+        .await?;
+        Ok(true)
+    }
+
+    /// Takes every member out that is not one of `machines`; tells their addresses.
+    pub(super) async fn remove_others(&self, machines: &[MachineModel]) -> Result<Vec<String>, Problem> {
+        let wanted: Vec<String> = machines.iter().filter_map(MemberAddress::of).map(|address| address.text()).collect();
+        let config = self.config().await?;
+        let members = config.get_array("members").cloned().unwrap_or_default();
+        let others: Vec<String> = members.iter().filter_map(host).filter(|host| !wanted.contains(host)).collect();
+        for other in &others {
+            self.remove_member(other).await?;
+        }
+        Ok(others)
+    }
+
+    /// Takes a member out; the primary steps down first.
+    async fn remove_member(&self, address: &str) -> Result<(), Problem> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Some(primary) = self.primary().await.filter(|primary| primary.text() == address) {
+            if Instant::now() > deadline {
+                let detail = format!("{address} is the primary and no other member takes over.");
+                return Err(Problem::error("the primary cannot step down", detail));
+            }
+            // The answer may be lost together with the connection; what counts is who the primary is afterwards.
+            let command = doc! { "replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 5 };
+            if let Err(error) = self.run(&primary, true, command).await {
+                tracing::debug!("step down of {address}: {error}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.wait_for_primary(Duration::from_secs(30)).await?;
+        self.reconfigure(&format!("Removing {address}"), |members| {
+            members.retain(|member| host(member).as_deref() != Some(address));
+        })
+        .await
+    }
+
+    /// Waits until every member is primary or secondary, and counts as a voter.
+    pub(super) async fn wait_until_all_follow(&self, machines: &[MachineModel], patience: Duration) -> Result<(), Problem> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let states = self.member_states().await.unwrap_or_default();
+            let behind: Vec<&str> = machines
+                .iter()
+                .filter(|machine| !states.iter().any(|(address, healthy)| *healthy && MemberAddress::of(machine).as_ref() == Some(address)))
+                .map(|machine| machine.name.as_str())
+                .collect();
+            if behind.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let detail = format!("{} did not become primary or secondary within {} s.", behind.join(", "), patience.as_secs());
+                return Err(Problem::error("a member does not follow", detail));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Every member of the set and whether it is primary or secondary, as the first member that answers sees it.
+    pub(super) async fn member_states(&self) -> Option<Vec<(MemberAddress, bool)>> {
+        for member in &self.members {
+            let Ok(status) = self.run(member, true, doc! { "replSetGetStatus": 1 }).await else { continue };
+            let Ok(members) = status.get_array("members") else { continue };
+            let states = members.iter().filter_map(|member| {
+                let member = member.as_document()?;
+                let (host, port) = member.get_str("name").ok()?.rsplit_once(':')?;
+                let address = MemberAddress { host: host.to_owned(), port: port.parse().ok()? };
+                // 1 is PRIMARY, 2 is SECONDARY.
+                let healthy = matches!(member.get_i32("state"), Ok(1 | 2));
+                Some((address, healthy))
+            });
+            return Some(states.collect());
+        }
+        None
+    }
+}
+
+fn member_config(id: u64, address: &MemberAddress, votes: bool) -> Document {
+    let weight = i32::from(votes);
+    doc! { "_id": id as i32, "host": address.text(), "votes": weight, "priority": weight }
+}
+
+fn host(member: &Bson) -> Option<String> {
+    member.as_document()?.get_str("host").ok().map(str::to_owned)
+}
+
+fn votes(member: &Bson) -> bool {
+    let votes = member.as_document().and_then(|member| member.get("votes"));
+    !matches!(votes, Some(Bson::Int32(0) | Bson::Int64(0)))
+}
+
+fn code(error: &Error) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
+}
+
+/// Errors that go away by themselves: an election, or a reconfiguration that is still under way.
+fn is_passing(error: &Error) -> bool {
+    match code(error) {
+        Some(code) => matches!(code, CONFIG_IN_PROGRESS | CONFIG_NOT_COMMITTED | NOT_PRIMARY) || error.to_string().contains("not primary"),
+        None => true,
+    }
+}
+
+fn failed(what: &str, error: &Error) -> Problem {
+    Problem::error("the replica set refused", format!("{what} failed: {error}"))
+}
+
+fn no_primary(what: &str) -> Problem {
+    Problem::error(
+        "the replica set has no primary",
+        format!("{what}: no member is primary, so nothing can be changed. A majority of members must run; apply again once they do."),
+    )
+}

@@ -1,0 +1,118 @@
+//! What the plugin can be asked to do, in our own nouns. One file a kind of request; no gRPC here.
+//!
+//! The frame around every resource lives here: it decodes values to models, plans machines, fills in what is
+//! computed, renders previews, and encodes the result.
+
+mod apply;
+mod configure;
+mod model;
+mod plan;
+mod preview;
+mod read;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use value::schema::Schema;
+use value::{Problem, Value};
+
+use crate::driver::BoxFuture;
+use crate::resource::Context;
+use crate::resources;
+
+pub(crate) use configure::provider_schema;
+
+/// A plugin process: its resources, and its configuration once there is one.
+#[derive(Debug)]
+pub struct Service {
+    resources: BTreeMap<&'static str, Box<dyn AnyResource>>,
+    context: RwLock<Option<Context>>,
+    claims: plan::Claims,
+}
+
+/// A planned change.
+#[derive(Debug)]
+pub struct PlanOutcome {
+    pub planned: Value,
+    pub requires_replace: Vec<value::Path>,
+    /// What the plan shows beyond values: a summary and the files that differ.
+    pub preview: Vec<u8>,
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug)]
+pub struct PlanRequest<'a> {
+    pub prior: &'a Value,
+    pub proposed: &'a Value,
+    pub config: &'a Value,
+    /// Where the resource is in the stack; our own engine says so.
+    pub address: Option<&'a str>,
+}
+
+/// A resource type without its model type.
+pub trait AnyResource: std::fmt::Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+    fn schema(&self) -> Schema;
+    fn validate(&self, config: &Value) -> Vec<Problem>;
+    fn plan(&self, context: &Context, claims: &plan::Claims, request: &PlanRequest<'_>) -> PlanOutcome;
+    fn apply<'a>(&'a self, context: &'a Context, prior: &'a Value, planned: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)>;
+    fn read<'a>(&'a self, context: &'a Context, claims: &'a plan::Claims, state: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)>;
+}
+
+impl Service {
+    pub fn new() -> Service {
+        Service {
+            resources: resources::all().into_iter().map(|resource| (resource.name(), resource)).collect(),
+            context: RwLock::new(None),
+            claims: plan::Claims::default(),
+        }
+    }
+
+    pub fn schemas(&self) -> BTreeMap<&'static str, Schema> {
+        self.resources.iter().map(|(name, resource)| (*name, resource.schema())).collect()
+    }
+
+    pub fn configure(&self, config: &Value) -> Vec<Problem> {
+        match configure::configure(config) {
+            Ok(context) => {
+                *self.context.write().unwrap_or_else(PoisonError::into_inner) = Some(context);
+                Vec::new()
+            }
+            Err(problems) => problems,
+        }
+    }
+
+    pub fn validate_provider(&self, config: &Value) -> Vec<Problem> {
+        configure::validate(config)
+    }
+
+    pub fn resource(&self, type_name: &str) -> Result<&dyn AnyResource, Problem> {
+        self.resources.get(type_name).map(|resource| &**resource).ok_or_else(|| {
+            let detail = format!("This provider has no resource type {type_name:?}.");
+            Problem::error("unknown resource type", detail)
+        })
+    }
+
+    /// The configuration, for work on one resource.
+    pub fn context(&self, address: Option<&str>) -> Result<Context, Problem> {
+        let context = self.context.read().unwrap_or_else(PoisonError::into_inner);
+        let context = context.as_ref().ok_or_else(|| {
+            Problem::error("the provider is not configured", "ConfigureProvider was not called before; this is a bug of the host program.")
+        })?;
+        Ok(Context { address: address.unwrap_or_default().to_owned(), ..context.clone() })
+    }
+
+    pub fn claims(&self) -> &plan::Claims {
+        &self.claims
+    }
+}
+
+impl Default for Service {
+    fn default() -> Service {
+        Service::new()
+    }
+}
+
+/// Shared by all calls of a process.
+pub type SharedService = Arc<Service>;

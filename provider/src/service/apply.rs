@@ -1,0 +1,93 @@
+//! Applying: create, update and delete.
+
+use value::{Problem, Value};
+
+use super::model::{decode, encode};
+use crate::resource::{Context, Resource, State, driver_problem};
+use crate::resources::{remove_machine, strays};
+
+/// Returns the new state, which holds what was done also when there are problems.
+pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned: &Value) -> (Value, Vec<Problem>) {
+    let ty = super::schema::schema::<R>().block.implied_ty();
+    let null = || Value::Null(ty.clone());
+    if planned.is_null() {
+        let problems = match decode::<R>(prior) {
+            Ok(state) => delete::<R>(context, &state).await,
+            Err(problem) => vec![problem],
+        };
+        return (if problems.is_empty() { null() } else { prior.clone() }, problems);
+    }
+    let decoded = decode::<R>(planned).and_then(|planned| {
+        let prior = if prior.is_null() { None } else { Some(decode::<R>(prior)?) };
+        Ok((prior, planned))
+    });
+    let (before, mut state) = match decoded {
+        Ok(decoded) => decoded,
+        Err(problem) => return (prior.clone(), vec![problem]),
+    };
+    let mut problems = R::apply(context, before, &mut state).await;
+    if problems.is_empty() {
+        problems = remove_strays::<R>(context, &state).await;
+    }
+    match encode::<R>(&state, &super::schema::schema::<R>().block) {
+        Ok(value) => (with_configured(value, planned), problems),
+        Err(problem) => {
+            problems.push(problem);
+            (prior.clone(), problems)
+        }
+    }
+}
+
+/// What the configuration says goes back as it came, not as a model would write it.
+fn with_configured(value: Value, planned: &Value) -> Value {
+    let (Some(entries), Some(planned)) = (value.as_entries(), planned.as_entries()) else { return value };
+    let kept = entries.iter().map(|(name, value)| match planned.get(name) {
+        Some(planned) if planned.is_wholly_known() && !matches!(&**name, "machines" | "bundles" | "last_id") => {
+            (name.clone(), planned.clone())
+        }
+        _ => (name.clone(), value.clone()),
+    });
+    Value::object(kept)
+}
+
+/// Removes machines that a run that was cut off has left and that nothing names.
+async fn remove_strays<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<Problem> {
+    let driver = match context.driver(&state.group) {
+        Ok(driver) => driver.clone(),
+        Err(problems) => return problems,
+    };
+    let mut problems = Vec::new();
+    for key in strays(&*driver, &state.group).await {
+        problems.extend(remove_machine(context, &*driver, &key, None).await.err());
+    }
+    problems
+}
+
+/// Removes every machine of the layer, also those that no record names.
+async fn delete<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<Problem> {
+    let driver = match context.driver(&state.group) {
+        Ok(driver) => driver.clone(),
+        Err(problems) => return problems,
+    };
+    let existing = match driver.list(&state.group.layer()).await {
+        Ok(existing) => existing,
+        Err(error) => return vec![driver_problem("Looking for the machines", &error)],
+    };
+    let bundles = R::bundles(context, state).unwrap_or_default();
+    let mut problems = Vec::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    for machine in existing {
+        let position = state.group.machines().iter().position(|known| known.id == machine.key.id);
+        let bundle = position.and_then(|position| bundles.get(position).cloned());
+        let (driver, context) = (driver.clone(), context.clone());
+        tasks.spawn(async move { remove_machine(&context, &*driver, &machine.key, bundle.as_ref()).await });
+    }
+    while let Some(done) = tasks.join_next().await {
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => problems.push(problem),
+            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
+        }
+    }
+    problems
+}

@@ -1,0 +1,152 @@
+//! The provider's own configuration: clouds, and how this stack's machines are told apart.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use value::schema::{Attribute, Block, NestedBlock, Nesting, Schema};
+use value::{Path, Problem, Step, Ty, Value};
+
+use crate::bundle::hex;
+use crate::driver::Driver;
+use crate::drivers::{self, Settings};
+use crate::resource::Context;
+
+/// The cloud that exists without a word about it.
+const LOCAL: &str = "local";
+
+pub(crate) fn provider_schema() -> Schema {
+    let drivers: Vec<&str> = drivers::DRIVERS.iter().map(|driver| driver.name).collect();
+    let settings: Vec<String> = drivers::DRIVERS
+        .iter()
+        .flat_map(|driver| driver.settings.iter().map(move |(name, doc)| format!("{}: {name} = {doc}", driver.name)))
+        .collect();
+    let cloud = Block {
+        description: "A cloud that layers can be on; its label is the name that `cloud = \"..\"` uses.".to_owned(),
+        attributes: BTreeMap::from([
+            ("driver".into(), Attribute::required(Ty::String, &format!("how to talk to it: {}", drivers.join(", ")))),
+            ("settings".into(), Attribute::optional(Ty::map(Ty::String), &format!("settings of the driver; {}", settings.join("; ")))),
+        ]),
+        ..Block::default()
+    };
+    let block = Block {
+        description: "Layers of applications, as machines on clouds.".to_owned(),
+        attributes: BTreeMap::from([
+            ("default_cloud".into(), Attribute::optional(Ty::String, "the cloud of layers that name none (local)")),
+            ("scope".into(), Attribute::optional(Ty::String, "tells this stack's machines from those of other stacks on the same cloud; made of the stack's folder if not set")),
+            ("bundle_dir".into(), Attribute::optional(Ty::String, "where copies of all configuration files go, for people to read (.lampwright/bundles)")),
+        ]),
+        blocks: BTreeMap::from([(
+            "cloud".into(),
+            NestedBlock { block: cloud, nesting: Nesting::Map, min_items: 0, max_items: 0 },
+        )]),
+        ..Block::default()
+    };
+    Schema { version: 0, block }
+}
+
+/// Checks what can be checked without connecting to anything; unknown parts pass.
+pub(super) fn validate(config: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let clouds = config.get("cloud").and_then(Value::as_entries).into_iter().flatten();
+    for (name, cloud) in clouds {
+        let at = |attribute: &str| {
+            Path::attribute("cloud").then(Step::Key(name.clone())).then(Step::Attribute(attribute.into()))
+        };
+        let Some(driver) = cloud.get("driver").and_then(Value::as_str) else { continue };
+        let Some(info) = drivers::find(driver) else {
+            let known: Vec<&str> = drivers::DRIVERS.iter().map(|driver| driver.name).collect();
+            let detail = format!("There is no driver {driver:?}. There are: {}.", known.join(", "));
+            problems.push(Problem::error("unknown driver", detail).at(at("driver")));
+            continue;
+        };
+        for setting in cloud.get("settings").and_then(Value::as_entries).into_iter().flatten().map(|(name, _)| name) {
+            if !info.settings.iter().any(|(known, _)| **known == **setting) {
+                let known: Vec<&str> = info.settings.iter().map(|(name, _)| *name).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let detail = format!("The driver {driver:?} has no setting {setting:?}. Its settings: {known}.");
+                problems.push(Problem::error("unknown setting", detail).at(at("settings")));
+            }
+        }
+    }
+    if let Some(scope) = config.get("scope").and_then(Value::as_str)
+        && !is_scope(scope)
+    {
+        let detail = "A scope has 1 to 40 letters, digits, - or _.";
+        problems.push(Problem::error("invalid argument", detail).at(Path::attribute("scope")));
+    }
+    problems
+}
+
+pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
+    let mut problems = validate(config);
+    let mut clouds: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
+    for (name, cloud) in config.get("cloud").and_then(Value::as_entries).into_iter().flatten() {
+        let Some(info) = cloud.get("driver").and_then(Value::as_str).and_then(drivers::find) else { continue };
+        let settings = cloud.get("settings").and_then(Value::as_entries).into_iter().flatten();
+        let settings: Settings =
+            settings.filter_map(|(name, value)| Some((name.to_string(), value.as_str()?.to_owned()))).collect();
+        connect(name, info, &settings, &mut clouds, &mut problems);
+    }
+    if !clouds.contains_key(LOCAL)
+        && let Some(info) = drivers::find(LOCAL)
+    {
+        connect(LOCAL, info, &Settings::new(), &mut clouds, &mut problems);
+    }
+    let default_cloud = config.get("default_cloud").and_then(Value::as_str).unwrap_or(LOCAL).to_owned();
+    if problems.is_empty() && !clouds.contains_key(&default_cloud) {
+        let detail = format!("There is no cloud {default_cloud:?}. Add a block cloud {default_cloud:?} {{ driver = .. }}.");
+        problems.push(Problem::error("unknown cloud", detail).at(Path::attribute("default_cloud")));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let scope = config.get("scope").and_then(Value::as_str).map_or_else(scope_of_folder, str::to_owned);
+    let bundle_dir = config.get("bundle_dir").and_then(Value::as_str).unwrap_or(".lampwright/bundles");
+    Ok(Context {
+        clouds: Arc::new(clouds),
+        default_cloud,
+        scope,
+        bundle_dir: PathBuf::from(bundle_dir),
+        address: String::new(),
+    })
+}
+
+fn connect(
+    name: &str,
+    info: &drivers::DriverInfo,
+    settings: &Settings,
+    clouds: &mut BTreeMap<String, Arc<dyn Driver>>,
+    problems: &mut Vec<Problem>,
+) {
+    match (info.connect)(settings) {
+        Ok(driver) => {
+            clouds.insert(name.to_owned(), driver);
+        }
+        Err(error) => {
+            let at = Path::attribute("cloud").then(Step::Key(name.into()));
+            problems.push(Problem::error("invalid cloud", error.explain()).at(at));
+        }
+    }
+}
+
+fn is_scope(scope: &str) -> bool {
+    (1..=40).contains(&scope.len()) && scope.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_')
+}
+
+/// The folder of the stack's last name and a part of the digest of its whole path: short, since it becomes part
+/// of the paths of unix sockets, and the same on every run in the same folder.
+fn scope_of_folder() -> String {
+    let folder = std::env::current_dir().and_then(std::fs::canonicalize).unwrap_or_default();
+    let name: String = folder
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .chars()
+        .filter(|ch| ch.is_ascii_alphanumeric())
+        .take(12)
+        .collect();
+    let digest = hex(&Sha256::digest(folder.as_os_str().as_encoded_bytes())[..3]);
+    format!("{}-{digest}", if name.is_empty() { "stack" } else { &name })
+}

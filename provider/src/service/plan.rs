@@ -1,0 +1,302 @@
+//! Planning: which machines stay, come and go; what is known already; what will differ.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use value::schema::Schema;
+use value::{Path, Problem, Value};
+
+use super::model::{decode, encode_planned};
+use super::preview::{self, Preview};
+use super::{AnyResource, PlanOutcome, PlanRequest};
+use crate::driver::BoxFuture;
+use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State};
+
+/// Which layers this process has seen, so that two resources cannot both take the same name: under Terraform
+/// nothing tells them apart.
+#[derive(Debug, Default)]
+pub struct Claims(Mutex<HashMap<String, Claim>>);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Claim {
+    /// It exists, in somebody's state.
+    Exists,
+    /// It is to be replaced by the next plan without a prior state.
+    ToBeReplaced,
+    /// It was planned anew; under our engine for this address.
+    New(Option<String>),
+}
+
+impl Claims {
+    pub(super) fn exists(&self, id: &str) {
+        self.set(id, Claim::Exists);
+    }
+
+    fn set(&self, id: &str, claim: Claim) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), claim);
+    }
+
+    /// Claims a layer that is to be made; `false` if it is somebody else's.
+    fn claim(&self, id: &str, address: Option<&str>) -> bool {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = Claim::New(address.map(str::to_owned));
+        match claims.get(id) {
+            Some(Claim::Exists) => false,
+            Some(Claim::New(_)) if address.is_none() || claims[id] != new => false,
+            Some(Claim::New(_) | Claim::ToBeReplaced) | None => {
+                claims.insert(id.to_owned(), new);
+                true
+            }
+        }
+    }
+}
+
+impl<R: Resource> AnyResource for R {
+    fn name(&self) -> &'static str {
+        R::NAME
+    }
+
+    fn schema(&self) -> Schema {
+        super::schema::schema::<R>()
+    }
+
+    fn validate(&self, config: &Value) -> Vec<Problem> {
+        match decode::<R>(config) {
+            Ok(state) => {
+                let mut problems = R::validate(&state.own);
+                problems.extend(state.group.name.as_deref().and_then(invalid_name));
+                problems
+            }
+            Err(problem) => vec![problem],
+        }
+    }
+
+    fn plan(&self, context: &Context, claims: &Claims, request: &PlanRequest<'_>) -> PlanOutcome {
+        match plan::<R>(context, claims, request) {
+            Ok(outcome) => outcome,
+            Err(problems) => PlanOutcome {
+                planned: request.proposed.clone(),
+                requires_replace: Vec::new(),
+                preview: Vec::new(),
+                problems,
+            },
+        }
+    }
+
+    fn apply<'a>(&'a self, context: &'a Context, prior: &'a Value, planned: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)> {
+        Box::pin(super::apply::apply::<R>(context, prior, planned))
+    }
+
+    fn read<'a>(&'a self, context: &'a Context, claims: &'a Claims, state: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)> {
+        Box::pin(super::read::read::<R>(context, claims, state))
+    }
+}
+
+fn plan<R: Resource>(context: &Context, claims: &Claims, request: &PlanRequest<'_>) -> Result<PlanOutcome, Vec<Problem>> {
+    let schema = super::schema::schema::<R>();
+    let prior = if request.prior.is_null() { None } else { Some(decode::<R>(request.prior).map_err(|problem| vec![problem])?) };
+    let mut planned = decode::<R>(request.proposed).map_err(|problem| vec![problem])?;
+    let is_known = |name: &str| request.proposed.get(name).is_none_or(Value::is_known);
+    plan_group::<R>(context, request, prior.as_ref(), &mut planned)?;
+    let requires_replace = match &prior {
+        Some(prior) => replaced_attributes::<R>(request, prior, &planned),
+        None => Vec::new(),
+    };
+    let id = planned.group.id.clone().unwrap_or_default();
+    match &prior {
+        Some(prior) => {
+            let claim = if requires_replace.is_empty() { Claim::Exists } else { Claim::ToBeReplaced };
+            claims.set(prior.group.id.as_deref().unwrap_or(&id), claim);
+        }
+        None if !claims.claim(&id, request.address) => {
+            let name = planned.group.name.unwrap_or_default();
+            let detail = format!("Another {} is called {name:?} already, and machines are told apart by this name. Set a different `name` here.", R::NAME);
+            return Err(vec![Problem::error("two layers have one name", detail).at(Path::attribute("name"))]);
+        }
+        None => {}
+    }
+    R::plan(context, &mut planned, prior.as_ref())?;
+    // A count that is not known yet says nothing about which machines there will be.
+    match R::wanted(&planned.own).filter(|_| is_known("nodes") && is_known("members")) {
+        Some(wanted) => plan_machines::<R>(&mut planned, prior.as_ref(), wanted),
+        None => planned.group.machines = None,
+    }
+    // Again, now that the machines are known: addresses and URLs follow from them.
+    R::plan(context, &mut planned, prior.as_ref())?;
+    let preview = plan_bundles::<R>(context, &mut planned, prior.as_ref())?;
+    let value = encode_planned::<R>(&planned, &schema.block, request.config).map_err(|problem| vec![problem])?;
+    Ok(PlanOutcome { planned: value, requires_replace, preview: preview.encode(), problems: Vec::new() })
+}
+
+/// Name, cloud and id.
+fn plan_group<R: Resource>(
+    context: &Context,
+    request: &PlanRequest<'_>,
+    prior: Option<&State<R::Model>>,
+    planned: &mut State<R::Model>,
+) -> Result<(), Vec<Problem>> {
+    let from_address = || request.address.map(layer_name);
+    let group = &mut planned.group;
+    let name = group.name.take().or_else(from_address).unwrap_or_else(|| R::DEFAULT_NAME.to_owned());
+    if let Some(problem) = invalid_name(&name) {
+        return Err(vec![problem]);
+    }
+    let same_layer = prior.filter(|prior| prior.group.name.as_deref() == Some(name.as_str()));
+    group.id = match same_layer {
+        Some(prior) => prior.group.id.clone(),
+        None => Some(format!("{}/{name}", context.scope)),
+    };
+    group.name = Some(name);
+    group.cloud.get_or_insert_with(|| context.default_cloud.clone());
+    context.driver(group).map(drop)
+}
+
+/// `module.shop["eu"].lamp_cluster.web` is the layer `shop-eu-web`: the names of all that leads to it.
+fn layer_name(address: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = address;
+    let mut parts = Vec::new();
+    // Keys may hold dots, so the address is not simply split at them.
+    while !rest.is_empty() {
+        let end = match (rest.find('.'), rest.find('[')) {
+            (Some(dot), Some(bracket)) if bracket < dot => rest.find(']').map_or(rest.len(), |close| close + 1),
+            (Some(dot), _) => dot,
+            (None, _) => rest.len(),
+        };
+        parts.push(&rest[..end]);
+        rest = rest[end..].trim_start_matches('.');
+    }
+    let module_parts = parts.len().saturating_sub(2);
+    let kept = parts.iter().enumerate().filter(|(idx, part)| (*idx < module_parts && **part != "module") || *idx == parts.len() - 1);
+    for (_, part) in kept {
+        let word: String = part.chars().map(|ch| if ch.is_ascii_alphanumeric() { ch } else { '-' }).collect();
+        words.push(word.split('-').filter(|piece| !piece.is_empty()).collect::<Vec<_>>().join("-"));
+    }
+    words.join("-").to_lowercase()
+}
+
+fn invalid_name(name: &str) -> Option<Problem> {
+    let fits = (1..=40).contains(&name.len())
+        && name.starts_with(|ch: char| ch.is_ascii_lowercase())
+        && name.chars().all(|ch| ch.is_ascii_lowercase() || ch.is_ascii_digit() || ch == '-');
+    (!fits).then(|| {
+        let detail = format!("{name:?} cannot be the name of a layer: it begins with a small letter and has up to 40 small letters, digits and hyphens, since machines and host names are made of it.");
+        Problem::error("invalid name", detail).at(Path::attribute("name"))
+    })
+}
+
+fn replaced_attributes<R: Resource>(request: &PlanRequest<'_>, prior: &State<R::Model>, planned: &State<R::Model>) -> Vec<Path> {
+    let mut paths = Vec::new();
+    if prior.group.name != planned.group.name {
+        paths.push(Path::attribute("name"));
+    }
+    if prior.group.cloud != planned.group.cloud {
+        paths.push(Path::attribute("cloud"));
+    }
+    for name in R::REPLACE {
+        let configured = request.config.get(name).filter(|value| !value.is_null());
+        if configured.is_some_and(|value| Some(value) != request.prior.get(name)) {
+            paths.push(Path::attribute(*name));
+        }
+    }
+    paths
+}
+
+/// Machines that are gone are replaced by new ones with new ids; machines that failed are repaired. When some have
+/// to leave, those that failed go first, then those with the highest ids.
+fn plan_machines<R: Resource>(planned: &mut State<R::Model>, prior: Option<&State<R::Model>>, wanted: u64) {
+    let port = R::port(&planned.own);
+    let group = &mut planned.group;
+    let mut kept: Vec<MachineModel> = prior.map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
+    let mut last_id = prior.and_then(|prior| prior.group.last_id).unwrap_or(0);
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    kept.sort_by_key(|machine| (machine.status != RUNNING, machine.id));
+    kept.truncate(wanted);
+    for machine in &mut kept {
+        machine.port = port;
+        RUNNING.clone_into(&mut machine.status);
+    }
+    let name = group.name.clone().unwrap_or_default();
+    while kept.len() < wanted {
+        last_id += 1;
+        kept.push(MachineModel {
+            id: last_id,
+            name: format!("{name}-{last_id}"),
+            address: None,
+            port,
+            status: RUNNING.to_owned(),
+        });
+    }
+    kept.sort_by_key(|machine| machine.id);
+    group.machines = Some(kept);
+    group.last_id = Some(last_id);
+}
+
+/// Renders every machine's files, before and after; digests follow from what can be rendered whole.
+fn plan_bundles<R: Resource>(
+    context: &Context,
+    planned: &mut State<R::Model>,
+    prior: Option<&State<R::Model>>,
+) -> Result<Preview, Vec<Problem>> {
+    let summary = R::summary(context, planned);
+    let after = match &planned.group.machines {
+        None => {
+            planned.group.bundles = None;
+            return Ok(Preview { summary, ..Preview::default() });
+        }
+        Some(machines) => {
+            let bundles = R::bundles(context, planned)?;
+            machines.iter().map(|machine| machine.name.clone()).zip(bundles).collect::<Vec<_>>()
+        }
+    };
+    let digests = after.iter().map(|(name, bundle)| (name.clone(), (!bundle.has_unknowns).then(|| bundle.digest())));
+    planned.group.bundles = Some(digests.collect());
+    // What was rendered for the prior state may no longer be possible (its folder is gone): then there is no
+    // "before" to show, and that must not stop the plan.
+    let before = prior.map(|prior| {
+        let bundles = R::bundles(context, prior).unwrap_or_default();
+        prior.group.machines().iter().map(|machine| machine.name.clone()).zip(bundles).collect::<Vec<_>>()
+    });
+    let notes = prior.map(|prior| notes(&prior.group, &planned.group)).unwrap_or_default();
+    Ok(Preview { summary, notes, machines: preview::differences(before.unwrap_or_default(), after) })
+}
+
+/// What happens to machines, and what does not.
+fn notes(prior: &Group, planned: &Group) -> Vec<String> {
+    let mut notes = Vec::new();
+    let names = |machines: Vec<&MachineModel>| machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", ");
+    let added: Vec<_> = planned.machines().iter().filter(|new| prior.machines().iter().all(|old| old.id != new.id)).collect();
+    let removed: Vec<_> = prior.machines().iter().filter(|old| planned.machines().iter().all(|new| old.id != new.id)).collect();
+    let (untouched, repaired): (Vec<_>, Vec<_>) = prior
+        .machines()
+        .iter()
+        .filter(|old| planned.machines().iter().any(|new| old.id == new.id))
+        .partition(|old| old.status == RUNNING);
+    for machine in &repaired {
+        notes.push(format!("{} is {}: it is repaired", machine.name, machine.status));
+    }
+    if !added.is_empty() {
+        notes.push(format!("+ {}", names(added)));
+    }
+    if !removed.is_empty() {
+        notes.push(format!("- {} (finishing what is under way first)", names(removed)));
+    }
+    if !untouched.is_empty() && !notes.is_empty() {
+        let verb = if untouched.len() == 1 { "goes" } else { "go" };
+        notes.push(format!("{} {verb} on running", names(untouched)));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::layer_name;
+
+    #[test]
+    fn layers_are_named_after_what_leads_to_them() {
+        assert_eq!(layer_name("lamp_cluster.web"), "web");
+        assert_eq!(layer_name("lamp_cluster.web[1]"), "web-1");
+        assert_eq!(layer_name("module.shop[\"e.u\"].lamp_cluster.web"), "shop-e-u-web");
+        assert_eq!(layer_name("module.a.module.b.lb_pool.Lb_1"), "a-b-lb-1");
+    }
+}

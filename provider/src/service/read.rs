@@ -1,0 +1,51 @@
+//! Reading: what is real now.
+
+use value::{Problem, Value};
+
+use super::model::{decode, encode};
+use super::plan::Claims;
+use crate::driver::Status;
+use crate::resource::{Context, RUNNING, Resource, driver_problem};
+
+/// The present state; null if nothing of the layer is left.
+pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, current: &Value) -> (Value, Vec<Problem>) {
+    let unchanged = |problems| (current.clone(), problems);
+    let mut state = match decode::<R>(current) {
+        Ok(state) => state,
+        Err(problem) => return unchanged(vec![problem]),
+    };
+    claims.exists(state.group.id.as_deref().unwrap_or_default());
+    let driver = match context.driver(&state.group) {
+        Ok(driver) => driver.clone(),
+        Err(problems) => return unchanged(problems),
+    };
+    let existing = match driver.list(&state.group.layer()).await {
+        Ok(existing) => existing,
+        Err(error) => return unchanged(vec![driver_problem("Looking at the machines", &error)]),
+    };
+    let had_machines = !state.group.machines().is_empty();
+    if let Some(machines) = &mut state.group.machines {
+        machines.retain_mut(|machine| {
+            let Some(found) = existing.iter().find(|existing| existing.key.id == machine.id) else { return false };
+            machine.address = Some(found.address.to_string());
+            let status = if found.status == Status::Running { RUNNING } else { Status::Failed.as_str() };
+            status.clone_into(&mut machine.status);
+            true
+        });
+        if had_machines && machines.is_empty() {
+            let ty = super::schema::schema::<R>().block.implied_ty();
+            return (Value::Null(ty), Vec::new());
+        }
+    }
+    if let (Some(machines), Some(bundles)) = (&state.group.machines, &mut state.group.bundles) {
+        bundles.retain(|name, _| machines.iter().any(|machine| machine.name == *name));
+    }
+    let mut problems = R::read(context, &mut state).await;
+    match encode::<R>(&state, &super::schema::schema::<R>().block) {
+        Ok(value) => (value, problems),
+        Err(problem) => {
+            problems.push(problem);
+            unchanged(problems)
+        }
+    }
+}
