@@ -95,7 +95,7 @@ Listen {address}:{port}
 Listen {address}:{status_port}
 PidFile "{root}/run/apache2.pid"
 DefaultRuntimeDir "{root}/run"
-Mutex file:"{root}/run" default
+Mutex "file:{root}/run" default
 ErrorLog "{root}/log/error.log"
 LogLevel warn
 ServerTokens Prod

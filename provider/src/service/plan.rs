@@ -19,8 +19,10 @@ pub struct Claims(Mutex<HashMap<String, Claim>>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Claim {
-    /// It exists, in somebody's state.
-    Exists,
+    /// It is in somebody's state. Perhaps tainted: then the host plans it anew without a word of its past.
+    Read,
+    /// It goes on existing.
+    Stays,
     /// It is to be replaced by the next plan without a prior state.
     ToBeReplaced,
     /// It was planned anew; under our engine for this address.
@@ -28,26 +30,29 @@ enum Claim {
 }
 
 impl Claims {
-    pub(super) fn exists(&self, id: &str) {
-        self.set(id, Claim::Exists);
+    pub(super) fn read(&self, id: &str) {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.entry(id.to_owned()).or_insert(Claim::Read);
     }
 
-    fn set(&self, id: &str, claim: Claim) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), claim);
+    /// Claims a layer for a resource that has it in its state; `false` if another one was given it in between.
+    fn keep(&self, id: &str, is_replaced: bool) -> bool {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_taken = matches!(claims.get(id), Some(Claim::New(None)));
+        claims.insert(id.to_owned(), if is_replaced { Claim::ToBeReplaced } else { Claim::Stays });
+        !is_taken
     }
 
     /// Claims a layer that is to be made; `false` if it is somebody else's.
-    fn claim(&self, id: &str, address: Option<&str>) -> bool {
+    fn make(&self, id: &str, address: Option<&str>) -> bool {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = Claim::New(address.map(str::to_owned));
-        match claims.get(id) {
-            Some(Claim::Exists) => false,
-            Some(Claim::New(_)) if address.is_none() || claims[id] != new => false,
-            Some(Claim::New(_) | Claim::ToBeReplaced) | None => {
-                claims.insert(id.to_owned(), new);
-                true
-            }
-        }
+        let is_free = match claims.get(id) {
+            Some(Claim::Stays) => false,
+            Some(Claim::New(other)) => address.is_some() && other.as_deref() == address,
+            Some(Claim::Read | Claim::ToBeReplaced) | None => true,
+        };
+        claims.insert(id.to_owned(), Claim::New(address.map(str::to_owned)));
+        is_free
     }
 }
 
@@ -103,17 +108,14 @@ fn plan<R: Resource>(context: &Context, claims: &Claims, request: &PlanRequest<'
         None => Vec::new(),
     };
     let id = planned.group.id.clone().unwrap_or_default();
-    match &prior {
-        Some(prior) => {
-            let claim = if requires_replace.is_empty() { Claim::Exists } else { Claim::ToBeReplaced };
-            claims.set(prior.group.id.as_deref().unwrap_or(&id), claim);
-        }
-        None if !claims.claim(&id, request.address) => {
-            let name = planned.group.name.unwrap_or_default();
-            let detail = format!("Another {} is called {name:?} already, and machines are told apart by this name. Set a different `name` here.", R::NAME);
-            return Err(vec![Problem::error("two layers have one name", detail).at(Path::attribute("name"))]);
-        }
-        None => {}
+    let is_ours = match &prior {
+        Some(prior) => claims.keep(prior.group.id.as_deref().unwrap_or(&id), !requires_replace.is_empty()),
+        None => claims.make(&id, request.address),
+    };
+    if !is_ours {
+        let name = planned.group.name.unwrap_or_default();
+        let detail = format!("Another layer is called {name:?} already, and machines are told apart by this name. Set a different `name` here.");
+        return Err(vec![Problem::error("two layers have one name", detail).at(Path::attribute("name"))]);
     }
     R::plan(context, &mut planned, prior.as_ref())?;
     // A count that is not known yet says nothing about which machines there will be.

@@ -14,7 +14,7 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         Ok(state) => state,
         Err(problem) => return unchanged(vec![problem]),
     };
-    claims.exists(state.group.id.as_deref().unwrap_or_default());
+    claims.read(state.group.id.as_deref().unwrap_or_default());
     let driver = match context.driver(&state.group) {
         Ok(driver) => driver.clone(),
         Err(problems) => return unchanged(problems),
