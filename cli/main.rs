@@ -1,1 +1,57 @@
-fn main() {}
+//! The `lampwright` command line.
+//!
+//! **Invariant:** the only part of the project that prints, and that decides on exit codes (`exit.rs`).
+
+mod commands;
+mod disk;
+mod exit;
+mod json;
+mod session;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use commands::Cli;
+
+/// Evaluation recurses as deep as expressions nest, so it gets a stack that is larger than any nesting allows.
+const STACK_BYTES: usize = 64 << 20;
+
+fn main() -> ExitCode {
+    let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run);
+    match worker.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // The panic has been reported by the runtime.
+        Ok(Err(_)) => ExitCode::from(exit::FAILURE),
+        Err(error) => {
+            ui::error(&format!("lampwright cannot start a thread: {error}"));
+            ExitCode::from(exit::FAILURE)
+        }
+    }
+}
+
+fn run() -> ExitCode {
+    let args = std::env::args_os().enumerate().map(|(idx, arg)| if idx == 0 { arg } else { commands::long_flag(arg) });
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" of clap that succeed.
+            let code = if error.use_stderr() { exit::FAILURE } else { exit::SUCCESS };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(commands::run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            ui::error(&format!("{error:#}"));
+            ExitCode::from(exit::FAILURE)
+        }
+    }
+}

@@ -23,7 +23,7 @@ use crate::program::{ModuleId, Program};
 use crate::source::SourceLoader;
 use nodes::{Node, NodeId, NodeKind, Nodes};
 
-pub use inputs::{Inputs, read_variable, read_variables_file};
+pub use inputs::{Input, Inputs, read_variable, read_variables_file};
 
 /// Something for the engine to do.
 #[derive(Debug, Clone)]
@@ -227,5 +227,17 @@ impl Evaluation {
 
     fn node(&self, id: NodeId) -> &Node {
         &self.nodes.list[id.0]
+    }
+}
+
+impl Evaluation {
+    /// Evaluates an expression in the root module, with what has been evaluated so far.
+    pub fn evaluate_text(&self, text: &str, sources: &mut crate::source::SourceMap) -> Result<Value, Diagnostics> {
+        let file = sources.add("<console>", text);
+        let expr = crate::syntax::parse_expression(file, sources)?;
+        let mut diags = Diagnostics::default();
+        let scope = scope::ModuleScope::new(self, crate::program::ROOT, ROOT_INST);
+        let value = crate::lang::eval::evaluate(&expr, &scope, &mut diags);
+        if diags.has_errors() { Err(diags) } else { Ok(value) }
     }
 }

@@ -1,0 +1,178 @@
+//! The commands. To add one: a file in `commands/`, a variant and an arm here.
+
+mod apply;
+mod console;
+mod export;
+mod init;
+mod output;
+mod plan;
+mod show;
+mod validate;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+use crate::ui;
+
+/// Describe a whole application once, see every change before it is made, apply it on any cloud.
+///
+/// A stack is a folder with *.stack.hcl files. In such a folder:
+///
+///   lampwright plan      shows what would be made or changed, file by file
+///   lampwright apply     does it
+///   lampwright destroy   takes it away again
+///
+/// Flags may be written with one dash, as Terraform's are: -auto-approve, -var 'nodes=3'.
+#[derive(Debug, Parser)]
+#[command(name = "lampwright", version, disable_version_flag = true, verbatim_doc_comment)]
+pub(crate) struct Cli {
+    /// Go to this folder first
+    #[arg(long, global = true, value_name = "DIR")]
+    chdir: Option<PathBuf>,
+    /// No colour, also on a terminal
+    #[arg(long, global = true)]
+    no_color: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check that the stack can be read and that its providers are there
+    Init(init::InitArgs),
+    /// Check the stack without looking at what exists
+    Validate(validate::ValidateArgs),
+    /// Show what would be made, changed and removed, with every file that would differ
+    Plan(plan::PlanArgs),
+    /// Make what the stack describes, after showing the plan
+    Apply(apply::ApplyArgs),
+    /// Remove everything that the stack has made
+    Destroy(apply::DestroyArgs),
+    /// Print the outputs of the stack
+    Output(output::OutputArgs),
+    /// Print what exists, or a saved plan
+    Show(show::ShowArgs),
+    /// Evaluate expressions against the stack, line by line
+    Console(console::ConsoleArgs),
+    /// Write the stack and the modules it calls as Terraform modules
+    Export(export::ExportArgs),
+    /// Print the version
+    Version(VersionArgs),
+}
+
+#[derive(Debug, Args)]
+struct VersionArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
+    ui::set_colour(!cli.no_color);
+    start_log();
+    if let Some(folder) = &cli.chdir {
+        use anyhow::Context as _;
+        std::env::set_current_dir(folder).with_context(|| format!("cannot go to the folder {}", folder.display()))?;
+    }
+    match cli.command {
+        Command::Init(args) => init::run(&args).await,
+        Command::Validate(args) => validate::run(&args).await,
+        Command::Plan(args) => plan::run(&args).await,
+        Command::Apply(args) => apply::run(&args).await,
+        Command::Destroy(args) => apply::run_destroy(&args).await,
+        Command::Output(args) => output::run(&args),
+        Command::Show(args) => show::run(&args).await,
+        Command::Console(args) => console::run(&args).await,
+        Command::Export(args) => export::run(&args).await,
+        Command::Version(args) => {
+            let version = env!("CARGO_PKG_VERSION");
+            ui::line(&if args.json {
+                serde_json::json!({ "lampwright_version": version, "terraform_version": "1.11.4" }).to_string()
+            } else {
+                format!("lampwright {version}")
+            });
+            Ok(crate::exit::SUCCESS)
+        }
+    }
+}
+
+/// LAMPWRIGHT_LOG or TF_LOG: off, error, warn, info, debug, trace.
+fn start_log() {
+    let level = std::env::var("LAMPWRIGHT_LOG").or_else(|_| std::env::var("TF_LOG")).unwrap_or_default().to_lowercase();
+    let Ok(level) = level.parse::<tracing::Level>() else { return };
+    // The crates below us would drown everything else.
+    let filter = format!("warn,engine={level},plugin={level},compiler={level},lampwright={level}");
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// `-auto-approve` is `--auto-approve`; single letters and everything that is no flag stay.
+pub(crate) fn long_flag(arg: OsString) -> OsString {
+    let Some(text) = arg.to_str() else { return arg };
+    let is_single_dash = text.starts_with('-') && !text.starts_with("--");
+    let name = text.trim_start_matches('-').split('=').next().unwrap_or_default();
+    let is_word = name.len() > 1 && name.chars().all(|ch| ch.is_ascii_lowercase() || ch == '-');
+    if is_single_dash && is_word { format!("-{text}").into() } else { arg }
+}
+
+/// Where variables get their values from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InputArgs {
+    given: Vec<Given>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Given {
+    Variable(String),
+    File(PathBuf),
+}
+
+impl InputArgs {
+    /// As given: a later value wins, whichever way it came.
+    pub(crate) fn in_order(&self) -> Vec<Given> {
+        self.given.clone()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+}
+
+/// Only for clap: it does not keep the order between two flags by itself.
+#[derive(Debug, Args)]
+struct RawInputArgs {
+    /// A value for a variable; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    var: Vec<String>,
+    /// A file with values for variables; may be given several times
+    #[arg(long, value_name = "FILE")]
+    var_file: Vec<PathBuf>,
+}
+
+impl FromArgMatches for InputArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<InputArgs, clap::Error> {
+        let raw = RawInputArgs::from_arg_matches(matches)?;
+        let positions = |name: &str| matches.indices_of(name).into_iter().flatten().collect::<Vec<_>>();
+        let variables = positions("var").into_iter().zip(raw.var.into_iter().map(Given::Variable));
+        let files = positions("var_file").into_iter().zip(raw.var_file.into_iter().map(Given::File));
+        let mut given: Vec<(usize, Given)> = variables.chain(files).collect();
+        given.sort_by_key(|(position, _)| *position);
+        Ok(InputArgs { given: given.into_iter().map(|(_, given)| given).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = InputArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for InputArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        RawInputArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        RawInputArgs::augment_args_for_update(command)
+    }
+}

@@ -1,0 +1,161 @@
+//! `lampwright apply` and `lampwright destroy`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::Args;
+use compiler::console;
+use engine::apply;
+use engine::plan::show::ShowOptions;
+use engine::plan::{Goal, file};
+use engine::state::State;
+use engine::state::store::Store;
+
+use super::InputArgs;
+use super::plan::{CommonArgs, Planned, Shower, make, open_store, show_diagnostics, show_plan};
+use crate::disk::Overlay;
+use crate::session::Session;
+use crate::{exit, json, ui};
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// A plan that `plan -out` has saved; it is done without a question
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Do it without a question
+    #[arg(long)]
+    auto_approve: bool,
+    /// Remove everything, as `destroy` does
+    #[arg(long)]
+    destroy: bool,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DestroyArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Do it without a question
+    #[arg(long)]
+    auto_approve: bool,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+pub(crate) async fn run(args: &ApplyArgs) -> anyhow::Result<u8> {
+    if let Some(path) = &args.plan {
+        if !args.inputs.is_empty() {
+            bail!("a saved plan has its variables already; leave -var and -var-file away");
+        }
+        return run_saved(path, &args.common).await;
+    }
+    let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
+    run_planned(goal, &args.inputs, args.auto_approve, &args.common).await
+}
+
+pub(crate) async fn run_destroy(args: &DestroyArgs) -> anyhow::Result<u8> {
+    run_planned(Goal::Nothing, &args.inputs, args.auto_approve, &args.common).await
+}
+
+async fn run_planned(goal: Goal, inputs: &InputArgs, auto_approve: bool, common: &CommonArgs) -> anyhow::Result<u8> {
+    let operation = if goal == Goal::Nothing { "destroy" } else { "apply" };
+    let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
+    let Ok(inputs) = session.inputs(inputs)? else { return Ok(exit::FAILURE) };
+    let mut store = open_store(operation)?;
+    let Ok(planned) = make(&session, inputs, store.state(), goal, common).await else { return Ok(exit::FAILURE) };
+    show_plan(&session, &planned.plan, common, ShowOptions::default());
+    let question = match goal {
+        Goal::Configuration => "\nDo this?",
+        Goal::Nothing => "\nRemove all of this? There is no way back.",
+    };
+    let needs_work = !planned.plan.is_empty();
+    if needs_work && !auto_approve && (common.json || !ui::confirm(question)) {
+        planned.end().await;
+        ui::error("nothing was changed");
+        return Ok(exit::FAILURE);
+    }
+    if needs_work && !common.json {
+        ui::line("");
+    }
+    execute(&session, planned, &mut store, goal, common).await
+}
+
+async fn run_saved(path: &PathBuf, common: &CommonArgs) -> anyhow::Result<u8> {
+    let saved = file::read(path)?;
+    let Ok(session) = Session::with_loader(Arc::new(Overlay { texts: saved.sources.clone() })) else {
+        return Ok(exit::FAILURE);
+    };
+    let mut store = open_store("apply")?;
+    let (events, shower) = Shower::start(common.json);
+    let Ok(run) = session.run(saved.inputs.clone(), usize::from(common.parallelism), events).await else {
+        return Ok(exit::FAILURE);
+    };
+    let Some(plan) = file::decode(&saved, run.providers.schemas()) else {
+        run.providers.shutdown().await;
+        bail!("{} does not fit the providers that are installed now; plan again", path.display());
+    };
+    if is_stale(&plan, store.state()) {
+        run.providers.shutdown().await;
+        bail!("{} is stale: the state has changed since it was made; plan again", path.display());
+    }
+    let goal = if plan.is_destroy { Goal::Nothing } else { Goal::Configuration };
+    execute(&session, Planned { plan, run, shower }, &mut store, goal, common).await
+}
+
+fn is_stale(plan: &engine::plan::Plan, state: &State) -> bool {
+    plan.lineage != state.lineage || plan.serial != state.serial
+}
+
+async fn execute(
+    session: &Session,
+    planned: Planned,
+    store: &mut Store,
+    goal: Goal,
+    common: &CommonArgs,
+) -> anyhow::Result<u8> {
+    let started = Instant::now();
+    let (summary, diags) = apply::apply(&planned.run, store, &planned.plan).await;
+    planned.end().await;
+    // The run holds the sender of events; without it the shower sees the end of them.
+    let Planned { run, shower, .. } = planned;
+    drop(run);
+    shower.finish().await;
+    show_diagnostics(session, &diags, common.json);
+    if common.json {
+        json::summary("apply", summary.added, summary.changed, summary.destroyed);
+    } else {
+        let verb = match (goal, diags.has_errors()) {
+            (_, true) => "Stopped",
+            (Goal::Configuration, false) => "Applied",
+            (Goal::Nothing, false) => "Destroyed",
+        };
+        let apply::Summary { added, changed, destroyed, not_done } = &summary;
+        ui::line(&format!(
+            "\n{verb} in {:.1} s: {added} added, {changed} changed, {destroyed} destroyed.",
+            started.elapsed().as_secs_f64()
+        ));
+        if !not_done.is_empty() {
+            ui::line(&format!("Not done: {}.", not_done.join(", ")));
+            ui::line("What was done is recorded. To go on: lampwright apply");
+        }
+        if !diags.has_errors() {
+            show_outputs(store.state());
+        }
+    }
+    Ok(if diags.has_errors() { exit::FAILURE } else { exit::SUCCESS })
+}
+
+fn show_outputs(state: &State) {
+    if state.outputs.is_empty() {
+        return;
+    }
+    ui::line("");
+    for (name, output) in &state.outputs {
+        let shown = if output.sensitive { "(sensitive value)".to_owned() } else { console::show(&output.value) };
+        ui::line(&format!("{name} = {shown}"));
+    }
+}

@@ -1,0 +1,205 @@
+//! `lampwright export`: the stack and the modules that it calls, as Terraform modules.
+//!
+//! Text is kept as it was written, comments and all; only what Terraform needs to be different is: files are
+//! called `.tf`, `stack` blocks are left out, every module says which provider its resources belong to, and
+//! layers that have no name of their own get the one that this program would give them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use compiler::Inputs;
+use compiler::addr::ProviderSource;
+use compiler::binding::Schemas;
+use compiler::lang::declare::Resource;
+use compiler::program::{self, ModuleId, ROOT};
+use compiler::source::{FileId, Span, join_path};
+use compiler::syntax;
+
+use super::plan::Shower;
+use crate::session::Session;
+use crate::{exit, ui};
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The folder of the stack
+    dir: PathBuf,
+    /// The folder to write to; must not exist, or be empty
+    out: PathBuf,
+}
+
+pub(crate) async fn run(args: &ExportArgs) -> anyhow::Result<u8> {
+    let out = std::path::absolute(&args.out)?;
+    if std::fs::read_dir(&out).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{} is not empty; export into a new folder", args.out.display());
+    }
+    std::env::set_current_dir(&args.dir).with_context(|| format!("cannot go to the folder {}", args.dir.display()))?;
+    let Ok(session) = Session::open() else { return Ok(exit::FAILURE) };
+    let (events, _shower) = Shower::start(false);
+    let Ok(run) = session.run(Inputs::default(), 1, events).await else { return Ok(exit::FAILURE) };
+    let schemas = run.providers.schemas().clone();
+    run.providers.shutdown().await;
+    let root = common_root(&session);
+    let mut written = BTreeSet::new();
+    for id in session.program.ids() {
+        let folder = session.program.module(id).decl.folder.clone();
+        if written.insert(folder.clone()) {
+            module(&session, id, &schemas, &out.join(below(&root, &folder)?))?;
+        }
+    }
+    let here = out.join(below(&root, ".")?);
+    ui::line(&format!("Written to {}: {} module{}.", here.display(), written.len(), if written.len() == 1 { "" } else { "s" }));
+    Ok(exit::SUCCESS)
+}
+
+/// The folder that all modules lie in, as an absolute path.
+fn common_root(session: &Session) -> PathBuf {
+    let folders = session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder));
+    let common = folders.reduce(|a, b| a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect());
+    common.unwrap_or_default()
+}
+
+fn absolute(folder: &str) -> PathBuf {
+    let cwd = std::env::current_dir().unwrap_or_default();
+    PathBuf::from(join_path(&cwd.display().to_string(), folder))
+}
+
+fn below(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
+    Ok(absolute(folder).strip_prefix(root)?.to_owned())
+}
+
+fn module(session: &Session, id: ModuleId, schemas: &Schemas, target: &Path) -> anyhow::Result<()> {
+    let module = session.program.module(id);
+    let folder = absolute(&module.decl.folder);
+    std::fs::create_dir_all(target).with_context(|| format!("cannot make the folder {}", target.display()))?;
+    copy_others(session, &folder, target)?;
+    let mut needs_lampwright = false;
+    for file in 0..session.sources.files().len() {
+        let file = FileId(file as u32);
+        let name = &session.sources.get(file).name;
+        let in_folder = Path::new(name).parent().map(|parent| absolute(&parent.display().to_string())) == Some(folder.clone());
+        if !in_folder || !program::is_source(&file_name(name)) {
+            continue;
+        }
+        let edits = edits(session, id, file, schemas, &mut needs_lampwright);
+        let text = apply(&session.sources.get(file).text, edits);
+        let new_name = file_name(name).replace(".stack.hcl", ".tf");
+        std::fs::write(target.join(&new_name), text).with_context(|| format!("cannot write {new_name}"))?;
+    }
+    let declares = module.decl.required_providers.contains_key("lampwright");
+    let configures = module.decl.providers.iter().any(|config| &*config.name.name == "lampwright");
+    if (needs_lampwright || configures || id == ROOT) && !declares {
+        let text = format!(
+            "terraform {{\n  required_providers {{\n    lampwright = {{\n      source = \"{}\"\n    }}\n  }}\n}}\n",
+            ProviderSource::lampwright().short()
+        );
+        std::fs::write(target.join("lampwright_providers.tf"), text)?;
+    }
+    Ok(())
+}
+
+fn file_name(path: &str) -> String {
+    Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Everything else in the folder: the application, templates, variable files. What belongs to a run stays.
+fn copy_others(session: &Session, from: &Path, to: &Path) -> anyhow::Result<()> {
+    let modules: Vec<PathBuf> = session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder)).collect();
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let stays = name.starts_with('.') || name.contains(".tfstate") || program::is_source(&name) || modules.contains(&path) || name == "target";
+        // A folder that holds other modules is walked by them.
+        if stays || modules.iter().any(|module| module.starts_with(&path)) {
+            continue;
+        }
+        copy(&path, &to.join(&name))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if from.is_dir() {
+        std::fs::create_dir_all(to)?;
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    std::fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
+}
+
+/// Bytes to replace with a text.
+type Edit = (usize, usize, String);
+
+fn edits(session: &Session, id: ModuleId, file: FileId, schemas: &Schemas, needs_lampwright: &mut bool) -> Vec<Edit> {
+    let decl: &Arc<_> = &session.program.module(id).decl;
+    let (body, _) = syntax::parse_file(file, &session.sources);
+    let text = &session.sources.get(file).text;
+    let mut edits = Vec::new();
+    for block in body.blocks_of("stack") {
+        let end = block.span.end as usize;
+        // The newline behind it goes, too.
+        let end = end + text[end..].chars().next().filter(|ch| *ch == '\n').map_or(0, |_| 1);
+        edits.push((block.span.start as usize, end, String::new()));
+    }
+    for resource in decl.resources.values().filter(|resource| resource.header.file == file) {
+        let Ok((provider, _)) = session.program.bind(id, resource, schemas) else { continue };
+        let is_ours = provider.source == ProviderSource::lampwright();
+        let mut lines = Vec::new();
+        if is_ours && resource.provider.is_none() {
+            *needs_lampwright = true;
+            lines.push("provider = lampwright".to_owned());
+        }
+        if is_ours && resource.body.attribute("name").is_none() && default_name(resource) != Some(&resource.name.name) {
+            lines.push(format!("name = {:?}", resource.name.name.replace('_', "-").to_lowercase()));
+        }
+        if !lines.is_empty() {
+            edits.extend(insertion(text, resource.header, &lines, &body));
+        }
+    }
+    edits
+}
+
+/// The name that the provider gives a layer of this type when nothing says how it is called.
+fn default_name(resource: &Resource) -> Option<&'static str> {
+    match &*resource.ty.name {
+        "lamp_cluster" => Some("web"),
+        "lb_pool" => Some("lb"),
+        "mongo_replset" => Some("db"),
+        _ => None,
+    }
+}
+
+/// Lines behind the opening brace. A block on one line is opened up.
+fn insertion(text: &str, header: Span, lines: &[String], body: &syntax::ast::Body) -> Vec<Edit> {
+    let brace = header.end as usize + text[header.end as usize..].find('{').unwrap_or(0) + 1;
+    let inserted: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+    let block = body.blocks.iter().find(|block| block.header == header);
+    let is_one_line = block.is_some_and(|block| !text[block.span.start as usize..block.span.end as usize].contains('\n'));
+    match block {
+        Some(block) if is_one_line => {
+            let close = block.span.end as usize - 1;
+            let inner = text[brace..close].trim();
+            let rest = if inner.is_empty() { String::new() } else { format!("\n  {inner}") };
+            vec![(brace, close, format!("{inserted}{rest}\n"))]
+        }
+        _ => vec![(brace, brace, inserted)],
+    }
+}
+
+fn apply(text: &str, mut edits: Vec<Edit>) -> String {
+    edits.sort();
+    let mut out = String::new();
+    let mut at = 0;
+    for (start, end, replacement) in edits {
+        out.push_str(&text[at..start]);
+        out.push_str(&replacement);
+        at = end;
+    }
+    out.push_str(&text[at..]);
+    out
+}

@@ -1,0 +1,72 @@
+//! `lampwright output`.
+
+use anyhow::bail;
+use clap::Args;
+use compiler::console;
+use compiler::diag::suggest::closest;
+use engine::state::store;
+use serde_json::{Map, Value as Json};
+use value::codec::json;
+
+use crate::session::STATE;
+use crate::{exit, ui};
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Only this output
+    name: Option<String>,
+    /// As JSON, sensitive values too
+    #[arg(long)]
+    json: bool,
+    /// A text as it is, without quotes
+    #[arg(long)]
+    raw: bool,
+}
+
+pub(crate) fn run(args: &OutputArgs) -> anyhow::Result<u8> {
+    let state = store::peek(STATE.as_ref())?;
+    let Some(name) = &args.name else {
+        if args.raw {
+            bail!("-raw needs the name of an output");
+        }
+        if args.json {
+            let outputs = state.outputs.iter().map(|(name, output)| {
+                let entry = serde_json::json!({
+                    "sensitive": output.sensitive,
+                    "type": output.value.ty().to_json(),
+                    "value": json::encode_plain(&output.value),
+                });
+                (name.to_string(), entry)
+            });
+            ui::line(&serde_json::to_string_pretty(&Json::Object(outputs.collect::<Map<_, _>>()))?);
+            return Ok(exit::SUCCESS);
+        }
+        if state.outputs.is_empty() {
+            bail!("there are no outputs; apply first, and declare some: output \"url\" {{ value = .. }}");
+        }
+        for (name, output) in &state.outputs {
+            let shown = if output.sensitive { "(sensitive value)".to_owned() } else { console::show(&output.value) };
+            ui::line(&format!("{name} = {shown}"));
+        }
+        return Ok(exit::SUCCESS);
+    };
+    let Some(output) = state.outputs.get(name.as_str()) else {
+        let hint = match closest(name, state.outputs.keys().map(|name| &**name)) {
+            Some(candidate) => format!("did you mean {candidate}?"),
+            None => format!("there are: {}", state.outputs.keys().map(|name| &**name).collect::<Vec<_>>().join(", ")),
+        };
+        bail!("there is no output {name:?} in the state; {hint}");
+    };
+    if args.json {
+        ui::line(&json::encode_plain(&output.value).to_string());
+    } else if args.raw {
+        let text = value::convert::convert(&output.value, &value::Ty::String);
+        match text.as_ref().map(value::Value::as_str) {
+            Ok(Some(text)) => ui::line(text),
+            _ => bail!("the output {name:?} is no text; use -json"),
+        }
+    } else {
+        ui::line(&console::show(&output.value));
+    }
+    Ok(exit::SUCCESS)
+}

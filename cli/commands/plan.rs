@@ -1,0 +1,163 @@
+//! `lampwright plan`, and the planning that apply and destroy begin with.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use compiler::Inputs;
+use compiler::diag::Diagnostics;
+use engine::event::Event;
+use engine::plan::show::{ShowOptions, show};
+use engine::plan::{self, Goal, Plan, PlanOptions, file};
+use engine::run::Run;
+use engine::state::State;
+use engine::state::store::Store;
+use tokio::sync::mpsc;
+
+use super::InputArgs;
+use crate::session::{DATA, STATE, Session, Shown};
+use crate::{exit, json, ui};
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) inputs: InputArgs,
+    /// Save the plan to a file, for `apply FILE`; it may hold secrets
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Plan to remove everything
+    #[arg(long)]
+    destroy: bool,
+    /// Exit with 2 if there is something to do, 0 if not, 1 on errors
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// Show the whole text of new files, too
+    #[arg(long)]
+    files: bool,
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+/// Flags of plan, apply and destroy.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CommonArgs {
+    /// Machine-readable: one JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How many objects to work on at once
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) parallelism: u16,
+    /// Whether to ask the providers what exists; false believes the state
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub(super) refresh: bool,
+    /// Accepted for compatibility; nothing is ever asked but for a confirmation
+    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) input: bool,
+    /// Accepted for compatibility
+    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) lock: bool,
+}
+
+pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
+    let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
+    let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
+    let store = open_store("plan")?;
+    let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
+    let Ok(planned) = make(&session, inputs.clone(), store.state(), goal, &args.common).await else {
+        return Ok(exit::FAILURE);
+    };
+    show_plan(&session, &planned.plan, &args.common, ShowOptions { files: args.files });
+    planned.end().await;
+    if let Some(path) = &args.out {
+        file::write(path, &planned.plan, &session.sources, &inputs)?;
+        if !args.common.json {
+            ui::line(&format!("\nSaved. To do exactly this: lampwright apply {}", path.display()));
+        }
+    } else if !planned.plan.is_empty() && !args.common.json && !args.files {
+        ui::line("\n`lampwright apply` does it; `plan -files` shows the text of every new file.");
+    }
+    Ok(if args.detailed_exitcode && !planned.plan.is_empty() { exit::CHANGES } else { exit::SUCCESS })
+}
+
+/// The state, locked. What an earlier run left unfinished is told.
+pub(super) fn open_store(operation: &str) -> anyhow::Result<Store> {
+    let store = Store::open(STATE.as_ref(), DATA.as_ref(), operation)?;
+    if store.recovered.records > 0 {
+        let changes = store.recovered.records;
+        let plural = if changes == 1 { "" } else { "s" };
+        eprint_note(&format!("an earlier run was cut off; its {changes} recorded change{plural} {} in the state now", if changes == 1 { "is" } else { "are" }));
+        for addr in &store.recovered.interrupted {
+            eprint_note(&format!("{addr} was being made when it was cut off; the next apply takes over what exists of it"));
+        }
+    }
+    Ok(store)
+}
+
+#[expect(clippy::print_stderr, reason = "a note to the user that is no result")]
+fn eprint_note(text: &str) {
+    eprintln!("note: {text}");
+}
+
+/// A plan and the run that made it, with its providers still there.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    pub(super) run: Run,
+    pub(super) shower: Shower,
+}
+
+impl Planned {
+    pub(super) async fn end(&self) {
+        self.run.providers.shutdown().await;
+    }
+}
+
+/// Shows events while they happen.
+#[derive(Debug)]
+pub(super) struct Shower {
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Shower {
+    pub(super) fn start(is_json: bool) -> (mpsc::UnboundedSender<Event>, Shower) {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            while let Some(event) = receiver.recv().await {
+                if is_json { json::event(&event) } else { ui::event(&event) }
+            }
+        });
+        (sender, Shower { task })
+    }
+
+    /// Waits a moment for events that are still on their way.
+    pub(super) async fn finish(self) {
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(300), self.task).await;
+    }
+}
+
+pub(super) async fn make(
+    session: &Session,
+    inputs: Inputs,
+    state: &State,
+    goal: Goal,
+    common: &CommonArgs,
+) -> Result<Planned, Shown> {
+    if common.json {
+        json::version();
+    }
+    let (events, shower) = Shower::start(common.json);
+    let run = session.run(inputs, usize::from(common.parallelism), events).await?;
+    let (plan, diags) = plan::plan(&run, state, &PlanOptions { goal, refresh: common.refresh }).await;
+    show_diagnostics(session, &diags, common.json);
+    if diags.has_errors() {
+        run.providers.shutdown().await;
+        return Err(Shown);
+    }
+    Ok(Planned { plan, run, shower })
+}
+
+pub(super) fn show_diagnostics(session: &Session, diags: &Diagnostics, is_json: bool) {
+    if is_json { json::diagnostics(diags, &session.sources) } else { ui::diagnostics(diags, &session.sources) }
+}
+
+pub(super) fn show_plan(session: &Session, plan: &Plan, common: &CommonArgs, options: ShowOptions) {
+    if common.json { json::planned(plan) } else { ui::plan(&show(plan, &session.name(), options)) }
+}

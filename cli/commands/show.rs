@@ -1,0 +1,136 @@
+//! `lampwright show`: what exists, the files of every machine, or a saved plan.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::Args;
+use compiler::console;
+use engine::plan::file;
+use engine::plan::show::{ShowOptions, show};
+use engine::state::{State, store};
+use serde_json::{Value as Json, json};
+use value::codec::json as values;
+
+use super::plan::Shower;
+use crate::disk::Overlay;
+use crate::session::{DATA, STATE, Session};
+use crate::{exit, ui};
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// A saved plan; without one, what the state says
+    plan: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    /// Also the text of every configuration file
+    #[arg(long)]
+    files: bool,
+}
+
+pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
+    if let Some(path) = &args.plan {
+        return show_plan(path, args).await;
+    }
+    let state = store::peek(STATE.as_ref())?;
+    if args.json {
+        ui::line(&serde_json::to_string(&state_document(&state))?);
+        return Ok(exit::SUCCESS);
+    }
+    if state.is_empty() {
+        ui::line("Nothing exists. `lampwright apply` makes what the stack describes.");
+        return Ok(exit::SUCCESS);
+    }
+    for (addr, instance) in &state.instances {
+        let taint = if instance.tainted { " (not made completely, will be replaced)" } else { "" };
+        ui::line(&format!("{addr}{taint}"));
+        let hidden: Vec<String> = instance.sensitive_paths.iter().map(ToString::to_string).collect();
+        for (name, value) in instance.attributes.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+            let is_hidden = hidden.iter().any(|path| path.split(['.', '[']).next() == Some(name));
+            let shown = if is_hidden { "(sensitive value)".to_owned() } else { console::show(&values::decode_plain(value)) };
+            ui::line(&format!("    {name} = {}", shown.replace('\n', "\n    ")));
+        }
+    }
+    let bundles = Path::new(DATA).join("bundles");
+    if bundles.is_dir() {
+        ui::line(&format!("\nConfiguration files (copies in {}):", bundles.display()));
+        show_files(&bundles, &bundles, args.files)?;
+        if !args.files {
+            ui::line("`lampwright show -files` prints them.");
+        }
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn show_files(root: &Path, folder: &Path, with_text: bool) -> anyhow::Result<()> {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            show_files(root, &path, with_text)?;
+        } else if path.file_name().is_some_and(|name| name != "manifest.json") {
+            let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+            if with_text {
+                let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+                ui::line(&format!("\n==> {name} <==\n{}", text.trim_end()));
+            } else {
+                ui::line(&format!("    {name}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn show_plan(path: &Path, args: &ShowArgs) -> anyhow::Result<u8> {
+    let saved = file::read(path)?;
+    let Ok(session) = Session::with_loader(std::sync::Arc::new(Overlay { texts: saved.sources.clone() })) else {
+        return Ok(exit::FAILURE);
+    };
+    let (events, _shower) = Shower::start(args.json);
+    let Ok(run) = session.run(saved.inputs.clone(), 1, events).await else { return Ok(exit::FAILURE) };
+    let plan = file::decode(&saved, run.providers.schemas());
+    run.providers.shutdown().await;
+    let Some(plan) = plan else { bail!("{} does not fit the providers that are installed now; plan again", path.display()) };
+    if args.json {
+        ui::line(&crate::json::plan_document(&plan).to_string());
+    } else {
+        ui::plan(&show(&plan, &session.name(), ShowOptions { files: args.files }));
+    }
+    Ok(exit::SUCCESS)
+}
+
+/// `show -json` of a state, format 1.0.
+fn state_document(state: &State) -> Json {
+    let outputs: serde_json::Map<String, Json> = state
+        .outputs
+        .iter()
+        .map(|(name, output)| {
+            let entry = json!({ "sensitive": output.sensitive, "type": output.value.ty().to_json(), "value": values::encode_plain(&output.value) });
+            (name.to_string(), entry)
+        })
+        .collect();
+    let resource = |(addr, instance): (&compiler::addr::InstanceAddr, &engine::state::InstanceState)| {
+        let mode = if addr.mode == compiler::addr::Mode::Managed { "managed" } else { "data" };
+        let sensitive: Vec<String> = instance.sensitive_paths.iter().map(ToString::to_string).collect();
+        json!({
+            "address": addr.to_string(), "mode": mode, "type": &*addr.ty, "name": &*addr.name,
+            "provider_name": instance.provider.source.to_string(), "schema_version": instance.schema_version,
+            "values": instance.attributes, "sensitive_values": sensitive, "tainted": instance.tainted,
+        })
+    };
+    let (root, others): (Vec<_>, Vec<_>) = state.instances.iter().partition(|(addr, _)| addr.module.is_root());
+    let mut modules: std::collections::BTreeMap<String, Vec<Json>> = std::collections::BTreeMap::new();
+    for (addr, instance) in others {
+        modules.entry(addr.module.to_string()).or_default().push(resource((addr, instance)));
+    }
+    let modules: Vec<Json> =
+        modules.into_iter().map(|(address, resources)| json!({ "address": address, "resources": resources })).collect();
+    json!({
+        "format_version": "1.0",
+        "terraform_version": "1.11.4",
+        "values": {
+            "outputs": outputs,
+            "root_module": { "resources": root.into_iter().map(resource).collect::<Vec<_>>(), "child_modules": modules },
+        },
+    })
+}

@@ -1,0 +1,188 @@
+//! The `-json` stream: one JSON object a line, in the form of Terraform's machine-readable UI (version 1.2).
+
+use compiler::diag::{Diagnostic, Diagnostics, Severity};
+use compiler::source::{SourceMap, Span};
+use engine::event::Event;
+use engine::plan::{Change, Plan, show::counts};
+use serde_json::{Map, Value as Json, json};
+use value::codec::json as values;
+
+use crate::ui;
+
+fn emit(level: &str, message: &str, kind: &str, mut fields: Map<String, Json>) {
+    fields.insert("@level".to_owned(), level.into());
+    fields.insert("@message".to_owned(), message.into());
+    fields.insert("@module".to_owned(), "terraform.ui".into());
+    fields.insert("@timestamp".to_owned(), jiff::Timestamp::now().to_string().into());
+    fields.insert("type".to_owned(), kind.into());
+    ui::line(&Json::Object(fields).to_string());
+}
+
+fn one(name: &str, value: Json) -> Map<String, Json> {
+    Map::from_iter([(name.to_owned(), value)])
+}
+
+pub(crate) fn version() {
+    let mut fields = one("ui", "1.2".into());
+    fields.insert("lampwright".to_owned(), env!("CARGO_PKG_VERSION").into());
+    emit("info", concat!("lampwright ", env!("CARGO_PKG_VERSION")), "version", fields);
+}
+
+pub(crate) fn diagnostics(diags: &Diagnostics, sources: &SourceMap) {
+    for diagnostic in &diags.0 {
+        let level = match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warn",
+        };
+        emit(level, &diagnostic.summary, "diagnostic", one("diagnostic", diagnostic_json(diagnostic, sources)));
+    }
+}
+
+pub(crate) fn diagnostic_json(diagnostic: &Diagnostic, sources: &SourceMap) -> Json {
+    let severity = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let detail: Vec<&str> =
+        std::iter::once(&diagnostic.label).chain(&diagnostic.notes).map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let mut json = json!({ "severity": severity, "summary": diagnostic.summary, "detail": detail.join("\n") });
+    if let Some(span) = diagnostic.span {
+        json["range"] = range(span, sources);
+    }
+    json
+}
+
+fn range(span: Span, sources: &SourceMap) -> Json {
+    let position = |offset: u32| {
+        let (line, column) = sources.line_column(span.file, offset);
+        json!({ "line": line, "column": column, "byte": offset })
+    };
+    json!({ "filename": sources.get(span.file).name, "start": position(span.start), "end": position(span.end) })
+}
+
+pub(crate) fn event(event: &Event) {
+    let resource = |addr: &compiler::addr::InstanceAddr| {
+        json!({
+            "addr": addr.to_string(),
+            "module": addr.module.to_string(),
+            "resource_type": &*addr.ty,
+            "resource_name": &*addr.name,
+        })
+    };
+    let hook = |addr: &compiler::addr::InstanceAddr, action: &str| json!({ "resource": resource(addr), "action": action });
+    match event {
+        Event::Refreshing { addr } => emit("info", &format!("{addr}: refreshing"), "refresh_start", one("hook", json!({ "resource": resource(addr) }))),
+        Event::Reading { addr } => emit("info", &format!("{addr}: reading"), "apply_start", one("hook", hook(addr, "read"))),
+        Event::Started { addr, action } => {
+            emit("info", &format!("{addr}: started"), "apply_start", one("hook", hook(addr, &action.json().join("-"))));
+        }
+        Event::Progress { address, message } => {
+            emit("info", &format!("{address}: {message}"), "apply_progress", one("hook", json!({ "resource": { "addr": address }, "message": message })));
+        }
+        Event::Finished { addr, action, elapsed } => {
+            let mut hook = hook(addr, &action.json().join("-"));
+            hook["elapsed_seconds"] = elapsed.as_secs().into();
+            emit("info", &format!("{addr}: complete"), "apply_complete", one("hook", hook));
+        }
+        Event::Failed { addr, action } => {
+            emit("error", &format!("{addr}: failed"), "apply_errored", one("hook", hook(addr, &action.json().join("-"))));
+        }
+    }
+}
+
+pub(crate) fn planned(plan: &Plan) {
+    for change in plan.changes.values().filter(|change| change.action.is_change()) {
+        let action = match change.action.json() {
+            [one] => *one,
+            _ => "replace",
+        };
+        let json = json!({ "resource": { "addr": change.addr.to_string() }, "action": action });
+        emit("info", &format!("{}: plan to {action}", change.addr), "planned_change", one("change", json));
+    }
+    let (add, change, remove) = counts(plan);
+    summary("plan", add, change, remove);
+}
+
+pub(crate) fn summary(operation: &str, add: usize, change: usize, remove: usize) {
+    let changes = json!({ "add": add, "change": change, "remove": remove, "import": 0, "operation": operation });
+    let message = format!("{operation}: {add} to add, {change} to change, {remove} to destroy");
+    emit("info", &message, "change_summary", one("changes", changes));
+}
+
+/// A plan as `show -json` has it (format 1.2), with what this program knows of it.
+pub(crate) fn plan_document(plan: &Plan) -> Json {
+    let outputs: Map<String, Json> = plan
+        .outputs
+        .iter()
+        .map(|(name, output)| {
+            let actions = match (&output.before, &output.after) {
+                (None, _) => json!(["create"]),
+                (_, None) => json!(["delete"]),
+                (before, after) if before == after => json!(["no-op"]),
+                _ => json!(["update"]),
+            };
+            let plain = |value: &Option<value::Value>| value.as_ref().map_or(Json::Null, values::encode_plain);
+            let unknown = output.after.as_ref().is_some_and(|value| !value.is_wholly_known());
+            let entry = json!({
+                "actions": actions, "before": plain(&output.before), "after": plain(&output.after),
+                "after_unknown": unknown, "before_sensitive": output.sensitive, "after_sensitive": output.sensitive,
+            });
+            (name.to_string(), entry)
+        })
+        .collect();
+    let drift = plan.changes.values().filter(|change| change.has_drifted()).map(|change| {
+        json!({ "address": change.addr.to_string(), "change": {
+            "actions": [if change.before.is_null() { "delete" } else { "update" }],
+            "before": values::encode_plain(&change.recorded), "after": values::encode_plain(&change.before) } })
+    });
+    json!({
+        "format_version": "1.2",
+        "terraform_version": "1.11.4",
+        "resource_drift": drift.collect::<Vec<_>>(),
+        "resource_changes": plan.changes.values().map(change_document).collect::<Vec<_>>(),
+        "output_changes": outputs,
+        "applyable": !plan.is_empty(),
+        "complete": true,
+        "errored": false,
+    })
+}
+
+fn change_document(change: &Change) -> Json {
+    let (after, after_paths) = change.after.clone().unmark_with_paths();
+    let sensitive: Vec<String> = after_paths.iter().map(ToString::to_string).collect();
+    let mode = if change.addr.mode == compiler::addr::Mode::Managed { "managed" } else { "data" };
+    json!({
+        "address": change.addr.to_string(),
+        "mode": mode,
+        "type": &*change.addr.ty,
+        "name": &*change.addr.name,
+        "provider_name": change.provider.source.to_string(),
+        "change": {
+            "actions": change.action.json(),
+            "before": values::encode_plain(&change.before),
+            "after": values::encode_plain(&after),
+            "after_unknown": unknowns(&after),
+            "after_sensitive": sensitive,
+            "replace_paths": change.requires_replace.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        },
+        "preview": engine::plan::show::preview(change).unwrap_or(Json::Null),
+    })
+}
+
+/// `true` where a value is unknown, in the shape of the value.
+fn unknowns(value: &value::Value) -> Json {
+    if value.is_wholly_known() {
+        return json!({});
+    }
+    match value {
+        value::Value::Unknown(..) => true.into(),
+        other => match (other.as_items(), other.as_entries()) {
+            (Some(items), _) => items.iter().map(unknowns).collect(),
+            (_, Some(entries)) => {
+                let unknown = entries.iter().filter(|(_, value)| !value.is_wholly_known());
+                Json::Object(unknown.map(|(name, value)| (name.to_string(), unknowns(value))).collect())
+            }
+            _ => false.into(),
+        },
+    }
+}

@@ -1,0 +1,170 @@
+//! What every command needs: the stack in this folder, its inputs, and its providers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::evaluation::{read_variable, read_variables_file};
+use compiler::program::{self, Program};
+use compiler::source::{SourceLoader, SourceMap};
+use compiler::{Inputs, addr::ProviderSource};
+use engine::event::{Event, Events};
+use engine::host::launch::{PluginSearch, Progress};
+use engine::host::providers::{PluginLauncher, Providers};
+use engine::run::{Run, host_diagnostics};
+use tokio::sync::{mpsc, watch};
+
+use crate::commands::InputArgs;
+use crate::{disk::Disk, ui};
+
+pub(crate) const STATE: &str = "terraform.tfstate";
+/// What belongs to this folder's stack and is no source: locks, copies of bundles.
+pub(crate) const DATA: &str = ".lampwright";
+
+/// A stack that has been read.
+pub(crate) struct Session {
+    pub(crate) program: Arc<Program>,
+    pub(crate) sources: SourceMap,
+    pub(crate) loader: Arc<dyn SourceLoader>,
+}
+
+/// Errors have been shown to the user; the command has failed.
+#[derive(Debug)]
+pub(crate) struct Shown;
+
+impl Session {
+    /// Reads the stack in the working directory.
+    pub(crate) fn open() -> Result<Session, Shown> {
+        Session::with_loader(Arc::new(Disk))
+    }
+
+    pub(crate) fn with_loader(loader: Arc<dyn SourceLoader>) -> Result<Session, Shown> {
+        let mut sources = SourceMap::default();
+        let (program, diags) = program::load(".", &*loader, &mut sources);
+        ui::diagnostics(&diags, &sources);
+        if diags.has_errors() {
+            return Err(Shown);
+        }
+        Ok(Session { program: Arc::new(program), sources, loader })
+    }
+
+    /// Values for variables, the strongest last: environment, `terraform.tfvars`, `*.auto.tfvars`, then the
+    /// command line in its order.
+    pub(crate) fn inputs(&mut self, args: &InputArgs) -> anyhow::Result<Result<Inputs, Shown>> {
+        let mut inputs = Inputs::default();
+        let mut diags = Diagnostics::default();
+        let declared: Vec<Arc<str>> = self.program.root().variables.keys().cloned().collect();
+        for name in declared {
+            if let Ok(text) = std::env::var(format!("TF_VAR_{name}")) {
+                self.variable(&name, &text, "in the environment", &mut inputs, &mut diags);
+            }
+        }
+        let mut names: Vec<String> = Disk.list(".").unwrap_or_default();
+        names.retain(|name| name == "terraform.tfvars" || name.ends_with(".auto.tfvars"));
+        names.sort_by_key(|name| (name != "terraform.tfvars", name.clone()));
+        for name in names {
+            self.variables_file(Path::new(&name), &mut inputs, &mut diags)?;
+        }
+        for given in args.in_order() {
+            match given {
+                crate::commands::Given::Variable(text) => match text.split_once('=') {
+                    Some((name, value)) => self.variable(name.trim(), value, "on the command line", &mut inputs, &mut diags),
+                    None => diags.push(Diagnostic::error("invalid -var", format!("-var is written 'name=value', not {text:?}"))),
+                },
+                crate::commands::Given::File(path) => self.variables_file(&path, &mut inputs, &mut diags)?,
+            }
+        }
+        diags.extend(inputs.check_names(&self.program));
+        ui::diagnostics(&diags, &self.sources);
+        Ok(if diags.has_errors() { Err(Shown) } else { Ok(inputs) })
+    }
+
+    fn variable(&mut self, name: &str, text: &str, origin: &str, inputs: &mut Inputs, diags: &mut Diagnostics) {
+        match read_variable(&self.program, name, text, origin, &mut self.sources) {
+            Ok(input) => inputs.set(name, input),
+            Err(found) => diags.extend(found),
+        }
+    }
+
+    fn variables_file(&mut self, path: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the variables file {}", path.display()))?;
+        let (found, errors) = read_variables_file(&path.display().to_string(), &text, &mut self.sources);
+        diags.extend(errors);
+        found.into_iter().for_each(|(name, input)| inputs.set(name, input));
+        Ok(())
+    }
+
+    /// What the stack is called: by its `stack` block, else by its folder.
+    pub(crate) fn name(&self) -> String {
+        match &self.program.root().stack {
+            Some(stack) => stack.name.to_string(),
+            None => std::env::current_dir()
+                .ok()
+                .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
+                .unwrap_or_else(|| "stack".to_owned()),
+        }
+    }
+
+    /// Starts the providers and prepares a run. Events go to `events`.
+    pub(crate) async fn run(&self, inputs: Inputs, parallelism: usize, events: Events) -> Result<Run, Shown> {
+        let sources: Vec<ProviderSource> =
+            self.program.requirements().into_iter().map(|requirement| requirement.source).collect();
+        let (progress, mut progress_of_plugins) = mpsc::unbounded_channel::<Progress>();
+        let forwarded = events.clone();
+        tokio::spawn(async move {
+            while let Some(Progress { address, message }) = progress_of_plugins.recv().await {
+                let _ = forwarded.send(Event::Progress { address, message });
+            }
+        });
+        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        let launcher = PluginLauncher { search: plugin_search(), folder: folder.clone(), progress };
+        let providers = match Providers::start(Arc::new(launcher), sources).await {
+            Ok(providers) => providers,
+            Err(error) => {
+                ui::diagnostics(&host_diagnostics(&error, None), &self.sources);
+                return Err(Shown);
+            }
+        };
+        Ok(Run {
+            program: self.program.clone(),
+            loader: self.loader.clone(),
+            cwd: folder.display().to_string(),
+            inputs,
+            providers: Arc::new(providers),
+            parallelism,
+            events,
+            cancelled: cancelled_by_user(),
+        })
+    }
+}
+
+/// Where plugins are, in the order in which they are preferred.
+pub(crate) fn plugin_search() -> PluginSearch {
+    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".terraform.d/plugins"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    PluginSearch {
+        beside,
+        mirrors: [PathBuf::from("terraform.d/plugins")].into_iter().chain(home).collect(),
+        path: std::env::split_paths(&path).collect(),
+    }
+}
+
+/// Turns true at the first Ctrl-C. The second ends the program at once.
+fn cancelled_by_user() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            ui::error("stopping: what is under way is finished and recorded; press Ctrl-C again to stop without waiting");
+            let _ = sender.send(true);
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(i32::from(crate::exit::FAILURE));
+            }
+        }
+        // Keeps the channel open for as long as the program runs.
+        std::future::pending::<()>().await;
+        drop(sender);
+    });
+    receiver
+}

@@ -1,0 +1,112 @@
+//! What people see.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use compiler::diag::Diagnostics;
+use compiler::diag::render::render;
+use compiler::source::SourceMap;
+use engine::event::Event;
+use engine::plan::Action;
+
+static COLOUR: AtomicBool = AtomicBool::new(false);
+
+/// Colour only for a terminal, and only if nobody objects (<https://no-color.org>).
+pub(crate) fn set_colour(wanted: bool) {
+    let is_wanted = wanted && std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
+    COLOUR.store(is_wanted, Ordering::Relaxed);
+}
+
+fn paint(code: &str, text: &str) -> String {
+    if COLOUR.load(Ordering::Relaxed) { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+pub(crate) fn line(text: &str) {
+    // A reader that went away (`| head`) is no failure of ours.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+pub(crate) fn error(text: &str) {
+    eprintln!("{} {text}", paint("1;31", "error:"));
+}
+
+pub(crate) fn diagnostics(diags: &Diagnostics, sources: &SourceMap) {
+    if diags.is_empty() {
+        return;
+    }
+    for line in render(diags, sources).trim_end().lines() {
+        let painted = match line.split_once(':') {
+            Some(("error", rest)) => format!("{}{rest}", paint("1;31", "error:")),
+            Some(("warning", rest)) => format!("{}{rest}", paint("1;33", "warning:")),
+            _ => line.to_owned(),
+        };
+        eprintln!("{painted}");
+    }
+}
+
+/// A plan, with its signs in colour.
+pub(crate) fn plan(text: &str) {
+    for line_text in text.trim_end().lines() {
+        let code = match line_text.trim_start() {
+            added if added.starts_with('+') => "32",
+            removed if removed.starts_with('-') => "31",
+            changed if changed.starts_with('~') => "33",
+            _ => {
+                line(line_text);
+                continue;
+            }
+        };
+        line(&paint(code, line_text));
+    }
+}
+
+/// Asks; anything but `yes` is a no. Without a terminal there is nobody to ask.
+pub(crate) fn confirm(question: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        error("there is no terminal to ask on; use -auto-approve to go on without a question");
+        return false;
+    }
+    print!("{question}\n  Only `yes` goes on: ");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+/// One line for every step, as it happens.
+pub(crate) fn event(event: &Event) {
+    let text = match event {
+        Event::Refreshing { .. } => return,
+        Event::Reading { addr } => format!("  {addr}  reading"),
+        Event::Started { addr, action } => format!("  {addr}  {}", doing(*action)),
+        Event::Progress { address, message } => format!("  {address}  {message}"),
+        Event::Finished { addr, action, elapsed } => {
+            format!("  {addr}  {} after {:.1} s", paint("32", done(*action)), elapsed.as_secs_f64())
+        }
+        Event::Failed { addr, action } => format!("  {addr}  {}", paint("31", &format!("{} failed", doing(*action)))),
+    };
+    line(&text);
+}
+
+fn doing(action: Action) -> &'static str {
+    match action {
+        Action::NoOp => "checking",
+        Action::Read => "reading",
+        Action::Create => "creating",
+        Action::Update => "changing",
+        Action::Replace { .. } => "replacing",
+        Action::Delete => "removing",
+    }
+}
+
+fn done(action: Action) -> &'static str {
+    match action {
+        Action::NoOp => "checked",
+        Action::Read => "read",
+        Action::Create => "created",
+        Action::Update => "changed",
+        Action::Replace { .. } => "replaced",
+        Action::Delete => "removed",
+    }
+}

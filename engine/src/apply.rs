@@ -1,0 +1,327 @@
+//! Applying: does what the plan says, in an order that keeps everything that is needed until nobody needs it.
+//!
+//! Making and changing follow the evaluation: an instance is ready when all that it refers to has its final
+//! value. Removing follows the plan: an object goes when everything that refers to it is gone or no longer does.
+//!
+//! Failures: a step that fails is recorded as the provider left it; what depends on it is not begun, everything
+//! else goes on. Every change is on the disk before its step counts as done.
+
+mod schedule;
+mod step;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use compiler::addr::{InstanceAddr, Mode};
+use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::{Evaluation, Work};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use value::Value;
+
+use crate::event::Event;
+use crate::plan::{Action, Plan};
+use crate::run::Run;
+use crate::state::OutputState;
+use crate::state::journal::Record;
+use crate::state::store::Store;
+use schedule::{Removal, Schedule};
+use step::{Done, Step};
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub added: usize,
+    pub changed: usize,
+    pub destroyed: usize,
+    /// Planned and not begun, because something before it failed or the run was stopped.
+    pub not_done: Vec<String>,
+}
+
+pub async fn apply(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Diagnostics) {
+    let mut applying = Applying {
+        run: run.clone(),
+        store,
+        plan,
+        schedule: Schedule::new(plan),
+        permits: Arc::new(Semaphore::new(run.parallelism.max(1))),
+        waiting: HashMap::new(),
+        tasks: JoinSet::new(),
+        summary: Summary::default(),
+        diags: Diagnostics::default(),
+    };
+    let mut evaluation = run.evaluation();
+    applying.drive(&mut evaluation).await;
+    applying.finish(&evaluation);
+    (applying.summary, applying.diags)
+}
+
+struct Applying<'a> {
+    run: Run,
+    store: &'a mut Store,
+    plan: &'a Plan,
+    schedule: Schedule,
+    permits: Arc<Semaphore>,
+    /// Instances that could be made, but for a removal that has to come first.
+    waiting: HashMap<InstanceAddr, Box<compiler::config::DesiredInstance>>,
+    tasks: JoinSet<Done>,
+    summary: Summary,
+    diags: Diagnostics,
+}
+
+impl Applying<'_> {
+    async fn drive(&mut self, evaluation: &mut Evaluation) {
+        let mut cancelled = self.run.cancelled.clone();
+        let mut was_told = false;
+        loop {
+            if !self.run.is_cancelled() {
+                self.start_what_can(evaluation);
+            }
+            self.diags.extend(evaluation.take_diagnostics());
+            if self.tasks.is_empty() {
+                return;
+            }
+            let done = tokio::select! {
+                done = self.tasks.join_next() => done,
+                changed = cancelled.changed(), if !was_told => {
+                    was_told = true;
+                    if changed.is_ok() && self.run.is_cancelled() {
+                        // What is under way is told to end as soon as that is safe, and is waited for.
+                        self.run.providers.stop().await;
+                    }
+                    continue;
+                }
+            };
+            match done {
+                Some(Ok(done)) => self.count(done, evaluation),
+                Some(Err(error)) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
+                None => return,
+            }
+        }
+    }
+
+    fn start_what_can(&mut self, evaluation: &mut Evaluation) {
+        loop {
+            let batch = evaluation.ready();
+            let mut supplied = false;
+            for work in batch {
+                match work {
+                    Work::Provider(desired) => {
+                        let run = self.run.clone();
+                        self.tasks.spawn(async move {
+                            let diags = run.configure(&desired).await.err().unwrap_or_default();
+                            Done::Provider { addr: desired.addr, diags }
+                        });
+                    }
+                    Work::Instance(desired) if self.plan.is_destroy => {
+                        // Only provider configurations are of interest.
+                        let value = self.plan.changes.get(&desired.addr).map(|change| change.before.clone());
+                        evaluation.supply(&desired.addr, value.unwrap_or(Value::DYNAMIC));
+                        supplied = true;
+                    }
+                    Work::Instance(desired) => supplied |= self.instance(desired, evaluation),
+                }
+            }
+            let ready: Vec<InstanceAddr> =
+                self.waiting.keys().filter(|addr| self.schedule.may_make(addr)).cloned().collect();
+            for addr in ready {
+                if let Some(desired) = self.waiting.remove(&addr) {
+                    self.start(*desired);
+                }
+            }
+            for removal in self.schedule.removable() {
+                self.start_removal(removal);
+            }
+            if !supplied {
+                return;
+            }
+        }
+    }
+
+    /// Starts what is to be done with an instance; `true` if its value was supplied at once.
+    fn instance(&mut self, desired: Box<compiler::config::DesiredInstance>, evaluation: &mut Evaluation) -> bool {
+        let Some(change) = self.plan.changes.get(&desired.addr) else {
+            // The configuration asks for something that the plan does not know: another file than was planned.
+            let label = format!("{} is not in the plan", desired.addr);
+            self.diags.push(Diagnostic::error("the configuration differs from the plan", label).at(desired.span));
+            return false;
+        };
+        match change.action {
+            Action::NoOp => {
+                // Data sources, and what was read of an object, go into the state with no call.
+                let settled = step::settle(&desired, change, self.store.state().instances.get(&desired.addr));
+                if let Some(instance) = settled {
+                    self.record(Record::Put { addr: desired.addr.clone(), instance: Box::new(instance) });
+                }
+                self.schedule.made(&desired.addr);
+                evaluation.supply(&desired.addr, change.after.clone());
+                true
+            }
+            Action::Create | Action::Read | Action::Update | Action::Replace { .. } => {
+                if self.schedule.may_make(&desired.addr) {
+                    self.start(*desired);
+                } else {
+                    self.waiting.insert(desired.addr.clone(), desired);
+                }
+                false
+            }
+            Action::Delete => false,
+        }
+    }
+
+    fn start(&mut self, desired: compiler::config::DesiredInstance) {
+        let Some(change) = self.plan.changes.get(&desired.addr).cloned() else { return };
+        let recorded = self.store.state().instances.get(&desired.addr).cloned();
+        let makes_new = matches!(change.action, Action::Create | Action::Replace { .. });
+        if change.addr.mode == Mode::Managed && makes_new {
+            self.record(Record::Intent { addr: change.addr.clone() });
+        }
+        if let (Action::Replace { create_first: true }, Some(old)) = (change.action, &recorded) {
+            // The old object steps aside under a name of its own.
+            let key = format!("{:08x}", uuid::Uuid::new_v4().as_u128() as u32);
+            self.record(Record::PutDeposed { addr: change.addr.clone(), key: key.clone(), instance: Box::new(old.clone()) });
+            self.record(Record::Remove { addr: change.addr.clone() });
+            self.schedule.deposed(&change.addr, key);
+        }
+        self.run.tell(Event::Started { addr: change.addr.clone(), action: change.action });
+        let (run, permits) = (self.run.clone(), self.permits.clone());
+        self.tasks.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            step::make(&run, Step { desired, change, recorded, started: Instant::now() }).await
+        });
+    }
+
+    fn start_removal(&mut self, removal: Removal) {
+        let state = self.store.state();
+        let recorded = match &removal.deposed {
+            Some(key) => state.deposed.get(&(removal.addr.clone(), key.clone())).cloned(),
+            None => state.instances.get(&removal.addr).cloned(),
+        };
+        let before = match &removal.deposed {
+            None => self.plan.changes.get(&removal.addr).map(|change| (change.before.clone(), change.before_private.clone())),
+            Some(key) => self.plan.deposed.iter().find(|deposed| deposed.key == *key).map(|deposed| (deposed.value.clone(), deposed.instance.private.clone())),
+        };
+        self.run.tell(Event::Started { addr: removal.addr.clone(), action: Action::Delete });
+        let (run, permits) = (self.run.clone(), self.permits.clone());
+        self.tasks.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            step::remove(&run, removal, recorded, before).await
+        });
+    }
+
+    fn count(&mut self, done: Done, evaluation: &mut Evaluation) {
+        match done {
+            Done::Provider { addr, diags } => {
+                let failed = diags.has_errors();
+                self.diags.extend(diags);
+                if !failed {
+                    evaluation.supply_provider(&addr);
+                }
+            }
+            Done::Made { addr, action, instance, value, diags, started } => {
+                let failed = diags.has_errors();
+                self.diags.extend(diags);
+                if let Some(instance) = instance {
+                    self.record(Record::Put { addr: addr.clone(), instance });
+                } else if failed && action == (Action::Replace { create_first: true }) {
+                    self.restore(&addr);
+                }
+                if failed {
+                    self.run.tell(Event::Failed { addr, action });
+                    return;
+                }
+                match action {
+                    Action::Create => self.summary.added += 1,
+                    Action::Update => self.summary.changed += 1,
+                    Action::Replace { .. } => {
+                        self.summary.added += 1;
+                        self.summary.destroyed += usize::from(action == Action::Replace { create_first: false });
+                    }
+                    Action::NoOp | Action::Read | Action::Delete => {}
+                }
+                self.run.tell(Event::Finished { addr: addr.clone(), action, elapsed: started.elapsed() });
+                self.schedule.made(&addr);
+                evaluation.supply(&addr, value);
+            }
+            Done::Removed { removal, instance, diags, started } => {
+                let failed = diags.has_errors();
+                self.diags.extend(diags);
+                let addr = removal.addr.clone();
+                match (&removal.deposed, instance) {
+                    (None, Some(instance)) => self.record(Record::Put { addr: addr.clone(), instance }),
+                    (None, None) if !failed => self.record(Record::Remove { addr: addr.clone() }),
+                    (Some(key), None) if !failed => {
+                        self.record(Record::RemoveDeposed { addr: addr.clone(), key: key.clone() });
+                    }
+                    _ => {}
+                }
+                let action = Action::Delete;
+                if failed {
+                    self.run.tell(Event::Failed { addr, action });
+                    return;
+                }
+                // The other half of a replacement that removes first is counted when the new object is made.
+                self.summary.destroyed += usize::from(!removal.is_part_of_replace || removal.deposed.is_some());
+                self.run.tell(Event::Finished { addr, action, elapsed: started.elapsed() });
+                self.schedule.removed(&removal);
+            }
+        }
+    }
+
+    /// The new object could not be made: the old one, which stepped aside, is the object again.
+    fn restore(&mut self, addr: &InstanceAddr) {
+        let Some(key) = self.schedule.forget_deposed(addr) else { return };
+        if let Some(old) = self.store.state().deposed.get(&(addr.clone(), key.clone())).cloned() {
+            self.record(Record::Put { addr: addr.clone(), instance: Box::new(old) });
+        }
+        self.record(Record::RemoveDeposed { addr: addr.clone(), key });
+    }
+
+    /// A state that cannot be written is reported and ends the run as soon as what is under way is done.
+    fn record(&mut self, record: Record) {
+        if let Err(error) = self.store.record(record) {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let diagnostic = Diagnostic::error("the state cannot be written", error.to_string());
+            self.diags.push(diagnostic.note(cause).note("make room or mend the folder, then apply again: what exists is found and taken over"));
+        }
+    }
+
+    fn finish(&mut self, evaluation: &Evaluation) {
+        self.summary.not_done = self.schedule.not_done();
+        if self.run.is_cancelled() {
+            let note = "what was done is recorded; apply again to go on";
+            self.diags.push(Diagnostic::error("interrupted", "the run was stopped before it was complete").note(note));
+        } else if !self.summary.not_done.is_empty() && !self.diags.has_errors() {
+            let label = format!("these steps never became possible: {}", self.summary.not_done.join(", "));
+            self.diags.push(Diagnostic::error("internal error", label));
+        }
+        // Records of data sources that are no longer configured.
+        let gone: Vec<InstanceAddr> = self
+            .store
+            .state()
+            .instances
+            .keys()
+            .filter(|addr| addr.mode == Mode::Data && !self.plan.changes.contains_key(addr))
+            .cloned()
+            .collect();
+        gone.into_iter().for_each(|addr| self.record(Record::Remove { addr }));
+        let is_whole = !self.diags.has_errors();
+        if self.plan.is_destroy {
+            if is_whole {
+                self.store.set_outputs([]);
+            }
+        } else {
+            let outputs = evaluation.outputs().into_iter().filter(|output| output.value.is_wholly_known());
+            let outputs = outputs.map(|output| {
+                let sensitive = output.sensitive;
+                (output.name, OutputState { value: output.value.unmark_deep().0, sensitive })
+            });
+            self.store.set_outputs(outputs.collect::<Vec<_>>());
+        }
+        if let Err(error) = self.store.fold() {
+            let diagnostic = Diagnostic::error("the state cannot be written", error.to_string());
+            self.diags.push(diagnostic.note("everything is in the journal beside it; the next run folds it in"));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! One step: a call to a provider, and the check that it kept its promise.
+
+use std::time::Instant;
+
+use compiler::addr::{InstanceAddr, ProviderAddr};
+use compiler::config::DesiredInstance;
+use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::lang::declare::Ignore;
+use value::{Path, Value};
+
+use super::schedule::Removal;
+use crate::host::check::{plan_violations, result_violations};
+use crate::host::{ApplyRequest, PlanRequest};
+use crate::plan::{Action, Change, propose::proposed};
+use crate::run::{Run, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
+use crate::state::InstanceState;
+
+pub(super) struct Step {
+    pub(super) desired: DesiredInstance,
+    pub(super) change: Change,
+    pub(super) recorded: Option<InstanceState>,
+    pub(super) started: Instant,
+}
+
+pub(super) enum Done {
+    Provider { addr: ProviderAddr, diags: Diagnostics },
+    Made {
+        addr: InstanceAddr,
+        action: Action,
+        /// What the state shall say; `None`: what it says already.
+        instance: Option<Box<InstanceState>>,
+        value: Value,
+        diags: Diagnostics,
+        started: Instant,
+    },
+    Removed { removal: Removal, instance: Option<Box<InstanceState>>, diags: Diagnostics, started: Instant },
+}
+
+/// The state of an object with which nothing is done, if it is not what the state file says already.
+pub(super) fn settle(desired: &DesiredInstance, change: &Change, recorded: Option<&InstanceState>) -> Option<InstanceState> {
+    let settled = to_state(
+        &change.after,
+        &change.schema,
+        &change.provider,
+        change.before_private.clone(),
+        &fresh(desired, recorded),
+    );
+    (recorded != Some(&settled)).then_some(settled)
+}
+
+/// What the configuration decides of an object's record.
+fn fresh(desired: &DesiredInstance, recorded: Option<&InstanceState>) -> InstanceState {
+    InstanceState {
+        provider: desired.provider.clone(),
+        schema_version: desired.schema.version,
+        attributes: serde_json::Value::Null,
+        sensitive_paths: Vec::new(),
+        private: Vec::new(),
+        dependencies: (*desired.dependencies).clone(),
+        tainted: recorded.is_some_and(|recorded| recorded.tainted),
+        create_before_destroy: desired.lifecycle.create_before_destroy,
+    }
+}
+
+/// Creates, updates, or reads a data source.
+pub(super) async fn make(run: &Run, step: Step) -> Done {
+    let (addr, action, started) = (step.desired.addr.clone(), step.change.action, step.started);
+    let result = match action {
+        Action::Read => read_data(run, &step).await,
+        Action::NoOp | Action::Create | Action::Update | Action::Replace { .. } | Action::Delete => change_object(run, &step).await,
+    };
+    let (instance, value, diags) = match result {
+        Ok(made) => made,
+        Err(diags) => (None, Value::DYNAMIC, diags),
+    };
+    Done::Made { addr, action, instance: instance.map(Box::new), value, diags, started }
+}
+
+type Made = (Option<InstanceState>, Value, Diagnostics);
+
+async fn read_data(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
+    let desired = &step.desired;
+    let provider = run.provider(&desired.provider).await?;
+    let (config, sensitive) = desired.config.clone().unmark_with_paths();
+    let read = provider.read_data(&desired.addr.ty, &config).await;
+    let (value, problems) = read.map_err(|error| host_diagnostics(&error, Some(desired.span)))?;
+    let mut diags = Diagnostics::default();
+    problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));
+    if diags.has_errors() {
+        return Err(diags);
+    }
+    let value = mark(value, &desired.schema, &sensitive);
+    let instance = to_state(&value, &desired.schema, &desired.provider, Vec::new(), &fresh(desired, None));
+    Ok((Some(instance), value, diags))
+}
+
+async fn change_object(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
+    let Step { desired, change, recorded, .. } = step;
+    let schema = &desired.schema;
+    let span = Some(desired.span);
+    let provider = run.provider(&desired.provider).await?;
+    let (config, sensitive) = desired.config.clone().unmark_with_paths();
+    let null = Value::Null(schema.block.implied_ty());
+    let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
+    let prior = if is_new { &null } else { &change.before };
+    let config = match &desired.lifecycle.ignore_changes {
+        Ignore::Paths(paths) if !is_new => ignore_changes(&config, prior, paths),
+        Ignore::All if !is_new => {
+            let settable = schema.block.attributes.iter().filter(|(_, attribute)| attribute.required || attribute.optional);
+            let paths: Vec<Path> = settable.map(|(name, _)| Path::attribute(name.clone())).collect();
+            ignore_changes(&config, prior, &paths)
+        }
+        Ignore::Paths(_) | Ignore::All => config,
+    };
+    let mut diags = Diagnostics::default();
+    if !config.is_wholly_known() {
+        let note = format!("{} still depends on something unknown when its turn has come.", desired.addr);
+        return Err(Diagnostics(vec![Diagnostic::error("internal error", note).at(desired.span)]));
+    }
+    let host = |error| host_diagnostics(&error, span);
+    let address = desired.addr.to_string();
+    // Once more, now that everything is known. The provider may know more than before, and nothing else.
+    let proposal = proposed(&schema.block, prior, &config);
+    let prior_private = if is_new { &[][..] } else { &change.before_private };
+    let request = PlanRequest {
+        ty: &desired.addr.ty,
+        prior,
+        proposed: &proposal,
+        config: &config,
+        prior_private,
+        address: &address,
+    };
+    let planned = provider.plan(request).await.map_err(host)?;
+    planned.problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));
+    if diags.has_errors() {
+        return Err(diags);
+    }
+    let mut violations = plan_violations(&schema.block, prior, &config, &planned.planned);
+    violations.extend(result_violations_of_plan(&change.after.clone().unmark_deep().0, &planned.planned));
+    if !violations.is_empty() && !planned.legacy {
+        return Err(broken(desired, "The plan that it made now differs from the one that was agreed to:", &violations));
+    }
+    let request = ApplyRequest {
+        ty: &desired.addr.ty,
+        prior,
+        planned: &planned.planned,
+        config: &config,
+        planned_private: &planned.private,
+        address: &address,
+    };
+    let applied = provider.apply(request).await.map_err(host)?;
+    applied.problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));
+    let failed = diags.has_errors();
+    if applied.state.is_null() {
+        if !failed {
+            return Err(broken(desired, "It says that all is well, and gives no object.", &[]));
+        }
+        // Nothing was made, or what was there is unchanged.
+        return Err(diags);
+    }
+    let state = without_unknowns(&applied.state);
+    let mut tainted = failed && is_new;
+    if !failed && !applied.legacy {
+        let violations = result_violations(&planned.planned, &applied.state);
+        if !violations.is_empty() {
+            tainted = is_new;
+            diags.extend(broken(desired, "What it made differs from its plan:", &violations));
+        }
+    }
+    let value = mark(state, schema, &sensitive);
+    let like = InstanceState { tainted, ..fresh(desired, recorded.as_ref()) };
+    let instance = to_state(&value, schema, &desired.provider, applied.private, &like);
+    Ok((Some(instance), value, diags))
+}
+
+/// The second plan may know what the first did not; what the first knew must stay.
+fn result_violations_of_plan(first: &Value, second: &Value) -> Vec<String> {
+    let second_known = second.clone();
+    result_violations(first, &second_known)
+        .into_iter()
+        .filter(|violation| !violation.ends_with("is unknown now"))
+        .collect()
+}
+
+/// Nothing unknown may be recorded; a provider that leaves something so has broken its promise, and the rest is
+/// kept all the same.
+fn without_unknowns(value: &Value) -> Value {
+    match value {
+        Value::Unknown(ty, _) => Value::Null(ty.clone()),
+        Value::Object(entries) => Value::object(entries.iter().map(|(name, value)| (name.clone(), without_unknowns(value)))),
+        Value::Map(ty, entries) => Value::map(ty.clone(), entries.iter().map(|(name, value)| (name.clone(), without_unknowns(value)))),
+        Value::List(ty, items) => Value::list(ty.clone(), items.iter().map(without_unknowns).collect()),
+        Value::Set(ty, items) => Value::set(ty.clone(), items.iter().map(without_unknowns).collect()),
+        Value::Tuple(items) => Value::tuple(items.iter().map(without_unknowns).collect()),
+        Value::Sensitive(inner) => without_unknowns(inner).mark_sensitive(),
+        Value::Null(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn broken(desired: &DesiredInstance, what: &str, violations: &[String]) -> Diagnostics {
+    let diagnostic = Diagnostic::error("the provider broke a promise", "this is a bug of the provider, not of the configuration")
+        .at(desired.span)
+        .note(format!("{}: {what}", desired.addr));
+    Diagnostics(vec![violations.iter().fold(diagnostic, |diagnostic, violation| diagnostic.note(violation.clone()))])
+}
+
+/// Deletes an object. `before` is what the plan read of it.
+pub(super) async fn remove(
+    run: &Run,
+    removal: Removal,
+    recorded: Option<InstanceState>,
+    before: Option<(Value, Vec<u8>)>,
+) -> Done {
+    let started = Instant::now();
+    let result = remove_object(run, &removal, recorded.as_ref(), before).await;
+    let (instance, diags) = match result {
+        Ok(diags) => (None, diags),
+        Err((instance, diags)) => (instance, diags),
+    };
+    Done::Removed { removal, instance: instance.map(Box::new), diags, started }
+}
+
+type RemoveError = (Option<InstanceState>, Diagnostics);
+
+async fn remove_object(
+    run: &Run,
+    removal: &Removal,
+    recorded: Option<&InstanceState>,
+    before: Option<(Value, Vec<u8>)>,
+) -> Result<Diagnostics, RemoveError> {
+    let Some(recorded) = recorded else { return Ok(Diagnostics::default()) };
+    let addr = &removal.addr;
+    let provider = run.provider(&recorded.provider).await.map_err(|diags| (None, diags))?;
+    let Some(schema) = run.schema(&recorded.provider, addr) else {
+        let label = format!("{addr} cannot be removed: its provider has no such type any more");
+        return Err((None, Diagnostics(vec![Diagnostic::error("unknown type in the state", label)])));
+    };
+    let ty = schema.block.implied_ty();
+    let (prior, private) = match before {
+        Some(before) => before,
+        // An object that stepped aside in this very run.
+        None => {
+            let value = value::codec::json::decode(&recorded.attributes, &ty).unwrap_or(Value::Null(ty.clone()));
+            (value, recorded.private.clone())
+        }
+    };
+    if prior.is_null() {
+        return Ok(Diagnostics::default());
+    }
+    let null = Value::Null(ty);
+    let address = addr.to_string();
+    let request = ApplyRequest {
+        ty: &addr.ty,
+        prior: &prior,
+        planned: &null,
+        config: &null,
+        planned_private: &private,
+        address: &address,
+    };
+    let applied = provider.apply(request).await.map_err(|error| (None, host_diagnostics(&error, None)))?;
+    let mut diags = Diagnostics::default();
+    applied.problems.iter().for_each(|problem| diags.push(located(problem, None).note(format!("while removing {addr}"))));
+    if applied.state.is_null() && !diags.has_errors() {
+        return Ok(diags);
+    }
+    if !diags.has_errors() {
+        diags.push(Diagnostic::error("the provider broke a promise", format!("{addr} still exists after it was removed")));
+    }
+    let left = (!applied.state.is_null()).then(|| {
+        let value = mark(without_unknowns(&applied.state), &schema, &recorded.sensitive_paths);
+        to_state(&value, &schema, &recorded.provider, applied.private, recorded)
+    });
+    Err((left, diags))
+}

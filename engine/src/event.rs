@@ -1,0 +1,20 @@
+//! What happens while a run goes on, for whoever shows it.
+
+use std::time::Duration;
+
+use compiler::addr::InstanceAddr;
+
+use crate::plan::Action;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Refreshing { addr: InstanceAddr },
+    Reading { addr: InstanceAddr },
+    Started { addr: InstanceAddr, action: Action },
+    /// What a provider says of a step that is under way.
+    Progress { address: String, message: String },
+    Finished { addr: InstanceAddr, action: Action, elapsed: Duration },
+    Failed { addr: InstanceAddr, action: Action },
+}
+
+pub type Events = tokio::sync::mpsc::UnboundedSender<Event>;

@@ -1,0 +1,113 @@
+//! The host end of the plugin protocol: providers as separate processes, spoken to in our own nouns.
+//!
+//! [`Provider`] is the seam: `grpc` is the real thing, `fake` serves tests of the engine.
+
+pub mod check;
+pub mod fake;
+mod grpc;
+pub mod launch;
+pub mod providers;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use compiler::addr::Mode;
+use compiler::binding::ProviderSchemas;
+use value::{Path, Problem, Value};
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a provider gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("no plugin for provider {source_name} was found")]
+    NotFound { source_name: String, looked_in: Vec<String> },
+    #[error("the plugin {path} could not be started")]
+    Start { path: String, #[source] cause: std::io::Error },
+    #[error("the plugin {path} did not say hello: {reason}")]
+    Handshake { path: String, reason: String },
+    #[error("the connection to the plugin of {provider} failed")]
+    Connect { provider: String, #[source] cause: tonic::transport::Error },
+    #[error("the plugin of {provider} failed during {call}: {message}\nThe last lines that it wrote:\n{log}")]
+    Call { provider: String, call: &'static str, message: String, log: String },
+    #[error("the plugin of {provider} answered {call} with something unreadable: {reason}")]
+    Answer { provider: String, call: &'static str, reason: String },
+    #[error(transparent)]
+    Tls(#[from] proto::tls::TlsError),
+}
+
+pub type Result<T> = std::result::Result<T, HostError>;
+
+#[derive(Debug, Clone)]
+pub struct PlanRequest<'a> {
+    pub ty: &'a str,
+    pub prior: &'a Value,
+    pub proposed: &'a Value,
+    pub config: &'a Value,
+    pub prior_private: &'a [u8],
+    /// The address of the instance, for providers that care.
+    pub address: &'a str,
+}
+
+#[derive(Debug, Clone)]
+pub struct PlanResponse {
+    pub planned: Value,
+    pub requires_replace: Vec<Path>,
+    pub private: Vec<u8>,
+    pub problems: Vec<Problem>,
+    /// The provider is built on the old SDK, whose small deviations from the protocol are tolerated.
+    pub legacy: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct ApplyRequest<'a> {
+    pub ty: &'a str,
+    pub prior: &'a Value,
+    pub planned: &'a Value,
+    pub config: &'a Value,
+    pub planned_private: &'a [u8],
+    pub address: &'a str,
+}
+
+#[derive(Debug, Clone)]
+pub struct ApplyResponse {
+    pub state: Value,
+    pub private: Vec<u8>,
+    pub problems: Vec<Problem>,
+    pub legacy: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct ReadRequest<'a> {
+    pub ty: &'a str,
+    pub state: &'a Value,
+    pub private: &'a [u8],
+    pub address: &'a str,
+}
+
+#[derive(Debug, Clone)]
+pub struct ReadResponse {
+    pub state: Value,
+    pub private: Vec<u8>,
+    pub problems: Vec<Problem>,
+}
+
+/// A running provider. Values carry no marks here.
+pub trait Provider: fmt::Debug + Send + Sync {
+    fn schemas(&self) -> &Arc<ProviderSchemas>;
+    fn validate_config<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>>;
+    fn configure<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>>;
+    fn validate_resource<'a>(&'a self, mode: Mode, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>>;
+    /// Brings attributes as they lie in a state file to the present schema.
+    fn upgrade<'a>(&'a self, ty: &'a str, version: u64, attributes: &'a [u8]) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
+    fn read<'a>(&'a self, request: ReadRequest<'a>) -> BoxFuture<'a, Result<ReadResponse>>;
+    fn plan<'a>(&'a self, request: PlanRequest<'a>) -> BoxFuture<'a, Result<PlanResponse>>;
+    fn apply<'a>(&'a self, request: ApplyRequest<'a>) -> BoxFuture<'a, Result<ApplyResponse>>;
+    fn read_data<'a>(&'a self, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
+    /// Asks the provider to end what it is doing as soon as that is safe.
+    fn stop(&self) -> BoxFuture<'_, ()>;
+    /// Ends the process.
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}

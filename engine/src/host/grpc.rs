@@ -1,0 +1,280 @@
+//! A provider over gRPC.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use compiler::addr::{Mode, ProviderSource};
+use compiler::binding::ProviderSchemas;
+use proto::convert::{path_from_wire, problem_from_wire, schema_from_wire, value_from_wire, value_to_wire};
+use proto::plugin::grpc_controller_client::GrpcControllerClient;
+use proto::tfplugin6 as wire;
+use proto::tfplugin6::provider_client::ProviderClient;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+use value::schema::Schema;
+use value::{Problem, Ty, Value};
+
+use super::launch::Plugin;
+use super::{
+    ApplyRequest, ApplyResponse, BoxFuture, HostError, PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse,
+    Result,
+};
+
+/// How long a plugin has to end after Shutdown before it is killed, as go-plugin has it.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct GrpcProvider {
+    source: ProviderSource,
+    plugin: Plugin,
+    schemas: Arc<ProviderSchemas>,
+}
+
+impl GrpcProvider {
+    /// Asks for the schemas, which everything else needs.
+    pub(super) async fn new(source: ProviderSource, plugin: Plugin) -> Result<GrpcProvider> {
+        let mut provider = GrpcProvider { source, plugin, schemas: Arc::default() };
+        let call = "GetProviderSchema";
+        let answer = provider.client().get_provider_schema(wire::get_provider_schema::Request {}).await;
+        let answer = answer.map_err(|status| provider.failed(call, &status))?.into_inner();
+        if let Some(error) = answer.diagnostics.iter().map(problem_from_wire).find(Problem::is_error) {
+            return Err(provider.unreadable(call, &format!("{}: {}", error.summary, error.detail)));
+        }
+        let read = |schema: &wire::Schema| schema_from_wire(schema).map(Arc::new).map_err(|error| provider.unreadable(call, &error));
+        let config = answer.provider.as_ref().ok_or_else(|| provider.unreadable(call, &"it has no provider schema"))?;
+        let mut schemas = ProviderSchemas { provider: read(config)?, ..ProviderSchemas::default() };
+        for (name, schema) in &answer.resource_schemas {
+            schemas.resources.insert(name.as_str().into(), read(schema)?);
+        }
+        for (name, schema) in &answer.data_source_schemas {
+            schemas.data_sources.insert(name.as_str().into(), read(schema)?);
+        }
+        provider.schemas = Arc::new(schemas);
+        Ok(provider)
+    }
+
+    fn client(&self) -> ProviderClient<Channel> {
+        ProviderClient::new(self.plugin.channel.clone())
+            .max_decoding_message_size(proto::MAX_MESSAGE)
+            .max_encoding_message_size(proto::MAX_MESSAGE)
+    }
+
+    fn failed(&self, call: &'static str, status: &Status) -> HostError {
+        HostError::Call {
+            provider: self.source.short(),
+            call,
+            message: status.message().to_owned(),
+            log: self.plugin.log.text(),
+        }
+    }
+
+    fn unreadable(&self, call: &'static str, reason: &dyn std::fmt::Display) -> HostError {
+        HostError::Answer { provider: self.source.short(), call, reason: reason.to_string() }
+    }
+
+    fn schema(&self, mode: Mode, ty: &str, call: &'static str) -> Result<&Arc<Schema>> {
+        self.schemas.get(mode, ty).ok_or_else(|| self.unreadable(call, &format!("it has no type {ty:?}")))
+    }
+
+    fn ty(&self, mode: Mode, ty: &str, call: &'static str) -> Result<Ty> {
+        Ok(self.schema(mode, ty, call)?.block.implied_ty())
+    }
+
+    fn value(&self, wire: Option<&wire::DynamicValue>, ty: &Ty, call: &'static str) -> Result<Value> {
+        value_from_wire(wire, ty).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            self.unreadable(call, &format!("{error}{cause}"))
+        })
+    }
+}
+
+fn problems(wire: &[wire::Diagnostic]) -> Vec<Problem> {
+    wire.iter().map(problem_from_wire).collect()
+}
+
+/// A request that says which resource it is about.
+fn about<T>(address: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    // Keys may hold characters that a header cannot; such an address is simply not told.
+    if let Ok(address) = address.parse() {
+        request.metadata_mut().insert(proto::RESOURCE_ADDRESS_HEADER, address);
+    }
+    request
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an optional message field")]
+fn capabilities() -> Option<wire::ClientCapabilities> {
+    Some(wire::ClientCapabilities { deferral_allowed: false, write_only_attributes_allowed: false })
+}
+
+impl Provider for GrpcProvider {
+    fn schemas(&self) -> &Arc<ProviderSchemas> {
+        &self.schemas
+    }
+
+    fn validate_config<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
+        Box::pin(async move {
+            let config = Some(value_to_wire(config, &self.schemas.provider.block.implied_ty()));
+            let answer = self.client().validate_provider_config(wire::validate_provider_config::Request { config }).await;
+            let answer = answer.map_err(|status| self.failed("ValidateProviderConfig", &status))?;
+            Ok(problems(&answer.into_inner().diagnostics))
+        })
+    }
+
+    fn configure<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
+        Box::pin(async move {
+            let request = wire::configure_provider::Request {
+                // Providers look at this as at the version of the host program.
+                terraform_version: "1.11.4".to_owned(),
+                config: Some(value_to_wire(config, &self.schemas.provider.block.implied_ty())),
+                client_capabilities: capabilities(),
+            };
+            let answer = self.client().configure_provider(request).await;
+            let answer = answer.map_err(|status| self.failed("ConfigureProvider", &status))?;
+            Ok(problems(&answer.into_inner().diagnostics))
+        })
+    }
+
+    fn validate_resource<'a>(&'a self, mode: Mode, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
+        Box::pin(async move {
+            let call = "ValidateResourceConfig";
+            let config = Some(value_to_wire(config, &self.ty(mode, ty, call)?));
+            let type_name = ty.to_owned();
+            let diagnostics = match mode {
+                Mode::Managed => {
+                    let request = wire::validate_resource_config::Request { type_name, config, client_capabilities: capabilities() };
+                    self.client().validate_resource_config(request).await.map(|answer| answer.into_inner().diagnostics)
+                }
+                Mode::Data => {
+                    let request = wire::validate_data_resource_config::Request { type_name, config };
+                    self.client().validate_data_resource_config(request).await.map(|answer| answer.into_inner().diagnostics)
+                }
+            };
+            Ok(problems(&diagnostics.map_err(|status| self.failed(call, &status))?))
+        })
+    }
+
+    fn upgrade<'a>(&'a self, ty: &'a str, version: u64, attributes: &'a [u8]) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+        Box::pin(async move {
+            let call = "UpgradeResourceState";
+            let value_ty = self.ty(Mode::Managed, ty, call)?;
+            let request = wire::upgrade_resource_state::Request {
+                type_name: ty.to_owned(),
+                version: version as i64,
+                raw_state: Some(wire::RawState { json: attributes.to_vec(), ..wire::RawState::default() }),
+            };
+            let answer = self.client().upgrade_resource_state(request).await;
+            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            let found = problems(&answer.diagnostics);
+            let state = self.value(answer.upgraded_state.as_ref(), &value_ty, call)?;
+            Ok((state, found))
+        })
+    }
+
+    fn read<'a>(&'a self, request: ReadRequest<'a>) -> BoxFuture<'a, Result<ReadResponse>> {
+        Box::pin(async move {
+            let call = "ReadResource";
+            let ty = self.ty(Mode::Managed, request.ty, call)?;
+            let message = wire::read_resource::Request {
+                type_name: request.ty.to_owned(),
+                current_state: Some(value_to_wire(request.state, &ty)),
+                private: request.private.to_vec(),
+                provider_meta: None,
+                client_capabilities: capabilities(),
+            };
+            let answer = self.client().read_resource(about(request.address, message)).await;
+            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            Ok(ReadResponse {
+                state: self.value(answer.new_state.as_ref(), &ty, call)?,
+                private: answer.private,
+                problems: problems(&answer.diagnostics),
+            })
+        })
+    }
+
+    fn plan<'a>(&'a self, request: PlanRequest<'a>) -> BoxFuture<'a, Result<PlanResponse>> {
+        Box::pin(async move {
+            let call = "PlanResourceChange";
+            let ty = self.ty(Mode::Managed, request.ty, call)?;
+            let message = wire::plan_resource_change::Request {
+                type_name: request.ty.to_owned(),
+                prior_state: Some(value_to_wire(request.prior, &ty)),
+                proposed_new_state: Some(value_to_wire(request.proposed, &ty)),
+                config: Some(value_to_wire(request.config, &ty)),
+                prior_private: request.prior_private.to_vec(),
+                provider_meta: None,
+                client_capabilities: capabilities(),
+            };
+            let answer = self.client().plan_resource_change(about(request.address, message)).await;
+            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            Ok(PlanResponse {
+                planned: self.value(answer.planned_state.as_ref(), &ty, call)?,
+                requires_replace: answer.requires_replace.iter().map(path_from_wire).collect(),
+                private: answer.planned_private,
+                problems: problems(&answer.diagnostics),
+                legacy: answer.legacy_type_system,
+            })
+        })
+    }
+
+    fn apply<'a>(&'a self, request: ApplyRequest<'a>) -> BoxFuture<'a, Result<ApplyResponse>> {
+        Box::pin(async move {
+            let call = "ApplyResourceChange";
+            let ty = self.ty(Mode::Managed, request.ty, call)?;
+            let message = wire::apply_resource_change::Request {
+                type_name: request.ty.to_owned(),
+                prior_state: Some(value_to_wire(request.prior, &ty)),
+                planned_state: Some(value_to_wire(request.planned, &ty)),
+                config: Some(value_to_wire(request.config, &ty)),
+                planned_private: request.planned_private.to_vec(),
+                provider_meta: None,
+            };
+            let answer = self.client().apply_resource_change(about(request.address, message)).await;
+            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            Ok(ApplyResponse {
+                state: self.value(answer.new_state.as_ref(), &ty, call)?,
+                private: answer.private,
+                problems: problems(&answer.diagnostics),
+                legacy: answer.legacy_type_system,
+            })
+        })
+    }
+
+    fn read_data<'a>(&'a self, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+        Box::pin(async move {
+            let call = "ReadDataSource";
+            let value_ty = self.ty(Mode::Data, ty, call)?;
+            let request = wire::read_data_source::Request {
+                type_name: ty.to_owned(),
+                config: Some(value_to_wire(config, &value_ty)),
+                provider_meta: None,
+                client_capabilities: capabilities(),
+            };
+            let answer = self.client().read_data_source(request).await;
+            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            Ok((self.value(answer.state.as_ref(), &value_ty, call)?, problems(&answer.diagnostics)))
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // A plugin that cannot even be told to stop ends with its connection.
+            let _ = self.client().stop_provider(wire::stop_provider::Request {}).await;
+        })
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let child = self.plugin.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(mut child) = child else { return };
+            let mut controller = GrpcControllerClient::new(self.plugin.channel.clone());
+            let polite = async {
+                let _ = controller.shutdown(()).await;
+                let _ = child.wait().await;
+            };
+            if tokio::time::timeout(SHUTDOWN_DEADLINE, polite).await.is_err() {
+                let _ = child.kill().await;
+            }
+        })
+    }
+}

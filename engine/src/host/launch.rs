@@ -1,0 +1,246 @@
+//! Finding a plugin's program, starting it, and connecting to it.
+//!
+//! Failures: no program → every place that was looked at; not a plugin, or one of another protocol → what it
+//! printed; a plugin that says nothing → killed after the handshake's deadline; a plugin that dies later → its
+//! last lines.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use compiler::addr::ProviderSource;
+use hyper_util::rt::TokioIo;
+use proto::handshake::{self, Handshake, Network};
+use proto::tls::{self, Identity};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tonic::transport::{Channel, Endpoint};
+
+use super::{HostError, Result};
+
+/// go-plugin grants a minute; a plugin that needs longer is broken.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(60);
+const KEPT_LOG_LINES: usize = 20;
+
+/// What a provider says while it works: which resource, and what is happening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    pub address: String,
+    pub message: String,
+}
+
+/// A plugin process that has been connected to.
+#[derive(Debug)]
+pub(super) struct Plugin {
+    pub(super) channel: Channel,
+    pub(super) child: Mutex<Option<Child>>,
+    pub(super) log: Log,
+}
+
+/// The last lines that a plugin wrote.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Log(Arc<Mutex<VecDeque<String>>>);
+
+impl Log {
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT_LOG_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    pub(super) fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.is_empty() { "(none)".to_owned() } else { lines.iter().cloned().collect::<Vec<_>>().join("\n") }
+    }
+}
+
+/// Where plugins are looked for, in this order: beside this program; mirrors laid out as Terraform has them
+/// (`HOST/NAMESPACE/TYPE/VERSION/OS_ARCH/`) below the folders in `mirrors`; the PATH.
+#[derive(Debug, Clone, Default)]
+pub struct PluginSearch {
+    pub beside: Option<PathBuf>,
+    pub mirrors: Vec<PathBuf>,
+    pub path: Vec<PathBuf>,
+}
+
+impl PluginSearch {
+    pub fn find(&self, source: &ProviderSource) -> Result<PathBuf> {
+        let name = format!("terraform-provider-{}", source.ty);
+        let mut looked_in = Vec::new();
+        let mirrors = self.mirrors.iter().flat_map(|mirror| mirror_folders(mirror, source));
+        let folders = self.beside.iter().cloned().chain(mirrors).chain(self.path.iter().cloned());
+        for folder in folders {
+            if let Some(found) = program_in(&folder, &name) {
+                return Ok(found);
+            }
+            looked_in.push(folder.display().to_string());
+        }
+        looked_in.extend(self.mirrors.iter().map(|mirror| format!("{}/{source}/..", mirror.display())));
+        Err(HostError::NotFound { source_name: source.short(), looked_in })
+    }
+}
+
+/// The folders of all versions in a mirror, the highest first.
+fn mirror_folders(mirror: &Path, source: &ProviderSource) -> Vec<PathBuf> {
+    let folder = mirror.join(&*source.host).join(&*source.namespace).join(&*source.ty);
+    let mut versions: Vec<(Vec<u64>, PathBuf)> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| {
+            let name = entry.file_name();
+            let numbers = name.to_string_lossy().split('.').map(|part| part.parse().unwrap_or(0)).collect();
+            (numbers, entry.path().join(platform()))
+        })
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+fn platform() -> String {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{}_{arch}", std::env::consts::OS)
+}
+
+/// A file named `terraform-provider-TYPE`, alone or followed by `_` or `.`.
+fn program_in(folder: &Path, name: &str) -> Option<PathBuf> {
+    let exact = folder.join(name);
+    if exact.is_file() {
+        return Some(exact);
+    }
+    let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().strip_prefix(name).is_some_and(|rest| rest.starts_with("_v")))
+        .map(|entry| entry.path())
+        .collect();
+    names.sort();
+    names.pop()
+}
+
+pub(super) async fn start(
+    program: &Path,
+    provider: &ProviderSource,
+    folder: &Path,
+    progress: UnboundedSender<Progress>,
+) -> Result<Plugin> {
+    let path = program.display().to_string();
+    let identity = Identity::generate()?;
+    let mut command = Command::new(program);
+    command
+        .current_dir(folder)
+        .env(handshake::COOKIE_KEY, handshake::COOKIE_VALUE)
+        .env(handshake::PROTOCOL_VERSIONS, handshake::PROTOCOL_VERSION.to_string())
+        .env("PLUGIN_MIN_PORT", "10000")
+        .env("PLUGIN_MAX_PORT", "25000")
+        .env(handshake::CLIENT_CERT, identity.certificate_pem())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C is for us: we tell the plugin what to do.
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut child = command.spawn().map_err(|cause| HostError::Start { path: path.clone(), cause })?;
+    let log = Log::default();
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(forward_log(stderr, log.clone(), progress, provider.short()));
+    }
+    let stdout = child.stdout.take().expect("standard output was piped");
+    let mut lines = BufReader::new(stdout).lines();
+    let failed = |reason: String| HostError::Handshake { path: path.clone(), reason };
+    let line = tokio::time::timeout(HANDSHAKE_DEADLINE, lines.next_line()).await;
+    let line = match line {
+        Err(_) => return Err(failed(format!("it printed nothing within {} s", HANDSHAKE_DEADLINE.as_secs()))),
+        Ok(Err(error)) => return Err(failed(error.to_string())),
+        Ok(Ok(None)) => {
+            // It ended at once; what it wrote says why.
+            let _ = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+            return Err(failed(format!("it ended. It wrote:\n{}", log.text())));
+        }
+        Ok(Ok(Some(line))) => line,
+    };
+    // Later output goes nowhere, but it must be taken, or the plugin would block.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let handshake = Handshake::parse(&line).map_err(|error| failed(error.to_string()))?;
+    let channel = connect(handshake, identity, provider).await?;
+    Ok(Plugin { channel, child: Mutex::new(Some(child)), log })
+}
+
+async fn connect(handshake: Handshake, identity: Identity, provider: &ProviderSource) -> Result<Channel> {
+    let connector = match handshake.certificate {
+        Some(der) => Some(TlsConnector::from(Arc::new(tls::client_config(identity, der)?))),
+        None => None,
+    };
+    let (network, address) = (handshake.network, handshake.address);
+    let endpoint = Endpoint::from_static("http://localhost");
+    let connecting = endpoint.connect_with_connector(tower::service_fn(move |_| {
+        let (address, connector) = (address.clone(), connector.clone());
+        async move {
+            let stream: Box<dyn Stream> = match network {
+                Network::Unix => Box::new(UnixStream::connect(&address).await?),
+                Network::Tcp => Box::new(TcpStream::connect(&address).await?),
+            };
+            let stream: Box<dyn Stream> = match connector {
+                Some(connector) => {
+                    let name = ServerName::try_from("localhost").expect("localhost is a name");
+                    Box::new(connector.connect(name, stream).await?)
+                }
+                None => stream,
+            };
+            Ok::<_, std::io::Error>(TokioIo::new(stream))
+        }
+    }));
+    connecting.await.map_err(|cause| HostError::Connect { provider: provider.short(), cause })
+}
+
+/// A connection, encrypted or not.
+trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Reads the plugin's log lines: progress goes to whoever shows it, the rest to our own log.
+async fn forward_log(
+    stderr: tokio::process::ChildStderr,
+    log: Log,
+    progress: UnboundedSender<Progress>,
+    provider: String,
+) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let json: Option<serde_json::Value> = serde_json::from_str(&line).ok();
+        let field = |name: &str| json.as_ref().and_then(|json| json.get(name)?.as_str().map(str::to_owned));
+        let Some(message) = field("@message") else {
+            tracing::debug!(target: "plugin", %provider, "{line}");
+            log.push(line);
+            continue;
+        };
+        match (field("@module").as_deref(), field("@level").as_deref()) {
+            (Some("progress"), _) => {
+                let address = field("address").unwrap_or_default();
+                // Nobody may be listening any more.
+                let _ = progress.send(Progress { address, message });
+            }
+            (_, Some("error")) => {
+                tracing::error!(target: "plugin", %provider, "{message}");
+                log.push(message);
+            }
+            (_, Some("warn")) => {
+                tracing::warn!(target: "plugin", %provider, "{message}");
+                log.push(message);
+            }
+            _ => tracing::debug!(target: "plugin", %provider, "{message}"),
+        }
+    }
+}

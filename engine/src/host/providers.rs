@@ -1,0 +1,106 @@
+//! All providers of a run: one process for each configuration, started when first needed and kept to the end.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use compiler::addr::{ProviderAddr, ProviderSource};
+use compiler::binding::{ProviderSchemas, Schemas};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::grpc::GrpcProvider;
+use super::launch::{self, PluginSearch, Progress};
+use super::{Provider, Result};
+
+/// Starts a provider by its source.
+pub trait Launcher: Send + Sync {
+    fn launch<'a>(&'a self, source: &'a ProviderSource) -> super::BoxFuture<'a, Result<Arc<dyn Provider>>>;
+}
+
+/// Starts plugin programs.
+#[derive(Debug)]
+pub struct PluginLauncher {
+    pub search: PluginSearch,
+    /// The folder of the root module: where plugins run.
+    pub folder: PathBuf,
+    pub progress: UnboundedSender<Progress>,
+}
+
+impl Launcher for PluginLauncher {
+    fn launch<'a>(&'a self, source: &'a ProviderSource) -> super::BoxFuture<'a, Result<Arc<dyn Provider>>> {
+        Box::pin(async move {
+            let program = self.search.find(source)?;
+            let plugin = launch::start(&program, source, &self.folder, self.progress.clone()).await?;
+            let provider = GrpcProvider::new(source.clone(), plugin).await?;
+            Ok(Arc::new(provider) as Arc<dyn Provider>)
+        })
+    }
+}
+
+#[expect(missing_debug_implementations, reason = "holds a launcher, which need not be printable")]
+pub struct Providers {
+    launcher: Arc<dyn Launcher>,
+    schemas: Arc<Schemas>,
+    /// Started for their schema and not given to a configuration yet.
+    spare: Mutex<HashMap<ProviderSource, Arc<dyn Provider>>>,
+    configured: Mutex<HashMap<ProviderAddr, Arc<dyn Provider>>>,
+}
+
+impl Providers {
+    /// Starts one process of each source, all at once, and learns their schemas.
+    pub async fn start(launcher: Arc<dyn Launcher>, sources: Vec<ProviderSource>) -> Result<Providers> {
+        let mut tasks = tokio::task::JoinSet::new();
+        for source in sources.iter().cloned() {
+            let launcher = launcher.clone();
+            tasks.spawn(async move { (source.clone(), launcher.launch(&source).await) });
+        }
+        let mut spare = HashMap::new();
+        for (source, provider) in tasks.join_all().await {
+            spare.insert(source, provider?);
+        }
+        let schemas: Schemas = sources
+            .into_iter()
+            .map(|source| {
+                let schemas: Arc<ProviderSchemas> = spare[&source].schemas().clone();
+                (source, schemas)
+            })
+            .collect();
+        Ok(Providers { launcher, schemas: Arc::new(schemas), spare: Mutex::new(spare), configured: Mutex::default() })
+    }
+
+    pub fn schemas(&self) -> &Arc<Schemas> {
+        &self.schemas
+    }
+
+    /// The process of a configuration, and whether it is new and must be configured.
+    pub async fn get(&self, addr: &ProviderAddr) -> Result<(Arc<dyn Provider>, bool)> {
+        let mut configured = self.configured.lock().await;
+        if let Some(provider) = configured.get(addr) {
+            return Ok((provider.clone(), false));
+        }
+        let spare = self.spare.lock().await.remove(&addr.source);
+        let provider = match spare {
+            Some(provider) => provider,
+            None => self.launcher.launch(&addr.source).await?,
+        };
+        configured.insert(addr.clone(), provider.clone());
+        Ok((provider, true))
+    }
+
+    pub async fn stop(&self) {
+        for provider in self.configured.lock().await.values() {
+            provider.stop().await;
+        }
+    }
+
+    pub async fn shutdown(&self) {
+        let spare = std::mem::take(&mut *self.spare.lock().await);
+        let configured = std::mem::take(&mut *self.configured.lock().await);
+        let mut tasks = tokio::task::JoinSet::new();
+        for provider in spare.into_values().chain(configured.into_values()) {
+            tasks.spawn(async move { provider.shutdown().await });
+        }
+        tasks.join_all().await;
+    }
+}

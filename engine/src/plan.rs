@@ -1,0 +1,323 @@
+//! Planning: what there is, what shall be, and what to do about the difference.
+
+mod action;
+pub mod file;
+mod instance;
+pub(crate) mod propose;
+pub mod show;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
+use compiler::config::RootOutput;
+use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::{Evaluation, Work};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use value::schema::Schema;
+use value::{Path, Value};
+
+use crate::run::Run;
+use crate::state::{InstanceState, OutputState, State};
+
+pub use action::{Action, Reason};
+use instance::Outcome;
+
+/// What will be done. Apply needs nothing else to know what and in which order.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    pub is_destroy: bool,
+    /// By address. Objects that stay as they are, too.
+    pub changes: BTreeMap<InstanceAddr, Change>,
+    /// Objects that an earlier run replaced and could not remove.
+    pub deposed: Vec<Deposed>,
+    pub outputs: BTreeMap<Arc<str>, OutputChange>,
+    /// The state that the plan starts from, as read from the providers.
+    pub lineage: String,
+    pub serial: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub addr: InstanceAddr,
+    pub provider: ProviderAddr,
+    pub schema: Arc<Schema>,
+    pub action: Action,
+    pub reason: Option<Reason>,
+    /// What is in the state file; null if nothing. Without marks, as is `before`.
+    pub recorded: Value,
+    /// What is there, as the provider reads it; null if nothing.
+    pub before: Value,
+    /// What will be; null if nothing. May be unknown in parts; carries marks.
+    pub after: Value,
+    pub requires_replace: Vec<Path>,
+    /// The provider's private data of the object as it is.
+    pub before_private: Vec<u8>,
+    /// The provider's private data of the plan.
+    pub private: Vec<u8>,
+    pub dependencies: BTreeSet<ResourceAddr>,
+    pub create_before_destroy: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Deposed {
+    pub addr: InstanceAddr,
+    pub key: String,
+    pub instance: InstanceState,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputChange {
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub sensitive: bool,
+}
+
+/// Whether to plan for the configuration or for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    Configuration,
+    Nothing,
+}
+
+#[derive(Debug, Clone)]
+pub struct PlanOptions {
+    pub goal: Goal,
+    /// Ask the providers what there is; else believe the state.
+    pub refresh: bool,
+}
+
+impl Plan {
+    /// Nothing to do, not even for outputs.
+    pub fn is_empty(&self) -> bool {
+        self.changes.values().all(|change| change.action == Action::NoOp)
+            && self.deposed.is_empty()
+            && self.outputs.values().all(|output| output.before == output.after)
+    }
+
+    /// Whether what is there differs from what the state says.
+    pub fn has_drift(&self) -> bool {
+        self.changes.values().any(Change::has_drifted)
+    }
+}
+
+impl Change {
+    pub fn has_drifted(&self) -> bool {
+        self.addr.mode == Mode::Managed && !self.recorded.is_null() && self.recorded != self.before
+    }
+}
+
+/// Plans. The plan is whole only if the diagnostics hold no error.
+pub async fn plan(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Diagnostics) {
+    let mut planning = Planning {
+        run: run.clone(),
+        state,
+        options,
+        permits: Arc::new(Semaphore::new(run.parallelism.max(1))),
+        plan: Plan {
+            is_destroy: options.goal == Goal::Nothing,
+            lineage: state.lineage.clone(),
+            serial: state.serial,
+            ..Plan::default()
+        },
+        seen: BTreeSet::new(),
+        diags: Diagnostics::default(),
+    };
+    let mut evaluation = run.evaluation();
+    planning.drive(&mut evaluation).await;
+    if !planning.diags.has_errors() && !run.is_cancelled() {
+        planning.orphans().await;
+    }
+    planning.spread_create_before_destroy();
+    planning.outputs(evaluation.outputs());
+    (planning.plan, planning.diags)
+}
+
+struct Planning<'p> {
+    run: Run,
+    state: &'p State,
+    options: &'p PlanOptions,
+    permits: Arc<Semaphore>,
+    plan: Plan,
+    /// Instances that the configuration has.
+    seen: BTreeSet<InstanceAddr>,
+    diags: Diagnostics,
+}
+
+type Tasks = JoinSet<(Option<InstanceAddr>, Outcome)>;
+
+impl Planning<'_> {
+    /// Runs the evaluation to its end, planning every instance that it hands out.
+    async fn drive(&mut self, evaluation: &mut Evaluation) {
+        let mut tasks = Tasks::new();
+        loop {
+            if !self.run.is_cancelled() {
+                for work in evaluation.ready() {
+                    self.start(work, evaluation, &mut tasks);
+                }
+            }
+            self.diags.extend(evaluation.take_diagnostics());
+            let Some(done) = tasks.join_next().await else { break };
+            let (addr, outcome) = match done {
+                Ok(done) => done,
+                Err(error) => {
+                    self.diags.push(Diagnostic::error("internal error", error.to_string()));
+                    break;
+                }
+            };
+            match outcome {
+                Outcome::Provider(addr, diags) => {
+                    self.diags.extend(diags);
+                    evaluation.supply_provider(&addr);
+                }
+                Outcome::Planned(change, diags) => {
+                    self.diags.extend(diags);
+                    evaluation.supply(&change.addr, change.after.clone());
+                    self.plan.changes.insert(change.addr.clone(), *change);
+                }
+                Outcome::Failed(diags) => {
+                    self.diags.extend(diags);
+                    if let Some(addr) = addr {
+                        evaluation.supply(&addr, Value::DYNAMIC);
+                    }
+                }
+            }
+        }
+        self.diags.extend(evaluation.take_diagnostics());
+        if self.run.is_cancelled() {
+            self.diags.push(Diagnostic::error("interrupted", "the run was stopped; nothing was changed"));
+        }
+    }
+
+    fn start(&mut self, work: Work, evaluation: &mut Evaluation, tasks: &mut Tasks) {
+        let run = self.run.clone();
+        match work {
+            Work::Provider(desired) => {
+                tasks.spawn(async move {
+                    let diags = run.configure(&desired).await.err().unwrap_or_default();
+                    (None, Outcome::Provider(desired.addr, diags))
+                });
+            }
+            Work::Instance(desired) => {
+                let addr = desired.addr.clone();
+                self.seen.insert(addr.clone());
+                let recorded = self.state.instances.get(&addr).cloned();
+                if self.options.goal == Goal::Nothing {
+                    // Only provider configurations may need its value.
+                    let value = recorded.and_then(|recorded| instance::recorded_value(&recorded, &desired.schema));
+                    evaluation.supply(&addr, value.unwrap_or(Value::DYNAMIC));
+                    self.seen.remove(&addr);
+                    return;
+                }
+                let triggered = self.trigger(&desired.lifecycle.replace_triggered_by);
+                let (permits, refresh) = (self.permits.clone(), self.options.refresh);
+                tasks.spawn(async move {
+                    let _permit = permits.acquire_owned().await;
+                    let request = instance::Request { desired: &desired, recorded, triggered, refresh };
+                    (Some(addr), instance::plan_instance(&run, request).await)
+                });
+            }
+        }
+    }
+
+    /// The first of the referenced things that changes.
+    fn trigger(&self, triggers: &[(ResourceAddr, Option<InstanceAddr>, Path)]) -> Option<String> {
+        triggers.iter().find_map(|(resource, instance, path)| {
+            let mut matching = self.plan.changes.values().filter(|change| match instance {
+                Some(instance) => change.addr == *instance,
+                None => change.addr.resource() == *resource,
+            });
+            let changed = matching.find(|change| match change.action {
+                Action::Update | Action::Replace { .. } => path.0.is_empty() || path.get(&change.before) != path.get(&change.after),
+                Action::NoOp | Action::Create | Action::Read | Action::Delete => false,
+            });
+            changed.map(|change| change.addr.to_string())
+        })
+    }
+
+    /// What the state has and the configuration does not.
+    async fn orphans(&mut self) {
+        let mut tasks = Tasks::new();
+        for (addr, recorded) in &self.state.instances {
+            if self.seen.contains(addr) {
+                continue;
+            }
+            if addr.mode == Mode::Data {
+                // Nothing exists for it; the record is dropped when the state is written.
+                continue;
+            }
+            let (run, addr, recorded) = (self.run.clone(), addr.clone(), recorded.clone());
+            let (permits, refresh) = (self.permits.clone(), self.options.refresh);
+            let reason = if self.options.goal == Goal::Nothing { None } else { Some(Reason::NotConfigured) };
+            tasks.spawn(async move {
+                let _permit = permits.acquire_owned().await;
+                (Some(addr.clone()), instance::plan_orphan(&run, &addr, recorded, refresh, reason).await)
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            match done {
+                Ok((_, Outcome::Planned(change, diags))) => {
+                    self.diags.extend(diags);
+                    self.plan.changes.insert(change.addr.clone(), *change);
+                }
+                Ok((_, Outcome::Failed(diags) | Outcome::Provider(_, diags))) => self.diags.extend(diags),
+                Err(error) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
+            }
+        }
+        for ((addr, key), instance) in &self.state.deposed {
+            let schema = self.run.schema(&instance.provider, addr);
+            let value = schema.and_then(|schema| instance::recorded_value(instance, &schema));
+            if let Some(value) = value {
+                let instance = instance.clone();
+                self.plan.deposed.push(Deposed { addr: addr.clone(), key: key.clone(), instance, value });
+            }
+        }
+    }
+
+    /// What an object that is made before its predecessor is removed refers to must be made so, too: it cannot be
+    /// removed while the old object still needs it.
+    fn spread_create_before_destroy(&mut self) {
+        loop {
+            let needed: BTreeSet<ResourceAddr> = self
+                .plan
+                .changes
+                .values()
+                .filter(|change| change.create_before_destroy)
+                .flat_map(|change| change.dependencies.iter().cloned())
+                .collect();
+            let mut changed = false;
+            for change in self.plan.changes.values_mut() {
+                if !change.create_before_destroy && needed.contains(&change.addr.resource()) {
+                    change.create_before_destroy = true;
+                    if change.action == (Action::Replace { create_first: false }) {
+                        change.action = Action::Replace { create_first: true };
+                    }
+                    changed = true;
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+    }
+
+    fn outputs(&mut self, outputs: Vec<RootOutput>) {
+        let before = |name: &str| self.state.outputs.get(name).map(|output| output.value.clone());
+        if self.options.goal == Goal::Configuration {
+            for output in outputs {
+                let change = OutputChange {
+                    before: before(&output.name),
+                    after: Some(output.value.unmark_deep().0),
+                    sensitive: output.sensitive,
+                };
+                self.plan.outputs.insert(output.name, change);
+            }
+        }
+        for (name, OutputState { value, sensitive }) in &self.state.outputs {
+            let gone = || OutputChange { before: Some(value.clone()), after: None, sensitive: *sensitive };
+            self.plan.outputs.entry(name.clone()).or_insert_with(gone);
+        }
+    }
+}

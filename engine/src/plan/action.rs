@@ -1,0 +1,74 @@
+//! What can be done to an object.
+
+use std::fmt;
+
+use value::Path;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    NoOp,
+    /// A data source, once what it needs is known.
+    Read,
+    Create,
+    Update,
+    Replace { create_first: bool },
+    Delete,
+}
+
+/// Why, where it does not follow from the configuration alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Its creation did not end well.
+    Tainted,
+    /// The provider cannot change these in place.
+    CannotUpdate(Vec<Path>),
+    /// `replace_triggered_by`.
+    Triggered(String),
+    /// It is no longer in the configuration.
+    NotConfigured,
+}
+
+impl Action {
+    /// The word that Terraform's JSON has for it.
+    pub fn json(self) -> &'static [&'static str] {
+        match self {
+            Action::NoOp => &["no-op"],
+            Action::Read => &["read"],
+            Action::Create => &["create"],
+            Action::Update => &["update"],
+            Action::Replace { create_first: true } => &["create", "delete"],
+            Action::Replace { create_first: false } => &["delete", "create"],
+            Action::Delete => &["delete"],
+        }
+    }
+
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Action::NoOp => " ",
+            Action::Read => "<=",
+            Action::Create => "+",
+            Action::Update => "~",
+            Action::Replace { create_first: true } => "+/-",
+            Action::Replace { create_first: false } => "-/+",
+            Action::Delete => "-",
+        }
+    }
+
+    pub fn is_change(self) -> bool {
+        self != Action::NoOp
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Tainted => f.write_str("it was not made completely"),
+            Reason::CannotUpdate(paths) => {
+                let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                write!(f, "{} cannot be changed in place", paths.join(", "))
+            }
+            Reason::Triggered(by) => write!(f, "{by} changes"),
+            Reason::NotConfigured => f.write_str("it is no longer in the configuration"),
+        }
+    }
+}

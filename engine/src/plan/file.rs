@@ -1,0 +1,217 @@
+//! Saved plans: `plan -out FILE`, `apply FILE`.
+//!
+//! A JSON document with everything that apply needs: the source texts, the inputs, and the changes with their
+//! values as msgpack, which keeps unknown parts. It may hold secrets, as state files do, so only its owner can
+//! read it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use compiler::Inputs;
+use compiler::addr::{InstanceAddr, ProviderAddr, ResourceAddr};
+use compiler::binding::Schemas;
+use compiler::evaluation::Input;
+use compiler::source::SourceMap;
+use serde_json::{Map, Value as Json, json};
+use value::codec::msgpack;
+use value::{Path, Ty, Value};
+
+use super::{Action, Change, Deposed, OutputChange, Plan};
+use crate::state::file::{instance_from_json, instance_to_json, path_from_json, path_to_json};
+
+const FORMAT: u32 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlanFileError {
+    #[error("{path} cannot be read")]
+    Read { path: String, #[source] cause: std::io::Error },
+    #[error("{path} cannot be written")]
+    Write { path: String, #[source] cause: std::io::Error },
+    #[error("{path} is not a plan of this version of lampwright")]
+    Malformed { path: String },
+}
+
+/// What a plan file holds besides the changes: enough to evaluate the same configuration again.
+#[derive(Debug, Clone, Default)]
+pub struct Saved {
+    /// By path, as the loader knows them.
+    pub sources: BTreeMap<String, String>,
+    pub inputs: Inputs,
+    pub changes: Json,
+}
+
+pub fn write(path: &FsPath, plan: &Plan, sources: &SourceMap, inputs: &Inputs) -> Result<(), PlanFileError> {
+    let texts: Map<String, Json> =
+        sources.files().iter().map(|file| (file.name.clone(), Json::from(&*file.text))).collect();
+    let inputs: Map<String, Json> = inputs.iter().map(|(name, value)| (name.to_string(), encode_value(value))).collect();
+    let document = json!({
+        "lampwright_plan": FORMAT,
+        "sources": texts,
+        "inputs": inputs,
+        "plan": encode_plan(plan),
+    });
+    let failed = |cause| PlanFileError::Write { path: path.display().to_string(), cause };
+    let mut options = std::fs::File::options();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(document.to_string().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+pub fn read(path: &FsPath) -> Result<Saved, PlanFileError> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|cause| PlanFileError::Read { path: name.clone(), cause })?;
+    let malformed = || PlanFileError::Malformed { path: name.clone() };
+    let mut document: Json = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
+    if document["lampwright_plan"].as_u64() != Some(u64::from(FORMAT)) {
+        return Err(malformed());
+    }
+    let mut saved = Saved::default();
+    for (name, text) in document["sources"].as_object().into_iter().flatten() {
+        saved.sources.insert(name.clone(), text.as_str().ok_or_else(malformed)?.to_owned());
+    }
+    for (name, value) in document["inputs"].as_object().into_iter().flatten() {
+        let value = decode_value(value).ok_or_else(malformed)?;
+        saved.inputs.set(name.as_str(), Input { value, span: None });
+    }
+    saved.changes = document["plan"].take();
+    Ok(saved)
+}
+
+/// The plan itself, once the schemas of its providers are known.
+pub fn decode(saved: &Saved, schemas: &Schemas) -> Option<Plan> {
+    decode_plan(&saved.changes, schemas)
+}
+
+fn encode_plan(plan: &Plan) -> Json {
+    let changes = plan.changes.values().map(|change| {
+        json!({
+            "addr": change.addr.to_string(),
+            "provider": change.provider.to_string(),
+            "action": encode_action(change.action),
+            "recorded": encode_value(&change.recorded),
+            "before": encode_value(&change.before),
+            "after": encode_value(&change.after),
+            "requires_replace": change.requires_replace.iter().map(path_to_json).collect::<Vec<_>>(),
+            "before_private": STANDARD.encode(&change.before_private),
+            "private": STANDARD.encode(&change.private),
+            "dependencies": change.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "create_before_destroy": change.create_before_destroy,
+        })
+    });
+    let deposed = plan.deposed.iter().map(|deposed| {
+        json!({
+            "addr": deposed.addr.to_string(),
+            "key": deposed.key,
+            "provider": deposed.instance.provider.to_string(),
+            "instance": instance_to_json(&deposed.instance),
+            "value": encode_value(&deposed.value),
+        })
+    });
+    let outputs: Map<String, Json> = plan
+        .outputs
+        .iter()
+        .map(|(name, output)| {
+            let encode = |value: &Option<Value>| value.as_ref().map_or(Json::Null, encode_value);
+            let entry = json!({ "before": encode(&output.before), "after": encode(&output.after), "sensitive": output.sensitive });
+            (name.to_string(), entry)
+        })
+        .collect();
+    json!({
+        "is_destroy": plan.is_destroy,
+        "lineage": plan.lineage,
+        "serial": plan.serial,
+        "changes": changes.collect::<Vec<_>>(),
+        "deposed": deposed.collect::<Vec<_>>(),
+        "outputs": outputs,
+    })
+}
+
+fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
+    let mut plan = Plan {
+        is_destroy: json["is_destroy"].as_bool()?,
+        lineage: json["lineage"].as_str()?.to_owned(),
+        serial: json["serial"].as_u64()?,
+        ..Plan::default()
+    };
+    for change in json["changes"].as_array()? {
+        let addr = InstanceAddr::parse(change["addr"].as_str()?)?;
+        let provider = ProviderAddr::parse(change["provider"].as_str()?)?;
+        let schema = schemas.get(&provider.source)?.get(addr.mode, &addr.ty)?.clone();
+        let dependencies = change["dependencies"].as_array()?.iter();
+        let decoded = Change {
+            schema,
+            action: decode_action(change["action"].as_str()?)?,
+            reason: None,
+            recorded: decode_value(&change["recorded"])?,
+            before: decode_value(&change["before"])?,
+            after: decode_value(&change["after"])?,
+            requires_replace: change["requires_replace"].as_array()?.iter().map(path_from_json).collect::<Option<_>>()?,
+            before_private: STANDARD.decode(change["before_private"].as_str()?).ok()?,
+            private: STANDARD.decode(change["private"].as_str()?).ok()?,
+            dependencies: dependencies.map(|text| ResourceAddr::parse(text.as_str()?)).collect::<Option<_>>()?,
+            create_before_destroy: change["create_before_destroy"].as_bool()?,
+            provider,
+            addr: addr.clone(),
+        };
+        plan.changes.insert(addr, decoded);
+    }
+    for deposed in json["deposed"].as_array()? {
+        let provider = ProviderAddr::parse(deposed["provider"].as_str()?)?;
+        plan.deposed.push(Deposed {
+            addr: InstanceAddr::parse(deposed["addr"].as_str()?)?,
+            key: deposed["key"].as_str()?.to_owned(),
+            instance: instance_from_json(&deposed["instance"], &provider)?,
+            value: decode_value(&deposed["value"])?,
+        });
+    }
+    for (name, output) in json["outputs"].as_object()? {
+        let decode = |json: &Json| if json.is_null() { Some(None) } else { decode_value(json).map(Some) };
+        let change = OutputChange {
+            before: decode(&output["before"])?,
+            after: decode(&output["after"])?,
+            sensitive: output["sensitive"].as_bool()?,
+        };
+        plan.outputs.insert(Arc::from(name.as_str()), change);
+    }
+    Some(plan)
+}
+
+fn encode_action(action: Action) -> String {
+    action.json().join(",")
+}
+
+fn decode_action(text: &str) -> Option<Action> {
+    [
+        Action::NoOp,
+        Action::Read,
+        Action::Create,
+        Action::Update,
+        Action::Replace { create_first: true },
+        Action::Replace { create_first: false },
+        Action::Delete,
+    ]
+    .into_iter()
+    .find(|action| encode_action(*action) == text)
+}
+
+fn encode_value(value: &Value) -> Json {
+    let (plain, paths) = value.clone().unmark_with_paths();
+    let ty = plain.ty();
+    json!({
+        "type": ty.to_json(),
+        "msgpack": STANDARD.encode(msgpack::encode(&plain, &ty)),
+        "sensitive": paths.iter().map(path_to_json).collect::<Vec<_>>(),
+    })
+}
+
+fn decode_value(json: &Json) -> Option<Value> {
+    let ty = Ty::from_json(json.get("type")?).ok()?;
+    let bytes = STANDARD.decode(json.get("msgpack")?.as_str()?).ok()?;
+    let value = msgpack::decode(&bytes, &ty).ok()?;
+    let paths: Vec<Path> = json.get("sensitive")?.as_array()?.iter().map(path_from_json).collect::<Option<_>>()?;
+    Some(value.mark_paths(&paths))
+}

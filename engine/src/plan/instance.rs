@@ -1,0 +1,303 @@
+//! Planning one instance: read what is there, ask the provider for a plan, decide on the action.
+
+use std::sync::Arc;
+
+use compiler::addr::{InstanceAddr, Mode, ProviderAddr};
+use compiler::config::DesiredInstance;
+use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::lang::declare::Ignore;
+use value::codec::json;
+use value::schema::Schema;
+use value::{Path, Value};
+
+use super::propose::proposed;
+use super::{Action, Change, Reason};
+use crate::event::Event;
+use crate::host::check::plan_violations;
+use crate::host::{PlanRequest, Provider, ReadRequest};
+use crate::run::{Run, host_diagnostics, ignore_changes, located, mark, problem_diagnostic};
+use crate::state::InstanceState;
+
+pub(super) enum Outcome {
+    Provider(ProviderAddr, Diagnostics),
+    Planned(Box<Change>, Diagnostics),
+    Failed(Diagnostics),
+}
+
+pub(super) struct Request<'a> {
+    pub(super) desired: &'a DesiredInstance,
+    pub(super) recorded: Option<InstanceState>,
+    /// What triggers a replacement, if anything does.
+    pub(super) triggered: Option<String>,
+    pub(super) refresh: bool,
+}
+
+/// The value in the state file, as far as the present schema can read it.
+pub(super) fn recorded_value(recorded: &InstanceState, schema: &Schema) -> Option<Value> {
+    let value = json::decode(&recorded.attributes, &schema.block.implied_ty()).ok()?;
+    Some(mark(value, schema, &recorded.sensitive_paths))
+}
+
+pub(super) async fn plan_instance(run: &Run, request: Request<'_>) -> Outcome {
+    let mut diags = Diagnostics::default();
+    let change = match request.desired.addr.mode {
+        Mode::Managed => plan_managed(run, request, &mut diags).await,
+        Mode::Data => plan_data(run, request, &mut diags).await,
+    };
+    match change {
+        Ok(change) if !diags.has_errors() => Outcome::Planned(Box::new(change), diags),
+        Ok(_) => Outcome::Failed(diags),
+        Err(errors) => {
+            diags.extend(errors);
+            Outcome::Failed(diags)
+        }
+    }
+}
+
+/// Whether everything that is asked of the provider went well is in the diagnostics.
+async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
+    let Request { desired, recorded, triggered, refresh } = request;
+    let span = Some(desired.span);
+    let provider = run.provider(&desired.provider).await?;
+    let schema = &desired.schema;
+    let (config, sensitive) = desired.config.clone().unmark_with_paths();
+    let host = |error| host_diagnostics(&error, span);
+    for problem in provider.validate_resource(Mode::Managed, &desired.addr.ty, &config).await.map_err(host)? {
+        diags.push(problem_diagnostic(&problem, desired));
+    }
+    if diags.has_errors() {
+        return Err(std::mem::take(diags));
+    }
+    let null = Value::Null(schema.block.implied_ty());
+    let address = desired.addr.to_string();
+    let existing = match &recorded {
+        Some(recorded) => existing(run, &*provider, &desired.addr, recorded, refresh, span, diags).await?,
+        None => Existing { recorded: null.clone(), value: null.clone(), private: Vec::new() },
+    };
+    let is_tainted = recorded.as_ref().is_some_and(|recorded| recorded.tainted) && !existing.value.is_null();
+    // An object that is to be replaced anyway is planned as if there were none.
+    let prior = if is_tainted { &null } else { &existing.value };
+    let config = match &desired.lifecycle.ignore_changes {
+        Ignore::Paths(paths) if !prior.is_null() => ignore_changes(&config, prior, paths),
+        Ignore::All if !prior.is_null() => keep_all(&config, prior, schema),
+        Ignore::Paths(_) | Ignore::All => config,
+    };
+    let ask = async |prior: &Value, private: &[u8]| {
+        let proposed = proposed(&schema.block, prior, &config);
+        let request =
+            PlanRequest { ty: &desired.addr.ty, prior, proposed: &proposed, config: &config, prior_private: private, address: &address };
+        provider.plan(request).await
+    };
+    let prior_private = if is_tainted { &[][..] } else { &existing.private };
+    let mut answer = ask(prior, prior_private).await.map_err(host)?;
+    report(&answer.problems, desired, diags)?;
+    keep_promise(&plan_violations(&schema.block, prior, &config, &answer.planned), answer.legacy, desired)?;
+    let replaced: Vec<Path> = answer
+        .requires_replace
+        .iter()
+        .filter(|path| !prior.is_null() && path.get(prior) != path.get(&answer.planned))
+        .cloned()
+        .collect();
+    let create_first = desired.lifecycle.create_before_destroy;
+    let (action, reason) = if existing.value.is_null() {
+        (Action::Create, None)
+    } else if is_tainted {
+        (Action::Replace { create_first }, Some(Reason::Tainted))
+    } else if !replaced.is_empty() {
+        (Action::Replace { create_first }, Some(Reason::CannotUpdate(replaced.clone())))
+    } else if let Some(by) = triggered {
+        (Action::Replace { create_first }, Some(Reason::Triggered(by)))
+    } else if answer.planned == *prior {
+        (Action::NoOp, None)
+    } else {
+        (Action::Update, None)
+    };
+    if matches!(action, Action::Replace { .. }) && !is_tainted {
+        // The new object is planned from nothing, so that what is computed becomes unknown again.
+        let private = std::mem::take(&mut answer.private);
+        answer = ask(&null, &private).await.map_err(host)?;
+        report(&answer.problems, desired, diags)?;
+        keep_promise(&plan_violations(&schema.block, &null, &config, &answer.planned), answer.legacy, desired)?;
+    }
+    if desired.lifecycle.prevent_destroy && matches!(action, Action::Replace { .. }) {
+        return Err(Diagnostics(vec![prevented(desired, reason.as_ref())]));
+    }
+    Ok(Change {
+        addr: desired.addr.clone(),
+        provider: desired.provider.clone(),
+        schema: schema.clone(),
+        action,
+        reason,
+        recorded: existing.recorded,
+        before: existing.value,
+        after: mark(answer.planned, schema, &sensitive),
+        requires_replace: replaced,
+        before_private: existing.private,
+        private: answer.private,
+        dependencies: (*desired.dependencies).clone(),
+        create_before_destroy: create_first,
+    })
+}
+
+struct Existing {
+    recorded: Value,
+    value: Value,
+    private: Vec<u8>,
+}
+
+/// What there is: the recorded object in the present schema, and what the provider reads.
+async fn existing(
+    run: &Run,
+    provider: &dyn Provider,
+    addr: &InstanceAddr,
+    recorded: &InstanceState,
+    refresh: bool,
+    span: Option<compiler::source::Span>,
+    diags: &mut Diagnostics,
+) -> Result<Existing, Diagnostics> {
+    let host = |error| host_diagnostics(&error, span);
+    let attributes = recorded.attributes.to_string();
+    let (old, problems) = provider.upgrade(&addr.ty, recorded.schema_version, attributes.as_bytes()).await.map_err(host)?;
+    push_all(&problems, span, diags)?;
+    if !refresh {
+        return Ok(Existing { recorded: old.clone(), value: old, private: recorded.private.clone() });
+    }
+    run.tell(Event::Refreshing { addr: addr.clone() });
+    let address = addr.to_string();
+    let request = ReadRequest { ty: &addr.ty, state: &old, private: &recorded.private, address: &address };
+    let read = provider.read(request).await.map_err(host)?;
+    push_all(&read.problems, span, diags)?;
+    if !read.state.is_wholly_known() {
+        let note = format!("The provider read {addr} as something that is partly unknown, which cannot be.");
+        return Err(Diagnostics(vec![broken_promise(span).note(note)]));
+    }
+    Ok(Existing { recorded: old, value: read.state, private: read.private })
+}
+
+fn push_all(problems: &[value::Problem], span: Option<compiler::source::Span>, diags: &mut Diagnostics) -> Result<(), Diagnostics> {
+    problems.iter().for_each(|problem| diags.push(located(problem, span)));
+    if diags.has_errors() { Err(std::mem::take(diags)) } else { Ok(()) }
+}
+
+fn report(problems: &[value::Problem], desired: &DesiredInstance, diags: &mut Diagnostics) -> Result<(), Diagnostics> {
+    problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));
+    if diags.has_errors() { Err(std::mem::take(diags)) } else { Ok(()) }
+}
+
+fn keep_promise(violations: &[String], is_legacy: bool, desired: &DesiredInstance) -> Result<(), Diagnostics> {
+    if violations.is_empty() || is_legacy {
+        return Ok(());
+    }
+    let diagnostic = broken_promise(Some(desired.span)).note(format!("The plan for {} is not valid:", desired.addr));
+    Err(Diagnostics(vec![violations.iter().fold(diagnostic, |diagnostic, violation| diagnostic.note(violation.clone()))]))
+}
+
+pub(crate) fn broken_promise(span: Option<compiler::source::Span>) -> Diagnostic {
+    Diagnostic::error("the provider broke a promise", "this is a bug of the provider, not of the configuration").at_opt(span)
+}
+
+fn prevented(desired: &DesiredInstance, reason: Option<&Reason>) -> Diagnostic {
+    let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    Diagnostic::error("destruction prevented", "`prevent_destroy` is set here")
+        .at(desired.span)
+        .note(format!("The plan would destroy {} and make it anew{because}.", desired.addr))
+        .note("take `prevent_destroy` away, or undo the change that asks for it")
+}
+
+/// `ignore_changes = all`: what can be configured stays as it is.
+fn keep_all(config: &Value, prior: &Value, schema: &Schema) -> Value {
+    let settable = schema.block.attributes.iter().filter(|(_, attribute)| attribute.required || attribute.optional);
+    let paths: Vec<Path> = settable.map(|(name, _)| Path::attribute(name.clone())).collect();
+    ignore_changes(config, prior, &paths)
+}
+
+async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
+    let Request { desired, recorded, .. } = request;
+    let span = Some(desired.span);
+    let provider = run.provider(&desired.provider).await?;
+    let (config, sensitive) = desired.config.clone().unmark_with_paths();
+    let host = |error| host_diagnostics(&error, span);
+    for problem in provider.validate_resource(Mode::Data, &desired.addr.ty, &config).await.map_err(host)? {
+        diags.push(problem_diagnostic(&problem, desired));
+    }
+    if diags.has_errors() {
+        return Err(std::mem::take(diags));
+    }
+    let ty = desired.schema.block.implied_ty();
+    let (action, after) = if config.is_wholly_known() {
+        run.tell(Event::Reading { addr: desired.addr.clone() });
+        let (read, problems) = provider.read_data(&desired.addr.ty, &config).await.map_err(host)?;
+        report(&problems, desired, diags)?;
+        (Action::NoOp, read)
+    } else {
+        (Action::Read, unknown_where_computed(&config, &desired.schema))
+    };
+    let before = recorded.and_then(|recorded| recorded_value(&recorded, &desired.schema)).unwrap_or(Value::Null(ty));
+    Ok(Change {
+        addr: desired.addr.clone(),
+        provider: desired.provider.clone(),
+        schema: desired.schema.clone(),
+        action,
+        reason: None,
+        recorded: before.clone(),
+        before,
+        after: mark(after, &desired.schema, &sensitive),
+        requires_replace: Vec::new(),
+        before_private: Vec::new(),
+        private: Vec::new(),
+        dependencies: (*desired.dependencies).clone(),
+        create_before_destroy: false,
+    })
+}
+
+fn unknown_where_computed(config: &Value, schema: &Schema) -> Value {
+    let Some(entries) = config.as_entries() else { return config.clone() };
+    let entries = entries.iter().map(|(name, value)| {
+        let computed = schema.block.attributes.get(name).is_some_and(|attribute| attribute.computed);
+        let value = if computed && value.is_null() { Value::unknown(value.ty()) } else { value.clone() };
+        (name.clone(), value)
+    });
+    Value::object(entries)
+}
+
+/// An object that is no longer wanted.
+pub(super) async fn plan_orphan(
+    run: &Run,
+    addr: &InstanceAddr,
+    recorded: InstanceState,
+    refresh: bool,
+    reason: Option<Reason>,
+) -> Outcome {
+    let mut diags = Diagnostics::default();
+    let provider = match run.provider(&recorded.provider).await {
+        Ok(provider) => provider,
+        Err(errors) => return Outcome::Failed(errors),
+    };
+    let Some(schema) = run.schema(&recorded.provider, addr) else {
+        let note = format!("The state has {addr}, but {} has no such type any more.", recorded.provider.source.short());
+        return Outcome::Failed(Diagnostics(vec![Diagnostic::error("unknown type in the state", "").note(note)]));
+    };
+    let existing = match existing(run, &*provider, addr, &recorded, refresh, None, &mut diags).await {
+        Ok(existing) => existing,
+        Err(errors) => return Outcome::Failed(errors),
+    };
+    let null = Value::Null(schema.block.implied_ty());
+    let dependencies = recorded.dependencies.clone();
+    let change = Change {
+        addr: addr.clone(),
+        provider: recorded.provider.clone(),
+        // What is gone already needs no deleting, but its record does.
+        action: Action::Delete,
+        reason,
+        recorded: existing.recorded,
+        before: existing.value,
+        after: null,
+        requires_replace: Vec::new(),
+        before_private: existing.private,
+        private: Vec::new(),
+        dependencies,
+        create_before_destroy: recorded.create_before_destroy,
+        schema: Arc::clone(&schema),
+    };
+    Outcome::Planned(Box::new(change), diags)
+}

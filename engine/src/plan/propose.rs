@@ -1,0 +1,91 @@
+//! The object that a plan starts from: what is configured, and, where nothing is, what was there.
+//!
+//! Rules of Terraform's core (`objchange.go`, ProposedNew).
+
+use std::sync::Arc;
+
+use value::schema::{Attribute, AttributeTy, Block, Nesting};
+use value::value::Attributes;
+use value::{Value, convert};
+
+pub(crate) fn proposed(block: &Block, prior: &Value, config: &Value) -> Value {
+    let Some(config_entries) = config.as_entries() else { return config.clone() };
+    let mut entries = Attributes::new();
+    for (name, attribute) in &block.attributes {
+        let Some(config) = config_entries.get(name) else { continue };
+        entries.insert(name.clone(), proposed_attribute(attribute, prior.get(name), config));
+    }
+    for (name, nested) in &block.blocks {
+        let Some(config) = config_entries.get(name) else { continue };
+        let prior = prior.get(name);
+        let value = match (nested.nesting, config) {
+            (Nesting::Single | Nesting::Group, Value::Object(_)) => {
+                proposed(&nested.block, prior.unwrap_or(&Value::DYNAMIC), config)
+            }
+            (Nesting::List, Value::List(_, items) | Value::Tuple(items)) => {
+                let prior_items = prior.and_then(Value::as_items).unwrap_or_default();
+                let items: Vec<Value> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(idx, item)| proposed(&nested.block, prior_items.get(idx).unwrap_or(&Value::DYNAMIC), item))
+                    .collect();
+                if let Value::List(ty, _) = config { Value::list(ty.clone(), items) } else { Value::tuple(items) }
+            }
+            (Nesting::Map, Value::Map(_, entries) | Value::Object(entries)) => {
+                let entries = entries.iter().map(|(key, item)| {
+                    let prior = prior.and_then(|prior| prior.get(key)).unwrap_or(&Value::DYNAMIC);
+                    (key.clone(), proposed(&nested.block, prior, item))
+                });
+                if let Value::Map(ty, _) = config { Value::map(ty.clone(), entries) } else { Value::object(entries) }
+            }
+            (Nesting::Set, Value::Set(ty, items)) => {
+                // An element goes on as the prior one that agrees with it in everything that is configured.
+                let prior_items = prior.and_then(Value::as_items).unwrap_or_default();
+                let items = items.iter().map(|item| {
+                    let matching = prior_items.iter().find(|prior| agrees(&nested.block, prior, item));
+                    proposed(&nested.block, matching.unwrap_or(&Value::DYNAMIC), item)
+                });
+                Value::set(ty.clone(), items.collect())
+            }
+            _ => config.clone(),
+        };
+        entries.insert(name.clone(), value);
+    }
+    Value::Object(Arc::new(entries))
+}
+
+fn proposed_attribute(attribute: &Attribute, prior: Option<&Value>, config: &Value) -> Value {
+    if config.is_null() {
+        return match prior {
+            Some(prior) if attribute.computed && prior.is_known() => prior.clone(),
+            _ => config.clone(),
+        };
+    }
+    let AttributeTy::Nested { attributes, nesting } = &attribute.ty else { return config.clone() };
+    let block = Block { attributes: attributes.clone(), ..Block::default() };
+    let value = match (nesting, config) {
+        (Nesting::Single | Nesting::Group, Value::Object(_)) => proposed(&block, prior.unwrap_or(&Value::DYNAMIC), config),
+        (Nesting::List, Value::List(ty, items)) => {
+            let prior_items = prior.and_then(Value::as_items).unwrap_or_default();
+            let items = items.iter().enumerate();
+            let items = items.map(|(idx, item)| proposed(&block, prior_items.get(idx).unwrap_or(&Value::DYNAMIC), item));
+            Value::list(ty.clone(), items.collect())
+        }
+        (Nesting::Map, Value::Map(ty, entries)) => Value::map(
+            ty.clone(),
+            entries.iter().map(|(key, item)| {
+                let prior = prior.and_then(|prior| prior.get(key)).unwrap_or(&Value::DYNAMIC);
+                (key.clone(), proposed(&block, prior, item))
+            }),
+        ),
+        _ => config.clone(),
+    };
+    convert::convert(&value, &attribute.implied_ty()).unwrap_or(value)
+}
+
+fn agrees(block: &Block, prior: &Value, config: &Value) -> bool {
+    block.attributes.iter().all(|(name, attribute)| {
+        let (Some(prior), Some(config)) = (prior.get(name), config.get(name)) else { return true };
+        (config.is_null() && attribute.computed) || prior == config
+    })
+}

@@ -1,0 +1,279 @@
+//! A plan as text: first what matters, in the words of the application, then the detail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use compiler::console;
+use serde_json::Value as Json;
+use similar::TextDiff;
+use value::{Step, Value};
+
+use super::{Action, Change, Plan};
+
+/// How much to show.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ShowOptions {
+    /// The whole text of new files, not only their names.
+    pub files: bool,
+}
+
+const INFALLIBLE: &str = "a String takes everything";
+
+pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
+    let mut out = String::new();
+    let changes: Vec<&Change> = plan.changes.values().filter(|change| change.action.is_change()).collect();
+    drift(plan, &mut out);
+    if let Some(machines) = machines(&changes) {
+        writeln!(out, "{stack}: {machines}\n").expect(INFALLIBLE);
+    }
+    let width = changes.iter().map(|change| change.addr.to_string().len()).max().unwrap_or(0);
+    for change in &changes {
+        show_change(change, width, options, &mut out);
+    }
+    for deposed in &plan.deposed {
+        writeln!(out, "  - {} (an older object, {}, is still to be removed)", deposed.addr, deposed.key).expect(INFALLIBLE);
+    }
+    if !changes.is_empty() {
+        out.push('\n');
+    }
+    show_outputs(plan, &mut out);
+    if plan.is_empty() {
+        out.push_str("No changes. What there is matches the configuration.\n");
+    } else {
+        let (add, change, destroy) = counts(plan);
+        write!(out, "Plan: {add} to add, {change} to change, {destroy} to destroy.").expect(INFALLIBLE);
+        out.push('\n');
+    }
+    out
+}
+
+/// How many objects are added, changed and destroyed.
+pub fn counts(plan: &Plan) -> (usize, usize, usize) {
+    let count = |wanted: fn(Action) -> bool| plan.changes.values().filter(|change| wanted(change.action)).count();
+    (
+        count(|action| matches!(action, Action::Create | Action::Replace { .. })),
+        count(|action| action == Action::Update),
+        count(|action| matches!(action, Action::Delete | Action::Replace { .. })) + plan.deposed.len(),
+    )
+}
+
+/// What the provider found to be different from what the state says.
+fn drift(plan: &Plan, out: &mut String) {
+    let drifted: Vec<&Change> = plan.changes.values().filter(|change| change.has_drifted()).collect();
+    if drifted.is_empty() {
+        return;
+    }
+    out.push_str("Changed outside of lampwright since the last apply:\n\n");
+    for change in drifted {
+        if change.before.is_null() {
+            writeln!(out, "  {} is gone", change.addr).expect(INFALLIBLE);
+            continue;
+        }
+        let mut lines = Vec::new();
+        differences(&change.recorded, &change.before, "", &mut lines);
+        writeln!(out, "  {}", change.addr).expect(INFALLIBLE);
+        lines.iter().for_each(|line| writeln!(out, "      {line}").expect(INFALLIBLE));
+    }
+    out.push('\n');
+}
+
+/// "6 machines to add on local (2 web, 3 db, 1 lb)".
+fn machines(changes: &[&Change]) -> Option<String> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut added: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
+    let mut removed: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
+    for change in changes {
+        let (before, after) = (ids(&change.before), ids(&change.after));
+        let side = if change.after.is_null() { &change.before } else { &change.after };
+        let word = |name: &str| side.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
+        let replaced = matches!(change.action, Action::Replace { .. });
+        let coming = after.iter().filter(|id| replaced || !before.contains(*id)).count();
+        let going = before.iter().filter(|id| replaced || !after.contains(*id)).count();
+        if coming > 0 {
+            added.entry(word("cloud")).or_default().push((word("name"), coming));
+        }
+        if going > 0 {
+            removed.entry(word("cloud")).or_default().push((word("name"), going));
+        }
+    }
+    for (what, clouds) in [("add", added), ("remove", removed)] {
+        for (cloud, layers) in clouds {
+            let total: usize = layers.iter().map(|(_, count)| count).sum();
+            let detail: Vec<String> = layers.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            let plural = if total == 1 { "" } else { "s" };
+            let on = if what == "add" { "on" } else { "from" };
+            parts.push(format!("{total} machine{plural} to {what} {on} {cloud} ({})", detail.join(", ")));
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Ids of the machines of an object that has machines.
+fn ids(value: &Value) -> BTreeSet<String> {
+    let machines = value.get("machines").and_then(Value::as_items).unwrap_or_default();
+    machines.iter().filter_map(|machine| machine.get("id").map(console::show)).collect()
+}
+
+fn show_change(change: &Change, width: usize, options: ShowOptions, out: &mut String) {
+    let preview = preview(change);
+    let summary = preview.as_ref().and_then(|preview| preview["summary"].as_str().map(str::to_owned));
+    let headline = match (change.action, &summary) {
+        (Action::Create | Action::Replace { .. }, Some(summary)) => summary.clone(),
+        (Action::Update, _) => changed_settings(change).join(", "),
+        _ => String::new(),
+    };
+    let symbol = change.action.symbol();
+    let line = format!("  {symbol} {:width$}   {headline}", change.addr.to_string());
+    writeln!(out, "{}", line.trim_end()).expect(INFALLIBLE);
+    if let Some(reason) = &change.reason {
+        writeln!(out, "      because {reason}").expect(INFALLIBLE);
+    }
+    match &preview {
+        Some(preview) => show_preview(change, preview, options, out),
+        None if change.action == Action::Delete => {}
+        None => {
+            let mut lines = Vec::new();
+            differences(&change.before, &change.after, "", &mut lines);
+            lines.iter().for_each(|line| writeln!(out, "      {line}").expect(INFALLIBLE));
+        }
+    }
+}
+
+/// What our own provider tells with a plan (`service/preview.rs` of the provider).
+pub fn preview(change: &Change) -> Option<Json> {
+    let mut json: Json = serde_json::from_slice(&change.private).ok()?;
+    (json["lampwright_preview"].as_u64() == Some(1)).then(|| json["preview"].take())
+}
+
+/// `nodes 2 → 4`: attributes that the user sets, with simple values.
+fn changed_settings(change: &Change) -> Vec<String> {
+    let settable = change.schema.block.attributes.iter().filter(|(_, attribute)| attribute.optional || attribute.required);
+    let mut found = Vec::new();
+    for (name, attribute) in settable {
+        let (Some(before), Some(after)) = (change.before.get(name), change.after.get(name)) else { continue };
+        let plain_after = after.clone().unmark_deep().0;
+        if *before == plain_after {
+            continue;
+        }
+        found.push(match (attribute.sensitive || after.has_marks(), is_simple(before) && is_simple(&plain_after)) {
+            (true, _) => format!("{name} (sensitive)"),
+            (false, true) => format!("{name} {} → {}", plain(before), plain(&plain_after)),
+            (false, false) => name.to_string(),
+        });
+    }
+    found
+}
+
+fn is_simple(value: &Value) -> bool {
+    value.as_items().is_none() && value.as_entries().is_none()
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.to_string(),
+        other => console::show(other),
+    }
+}
+
+fn show_preview(change: &Change, preview: &Json, options: ShowOptions, out: &mut String) {
+    for note in preview["notes"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        writeln!(out, "      {note}").expect(INFALLIBLE);
+    }
+    let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
+    for machine in preview["machines"].as_array().into_iter().flatten() {
+        let name = machine["name"].as_str().unwrap_or("?");
+        let files: Vec<&Json> = machine["files"].as_array().into_iter().flatten().collect();
+        let is_whole = files.iter().all(|file| file["before"].is_null()) || files.iter().all(|file| file["after"].is_null());
+        if is_whole && !options.files {
+            let names: Vec<&str> = files.iter().filter_map(|file| file["path"].as_str()).collect();
+            let verb = if files.iter().all(|file| file["after"].is_null()) { "loses" } else { "gets" };
+            if is_new || change.action == Action::Update {
+                writeln!(out, "      {name} {verb} {}", abbreviated(&names)).expect(INFALLIBLE);
+            }
+            continue;
+        }
+        for file in files {
+            let path = file["path"].as_str().unwrap_or("?");
+            writeln!(out, "\n      {name}  {path}").expect(INFALLIBLE);
+            let text = |side: &str| file[side].as_str().unwrap_or_default().to_owned();
+            let (before, after) = (text("before"), text("after"));
+            let diff = TextDiff::from_lines(before.as_str(), after.as_str());
+            for line in diff.unified_diff().context_radius(2).to_string().lines() {
+                writeln!(out, "        {line}").expect(INFALLIBLE);
+            }
+        }
+    }
+}
+
+/// All names of a few, or how many there are beside the first of many.
+fn abbreviated(names: &[&str]) -> String {
+    const SHOWN: usize = 6;
+    match names {
+        few if few.len() <= SHOWN => few.join(", "),
+        many => format!("{} and {} more", many[..SHOWN].join(", "), many.len() - SHOWN),
+    }
+}
+
+/// One line for every leaf that differs: `tags["a"] = 1 → 2`.
+fn differences(before: &Value, after: &Value, at: &str, lines: &mut Vec<String>) {
+    if before == after {
+        return;
+    }
+    let step = |step: &Step| match step {
+        Step::Attribute(name) if at.is_empty() => name.to_string(),
+        Step::Attribute(name) => format!("{at}.{name}"),
+        Step::Key(key) => format!("{at}[{key:?}]"),
+        Step::Index(idx) => format!("{at}[{idx}]"),
+    };
+    let hidden = after.is_sensitive() || before.is_sensitive();
+    match (before.unmarked(), after.unmarked()) {
+        _ if hidden => lines.push(format!("{at} = (sensitive value)")),
+        (Value::Null(_), Value::Object(entries)) if at.is_empty() => {
+            for (name, value) in entries.iter().filter(|(_, value)| !value.is_null()) {
+                differences(&Value::Null(value.ty()), value, name, lines);
+            }
+        }
+        (Value::Object(old), Value::Object(new)) | (Value::Map(_, old), Value::Map(_, new)) => {
+            let is_map = matches!(after.unmarked(), Value::Map(..));
+            let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+            for key in keys {
+                let path = if is_map { step(&Step::Key(key.clone())) } else { step(&Step::Attribute(key.clone())) };
+                let null = Value::Null(value::Ty::Dynamic);
+                differences(old.get(key).unwrap_or(&null), new.get(key).unwrap_or(&null), &path, lines);
+            }
+        }
+        (Value::List(_, old), Value::List(_, new)) | (Value::Tuple(old), Value::Tuple(new)) if old.len() == new.len() => {
+            for (idx, (old, new)) in old.iter().zip(new.iter()).enumerate() {
+                differences(old, new, &step(&Step::Index(idx)), lines);
+            }
+        }
+        (Value::Null(_), new) => lines.push(format!("{at} = {}", console::show(new).replace('\n', "\n      "))),
+        (old, new) => lines.push(format!("{at} = {} → {}", one_line(old), one_line(new))),
+    }
+}
+
+fn one_line(value: &Value) -> String {
+    console::show(value).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn show_outputs(plan: &Plan, out: &mut String) {
+    let changed: Vec<_> = plan.outputs.iter().filter(|(_, output)| output.before != output.after).collect();
+    if changed.is_empty() {
+        return;
+    }
+    out.push_str("Outputs:\n");
+    for (name, output) in changed {
+        let text = |value: &Option<Value>| match value {
+            _ if output.sensitive => "(sensitive value)".to_owned(),
+            Some(value) => one_line(value),
+            None => String::new(),
+        };
+        let line = match (&output.before, &output.after) {
+            (None, Some(_)) => format!("  + {name} = {}", text(&output.after)),
+            (Some(_), None) => format!("  - {name}"),
+            _ => format!("  ~ {name} = {} → {}", text(&output.before), text(&output.after)),
+        };
+        writeln!(out, "{line}").expect(INFALLIBLE);
+    }
+    out.push('\n');
+}

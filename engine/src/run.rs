@@ -1,0 +1,245 @@
+//! What plan and apply need alike: the program with its surroundings, providers, and values on their way between
+//! the engine's and the provider's side.
+
+use std::sync::Arc;
+
+use compiler::addr::{InstanceAddr, ProviderAddr};
+use compiler::config::{DesiredInstance, DesiredProvider};
+use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::source::{SourceLoader, Span};
+use compiler::{Environment, Evaluation, Inputs, Program};
+use tokio::sync::watch;
+use value::codec::json;
+use value::schema::{Attribute, AttributeTy, Block, Schema};
+use value::value::Attributes;
+use value::{Path, Problem, Severity, Step, Value};
+
+use crate::event::{Event, Events};
+use crate::host::providers::Providers;
+use crate::host::{HostError, Provider};
+use crate::state::InstanceState;
+
+/// A run of plan or apply.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "holds a loader, which need not be printable")]
+pub struct Run {
+    pub program: Arc<Program>,
+    pub loader: Arc<dyn SourceLoader>,
+    pub cwd: String,
+    pub inputs: Inputs,
+    pub providers: Arc<Providers>,
+    /// How many instances are worked on at once.
+    pub parallelism: usize,
+    pub events: Events,
+    /// Turns true when the user asks to stop.
+    pub cancelled: watch::Receiver<bool>,
+}
+
+impl Run {
+    pub fn evaluation(&self) -> Evaluation {
+        let environment =
+            Environment { loader: self.loader.clone(), cwd: self.cwd.clone(), schemas: self.providers.schemas().clone() };
+        Evaluation::new(self.program.clone(), environment, self.inputs.clone())
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        // Nobody may be watching.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow()
+    }
+
+    /// A provider that was configured by its block, or that needs none.
+    pub(crate) async fn provider(&self, addr: &ProviderAddr) -> Result<Arc<dyn Provider>, Diagnostics> {
+        let (provider, is_new) = self.providers.get(addr).await.map_err(|error| host_diagnostics(&error, None))?;
+        if is_new {
+            let config = empty(&provider.schemas().provider.block);
+            configure(&*provider, &config, None).await?;
+        }
+        Ok(provider)
+    }
+
+    pub(crate) async fn configure(&self, desired: &DesiredProvider) -> Result<(), Diagnostics> {
+        let span = desired.span;
+        let (provider, _) = self.providers.get(&desired.addr).await.map_err(|error| host_diagnostics(&error, span))?;
+        let config = desired.config.clone().unmark_deep().0;
+        let problems = provider.validate_config(&config).await.map_err(|error| host_diagnostics(&error, span))?;
+        let mut diags = Diagnostics::default();
+        for problem in problems {
+            diags.push(located(&problem, desired.spans.nearest(&problem.path).or(span)));
+        }
+        if diags.has_errors() {
+            return Err(diags);
+        }
+        configure(&*provider, &config, Some(desired)).await
+    }
+
+    /// The schema of an instance that may no longer be configured.
+    pub(crate) fn schema(&self, provider: &ProviderAddr, addr: &InstanceAddr) -> Option<Arc<Schema>> {
+        self.providers.schemas().get(&provider.source)?.get(addr.mode, &addr.ty).cloned()
+    }
+}
+
+async fn configure(provider: &dyn Provider, config: &Value, desired: Option<&DesiredProvider>) -> Result<(), Diagnostics> {
+    let span = desired.and_then(|desired| desired.span);
+    let problems = provider.configure(config).await.map_err(|error| host_diagnostics(&error, span))?;
+    let mut diags = Diagnostics::default();
+    for problem in problems {
+        let at = desired.and_then(|desired| desired.spans.nearest(&problem.path)).or(span);
+        diags.push(located(&problem, at));
+    }
+    if diags.has_errors() { Err(diags) } else { Ok(()) }
+}
+
+/// The object that a body without anything in it decodes to.
+fn empty(block: &Block) -> Value {
+    let attributes = block.attributes.iter().map(|(name, attribute)| (name.clone(), Value::Null(attribute.implied_ty())));
+    let blocks = block.blocks.iter().map(|(name, nested)| {
+        let ty = nested.implied_ty();
+        let value = match &ty {
+            value::Ty::List(element) => Value::list((**element).clone(), Vec::new()),
+            value::Ty::Set(element) => Value::set((**element).clone(), Vec::new()),
+            value::Ty::Map(element) => Value::map((**element).clone(), Vec::<(&str, Value)>::new()),
+            _ => Value::Null(ty.clone()),
+        };
+        (name.clone(), value)
+    });
+    Value::object(attributes.chain(blocks))
+}
+
+/// What a provider says, at the place of the source that it is about.
+pub(crate) fn problem_diagnostic(problem: &Problem, desired: &DesiredInstance) -> Diagnostic {
+    located(problem, Some(desired.spans.nearest(&problem.path).unwrap_or(desired.span)))
+}
+
+pub(crate) fn located(problem: &Problem, span: Option<Span>) -> Diagnostic {
+    let diagnostic = match problem.severity {
+        Severity::Error => Diagnostic::error(&problem.summary, ""),
+        Severity::Warning => Diagnostic::warning(&problem.summary, ""),
+    };
+    diagnostic.at_opt(span).note(problem.detail.clone())
+}
+
+pub fn host_diagnostics(error: &HostError, span: Option<Span>) -> Diagnostics {
+    let mut notes = vec![error.to_string()];
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        notes.push(format!("because: {error}"));
+        cause = error.source();
+    }
+    if let HostError::NotFound { looked_in, .. } = error {
+        notes.push(format!("looked in: {}", looked_in.join(", ")));
+        notes.push("put the plugin's program into one of these folders; `lampwright init` shows what is found".to_owned());
+    }
+    let diagnostic = Diagnostic::error("a provider cannot be used", "").at_opt(span);
+    Diagnostics(vec![notes.into_iter().fold(diagnostic, Diagnostic::note)])
+}
+
+/// An object as the state keeps it. `value` carries the marks that came from the configuration.
+pub(crate) fn to_state(
+    value: &Value,
+    schema: &Schema,
+    provider: &ProviderAddr,
+    private: Vec<u8>,
+    like: &InstanceState,
+) -> InstanceState {
+    let (plain, sensitive_paths) = value.clone().unmark_with_paths();
+    InstanceState {
+        provider: provider.clone(),
+        schema_version: schema.version,
+        attributes: json::encode(&plain, &schema.block.implied_ty()),
+        sensitive_paths,
+        private,
+        ..like.clone()
+    }
+}
+
+/// Marks what the schema calls sensitive, and the paths that were sensitive in the configuration.
+pub(crate) fn mark(value: Value, schema: &Schema, paths: &[Path]) -> Value {
+    let mut all = paths.to_vec();
+    sensitive_paths(&schema.block, &value, &Path::root(), &mut all);
+    value.mark_paths(&all)
+}
+
+fn sensitive_paths(block: &Block, value: &Value, at: &Path, found: &mut Vec<Path>) {
+    for (name, attribute) in &block.attributes {
+        if let Some(value) = value.get(name) {
+            attribute_paths(attribute, value, &at.then(Step::Attribute(name.clone())), found);
+        }
+    }
+    for (name, nested) in &block.blocks {
+        let at = at.then(Step::Attribute(name.clone()));
+        match value.get(name) {
+            Some(value) if value.as_items().is_some() => {
+                for (idx, item) in value.as_items().unwrap_or_default().iter().enumerate() {
+                    sensitive_paths(&nested.block, item, &at.then(Step::Index(idx)), found);
+                }
+            }
+            Some(Value::Map(_, entries)) => {
+                for (key, item) in entries.iter() {
+                    sensitive_paths(&nested.block, item, &at.then(Step::Key(key.clone())), found);
+                }
+            }
+            Some(value) => sensitive_paths(&nested.block, value, &at, found),
+            None => {}
+        }
+    }
+}
+
+fn attribute_paths(attribute: &Attribute, value: &Value, at: &Path, found: &mut Vec<Path>) {
+    if attribute.sensitive {
+        if !value.is_null() {
+            found.push(at.clone());
+        }
+        return;
+    }
+    let AttributeTy::Nested { attributes, .. } = &attribute.ty else { return };
+    let mut each = |value: &Value, at: &Path| {
+        for (name, attribute) in attributes {
+            if let Some(value) = value.get(name) {
+                attribute_paths(attribute, value, &at.then(Step::Attribute(name.clone())), found);
+            }
+        }
+    };
+    match value {
+        Value::List(_, items) | Value::Set(_, items) => {
+            items.iter().enumerate().for_each(|(idx, item)| each(item, &at.then(Step::Index(idx))));
+        }
+        Value::Map(_, entries) => entries.iter().for_each(|(key, item)| each(item, &at.then(Step::Key(key.clone())))),
+        other => each(other, at),
+    }
+}
+
+/// Replaces what the user wants ignored by what is there.
+pub(crate) fn ignore_changes(config: &Value, prior: &Value, paths: &[Path]) -> Value {
+    paths.iter().fold(config.clone(), |config, path| match path.get(prior) {
+        Some(old) => put(&config, &path.0, old),
+        None => config,
+    })
+}
+
+fn put(value: &Value, steps: &[Step], new: &Value) -> Value {
+    let Some((step, rest)) = steps.split_first() else { return new.clone() };
+    let replaced = |entries: &Attributes, name: &str| {
+        let mut entries = entries.clone();
+        if let Some(entry) = entries.get(name) {
+            let changed = put(entry, rest, new);
+            entries.insert(name.into(), changed);
+        } else if rest.is_empty() {
+            entries.insert(name.into(), new.clone());
+        }
+        Arc::new(entries)
+    };
+    match (value, step) {
+        (Value::Object(entries), Step::Attribute(name) | Step::Key(name)) => Value::Object(replaced(entries, name)),
+        (Value::Map(ty, entries), Step::Attribute(name) | Step::Key(name)) => Value::Map(ty.clone(), replaced(entries, name)),
+        (Value::List(ty, items), Step::Index(idx)) if *idx < items.len() => {
+            let mut items = (**items).clone();
+            items[*idx] = put(&items[*idx], rest, new);
+            Value::list(ty.clone(), items)
+        }
+        _ => value.clone(),
+    }
+}

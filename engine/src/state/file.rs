@@ -1,0 +1,307 @@
+//! The state file: Terraform's format, version 4, byte for byte as Terraform writes it where that matters.
+
+use std::collections::BTreeMap;
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use compiler::addr::{InstanceAddr, Key, Mode, ModulePath, ProviderAddr, ResourceAddr};
+use serde_json::{Map, Value as Json, json};
+use value::codec::json as values;
+use value::{Path, Step, Ty};
+
+use super::{InstanceState, OutputState, State};
+
+/// Named in the file, as the version of Terraform that could have written it.
+const TERRAFORM_VERSION: &str = "1.11.4";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("{path} cannot be read")]
+    Read { path: String, #[source] cause: std::io::Error },
+    #[error("{path} cannot be written")]
+    Write { path: String, #[source] cause: std::io::Error },
+    #[error("{path} is not a state file: {reason}")]
+    Malformed { path: String, reason: String },
+    #[error("{path} has state format {found}; this program reads format 4")]
+    Version { path: String, found: String },
+}
+
+/// The state in a file; an empty one if there is no file.
+pub fn read(path: &FsPath) -> Result<State, StateError> {
+    let name = || path.display().to_string();
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(State::default()),
+        Err(cause) => return Err(StateError::Read { path: name(), cause }),
+    };
+    if bytes.is_empty() {
+        return Ok(State::default());
+    }
+    let malformed = |reason: String| StateError::Malformed { path: name(), reason };
+    let json: Json = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    match json.get("version").map(ToString::to_string).as_deref() {
+        Some("4") => {}
+        Some(found) => return Err(StateError::Version { path: name(), found: found.to_owned() }),
+        None => return Err(malformed("it has no version".to_owned())),
+    }
+    decode(&json).ok_or_else(|| malformed("a part of it has a form that is not known".to_owned()))
+}
+
+/// Writes beside the file and renames, durably: after this returns the new state survives a power cut, and at no
+/// time is there half a state.
+pub fn write(path: &FsPath, state: &State) -> Result<(), StateError> {
+    use std::io::Write as _;
+    let failed = |cause| StateError::Write { path: path.display().to_string(), cause };
+    let scratch = path.with_extension("tfstate.new");
+    let write = || {
+        let mut file = std::fs::File::create(&scratch)?;
+        file.write_all(encode(state).as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&scratch, path)?;
+        sync_folder(path)
+    };
+    write().map_err(failed)
+}
+
+pub(super) fn sync_folder(path: &FsPath) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(FsPath::new("."));
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// The text of the file.
+pub fn encode(state: &State) -> String {
+    let outputs = state.outputs.iter().map(|(name, output)| {
+        let ty = output.value.ty();
+        let mut entry = Map::new();
+        entry.insert("value".to_owned(), values::encode(&output.value, &ty));
+        entry.insert("type".to_owned(), ty.to_json());
+        if output.sensitive {
+            entry.insert("sensitive".to_owned(), true.into());
+        }
+        (name.to_string(), Json::Object(entry))
+    });
+    let document = ordered(vec![
+        ("version", json!(4)),
+        ("terraform_version", TERRAFORM_VERSION.into()),
+        ("serial", state.serial.into()),
+        ("lineage", state.lineage.as_str().into()),
+        ("outputs", Json::Object(outputs.collect())),
+    ]);
+    // serde_json's maps are sorted by key; the order that people and Terraform expect is written by hand.
+    let mut text = String::from("{\n");
+    for (key, value) in document {
+        text.push_str(&format!("  {}: {},\n", Json::from(key), indented(&value, 1)));
+    }
+    text.push_str("  \"resources\": [");
+    let resources = resources(state);
+    for (idx, resource) in resources.iter().enumerate() {
+        text.push_str(if idx == 0 { "\n    " } else { ",\n    " });
+        write_ordered(resource, 2, &mut text);
+    }
+    text.push_str(if resources.is_empty() { "],\n" } else { "\n  ],\n" });
+    text.push_str("  \"check_results\": null\n}\n");
+    values::go_escape(&text)
+}
+
+type Fields = Vec<(&'static str, Field)>;
+
+/// JSON whose keys keep the order that they were given in.
+enum Field {
+    Plain(Json),
+    List(Vec<Fields>),
+}
+
+fn ordered(fields: Vec<(&'static str, Json)>) -> Vec<(&'static str, Json)> {
+    fields
+}
+
+fn write_ordered(fields: &Fields, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth + 1);
+    text.push_str("{\n");
+    for (idx, (key, field)) in fields.iter().enumerate() {
+        text.push_str(&indent);
+        text.push_str(&format!("\"{key}\": "));
+        match field {
+            Field::Plain(json) => text.push_str(&indented(json, depth + 1)),
+            Field::List(items) => {
+                text.push('[');
+                for (idx, item) in items.iter().enumerate() {
+                    text.push_str(if idx == 0 { "\n" } else { ",\n" });
+                    text.push_str(&"  ".repeat(depth + 2));
+                    write_ordered(item, depth + 2, text);
+                }
+                text.push_str(&format!("\n{indent}]"));
+            }
+        }
+        text.push_str(if idx + 1 == fields.len() { "\n" } else { ",\n" });
+    }
+    text.push_str(&"  ".repeat(depth));
+    text.push('}');
+}
+
+fn indented(json: &Json, depth: usize) -> String {
+    let pretty = serde_json::to_string_pretty(json).expect("JSON values can be written");
+    pretty.replace('\n', &format!("\n{}", "  ".repeat(depth)))
+}
+
+fn resources(state: &State) -> Vec<Fields> {
+    // By resource: the instances, and what is deposed of them.
+    let mut grouped: BTreeMap<(String, Mode, Arc<str>, Arc<str>), Vec<(Key, Option<&str>, &InstanceState)>> = BTreeMap::new();
+    let group = |addr: &InstanceAddr| (addr.module.to_string(), addr.mode, addr.ty.clone(), addr.name.clone());
+    for (addr, instance) in &state.instances {
+        grouped.entry(group(addr)).or_default().push((addr.key.clone(), None, instance));
+    }
+    for ((addr, key), instance) in &state.deposed {
+        grouped.entry(group(addr)).or_default().push((addr.key.clone(), Some(key), instance));
+    }
+    grouped
+        .into_iter()
+        .map(|((module, mode, ty, name), mut instances)| {
+            instances.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+            let mut fields: Fields = Vec::new();
+            if !module.is_empty() {
+                fields.push(("module", Field::Plain(module.into())));
+            }
+            let mode = match mode {
+                Mode::Managed => "managed",
+                Mode::Data => "data",
+            };
+            fields.push(("mode", Field::Plain(mode.into())));
+            fields.push(("type", Field::Plain((*ty).into())));
+            fields.push(("name", Field::Plain((*name).into())));
+            fields.push(("provider", Field::Plain(instances[0].2.provider.to_string().into())));
+            let instances = instances.into_iter().map(|(key, deposed, instance)| encode_instance(&key, deposed, instance));
+            fields.push(("instances", Field::List(instances.collect())));
+            fields
+        })
+        .collect()
+}
+
+fn encode_instance(key: &Key, deposed: Option<&str>, instance: &InstanceState) -> Fields {
+    let mut fields: Fields = Vec::new();
+    match key {
+        Key::None => {}
+        Key::Int(int) => fields.push(("index_key", Field::Plain((*int).into()))),
+        Key::Str(text) => fields.push(("index_key", Field::Plain((**text).into()))),
+    }
+    if instance.tainted {
+        fields.push(("status", Field::Plain("tainted".into())));
+    }
+    if let Some(deposed) = deposed {
+        fields.push(("deposed", Field::Plain(deposed.into())));
+    }
+    fields.push(("schema_version", Field::Plain(instance.schema_version.into())));
+    fields.push(("attributes", Field::Plain(instance.attributes.clone())));
+    let paths = instance.sensitive_paths.iter().map(path_to_json).collect();
+    fields.push(("sensitive_attributes", Field::Plain(Json::Array(paths))));
+    if !instance.private.is_empty() {
+        fields.push(("private", Field::Plain(STANDARD.encode(&instance.private).into())));
+    }
+    if !instance.dependencies.is_empty() {
+        let dependencies = instance.dependencies.iter().map(|dependency| Json::from(dependency.to_string())).collect();
+        fields.push(("dependencies", Field::Plain(Json::Array(dependencies))));
+    }
+    if instance.create_before_destroy {
+        fields.push(("create_before_destroy", Field::Plain(true.into())));
+    }
+    fields
+}
+
+pub(crate) fn path_to_json(path: &Path) -> Json {
+    let steps = path.0.iter().map(|step| match step {
+        Step::Attribute(name) => json!({ "type": "get_attr", "value": &**name }),
+        Step::Key(key) => json!({ "type": "index", "value": { "value": &**key, "type": "string" } }),
+        Step::Index(position) => json!({ "type": "index", "value": { "value": position, "type": "number" } }),
+    });
+    Json::Array(steps.collect())
+}
+
+pub(crate) fn path_from_json(json: &Json) -> Option<Path> {
+    let steps = json.as_array()?.iter().map(|step| {
+        let value = step.get("value")?;
+        match step.get("type")?.as_str()? {
+            "get_attr" => Some(Step::Attribute(value.as_str()?.into())),
+            "index" => match value.get("value")? {
+                Json::String(key) => Some(Step::Key(key.as_str().into())),
+                Json::Number(number) => number.as_u64().and_then(|number| usize::try_from(number).ok()).map(Step::Index),
+                _ => None,
+            },
+            _ => None,
+        }
+    });
+    steps.collect::<Option<_>>().map(Path)
+}
+
+fn decode(json: &Json) -> Option<State> {
+    let mut state = State {
+        lineage: json.get("lineage")?.as_str()?.to_owned(),
+        serial: json.get("serial")?.as_u64()?,
+        ..State::default()
+    };
+    for (name, output) in json.get("outputs").and_then(Json::as_object).into_iter().flatten() {
+        let ty = Ty::from_json(output.get("type")?).ok()?;
+        let value = values::decode(output.get("value")?, &ty).ok()?;
+        let sensitive = output.get("sensitive").and_then(Json::as_bool).unwrap_or(false);
+        state.outputs.insert(name.as_str().into(), OutputState { value, sensitive });
+    }
+    for resource in json.get("resources").and_then(Json::as_array).into_iter().flatten() {
+        let module = match resource.get("module") {
+            Some(module) => ModulePath::parse(module.as_str()?)?,
+            None => ModulePath::default(),
+        };
+        let mode = match resource.get("mode")?.as_str()? {
+            "managed" => Mode::Managed,
+            "data" => Mode::Data,
+            _ => return None,
+        };
+        let provider = ProviderAddr::parse(resource.get("provider")?.as_str()?)?;
+        for instance in resource.get("instances")?.as_array()? {
+            let addr = InstanceAddr {
+                module: module.clone(),
+                mode,
+                ty: resource.get("type")?.as_str()?.into(),
+                name: resource.get("name")?.as_str()?.into(),
+                key: match instance.get("index_key") {
+                    None | Some(Json::Null) => Key::None,
+                    Some(Json::String(key)) => Key::Str(key.as_str().into()),
+                    Some(number) => Key::Int(usize::try_from(number.as_u64()?).ok()?),
+                },
+            };
+            let decoded = instance_from_json(instance, &provider)?;
+            match instance.get("deposed").and_then(Json::as_str) {
+                Some(key) => state.deposed.insert((addr, key.to_owned()), decoded),
+                None => state.instances.insert(addr, decoded),
+            };
+        }
+    }
+    Some(state)
+}
+
+pub(crate) fn instance_from_json(json: &Json, provider: &ProviderAddr) -> Option<InstanceState> {
+    let list = |name: &str| json.get(name).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    Some(InstanceState {
+        provider: provider.clone(),
+        schema_version: json.get("schema_version").and_then(Json::as_u64).unwrap_or(0),
+        attributes: json.get("attributes").cloned().unwrap_or(Json::Null),
+        sensitive_paths: list("sensitive_attributes").iter().map(path_from_json).collect::<Option<_>>()?,
+        private: match json.get("private").and_then(Json::as_str) {
+            Some(private) => STANDARD.decode(private).ok()?,
+            None => Vec::new(),
+        },
+        dependencies: list("dependencies").iter().filter_map(|text| ResourceAddr::parse(text.as_str()?)).collect(),
+        tainted: json.get("status").and_then(Json::as_str) == Some("tainted"),
+        create_before_destroy: json.get("create_before_destroy").and_then(Json::as_bool).unwrap_or(false),
+    })
+}
+
+/// One instance as a line of the journal has it.
+pub(crate) fn instance_to_json(instance: &InstanceState) -> Json {
+    let fields = encode_instance(&Key::None, None, instance);
+    let plain = fields.into_iter().map(|(key, field)| match field {
+        Field::Plain(json) => (key.to_owned(), json),
+        Field::List(_) => (key.to_owned(), Json::Null),
+    });
+    Json::Object(plain.collect())
+}

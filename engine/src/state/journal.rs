@@ -1,0 +1,181 @@
+//! The journal beside the state file: every change durable before its step counts as done, at a cost that does
+//! not grow with the size of the state.
+//!
+//! One line a record: the SHA-256 of the record in hexadecimal, a blank, the record as JSON. The first record
+//! names the state that the journal goes on from (lineage and serial). A torn last line, from a crash in the
+//! middle of a write, is left out: its step had not counted as done. When the journal has been folded into a
+//! state file the serial there is higher, and the journal is void.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use compiler::addr::{InstanceAddr, ProviderAddr};
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use super::file::{StateError, instance_from_json, instance_to_json};
+use super::{InstanceState, State};
+
+/// A change of the state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    Put { addr: InstanceAddr, instance: Box<InstanceState> },
+    Remove { addr: InstanceAddr },
+    PutDeposed { addr: InstanceAddr, key: String, instance: Box<InstanceState> },
+    RemoveDeposed { addr: InstanceAddr, key: String },
+    /// Something is about to be made. Without a later record the run was cut off meanwhile.
+    Intent { addr: InstanceAddr },
+}
+
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+/// What a journal held when it was opened.
+#[derive(Debug, Default, PartialEq)]
+pub struct Recovered {
+    pub records: usize,
+    /// Instances that were being made when a run was cut off.
+    pub interrupted: Vec<InstanceAddr>,
+}
+
+impl Journal {
+    pub fn beside(state_path: &Path) -> Journal {
+        Journal { path: state_path.with_extension("tfstate.journal"), file: None }
+    }
+
+    /// Applies what an earlier run left. The journal stays until it is folded.
+    pub fn replay(&self, state: &mut State) -> Result<Recovered, StateError> {
+        let text = match std::fs::read(&self.path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Recovered::default()),
+            Err(cause) => return Err(StateError::Read { path: self.path.display().to_string(), cause }),
+        };
+        // A line counts only with its newline.
+        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map_while(checked);
+        let Some(header) = lines.next() else { return Ok(Recovered::default()) };
+        let continues = header["lineage"].as_str() == Some(&state.lineage) || state.lineage.is_empty();
+        if !continues || header["serial"].as_u64() != Some(state.serial) {
+            return Ok(Recovered::default());
+        }
+        if state.lineage.is_empty() {
+            header["lineage"].as_str().unwrap_or_default().clone_into(&mut state.lineage);
+        }
+        let mut recovered = Recovered::default();
+        for record in lines.map_while(|json| decode(&json)) {
+            recovered.records += 1;
+            match record {
+                Record::Intent { addr } => recovered.interrupted.push(addr),
+                record => {
+                    let done = record.addr();
+                    recovered.interrupted.retain(|addr| addr != done);
+                    apply(state, record);
+                }
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Writes a record and waits until it is on the disk.
+    pub fn append(&mut self, state: &State, record: &Record) -> Result<(), StateError> {
+        let path = self.path.clone();
+        let failed = |cause| StateError::Write { path: path.display().to_string(), cause };
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let header = json!({ "lineage": state.lineage, "serial": state.serial });
+                let mut file = File::create(&self.path).map_err(failed)?;
+                file.write_all(line(&header).as_bytes()).map_err(failed)?;
+                super::file::sync_folder(&self.path).map_err(failed)?;
+                self.file.insert(file)
+            }
+        };
+        file.write_all(line(&encode(record)).as_bytes()).and_then(|()| file.sync_data()).map_err(failed)
+    }
+
+    /// The state file holds everything now.
+    pub fn discard(&mut self) -> Result<(), StateError> {
+        self.file = None;
+        match std::fs::remove_file(&self.path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                Err(StateError::Write { path: self.path.display().to_string(), cause })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Record {
+    fn addr(&self) -> &InstanceAddr {
+        match self {
+            Record::Put { addr, .. }
+            | Record::Remove { addr }
+            | Record::PutDeposed { addr, .. }
+            | Record::RemoveDeposed { addr, .. }
+            | Record::Intent { addr } => addr,
+        }
+    }
+}
+
+pub fn apply(state: &mut State, record: Record) {
+    match record {
+        Record::Put { addr, instance } => drop(state.instances.insert(addr, *instance)),
+        Record::Remove { addr } => drop(state.instances.remove(&addr)),
+        Record::PutDeposed { addr, key, instance } => drop(state.deposed.insert((addr, key), *instance)),
+        Record::RemoveDeposed { addr, key } => drop(state.deposed.remove(&(addr, key))),
+        Record::Intent { .. } => {}
+    }
+}
+
+fn line(json: &Json) -> String {
+    let text = json.to_string();
+    format!("{} {text}\n", digest(&text))
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn checked(line: &str) -> Option<Json> {
+    let (sum, text) = line.trim_end_matches('\n').split_once(' ')?;
+    if sum == digest(text) { serde_json::from_str(text).ok() } else { None }
+}
+
+fn encode(record: &Record) -> Json {
+    let put = |instance: &InstanceState| json!({ "provider": instance.provider.to_string(), "instance": instance_to_json(instance) });
+    match record {
+        Record::Put { addr, instance } => json!({ "put": addr.to_string(), "object": put(instance) }),
+        Record::Remove { addr } => json!({ "remove": addr.to_string() }),
+        Record::PutDeposed { addr, key, instance } => {
+            json!({ "put_deposed": addr.to_string(), "key": key, "object": put(instance) })
+        }
+        Record::RemoveDeposed { addr, key } => json!({ "remove_deposed": addr.to_string(), "key": key }),
+        Record::Intent { addr } => json!({ "intent": addr.to_string() }),
+    }
+}
+
+fn decode(json: &Json) -> Option<Record> {
+    let addr = |name: &str| json.get(name).and_then(Json::as_str).and_then(InstanceAddr::parse);
+    let instance = || {
+        let object = json.get("object")?;
+        let provider = ProviderAddr::parse(object.get("provider")?.as_str()?)?;
+        instance_from_json(object.get("instance")?, &provider).map(Box::new)
+    };
+    let key = || json.get("key").and_then(Json::as_str).map(str::to_owned);
+    if let Some(addr) = addr("put") {
+        return Some(Record::Put { addr, instance: instance()? });
+    }
+    if let Some(addr) = addr("remove") {
+        return Some(Record::Remove { addr });
+    }
+    if let Some(addr) = addr("put_deposed") {
+        return Some(Record::PutDeposed { addr, key: key()?, instance: instance()? });
+    }
+    if let Some(addr) = addr("remove_deposed") {
+        return Some(Record::RemoveDeposed { addr, key: key()? });
+    }
+    addr("intent").map(|addr| Record::Intent { addr })
+}

@@ -1,0 +1,96 @@
+//! The state of a stack on disk: file, journal and lock together.
+
+use std::path::{Path, PathBuf};
+
+use super::file::{self, StateError};
+use super::journal::{self, Journal, Record, Recovered};
+use super::lock::{Lock, LockError};
+use super::{OutputState, State};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// The state, open for change.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    state: State,
+    journal: Journal,
+    _lock: Lock,
+    pub recovered: Recovered,
+    is_dirty: bool,
+}
+
+/// The state as it is, without a lock; a journal that a run has left is taken into account.
+pub fn peek(path: &Path) -> Result<State, StateError> {
+    let mut state = file::read(path)?;
+    Journal::beside(path).replay(&mut state)?;
+    Ok(state)
+}
+
+impl Store {
+    /// Locks and reads. What an earlier run that was cut off has left is folded in at once.
+    pub fn open(path: &Path, folder: &Path, operation: &str) -> Result<Store, StoreError> {
+        let lock = Lock::acquire(path, folder, operation)?;
+        let mut state = file::read(path)?;
+        let journal = Journal::beside(path);
+        let recovered = journal.replay(&mut state)?;
+        let mut store = Store { path: path.to_owned(), state, journal, _lock: lock, recovered, is_dirty: false };
+        if store.recovered.records > 0 {
+            store.is_dirty = true;
+            store.fold()?;
+        } else {
+            store.journal.discard()?;
+        }
+        Ok(store)
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Makes a change durable, then counts it.
+    pub fn record(&mut self, record: Record) -> Result<(), StateError> {
+        if self.state.lineage.is_empty() {
+            self.state.lineage = uuid::Uuid::new_v4().to_string();
+        }
+        self.journal.append(&self.state, &record)?;
+        journal::apply(&mut self.state, record);
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    pub fn set_outputs(&mut self, outputs: impl IntoIterator<Item = (std::sync::Arc<str>, OutputState)>) {
+        let outputs = outputs.into_iter().collect();
+        if self.state.outputs != outputs {
+            self.state.outputs = outputs;
+            self.is_dirty = true;
+        }
+    }
+
+    /// Folds the journal into the state file, if anything changed.
+    pub fn fold(&mut self) -> Result<(), StateError> {
+        if !self.is_dirty {
+            return Ok(());
+        }
+        if self.state.lineage.is_empty() {
+            self.state.lineage = uuid::Uuid::new_v4().to_string();
+        }
+        let backup = self.path.with_extension("tfstate.backup");
+        match std::fs::copy(&self.path, &backup) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StateError::Write { path: backup.display().to_string(), cause });
+            }
+            Ok(_) | Err(_) => {}
+        }
+        self.state.serial += 1;
+        file::write(&self.path, &self.state)?;
+        self.is_dirty = false;
+        self.journal.discard()
+    }
+}
