@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod driver;
 pub mod drivers;
+pub mod place;
 pub mod plugin;
 pub mod resource;
 pub mod resources;

@@ -18,6 +18,7 @@ use value::schema::Schema;
 use value::{Problem, Value};
 
 use crate::driver::BoxFuture;
+use crate::place::Place;
 use crate::resource::Context;
 use crate::resources;
 
@@ -100,7 +101,14 @@ impl Service {
         let context = context.as_ref().ok_or_else(|| {
             Problem::error("the provider is not configured", "ConfigureProvider was not called before; this is a bug of the host program.")
         })?;
-        Ok(Context { address: address.unwrap_or_default().to_owned(), ..context.clone() })
+        let address = address.unwrap_or_default();
+        let module = Place::of(address).module;
+        // The same name in two modules of a stack is two layers.
+        let (scope, bundle_dir) = match module.as_str() {
+            "" => (context.scope.clone(), context.bundle_dir.clone()),
+            module => (format!("{}-{module}", context.scope), context.bundle_dir.join(module)),
+        };
+        Ok(Context { scope, bundle_dir, address: address.to_owned(), ..context.clone() })
     }
 
     pub fn claims(&self) -> &plan::Claims {

@@ -10,6 +10,7 @@ use super::model::{decode, encode_planned};
 use super::preview::{self, Preview};
 use super::{AnyResource, PlanOutcome, PlanRequest};
 use crate::driver::BoxFuture;
+use crate::place::Place;
 use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State};
 
 /// Which layers this process has seen, so that two resources cannot both take the same name: under Terraform
@@ -137,7 +138,7 @@ fn plan_group<R: Resource>(
     prior: Option<&State<R::Model>>,
     planned: &mut State<R::Model>,
 ) -> Result<(), Vec<Problem>> {
-    let from_address = || request.address.map(layer_name);
+    let from_address = || request.address.map(|address| Place::of(address).name);
     let group = &mut planned.group;
     let name = group.name.take().or_else(from_address).unwrap_or_else(|| R::DEFAULT_NAME.to_owned());
     if let Some(problem) = invalid_name(&name) {
@@ -151,30 +152,6 @@ fn plan_group<R: Resource>(
     group.name = Some(name);
     group.cloud.get_or_insert_with(|| context.default_cloud.clone());
     context.driver(group).map(drop)
-}
-
-/// `module.shop["eu"].lamp_cluster.web` is the layer `shop-eu-web`: the names of all that leads to it.
-fn layer_name(address: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut rest = address;
-    let mut parts = Vec::new();
-    // Keys may hold dots, so the address is not simply split at them.
-    while !rest.is_empty() {
-        let end = match (rest.find('.'), rest.find('[')) {
-            (Some(dot), Some(bracket)) if bracket < dot => rest.find(']').map_or(rest.len(), |close| close + 1),
-            (Some(dot), _) => dot,
-            (None, _) => rest.len(),
-        };
-        parts.push(&rest[..end]);
-        rest = rest[end..].trim_start_matches('.');
-    }
-    let module_parts = parts.len().saturating_sub(2);
-    let kept = parts.iter().enumerate().filter(|(idx, part)| (*idx < module_parts && **part != "module") || *idx == parts.len() - 1);
-    for (_, part) in kept {
-        let word: String = part.chars().map(|ch| if ch.is_ascii_alphanumeric() { ch } else { '-' }).collect();
-        words.push(word.split('-').filter(|piece| !piece.is_empty()).collect::<Vec<_>>().join("-"));
-    }
-    words.join("-").to_lowercase()
 }
 
 fn invalid_name(name: &str) -> Option<Problem> {
@@ -288,17 +265,4 @@ fn notes(prior: &Group, planned: &Group) -> Vec<String> {
         notes.push(format!("{} {verb} on running", names(untouched)));
     }
     notes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::layer_name;
-
-    #[test]
-    fn layers_are_named_after_what_leads_to_them() {
-        assert_eq!(layer_name("lamp_cluster.web"), "web");
-        assert_eq!(layer_name("lamp_cluster.web[1]"), "web-1");
-        assert_eq!(layer_name("module.shop[\"e.u\"].lamp_cluster.web"), "shop-e-u-web");
-        assert_eq!(layer_name("module.a.module.b.lb_pool.Lb_1"), "a-b-lb-1");
-    }
 }
