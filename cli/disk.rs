@@ -44,9 +44,11 @@ pub(crate) struct Overlay {
 
 impl SourceLoader for Overlay {
     fn list(&self, folder: &str) -> Result<Vec<String>, LoadError> {
-        let in_folder = |path: &&String| Path::new(path).parent().is_some_and(|parent| {
-            parent == Path::new(folder) || (folder == "." && parent.as_os_str().is_empty())
-        });
+        let in_folder = |path: &&String| {
+            Path::new(path)
+                .parent()
+                .is_some_and(|parent| parent == Path::new(folder) || (folder == "." && parent.as_os_str().is_empty()))
+        };
         let names = self.texts.keys().filter(in_folder).filter_map(|path| Path::new(path).file_name()?.to_str());
         Ok(names.map(str::to_owned).collect())
     }

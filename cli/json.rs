@@ -43,8 +43,11 @@ pub(crate) fn diagnostic_json(diagnostic: &Diagnostic, sources: &SourceMap) -> J
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    let detail: Vec<&str> =
-        std::iter::once(&diagnostic.label).chain(&diagnostic.notes).map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let detail: Vec<&str> = std::iter::once(&diagnostic.label)
+        .chain(&diagnostic.notes)
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+        .collect();
     let mut json = json!({ "severity": severity, "summary": diagnostic.summary, "detail": detail.join("\n") });
     if let Some(span) = diagnostic.span {
         json["range"] = range(span, sources);
@@ -69,15 +72,28 @@ pub(crate) fn event(event: &Event) {
             "resource_name": &*addr.name,
         })
     };
-    let hook = |addr: &compiler::addr::InstanceAddr, action: &str| json!({ "resource": resource(addr), "action": action });
+    let hook =
+        |addr: &compiler::addr::InstanceAddr, action: &str| json!({ "resource": resource(addr), "action": action });
     match event {
-        Event::Refreshing { addr } => emit("info", &format!("{addr}: refreshing"), "refresh_start", one("hook", json!({ "resource": resource(addr) }))),
-        Event::Reading { addr } => emit("info", &format!("{addr}: reading"), "apply_start", one("hook", hook(addr, "read"))),
+        Event::Refreshing { addr } => emit(
+            "info",
+            &format!("{addr}: refreshing"),
+            "refresh_start",
+            one("hook", json!({ "resource": resource(addr) })),
+        ),
+        Event::Reading { addr } => {
+            emit("info", &format!("{addr}: reading"), "apply_start", one("hook", hook(addr, "read")))
+        }
         Event::Started { addr, action } => {
             emit("info", &format!("{addr}: started"), "apply_start", one("hook", hook(addr, &action.json().join("-"))));
         }
         Event::Progress { address, message } => {
-            emit("info", &format!("{address}: {message}"), "apply_progress", one("hook", json!({ "resource": { "addr": address }, "message": message })));
+            emit(
+                "info",
+                &format!("{address}: {message}"),
+                "apply_progress",
+                one("hook", json!({ "resource": { "addr": address }, "message": message })),
+            );
         }
         Event::Finished { addr, action, elapsed } => {
             let mut hook = hook(addr, &action.json().join("-"));
@@ -85,7 +101,12 @@ pub(crate) fn event(event: &Event) {
             emit("info", &format!("{addr}: complete"), "apply_complete", one("hook", hook));
         }
         Event::Failed { addr, action } => {
-            emit("error", &format!("{addr}: failed"), "apply_errored", one("hook", hook(addr, &action.json().join("-"))));
+            emit(
+                "error",
+                &format!("{addr}: failed"),
+                "apply_errored",
+                one("hook", hook(addr, &action.json().join("-"))),
+            );
         }
     }
 }

@@ -69,8 +69,11 @@ impl Session {
         for given in args.in_order() {
             match given {
                 crate::commands::Given::Variable(text) => match text.split_once('=') {
-                    Some((name, value)) => self.variable(name.trim(), value, "on the command line", &mut inputs, &mut diags),
-                    None => diags.push(Diagnostic::error("invalid -var", format!("-var is written 'name=value', not {text:?}"))),
+                    Some((name, value)) => {
+                        self.variable(name.trim(), value, "on the command line", &mut inputs, &mut diags)
+                    }
+                    None => diags
+                        .push(Diagnostic::error("invalid -var", format!("-var is written 'name=value', not {text:?}"))),
                 },
                 crate::commands::Given::File(path) => self.variables_file(&path, &mut inputs, &mut diags)?,
             }
@@ -88,7 +91,8 @@ impl Session {
     }
 
     fn variables_file(&mut self, path: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> anyhow::Result<()> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the variables file {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the variables file {}", path.display()))?;
         let (found, errors) = read_variables_file(&path.display().to_string(), &text, &mut self.sources);
         diags.extend(errors);
         found.into_iter().for_each(|(name, input)| inputs.set(name, input));
@@ -156,7 +160,9 @@ fn cancelled_by_user() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            ui::error("stopping: what is under way is finished and recorded; press Ctrl-C again to stop without waiting");
+            ui::error(
+                "stopping: what is under way is finished and recorded; press Ctrl-C again to stop without waiting",
+            );
             let _ = sender.send(true);
             if tokio::signal::ctrl_c().await.is_ok() {
                 std::process::exit(i32::from(crate::exit::FAILURE));

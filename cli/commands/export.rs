@@ -50,14 +50,20 @@ pub(crate) async fn run(args: &ExportArgs) -> anyhow::Result<u8> {
         }
     }
     let here = out.join(below(&root, ".")?);
-    ui::line(&format!("Written to {}: {} module{}.", here.display(), written.len(), if written.len() == 1 { "" } else { "s" }));
+    ui::line(&format!(
+        "Written to {}: {} module{}.",
+        here.display(),
+        written.len(),
+        if written.len() == 1 { "" } else { "s" }
+    ));
     Ok(exit::SUCCESS)
 }
 
 /// The folder that all modules lie in, as an absolute path.
 fn common_root(session: &Session) -> PathBuf {
     let folders = session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder));
-    let common = folders.reduce(|a, b| a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect());
+    let common =
+        folders.reduce(|a, b| a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect());
     common.unwrap_or_default()
 }
 
@@ -79,7 +85,8 @@ fn module(session: &Session, id: ModuleId, schemas: &Schemas, target: &Path) -> 
     for file in 0..session.sources.files().len() {
         let file = FileId(file as u32);
         let name = &session.sources.get(file).name;
-        let in_folder = Path::new(name).parent().map(|parent| absolute(&parent.display().to_string())) == Some(folder.clone());
+        let in_folder =
+            Path::new(name).parent().map(|parent| absolute(&parent.display().to_string())) == Some(folder.clone());
         if !in_folder || !program::is_source(&file_name(name)) {
             continue;
         }
@@ -106,11 +113,16 @@ fn file_name(path: &str) -> String {
 
 /// Everything else in the folder: the application, templates, variable files. What belongs to a run stays.
 fn copy_others(session: &Session, from: &Path, to: &Path) -> anyhow::Result<()> {
-    let modules: Vec<PathBuf> = session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder)).collect();
+    let modules: Vec<PathBuf> =
+        session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder)).collect();
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        let stays = name.starts_with('.') || name.contains(".tfstate") || program::is_source(&name) || modules.contains(&path) || name == "target";
+        let stays = name.starts_with('.')
+            || name.contains(".tfstate")
+            || program::is_source(&name)
+            || modules.contains(&path)
+            || name == "target";
         // A folder that holds other modules is walked by them.
         if stays || modules.iter().any(|module| module.starts_with(&path)) {
             continue;
@@ -179,7 +191,8 @@ fn insertion(text: &str, header: Span, lines: &[String], body: &syntax::ast::Bod
     let brace = header.end as usize + text[header.end as usize..].find('{').unwrap_or(0) + 1;
     let inserted: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     let block = body.blocks.iter().find(|block| block.header == header);
-    let is_one_line = block.is_some_and(|block| !text[block.span.start as usize..block.span.end as usize].contains('\n'));
+    let is_one_line =
+        block.is_some_and(|block| !text[block.span.start as usize..block.span.end as usize].contains('\n'));
     match block {
         Some(block) if is_one_line => {
             let close = block.span.end as usize - 1;

@@ -11,7 +11,12 @@ pub(crate) struct InitArgs {}
 pub(crate) async fn run(_: &InitArgs) -> anyhow::Result<u8> {
     let Ok(session) = Session::open() else { return Ok(exit::FAILURE) };
     let root = session.program.root();
-    ui::line(&format!("Stack {}: {} module{}", session.name(), session.program.modules.len(), if session.program.modules.len() == 1 { "" } else { "s" }));
+    ui::line(&format!(
+        "Stack {}: {} module{}",
+        session.name(),
+        session.program.modules.len(),
+        if session.program.modules.len() == 1 { "" } else { "s" }
+    ));
     if let Some(stack) = &root.stack
         && !stack.description.is_empty()
     {

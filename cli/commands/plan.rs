@@ -84,9 +84,14 @@ pub(super) fn open_store(operation: &str) -> anyhow::Result<Store> {
     if store.recovered.records > 0 {
         let changes = store.recovered.records;
         let plural = if changes == 1 { "" } else { "s" };
-        eprint_note(&format!("an earlier run was cut off; its {changes} recorded change{plural} {} in the state now", if changes == 1 { "is" } else { "are" }));
+        eprint_note(&format!(
+            "an earlier run was cut off; its {changes} recorded change{plural} {} in the state now",
+            if changes == 1 { "is" } else { "are" }
+        ));
         for addr in &store.recovered.interrupted {
-            eprint_note(&format!("{addr} was being made when it was cut off; the next apply takes over what exists of it"));
+            eprint_note(&format!(
+                "{addr} was being made when it was cut off; the next apply takes over what exists of it"
+            ));
         }
     }
     Ok(store)

@@ -45,9 +45,11 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
         let taint = if instance.tainted { " (not made completely, will be replaced)" } else { "" };
         ui::line(&format!("{addr}{taint}"));
         let hidden: Vec<String> = instance.sensitive_paths.iter().map(ToString::to_string).collect();
-        for (name, value) in instance.attributes.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        for (name, value) in instance.attributes.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null())
+        {
             let is_hidden = hidden.iter().any(|path| path.split(['.', '[']).next() == Some(name));
-            let shown = if is_hidden { "(sensitive value)".to_owned() } else { console::show(&values::decode_plain(value)) };
+            let shown =
+                if is_hidden { "(sensitive value)".to_owned() } else { console::show(&values::decode_plain(value)) };
             ui::line(&format!("    {name} = {}", shown.replace('\n', "\n    ")));
         }
     }
@@ -63,7 +65,8 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
 }
 
 fn show_files(root: &Path, folder: &Path, with_text: bool) -> anyhow::Result<()> {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -90,7 +93,9 @@ async fn show_plan(path: &Path, args: &ShowArgs) -> anyhow::Result<u8> {
     let Ok(run) = session.run(saved.inputs.clone(), 1, events).await else { return Ok(exit::FAILURE) };
     let plan = file::decode(&saved, run.providers.schemas());
     run.providers.shutdown().await;
-    let Some(plan) = plan else { bail!("{} does not fit the providers that are installed now; plan again", path.display()) };
+    let Some(plan) = plan else {
+        bail!("{} does not fit the providers that are installed now; plan again", path.display())
+    };
     if args.json {
         ui::line(&crate::json::plan_document(&plan).to_string());
     } else {

@@ -23,7 +23,8 @@ pub(crate) async fn run(args: &ValidateArgs) -> anyhow::Result<u8> {
     run.providers.shutdown().await;
     let errors = diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if args.json {
-        let diagnostics: Vec<_> = diags.0.iter().map(|diagnostic| json::diagnostic_json(diagnostic, &session.sources)).collect();
+        let diagnostics: Vec<_> =
+            diags.0.iter().map(|diagnostic| json::diagnostic_json(diagnostic, &session.sources)).collect();
         let document = serde_json::json!({
             "format_version": "1.0",
             "valid": errors == 0,

@@ -62,9 +62,8 @@ impl ProviderSource {
     /// Reads `type`, `namespace/type` or `host/namespace/type`.
     pub fn parse(text: &str) -> Option<ProviderSource> {
         let parts: Vec<&str> = text.split('/').collect();
-        let fine = |part: &&str| {
-            !part.is_empty() && part.chars().all(|ch| ch.is_ascii_alphanumeric() || "-_.:".contains(ch))
-        };
+        let fine =
+            |part: &&str| !part.is_empty() && part.chars().all(|ch| ch.is_ascii_alphanumeric() || "-_.:".contains(ch));
         if !parts.iter().all(fine) {
             return None;
         }

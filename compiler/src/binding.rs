@@ -100,7 +100,11 @@ impl Program {
         let reference = resource.provider.as_ref().map(|reference| reference.name.clone());
         let addr = self.configuration(module, &source, reference.as_deref(), alias.as_deref());
         let addr = addr.ok_or_else(|| {
-            let label = format!("there is no configuration of {} with the alias `{}`", source.short(), alias.as_deref().unwrap_or(""));
+            let label = format!(
+                "there is no configuration of {} with the alias `{}`",
+                source.short(),
+                alias.as_deref().unwrap_or("")
+            );
             let span = resource.provider.as_ref().map_or(resource.header, |reference| reference.span);
             Diagnostic::error("unknown provider configuration", label).at(span)
         })?;
@@ -108,9 +112,15 @@ impl Program {
     }
 
     /// The one provider in use that has the type.
-    fn source_by_schema(&self, module: ModuleId, resource: &Resource, schemas: &Schemas) -> Result<ProviderSource, Diagnostic> {
+    fn source_by_schema(
+        &self,
+        module: ModuleId,
+        resource: &Resource,
+        schemas: &Schemas,
+    ) -> Result<ProviderSource, Diagnostic> {
         let decl = &self.module(module).decl;
-        let own: Vec<ProviderSource> = decl.required_providers.values().map(|required| required.source.clone()).collect();
+        let own: Vec<ProviderSource> =
+            decl.required_providers.values().map(|required| required.source.clone()).collect();
         let has = |source: &&ProviderSource| {
             schemas.get(*source).is_some_and(|provider| provider.get(resource.mode, &resource.ty.name).is_some())
         };
@@ -143,9 +153,7 @@ impl Program {
         let label = format!("no provider in use has a {kind} type `{ty}`");
         let diagnostic = Diagnostic::error("unknown type", label).at(resource.ty.span);
         let in_use: Vec<String> = schemas.keys().map(ProviderSource::short).collect();
-        diagnostic
-            .suggest(ty, all.iter().map(|name| &**name))
-            .note(format!("providers in use: {}", in_use.join(", ")))
+        diagnostic.suggest(ty, all.iter().map(|name| &**name)).note(format!("providers in use: {}", in_use.join(", ")))
     }
 
     /// The configuration that a module uses of a provider: its own, one that its caller passes, or the default one
@@ -158,11 +166,16 @@ impl Program {
         alias: Option<&str>,
     ) -> Option<ProviderAddr> {
         let this = self.module(module);
-        let found = this.decl.providers.iter().find(|config| {
-            config.alias.as_deref() == alias && self.source_of(module, &config.name.name) == *source
-        });
+        let found =
+            this.decl.providers.iter().find(|config| {
+                config.alias.as_deref() == alias && self.source_of(module, &config.name.name) == *source
+            });
         if found.is_some() {
-            return Some(ProviderAddr { module: this.path.clone(), source: source.clone(), alias: alias.map(Arc::from) });
+            return Some(ProviderAddr {
+                module: this.path.clone(),
+                source: source.clone(),
+                alias: alias.map(Arc::from),
+            });
         }
         let Some(parent) = this.parent else {
             return alias.is_none().then(|| ProviderAddr { module: Vec::new(), source: source.clone(), alias: None });

@@ -88,7 +88,11 @@ impl Load<'_> {
                 self.diags.push(Diagnostic::error("endless module calls", label).at(call.source_span));
                 continue;
             }
-            if !(call.source.starts_with("./") || call.source.starts_with("../") || call.source == "." || call.source == "..") {
+            if !(call.source.starts_with("./")
+                || call.source.starts_with("../")
+                || call.source == "."
+                || call.source == "..")
+            {
                 let diagnostic = Diagnostic::error("unsupported module source", "only local folders are supported yet");
                 self.diags.push(diagnostic.at(call.source_span).note("write a path that starts with ./ or ../"));
                 continue;

@@ -46,17 +46,22 @@ pub fn parse_template(file: FileId, sources: &SourceMap) -> Result<Vec<Part>, Di
 }
 
 fn syntax_diagnostic(error: &SyntaxError, file: FileId, text: &str) -> Diagnostic {
-    let end = text[error.offset.min(text.len())..].chars().next().map_or(error.offset, |ch| error.offset + ch.len_utf8());
+    let end =
+        text[error.offset.min(text.len())..].chars().next().map_or(error.offset, |ch| error.offset + ch.len_utf8());
     let span = Span::new(file, error.offset, end);
     match error.kind {
         SyntaxErrorKind::TooDeep => too_deep(span),
-        SyntaxErrorKind::Unclosed { at, what } => Diagnostic::error("unclosed bracket", format!("this {what} is never closed"))
-            .at(Span::new(file, at, at + 1))
-            .note(match what {
-                "string" => "a quoted string ends on the line that it begins on; use a heredoc (<<EOT) for more lines",
-                "heredoc" => "the marker must stand alone on a line of its own, with a new line after it",
-                _ => "add the closing bracket",
-            }),
+        SyntaxErrorKind::Unclosed { at, what } => {
+            Diagnostic::error("unclosed bracket", format!("this {what} is never closed"))
+                .at(Span::new(file, at, at + 1))
+                .note(match what {
+                    "string" => {
+                        "a quoted string ends on the line that it begins on; use a heredoc (<<EOT) for more lines"
+                    }
+                    "heredoc" => "the marker must stand alone on a line of its own, with a new line after it",
+                    _ => "add the closing bracket",
+                })
+        }
         SyntaxErrorKind::Unexpected => {
             let found = match text[error.offset.min(text.len())..].chars().next() {
                 None => "the end of the file".to_owned(),

@@ -65,7 +65,9 @@ fn created(desired: &DesiredInstance) -> Value {
 
 fn show_config(desired: &DesiredInstance) -> String {
     let entries = desired.config.as_entries().expect("an object").iter();
-    let written = entries.filter(|(_, value)| !value.is_null() && value.as_items() != Some(&[]) && value.as_entries().is_none_or(|e| !e.is_empty()));
+    let written = entries.filter(|(_, value)| {
+        !value.is_null() && value.as_items() != Some(&[]) && value.as_entries().is_none_or(|e| !e.is_empty())
+    });
     console::show(&Value::object(written.map(|(name, value)| (name.clone(), value.clone()))))
 }
 
@@ -82,7 +84,8 @@ fn outcome(text: &str) -> String {
     let (program, mut diags) = program::load(".", &loader, &mut sources);
     let mut out = String::new();
     if !diags.has_errors() {
-        let environment = Environment { loader: Arc::new(loader), cwd: "/work".to_owned(), schemas: Arc::new(schemas()) };
+        let environment =
+            Environment { loader: Arc::new(loader), cwd: "/work".to_owned(), schemas: Arc::new(schemas()) };
         diags = evaluate(program, environment, &mut out);
     }
     if !diags.is_empty() {
@@ -102,7 +105,11 @@ fn evaluate(program: program::Program, environment: Environment, out: &mut Strin
             match work {
                 Work::Instance(desired) => {
                     let dependencies: Vec<String> = desired.dependencies.iter().map(ToString::to_string).collect();
-                    let after = if dependencies.is_empty() { String::new() } else { format!(" after {}", dependencies.join(", ")) };
+                    let after = if dependencies.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" after {}", dependencies.join(", "))
+                    };
                     writeln!(out, "{}{after} = {}", desired.addr, show_config(&desired)).expect("String");
                     if desired.addr.mode == Mode::Data || desired.addr.mode == Mode::Managed {
                         evaluation.supply(&desired.addr, created(&desired));
@@ -129,7 +136,11 @@ fn suite() {
         let area = area.expect("entry").path();
         for case in std::fs::read_dir(&area).expect("area") {
             let path = case.expect("entry").path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".stack.hcl")) else { continue };
+            let Some(name) =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".stack.hcl"))
+            else {
+                continue;
+            };
             cases += 1;
             let text = std::fs::read_to_string(&path).expect("UTF-8");
             let result = outcome(&text);

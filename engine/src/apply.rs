@@ -180,7 +180,11 @@ impl Applying<'_> {
         if let (Action::Replace { create_first: true }, Some(old)) = (change.action, &recorded) {
             // The old object steps aside under a name of its own.
             let key = format!("{:08x}", uuid::Uuid::new_v4().as_u128() as u32);
-            self.record(Record::PutDeposed { addr: change.addr.clone(), key: key.clone(), instance: Box::new(old.clone()) });
+            self.record(Record::PutDeposed {
+                addr: change.addr.clone(),
+                key: key.clone(),
+                instance: Box::new(old.clone()),
+            });
             self.record(Record::Remove { addr: change.addr.clone() });
             self.schedule.deposed(&change.addr, key);
         }
@@ -199,8 +203,17 @@ impl Applying<'_> {
             None => state.instances.get(&removal.addr).cloned(),
         };
         let before = match &removal.deposed {
-            None => self.plan.changes.get(&removal.addr).map(|change| (change.before.clone(), change.before_private.clone())),
-            Some(key) => self.plan.deposed.iter().find(|deposed| deposed.key == *key).map(|deposed| (deposed.value.clone(), deposed.instance.private.clone())),
+            None => self
+                .plan
+                .changes
+                .get(&removal.addr)
+                .map(|change| (change.before.clone(), change.before_private.clone())),
+            Some(key) => self
+                .plan
+                .deposed
+                .iter()
+                .find(|deposed| deposed.key == *key)
+                .map(|deposed| (deposed.value.clone(), deposed.instance.private.clone())),
         };
         self.run.tell(Event::Started { addr: removal.addr.clone(), action: Action::Delete });
         let (run, permits) = (self.run.clone(), self.permits.clone());
@@ -283,7 +296,11 @@ impl Applying<'_> {
         if let Err(error) = self.store.record(record) {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             let diagnostic = Diagnostic::error("the state cannot be written", error.to_string());
-            self.diags.push(diagnostic.note(cause).note("make room or mend the folder, then apply again: what exists is found and taken over"));
+            self.diags.push(
+                diagnostic
+                    .note(cause)
+                    .note("make room or mend the folder, then apply again: what exists is found and taken over"),
+            );
         }
     }
 

@@ -8,13 +8,30 @@ use crate::plan::Action;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    Refreshing { addr: InstanceAddr },
-    Reading { addr: InstanceAddr },
-    Started { addr: InstanceAddr, action: Action },
+    Refreshing {
+        addr: InstanceAddr,
+    },
+    Reading {
+        addr: InstanceAddr,
+    },
+    Started {
+        addr: InstanceAddr,
+        action: Action,
+    },
     /// What a provider says of a step that is under way.
-    Progress { address: String, message: String },
-    Finished { addr: InstanceAddr, action: Action, elapsed: Duration },
-    Failed { addr: InstanceAddr, action: Action },
+    Progress {
+        address: String,
+        message: String,
+    },
+    Finished {
+        addr: InstanceAddr,
+        action: Action,
+        elapsed: Duration,
+    },
+    Failed {
+        addr: InstanceAddr,
+        action: Action,
+    },
 }
 
 pub type Events = tokio::sync::mpsc::UnboundedSender<Event>;

@@ -25,11 +25,19 @@ pub enum HostError {
     #[error("no plugin for provider {source_name} was found")]
     NotFound { source_name: String, looked_in: Vec<String> },
     #[error("the plugin {path} could not be started")]
-    Start { path: String, #[source] cause: std::io::Error },
+    Start {
+        path: String,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("the plugin {path} did not say hello: {reason}")]
     Handshake { path: String, reason: String },
     #[error("the connection to the plugin of {provider} failed")]
-    Connect { provider: String, #[source] cause: tonic::transport::Error },
+    Connect {
+        provider: String,
+        #[source]
+        cause: tonic::transport::Error,
+    },
     #[error("the plugin of {provider} failed during {call}: {message}\nThe last lines that it wrote:\n{log}")]
     Call { provider: String, call: &'static str, message: String, log: String },
     #[error("the plugin of {provider} answered {call} with something unreadable: {reason}")]
@@ -99,9 +107,19 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn schemas(&self) -> &Arc<ProviderSchemas>;
     fn validate_config<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>>;
     fn configure<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>>;
-    fn validate_resource<'a>(&'a self, mode: Mode, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>>;
+    fn validate_resource<'a>(
+        &'a self,
+        mode: Mode,
+        ty: &'a str,
+        config: &'a Value,
+    ) -> BoxFuture<'a, Result<Vec<Problem>>>;
     /// Brings attributes as they lie in a state file to the present schema.
-    fn upgrade<'a>(&'a self, ty: &'a str, version: u64, attributes: &'a [u8]) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
+    fn upgrade<'a>(
+        &'a self,
+        ty: &'a str,
+        version: u64,
+        attributes: &'a [u8],
+    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BoxFuture<'a, Result<ReadResponse>>;
     fn plan<'a>(&'a self, request: PlanRequest<'a>) -> BoxFuture<'a, Result<PlanResponse>>;
     fn apply<'a>(&'a self, request: ApplyRequest<'a>) -> BoxFuture<'a, Result<ApplyResponse>>;

@@ -230,7 +230,9 @@ impl Planning<'_> {
                 None => change.addr.resource() == *resource,
             });
             let changed = matching.find(|change| match change.action {
-                Action::Update | Action::Replace { .. } => path.0.is_empty() || path.get(&change.before) != path.get(&change.after),
+                Action::Update | Action::Replace { .. } => {
+                    path.0.is_empty() || path.get(&change.before) != path.get(&change.after)
+                }
                 Action::NoOp | Action::Create | Action::Read | Action::Delete => false,
             });
             changed.map(|change| change.addr.to_string())

@@ -37,8 +37,11 @@ pub struct Run {
 
 impl Run {
     pub fn evaluation(&self) -> Evaluation {
-        let environment =
-            Environment { loader: self.loader.clone(), cwd: self.cwd.clone(), schemas: self.providers.schemas().clone() };
+        let environment = Environment {
+            loader: self.loader.clone(),
+            cwd: self.cwd.clone(),
+            schemas: self.providers.schemas().clone(),
+        };
         Evaluation::new(self.program.clone(), environment, self.inputs.clone())
     }
 
@@ -82,7 +85,11 @@ impl Run {
     }
 }
 
-async fn configure(provider: &dyn Provider, config: &Value, desired: Option<&DesiredProvider>) -> Result<(), Diagnostics> {
+async fn configure(
+    provider: &dyn Provider,
+    config: &Value,
+    desired: Option<&DesiredProvider>,
+) -> Result<(), Diagnostics> {
     let span = desired.and_then(|desired| desired.span);
     let problems = provider.configure(config).await.map_err(|error| host_diagnostics(&error, span))?;
     let mut diags = Diagnostics::default();
@@ -95,7 +102,8 @@ async fn configure(provider: &dyn Provider, config: &Value, desired: Option<&Des
 
 /// The object that a body without anything in it decodes to.
 fn empty(block: &Block) -> Value {
-    let attributes = block.attributes.iter().map(|(name, attribute)| (name.clone(), Value::Null(attribute.implied_ty())));
+    let attributes =
+        block.attributes.iter().map(|(name, attribute)| (name.clone(), Value::Null(attribute.implied_ty())));
     let blocks = block.blocks.iter().map(|(name, nested)| {
         let ty = nested.implied_ty();
         let value = match &ty {
@@ -131,7 +139,9 @@ pub fn host_diagnostics(error: &HostError, span: Option<Span>) -> Diagnostics {
     }
     if let HostError::NotFound { looked_in, .. } = error {
         notes.push(format!("looked in: {}", looked_in.join(", ")));
-        notes.push("put the plugin's program into one of these folders; `lampwright init` shows what is found".to_owned());
+        notes.push(
+            "put the plugin's program into one of these folders; `lampwright init` shows what is found".to_owned(),
+        );
     }
     let diagnostic = Diagnostic::error("a provider cannot be used", "").at_opt(span);
     Diagnostics(vec![notes.into_iter().fold(diagnostic, Diagnostic::note)])
@@ -234,7 +244,9 @@ fn put(value: &Value, steps: &[Step], new: &Value) -> Value {
     };
     match (value, step) {
         (Value::Object(entries), Step::Attribute(name) | Step::Key(name)) => Value::Object(replaced(entries, name)),
-        (Value::Map(ty, entries), Step::Attribute(name) | Step::Key(name)) => Value::Map(ty.clone(), replaced(entries, name)),
+        (Value::Map(ty, entries), Step::Attribute(name) | Step::Key(name)) => {
+            Value::Map(ty.clone(), replaced(entries, name))
+        }
         (Value::List(ty, items), Step::Index(idx)) if *idx < items.len() => {
             let mut items = (**items).clone();
             items[*idx] = put(&items[*idx], rest, new);

@@ -32,7 +32,10 @@ pub struct SyntaxError {
 pub enum SyntaxErrorKind {
     Unexpected,
     /// A bracket, string or heredoc that is opened at `at` and never closed.
-    Unclosed { at: usize, what: &'static str },
+    Unclosed {
+        at: usize,
+        what: &'static str,
+    },
     TooDeep,
 }
 

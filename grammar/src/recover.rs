@@ -63,11 +63,14 @@ pub(crate) fn unclosed(text: &str, stopped_at: usize) -> Option<(usize, &'static
     if at > stopped_at {
         return None;
     }
-    Some((at, match bracket {
-        b'{' => "block or object",
-        b'[' => "list",
-        _ => "parenthesis",
-    }))
+    Some((
+        at,
+        match bracket {
+            b'{' => "block or object",
+            b'[' => "list",
+            _ => "parenthesis",
+        },
+    ))
 }
 
 /// `word "label" {` at the first column.
@@ -124,7 +127,8 @@ impl<'t> Scanner<'t> {
                     b'"' => string = Some(start + idx),
                     b'<' if rest.starts_with(b"<<") => {
                         let marker = line[idx + 2..].trim_start_matches('-').trim();
-                        if !marker.is_empty() && marker.chars().all(|ch| ch.is_alphanumeric() || ch == '_' || ch == '-') {
+                        if !marker.is_empty() && marker.chars().all(|ch| ch.is_alphanumeric() || ch == '_' || ch == '-')
+                        {
                             self.heredoc = Some((start + idx, marker));
                             break;
                         }

@@ -97,10 +97,7 @@ mod tests {
     #[test]
     fn other_programs_and_versions_are_told_apart() {
         assert!(matches!(Handshake::parse("usage: cat"), Err(HandshakeError::NotAHandshake(_))));
-        assert_eq!(
-            Handshake::parse("1|5|unix|/x|grpc|"),
-            Err(HandshakeError::Version { found: "5".to_owned() })
-        );
+        assert_eq!(Handshake::parse("1|5|unix|/x|grpc|"), Err(HandshakeError::Version { found: "5".to_owned() }));
         assert!(matches!(Handshake::parse("1|6|unix|/x|netrpc|"), Err(HandshakeError::Transport { .. })));
         assert_eq!(Handshake::parse("1|6|unix|/x|grpc|%%%"), Err(HandshakeError::Certificate));
     }

@@ -6,10 +6,10 @@
 //! **Invariant:** nothing here decides anything; both ends of the protocol use it alike.
 
 #[path = "gen/plugin.rs"]
-#[expect(clippy::pedantic, reason = "generated")]
+#[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
 pub mod plugin;
 #[path = "gen/tfplugin6.rs"]
-#[expect(clippy::pedantic, reason = "generated")]
+#[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
 pub mod tfplugin6;
 
 pub mod convert;

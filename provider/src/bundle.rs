@@ -94,9 +94,10 @@ impl Bundle {
                 "secret": file.secret,
             })
         });
-        let services = self.services.iter().map(|service| {
-            json!({ "name": service.name, "program": service.program, "args": service.args })
-        });
+        let services = self
+            .services
+            .iter()
+            .map(|service| json!({ "name": service.name, "program": service.program, "args": service.args }));
         json!({ "version": 1, "files": files.collect::<Vec<_>>(), "services": services.collect::<Vec<_>>() })
     }
 }

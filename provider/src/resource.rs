@@ -74,7 +74,11 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
 
     /// Fills in defaults and what can be computed before anything is made; the prior state's computed attributes
     /// are in `planned` already. May refuse.
-    fn plan(context: &Context, planned: &mut State<Self::Model>, prior: Option<&State<Self::Model>>) -> Result<(), Vec<Problem>>;
+    fn plan(
+        context: &Context,
+        planned: &mut State<Self::Model>,
+        prior: Option<&State<Self::Model>>,
+    ) -> Result<(), Vec<Problem>>;
 
     /// In a few words what the layer is, for the plan.
     fn summary(context: &Context, planned: &State<Self::Model>) -> String;
@@ -147,10 +151,25 @@ pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
     let machine = machine_ty();
     vec![
         ("id", Attribute::computed(Ty::String, "scope and name of the layer; its machines carry both as tags")),
-        ("name", Attribute::optional_computed(Ty::String, "the name of the layer: its machines are called name-1, name-2, ..; the name of the resource if not set")),
-        ("cloud", Attribute::optional_computed(Ty::String, "the cloud that the machines are on; the provider's default_cloud if not set")),
+        (
+            "name",
+            Attribute::optional_computed(
+                Ty::String,
+                "the name of the layer: its machines are called name-1, name-2, ..; the name of the resource if not set",
+            ),
+        ),
+        (
+            "cloud",
+            Attribute::optional_computed(
+                Ty::String,
+                "the cloud that the machines are on; the provider's default_cloud if not set",
+            ),
+        ),
         ("machines", Attribute::computed(Ty::list(machine), "the machines, by id: id, name, address, port, status")),
-        ("last_id", Attribute::computed(Ty::Number, "the highest machine id that was ever used; ids are never used again")),
+        (
+            "last_id",
+            Attribute::computed(Ty::Number, "the highest machine id that was ever used; ids are never used again"),
+        ),
         ("bundles", Attribute::computed(Ty::map(Ty::String), "digest of the configuration bundle of every machine")),
     ]
 }

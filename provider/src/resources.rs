@@ -11,9 +11,5 @@ use crate::service::AnyResource;
 
 /// In alphabetical order.
 pub fn all() -> Vec<Box<dyn AnyResource>> {
-    vec![
-        Box::new(lamp_cluster::LampCluster),
-        Box::new(lb_pool::LbPool),
-        Box::new(mongo_replset::MongoReplset),
-    ]
+    vec![Box::new(lamp_cluster::LampCluster), Box::new(lb_pool::LbPool), Box::new(mongo_replset::MongoReplset)]
 }

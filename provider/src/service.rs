@@ -57,8 +57,18 @@ pub trait AnyResource: std::fmt::Debug + Send + Sync {
     fn schema(&self) -> Schema;
     fn validate(&self, config: &Value) -> Vec<Problem>;
     fn plan(&self, context: &Context, claims: &plan::Claims, request: &PlanRequest<'_>) -> PlanOutcome;
-    fn apply<'a>(&'a self, context: &'a Context, prior: &'a Value, planned: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)>;
-    fn read<'a>(&'a self, context: &'a Context, claims: &'a plan::Claims, state: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)>;
+    fn apply<'a>(
+        &'a self,
+        context: &'a Context,
+        prior: &'a Value,
+        planned: &'a Value,
+    ) -> BoxFuture<'a, (Value, Vec<Problem>)>;
+    fn read<'a>(
+        &'a self,
+        context: &'a Context,
+        claims: &'a plan::Claims,
+        state: &'a Value,
+    ) -> BoxFuture<'a, (Value, Vec<Problem>)>;
 }
 
 impl Service {
@@ -99,7 +109,10 @@ impl Service {
     pub fn context(&self, address: Option<&str>) -> Result<Context, Problem> {
         let context = self.context.read().unwrap_or_else(PoisonError::into_inner);
         let context = context.as_ref().ok_or_else(|| {
-            Problem::error("the provider is not configured", "ConfigureProvider was not called before; this is a bug of the host program.")
+            Problem::error(
+                "the provider is not configured",
+                "ConfigureProvider was not called before; this is a bug of the host program.",
+            )
         })?;
         let address = address.unwrap_or_default();
         let module = Place::of(address).module;

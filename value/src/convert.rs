@@ -17,13 +17,22 @@ pub struct ConversionError {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mismatch {
-    Type { expected: Ty, found: Ty },
+    Type {
+        expected: Ty,
+        found: Ty,
+    },
     MissingAttribute(Arc<str>),
-    Length { expected: usize, found: usize },
+    Length {
+        expected: usize,
+        found: usize,
+    },
     /// Elements of a collection that have no common type.
     Elements,
     /// Text that is no number or no truth value.
-    Unreadable { text: String, expected: Ty },
+    Unreadable {
+        text: String,
+        expected: Ty,
+    },
 }
 
 impl ConversionError {
@@ -105,9 +114,8 @@ pub fn convert(value: &Value, target: &Ty) -> Result<Value, ConversionError> {
         Ty::Map(element) => {
             let entries = value.as_entries().ok_or_else(mismatch)?;
             let keys: Vec<_> = entries.keys().cloned().collect();
-            let values = entries.iter().map(|(key, value)| {
-                convert(value, element).map_err(|e| e.below(Step::Key(key.clone())))
-            });
+            let values =
+                entries.iter().map(|(key, value)| convert(value, element).map_err(|e| e.below(Step::Key(key.clone()))));
             let (ty, values) = with_one_type(element, values.collect::<Result<_, _>>()?)?;
             Ok(Value::map(ty, keys.into_iter().zip(values)))
         }
@@ -238,7 +246,8 @@ fn unify_two(a: &Ty, b: &Ty) -> Option<Ty> {
             let x_names: BTreeSet<_> = x.attributes.keys().collect();
             let y_names: BTreeSet<_> = y.attributes.keys().collect();
             if x_names == y_names {
-                let attributes = x.attributes.iter().map(|(name, ty)| Some((name.clone(), unify_two(ty, &y.attributes[name])?)));
+                let attributes =
+                    x.attributes.iter().map(|(name, ty)| Some((name.clone(), unify_two(ty, &y.attributes[name])?)));
                 if let Some(attributes) = attributes.collect::<Option<Vec<_>>>() {
                     return Some(Ty::object(attributes));
                 }

@@ -13,8 +13,8 @@ pub mod number;
 pub mod path;
 pub mod problem;
 pub mod schema;
-pub mod ty;
 mod set;
+pub mod ty;
 #[expect(clippy::module_inception, reason = "the crate is named after its main noun")]
 pub mod value;
 

@@ -88,17 +88,28 @@ fn strip(value: Value, path: &Path, inside_marked: bool, paths: &mut Vec<Path>) 
         Value::Tuple(items) => Value::Tuple(strip_items(items)),
         Value::Map(ty, entries) => {
             let entries = Arc::unwrap_or_clone(entries).into_iter();
-            Value::Map(ty, Arc::new(entries.map(|(key, value)| {
-                let path = path.then(Step::Key(key.clone()));
-                (key, strip(value, &path, inside_marked, paths))
-            }).collect()))
+            Value::Map(
+                ty,
+                Arc::new(
+                    entries
+                        .map(|(key, value)| {
+                            let path = path.then(Step::Key(key.clone()));
+                            (key, strip(value, &path, inside_marked, paths))
+                        })
+                        .collect(),
+                ),
+            )
         }
         Value::Object(entries) => {
             let entries = Arc::unwrap_or_clone(entries).into_iter();
-            Value::Object(Arc::new(entries.map(|(key, value)| {
-                let path = path.then(Step::Attribute(key.clone()));
-                (key, strip(value, &path, inside_marked, paths))
-            }).collect()))
+            Value::Object(Arc::new(
+                entries
+                    .map(|(key, value)| {
+                        let path = path.then(Step::Attribute(key.clone()));
+                        (key, strip(value, &path, inside_marked, paths))
+                    })
+                    .collect(),
+            ))
         }
         Value::Unknown(..) | Value::Null(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }

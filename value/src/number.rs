@@ -21,8 +21,13 @@ pub struct Number(Repr);
 enum Repr {
     Int(i64),
     /// `mantissa * 2^exponent`; the mantissa is odd and at most 512 bits long.
-    Big { mantissa: BigInt, exponent: i64 },
-    Infinity { negative: bool },
+    Big {
+        mantissa: BigInt,
+        exponent: i64,
+    },
+    Infinity {
+        negative: bool,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +73,13 @@ impl Number {
     pub fn to_f64(&self) -> f64 {
         match &self.0 {
             Repr::Int(int) => *int as f64,
-            Repr::Infinity { negative } => if *negative { f64::NEG_INFINITY } else { f64::INFINITY },
+            Repr::Infinity { negative } => {
+                if *negative {
+                    f64::NEG_INFINITY
+                } else {
+                    f64::INFINITY
+                }
+            }
             // The shortest decimal identifies the number among 512-bit ones, so it rounds to the right f64.
             Repr::Big { .. } => self.to_string().parse().unwrap_or(f64::NAN),
         }

@@ -43,9 +43,7 @@ impl Path {
     pub fn get<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         self.0.iter().try_fold(value, |value, step| match (value.unmarked(), step) {
             (Value::Object(map) | Value::Map(_, map), Step::Attribute(name) | Step::Key(name)) => map.get(name),
-            (Value::List(_, items) | Value::Set(_, items) | Value::Tuple(items), Step::Index(idx)) => {
-                items.get(*idx)
-            }
+            (Value::List(_, items) | Value::Set(_, items) | Value::Tuple(items), Step::Index(idx)) => items.get(*idx),
             _ => None,
         })
     }

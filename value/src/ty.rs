@@ -100,9 +100,7 @@ impl Ty {
             Ty::List(element) => Json::Array(vec!["list".into(), element.to_json()]),
             Ty::Set(element) => Json::Array(vec!["set".into(), element.to_json()]),
             Ty::Map(element) => Json::Array(vec!["map".into(), element.to_json()]),
-            Ty::Tuple(elements) => {
-                Json::Array(vec!["tuple".into(), elements.iter().map(Ty::to_json).collect()])
-            }
+            Ty::Tuple(elements) => Json::Array(vec!["tuple".into(), elements.iter().map(Ty::to_json).collect()]),
             Ty::Object(object) => {
                 let attributes = object.attributes.iter().map(|(name, ty)| (name.to_string(), ty.to_json()));
                 let mut parts = vec!["object".into(), Json::Object(attributes.collect())];

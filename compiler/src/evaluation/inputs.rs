@@ -59,7 +59,13 @@ impl Inputs {
 
 /// A value from the command line or the environment: text for a variable of a primitive type, an expression for
 /// any other.
-pub fn read_variable(program: &Program, name: &str, text: &str, origin: &str, sources: &mut SourceMap) -> Result<Input, Diagnostics> {
+pub fn read_variable(
+    program: &Program,
+    name: &str,
+    text: &str,
+    origin: &str,
+    sources: &mut SourceMap,
+) -> Result<Input, Diagnostics> {
     let is_text = match program.root().variables.get(name) {
         Some(variable) => variable.ty.ty.is_primitive() || variable.ty.ty == Ty::Dynamic,
         None => true,

@@ -150,9 +150,11 @@ impl Nodes {
                 resource.lifecycle.preconditions.iter().for_each(|condition| condition_refs(condition, &mut here));
                 let mut after = Vec::new();
                 resource.lifecycle.postconditions.iter().for_each(|condition| condition_refs(condition, &mut after));
-                here.extend(after.into_iter().filter(|reference| {
-                    reference.target != Target::Resource(*mode, ty.clone(), name.clone())
-                }));
+                here.extend(
+                    after
+                        .into_iter()
+                        .filter(|reference| reference.target != Target::Resource(*mode, ty.clone(), name.clone())),
+                );
                 match program.bind(module, resource, schemas) {
                     Ok((provider, schema)) => {
                         if let Some(config) = self.provider_node(program, &provider) {
@@ -206,7 +208,12 @@ impl Nodes {
         }
     }
 
-    fn targets(&self, program: &Program, module: ModuleId, reference: &Reference) -> Result<Vec<NodeId>, Box<Diagnostic>> {
+    fn targets(
+        &self,
+        program: &Program,
+        module: ModuleId,
+        reference: &Reference,
+    ) -> Result<Vec<NodeId>, Box<Diagnostic>> {
         let decl = &program.module(module).decl;
         let found = match &reference.target {
             Target::Variable(name) => self.find(module, NodeKind::Variable(name.clone())).map(|id| vec![id]),
@@ -218,7 +225,14 @@ impl Nodes {
                 Some(child) => match output {
                     Some(output) => match self.find(*child, NodeKind::Output(output.clone())) {
                         Some(id) => Some(vec![id]),
-                        None => return Err(Box::new(unknown_output(name, output, &program.module(*child).decl, reference.span))),
+                        None => {
+                            return Err(Box::new(unknown_output(
+                                name,
+                                output,
+                                &program.module(*child).decl,
+                                reference.span,
+                            )));
+                        }
                     },
                     None => {
                         let outputs = program.module(*child).decl.outputs.keys();

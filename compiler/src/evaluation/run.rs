@@ -126,7 +126,8 @@ impl Evaluation {
         let given = match self.module_insts[inst.0].parent {
             None => self.inputs.get(name).map(|input| (input.value.clone(), input.span)),
             Some(parent_inst) => {
-                let parent = self.program.module(module).parent.expect("an instance with a parent has a calling module");
+                let parent =
+                    self.program.module(module).parent.expect("an instance with a parent has a calling module");
                 let call_name = self.program.module(module).path.last().expect("a called module has a path").clone();
                 let parent_decl = self.program.module(parent).decl.clone();
                 let argument = parent_decl.calls[&call_name].body.attribute(name).cloned();
@@ -143,7 +144,9 @@ impl Evaluation {
             }
         };
         let (mut value, span) = match given {
-            Some((value, span)) if !(value.is_null() && !variable.nullable && variable.default.is_some()) => (value, span),
+            Some((value, span)) if !(value.is_null() && !variable.nullable && variable.default.is_some()) => {
+                (value, span)
+            }
             _ => match &variable.default {
                 Some(default) => (default.clone(), None),
                 None if self.inputs.validating => (Value::unknown(variable.ty.ty.without_optional()), None),
@@ -219,7 +222,10 @@ impl Evaluation {
             Ok(Repeated::Unknown) if !validating && !self.diags.has_errors() => {
                 let label = format!("`{what}` depends on something that is known only after apply");
                 let diagnostic = Diagnostic::error(format!("unknown {what}"), label).at(span);
-                self.diags.push(diagnostic.note("make it depend on variables, or on attributes that are written in the configuration"));
+                self.diags.push(
+                    diagnostic
+                        .note("make it depend on variables, or on attributes that are written in the configuration"),
+                );
                 Repeated::Unknown
             }
             Ok(repeated) => repeated,
@@ -392,10 +398,9 @@ fn read_for_each(value: &Value) -> Result<Repeated<Value>, String> {
         Value::List(..) | Value::Tuple(_) => {
             Err("`for_each` takes a map or a set of strings; toset([..]) makes a set of a list".to_owned())
         }
-        Value::Set(..) | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sensitive(_) => Err(format!(
-            "`for_each` takes a map or a set of strings, not {}",
-            value::convert::name(&value.ty())
-        )),
+        Value::Set(..) | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sensitive(_) => {
+            Err(format!("`for_each` takes a map or a set of strings, not {}", value::convert::name(&value.ty())))
+        }
     }
 }
 
@@ -406,7 +411,8 @@ fn check(condition: &Condition, scope: &ModuleScope<'_>, summary: &str, blamed: 
     let fails = holds.as_bool() == Some(false);
     if fails {
         let message = eval::evaluate_as(&condition.error_message, &Ty::String, scope, &mut diags);
-        let text = if message.has_marks() { "(the message is sensitive)" } else { message.as_str().unwrap_or("(no message)") };
+        let text =
+            if message.has_marks() { "(the message is sensitive)" } else { message.as_str().unwrap_or("(no message)") };
         let diagnostic = Diagnostic::error(summary, text).at(blamed.unwrap_or(condition.span));
         diags.push(match blamed {
             Some(_) => diagnostic.related(condition.span, "this does not hold"),

@@ -94,9 +94,7 @@ impl<'e> ModuleScope<'e> {
                 }
             }
             (Repeated::Count(insts), _) => (Value::tuple(insts.iter().map(|inst| all(*inst)).collect()), 0),
-            (Repeated::Each(insts), _) => {
-                (Value::object(insts.iter().map(|(key, inst)| (key.clone(), all(*inst)))), 0)
-            }
+            (Repeated::Each(insts), _) => (Value::object(insts.iter().map(|(key, inst)| (key.clone(), all(*inst)))), 0),
             (Repeated::Unknown, _) => (Value::DYNAMIC, steps.len()),
         }
     }
@@ -207,7 +205,12 @@ fn pick(instances: &Instances, steps: &[Step], ctx: &mut Ctx<'_>) -> (Value, usi
         (Repeated::Unknown, _) => (Value::DYNAMIC, steps.len()),
         (Repeated::Count(values), Some(StepKind::Index(index))) => {
             let (chosen, marked) = ctx.eval(index).unmark();
-            match value::convert::convert(&chosen, &Ty::Number).ok().as_ref().and_then(Value::as_number).and_then(value::Number::to_usize) {
+            match value::convert::convert(&chosen, &Ty::Number)
+                .ok()
+                .as_ref()
+                .and_then(Value::as_number)
+                .and_then(value::Number::to_usize)
+            {
                 Some(idx) if idx < values.len() => (values[idx].clone().with_mark(marked), 1),
                 // Let the ordinary rules say what is wrong with the index.
                 _ => (Value::tuple(values.clone()), 0),

@@ -127,18 +127,42 @@ impl Func {
 }
 
 // Types of parameters and results, as functions so that they can stand in constants.
-fn any() -> Ty { Ty::Dynamic }
-fn string() -> Ty { Ty::String }
-fn number() -> Ty { Ty::Number }
-fn boolean() -> Ty { Ty::Bool }
-fn list() -> Ty { Ty::list(Ty::Dynamic) }
-fn strings() -> Ty { Ty::list(Ty::String) }
-fn set_of_any() -> Ty { Ty::set(Ty::Dynamic) }
-fn gives_any(_: &[Value]) -> Ty { Ty::Dynamic }
-fn gives_string(_: &[Value]) -> Ty { Ty::String }
-fn gives_number(_: &[Value]) -> Ty { Ty::Number }
-fn gives_bool(_: &[Value]) -> Ty { Ty::Bool }
-fn gives_strings(_: &[Value]) -> Ty { Ty::list(Ty::String) }
+fn any() -> Ty {
+    Ty::Dynamic
+}
+fn string() -> Ty {
+    Ty::String
+}
+fn number() -> Ty {
+    Ty::Number
+}
+fn boolean() -> Ty {
+    Ty::Bool
+}
+fn list() -> Ty {
+    Ty::list(Ty::Dynamic)
+}
+fn strings() -> Ty {
+    Ty::list(Ty::String)
+}
+fn set_of_any() -> Ty {
+    Ty::set(Ty::Dynamic)
+}
+fn gives_any(_: &[Value]) -> Ty {
+    Ty::Dynamic
+}
+fn gives_string(_: &[Value]) -> Ty {
+    Ty::String
+}
+fn gives_number(_: &[Value]) -> Ty {
+    Ty::Number
+}
+fn gives_bool(_: &[Value]) -> Ty {
+    Ty::Bool
+}
+fn gives_strings(_: &[Value]) -> Ty {
+    Ty::list(Ty::String)
+}
 
 // Arguments have been converted to the types of their parameters, so these cannot miss.
 fn text(args: &[Value], idx: usize) -> &str {

@@ -118,7 +118,9 @@ fn read_call(expr: &Expr, call: &Call) -> Result<(Ty, Option<Defaults>), Diagnos
             unknown(expr, name)
         });
     };
-    let below = |defaults: Option<Defaults>| defaults.map(|below| Defaults { element: Some(Box::new(below)), ..Defaults::default() });
+    let below = |defaults: Option<Defaults>| {
+        defaults.map(|below| Defaults { element: Some(Box::new(below)), ..Defaults::default() })
+    };
     match name {
         "list" => read(argument).map(|(ty, defaults)| (Ty::list(ty), below(defaults))),
         "set" => read(argument).map(|(ty, defaults)| (Ty::set(ty), below(defaults))),
@@ -192,9 +194,9 @@ fn invalid(expr: &Expr, label: String) -> Diagnostic {
 
 fn unknown(expr: &Expr, name: &str) -> Diagnostic {
     let names = ["any", "bool", "list", "map", "number", "object", "set", "string", "tuple"];
-    invalid(expr, format!("there is no type `{name}`")).suggest(name, names).note(
-        "types are string, number, bool, any, list(..), set(..), map(..), object({ .. }) and tuple([ .. ])",
-    )
+    invalid(expr, format!("there is no type `{name}`"))
+        .suggest(name, names)
+        .note("types are string, number, bool, any, list(..), set(..), map(..), object({ .. }) and tuple([ .. ])")
 }
 
 fn example(name: &str) -> &'static str {

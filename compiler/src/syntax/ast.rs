@@ -90,7 +90,10 @@ pub enum StepKind {
     /// `[..]`, and the legacy `.0`.
     Index(Expr),
     /// `.*` or (`full`) `[*]`, with the steps that apply to every element.
-    Splat { full: bool, steps: Vec<Step> },
+    Splat {
+        full: bool,
+        steps: Vec<Step>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

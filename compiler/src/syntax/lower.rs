@@ -102,7 +102,9 @@ impl Lower {
                         let label = part.into_inner().next().expect("a label is a string or a name");
                         labels.push(lower.label(label));
                     }
-                    Rule::body | Rule::one_line_body => part.into_inner().filter(is_item).for_each(|item| lower.item(item, &mut body)),
+                    Rule::body | Rule::one_line_body => {
+                        part.into_inner().filter(is_item).for_each(|item| lower.item(item, &mut body))
+                    }
                     Rule::close_brace => body.end = Some(lower.span(&part)),
                     _ => {}
                 }

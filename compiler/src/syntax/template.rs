@@ -105,7 +105,10 @@ impl Lower {
     fn template(&mut self, mut tokens: Vec<Token>, span: Span) -> Expr {
         trim(&mut tokens);
         if tokens.iter().all(|token| matches!(token, Token::Text(_))) {
-            let text: String = tokens.into_iter().map(|token| if let Token::Text(text) = token { text } else { String::new() }).collect();
+            let text: String = tokens
+                .into_iter()
+                .map(|token| if let Token::Text(text) = token { text } else { String::new() })
+                .collect();
             return Expr { kind: ExprKind::Literal(Value::string(text)), span };
         }
         let (parts, _) = self.nest(&mut tokens.into_iter().peekable(), None);
@@ -162,11 +165,26 @@ impl Lower {
             }
             let escape = chars.next().map(|(_, escape)| escape);
             let digits = match escape {
-                Some('n') => { out.push('\n'); continue; }
-                Some('r') => { out.push('\r'); continue; }
-                Some('t') => { out.push('\t'); continue; }
-                Some('"') => { out.push('"'); continue; }
-                Some('\\') => { out.push('\\'); continue; }
+                Some('n') => {
+                    out.push('\n');
+                    continue;
+                }
+                Some('r') => {
+                    out.push('\r');
+                    continue;
+                }
+                Some('t') => {
+                    out.push('\t');
+                    continue;
+                }
+                Some('"') => {
+                    out.push('"');
+                    continue;
+                }
+                Some('\\') => {
+                    out.push('\\');
+                    continue;
+                }
                 Some('u') => 4,
                 Some('U') => 8,
                 _ => 0,
@@ -183,7 +201,9 @@ impl Lower {
                     self.diags.push(
                         Diagnostic::error("invalid escape sequence", label)
                             .at(Span::new(self.file, start, start + 1 + escape.map_or(0, char::len_utf8)))
-                            .note("known are \\n \\r \\t \\\" \\\\ \\uNNNN and \\UNNNNNNNN; write \\\\ for a backslash"),
+                            .note(
+                                "known are \\n \\r \\t \\\" \\\\ \\uNNNN and \\UNNNNNNNN; write \\\\ for a backslash",
+                            ),
                     );
                 }
             }
@@ -224,8 +244,16 @@ fn trim(tokens: &mut [Token]) {
 /// `<<-` takes off every line the indentation that all lines with something on them have in common.
 fn remove_indentation(lines: &mut [Vec<Token>]) {
     let indentation = |line: &Vec<Token>| match line.first() {
-        Some(Token::Text(text)) if text.trim().is_empty() && line.len() <= 2 && line.iter().all(|token| matches!(token, Token::Text(_))) => None,
-        Some(Token::Text(text)) => Some(text.graphemes(true).take_while(|grapheme| *grapheme == " " || *grapheme == "\t").count()),
+        Some(Token::Text(text))
+            if text.trim().is_empty()
+                && line.len() <= 2
+                && line.iter().all(|token| matches!(token, Token::Text(_))) =>
+        {
+            None
+        }
+        Some(Token::Text(text)) => {
+            Some(text.graphemes(true).take_while(|grapheme| *grapheme == " " || *grapheme == "\t").count())
+        }
         Some(Token::Interpolation(..) | Token::Directive(..)) => Some(0),
         None => None,
     };

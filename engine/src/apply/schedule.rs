@@ -74,11 +74,7 @@ impl Schedule {
                 after_making.push(change.addr.clone());
             }
             let after_removal_of = users.iter().filter(old_goes).map(|user| user.addr.clone()).collect();
-            let removal = Removal {
-                addr: change.addr.clone(),
-                deposed: None,
-                is_part_of_replace: !is_gone_for_good,
-            };
+            let removal = Removal { addr: change.addr.clone(), deposed: None, is_part_of_replace: !is_gone_for_good };
             let planned = Planned { removal, after_removal_of, after_making, is_started: false };
             for other in planned.after_removal_of.iter().chain(&planned.after_making) {
                 schedule.waiters.entry(other.clone()).or_default().push(change.addr.clone());
@@ -89,7 +85,11 @@ impl Schedule {
         schedule.leftovers = plan
             .deposed
             .iter()
-            .map(|deposed| Removal { addr: deposed.addr.clone(), deposed: Some(deposed.key.clone()), is_part_of_replace: false })
+            .map(|deposed| Removal {
+                addr: deposed.addr.clone(),
+                deposed: Some(deposed.key.clone()),
+                is_part_of_replace: false,
+            })
             .collect();
         schedule
     }
@@ -149,7 +149,11 @@ impl Schedule {
     pub(super) fn not_done(&self) -> Vec<String> {
         let mut left: Vec<String> = self.to_make.iter().map(ToString::to_string).collect();
         let removals = self.removals.values().filter(|planned| !self.gone.contains(&planned.removal.addr));
-        left.extend(removals.filter(|planned| !planned.removal.is_part_of_replace).map(|planned| planned.removal.addr.to_string()));
+        left.extend(
+            removals
+                .filter(|planned| !planned.removal.is_part_of_replace)
+                .map(|planned| planned.removal.addr.to_string()),
+        );
         left.sort();
         left
     }

@@ -23,7 +23,10 @@ pub(super) struct Step {
 }
 
 pub(super) enum Done {
-    Provider { addr: ProviderAddr, diags: Diagnostics },
+    Provider {
+        addr: ProviderAddr,
+        diags: Diagnostics,
+    },
     Made {
         addr: InstanceAddr,
         action: Action,
@@ -33,11 +36,20 @@ pub(super) enum Done {
         diags: Diagnostics,
         started: Instant,
     },
-    Removed { removal: Removal, instance: Option<Box<InstanceState>>, diags: Diagnostics, started: Instant },
+    Removed {
+        removal: Removal,
+        instance: Option<Box<InstanceState>>,
+        diags: Diagnostics,
+        started: Instant,
+    },
 }
 
 /// The state of an object with which nothing is done, if it is not what the state file says already.
-pub(super) fn settle(desired: &DesiredInstance, change: &Change, recorded: Option<&InstanceState>) -> Option<InstanceState> {
+pub(super) fn settle(
+    desired: &DesiredInstance,
+    change: &Change,
+    recorded: Option<&InstanceState>,
+) -> Option<InstanceState> {
     let settled = to_state(
         &change.after,
         &change.schema,
@@ -67,7 +79,9 @@ pub(super) async fn make(run: &Run, step: Step) -> Done {
     let (addr, action, started) = (step.desired.addr.clone(), step.change.action, step.started);
     let result = match action {
         Action::Read => read_data(run, &step).await,
-        Action::NoOp | Action::Create | Action::Update | Action::Replace { .. } | Action::Delete => change_object(run, &step).await,
+        Action::NoOp | Action::Create | Action::Update | Action::Replace { .. } | Action::Delete => {
+            change_object(run, &step).await
+        }
     };
     let (instance, value, diags) = match result {
         Ok(made) => made,
@@ -106,7 +120,8 @@ async fn change_object(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
     let config = match &desired.lifecycle.ignore_changes {
         Ignore::Paths(paths) if !is_new => ignore_changes(&config, prior, paths),
         Ignore::All if !is_new => {
-            let settable = schema.block.attributes.iter().filter(|(_, attribute)| attribute.required || attribute.optional);
+            let settable =
+                schema.block.attributes.iter().filter(|(_, attribute)| attribute.required || attribute.optional);
             let paths: Vec<Path> = settable.map(|(name, _)| Path::attribute(name.clone())).collect();
             ignore_changes(&config, prior, &paths)
         }
@@ -187,8 +202,12 @@ fn result_violations_of_plan(first: &Value, second: &Value) -> Vec<String> {
 fn without_unknowns(value: &Value) -> Value {
     match value {
         Value::Unknown(ty, _) => Value::Null(ty.clone()),
-        Value::Object(entries) => Value::object(entries.iter().map(|(name, value)| (name.clone(), without_unknowns(value)))),
-        Value::Map(ty, entries) => Value::map(ty.clone(), entries.iter().map(|(name, value)| (name.clone(), without_unknowns(value)))),
+        Value::Object(entries) => {
+            Value::object(entries.iter().map(|(name, value)| (name.clone(), without_unknowns(value))))
+        }
+        Value::Map(ty, entries) => {
+            Value::map(ty.clone(), entries.iter().map(|(name, value)| (name.clone(), without_unknowns(value))))
+        }
         Value::List(ty, items) => Value::list(ty.clone(), items.iter().map(without_unknowns).collect()),
         Value::Set(ty, items) => Value::set(ty.clone(), items.iter().map(without_unknowns).collect()),
         Value::Tuple(items) => Value::tuple(items.iter().map(without_unknowns).collect()),
@@ -198,9 +217,10 @@ fn without_unknowns(value: &Value) -> Value {
 }
 
 fn broken(desired: &DesiredInstance, what: &str, violations: &[String]) -> Diagnostics {
-    let diagnostic = Diagnostic::error("the provider broke a promise", "this is a bug of the provider, not of the configuration")
-        .at(desired.span)
-        .note(format!("{}: {what}", desired.addr));
+    let diagnostic =
+        Diagnostic::error("the provider broke a promise", "this is a bug of the provider, not of the configuration")
+            .at(desired.span)
+            .note(format!("{}: {what}", desired.addr));
     Diagnostics(vec![violations.iter().fold(diagnostic, |diagnostic, violation| diagnostic.note(violation.clone()))])
 }
 
@@ -259,12 +279,18 @@ async fn remove_object(
     };
     let applied = provider.apply(request).await.map_err(|error| (None, host_diagnostics(&error, None)))?;
     let mut diags = Diagnostics::default();
-    applied.problems.iter().for_each(|problem| diags.push(located(problem, None).note(format!("while removing {addr}"))));
+    applied
+        .problems
+        .iter()
+        .for_each(|problem| diags.push(located(problem, None).note(format!("while removing {addr}"))));
     if applied.state.is_null() && !diags.has_errors() {
         return Ok(diags);
     }
     if !diags.has_errors() {
-        diags.push(Diagnostic::error("the provider broke a promise", format!("{addr} still exists after it was removed")));
+        diags.push(Diagnostic::error(
+            "the provider broke a promise",
+            format!("{addr} still exists after it was removed"),
+        ));
     }
     let left = (!applied.state.is_null()).then(|| {
         let value = mark(without_unknowns(&applied.state), &schema, &recorded.sensitive_paths);

@@ -35,7 +35,11 @@ fn check_block(block: &Block, prior: &Value, config: &Value, planned: &Value, at
         match (config.as_items(), planned.as_items()) {
             (Some(config_items), Some(planned_items)) if !matches!(config, Value::Set(..)) => {
                 if config.is_known() && config_items.len() != planned_items.len() {
-                    found.push(format!("{path}: {} blocks are configured, {} are planned", config_items.len(), planned_items.len()));
+                    found.push(format!(
+                        "{path}: {} blocks are configured, {} are planned",
+                        config_items.len(),
+                        planned_items.len()
+                    ));
                     continue;
                 }
                 let prior_items = prior.get(name).and_then(Value::as_items).unwrap_or_default();
@@ -163,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_plan_may_not_change_what_is_configured() {
-        let attributes = [("a".into(), Attribute::optional(Ty::Number, "")), ("b".into(), Attribute::computed(Ty::String, ""))];
+        let attributes =
+            [("a".into(), Attribute::optional(Ty::Number, "")), ("b".into(), Attribute::computed(Ty::String, ""))];
         let block = Block { attributes: attributes.into(), ..Block::default() };
         let object = |a: i64, b: Value| Value::object([("a", Value::from(a)), ("b", b)]);
         let null = Value::Null(Ty::String);

@@ -40,7 +40,11 @@ impl FakeProvider {
         let resources: BTreeMap<Arc<str>, Arc<Schema>> =
             resources.into_iter().map(|(name, schema)| (name.into(), Arc::new(schema))).collect();
         FakeProvider {
-            schemas: Arc::new(ProviderSchemas { data_sources: resources.clone(), resources, ..ProviderSchemas::default() }),
+            schemas: Arc::new(ProviderSchemas {
+                data_sources: resources.clone(),
+                resources,
+                ..ProviderSchemas::default()
+            }),
             plan: Box::new(|_, planned| PlanResponse {
                 planned,
                 requires_replace: Vec::new(),
@@ -48,7 +52,12 @@ impl FakeProvider {
                 problems: Vec::new(),
                 legacy: false,
             }),
-            apply: Box::new(|_, state| ApplyResponse { state, private: Vec::new(), problems: Vec::new(), legacy: false }),
+            apply: Box::new(|_, state| ApplyResponse {
+                state,
+                private: Vec::new(),
+                problems: Vec::new(),
+                legacy: false,
+            }),
             read: Box::new(|request| request.state.clone()),
             calls: Arc::default(),
         }
@@ -60,7 +69,9 @@ impl FakeProvider {
 
     /// Computed attributes that nothing sets: unknown in a plan, made up in an apply.
     fn fill(&self, ty: &str, value: &Value, fill: impl Fn(&str, &value::Ty) -> Value) -> Value {
-        let (Some(schema), Some(entries)) = (self.schemas.resources.get(ty), value.as_entries()) else { return value.clone() };
+        let (Some(schema), Some(entries)) = (self.schemas.resources.get(ty), value.as_entries()) else {
+            return value.clone();
+        };
         let filled: Attributes = entries
             .iter()
             .map(|(name, value)| {
@@ -96,7 +107,12 @@ impl Provider for FakeProvider {
         now(Ok(Vec::new()))
     }
 
-    fn upgrade<'a>(&'a self, ty: &'a str, _: u64, attributes: &'a [u8]) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+    fn upgrade<'a>(
+        &'a self,
+        ty: &'a str,
+        _: u64,
+        attributes: &'a [u8],
+    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
         let ty = self.schemas.resources[ty].block.implied_ty();
         let parsed = serde_json::from_slice(attributes).expect("the engine wrote this JSON itself");
         now(Ok((json::decode(&parsed, &ty).expect("the state fits the schema"), Vec::new())))
@@ -119,7 +135,8 @@ impl Provider for FakeProvider {
             (false, false) => "update",
         };
         self.note(verb, request.address);
-        let made = self.fill(request.ty, request.planned, |name, _| Value::string(format!("{name} of {}", request.address)));
+        let made =
+            self.fill(request.ty, request.planned, |name, _| Value::string(format!("{name} of {}", request.address)));
         now(Ok((self.apply)(&request, made)))
     }
 

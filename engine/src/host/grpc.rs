@@ -40,7 +40,9 @@ impl GrpcProvider {
         if let Some(error) = answer.diagnostics.iter().map(problem_from_wire).find(Problem::is_error) {
             return Err(provider.unreadable(call, &format!("{}: {}", error.summary, error.detail)));
         }
-        let read = |schema: &wire::Schema| schema_from_wire(schema).map(Arc::new).map_err(|error| provider.unreadable(call, &error));
+        let read = |schema: &wire::Schema| {
+            schema_from_wire(schema).map(Arc::new).map_err(|error| provider.unreadable(call, &error))
+        };
         let config = answer.provider.as_ref().ok_or_else(|| provider.unreadable(call, &"it has no provider schema"))?;
         let mut schemas = ProviderSchemas { provider: read(config)?, ..ProviderSchemas::default() };
         for (name, schema) in &answer.resource_schemas {
@@ -115,7 +117,8 @@ impl Provider for GrpcProvider {
     fn validate_config<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
         Box::pin(async move {
             let config = Some(value_to_wire(config, &self.schemas.provider.block.implied_ty()));
-            let answer = self.client().validate_provider_config(wire::validate_provider_config::Request { config }).await;
+            let answer =
+                self.client().validate_provider_config(wire::validate_provider_config::Request { config }).await;
             let answer = answer.map_err(|status| self.failed("ValidateProviderConfig", &status))?;
             Ok(problems(&answer.into_inner().diagnostics))
         })
@@ -135,26 +138,43 @@ impl Provider for GrpcProvider {
         })
     }
 
-    fn validate_resource<'a>(&'a self, mode: Mode, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
+    fn validate_resource<'a>(
+        &'a self,
+        mode: Mode,
+        ty: &'a str,
+        config: &'a Value,
+    ) -> BoxFuture<'a, Result<Vec<Problem>>> {
         Box::pin(async move {
             let call = "ValidateResourceConfig";
             let config = Some(value_to_wire(config, &self.ty(mode, ty, call)?));
             let type_name = ty.to_owned();
             let diagnostics = match mode {
                 Mode::Managed => {
-                    let request = wire::validate_resource_config::Request { type_name, config, client_capabilities: capabilities() };
+                    let request = wire::validate_resource_config::Request {
+                        type_name,
+                        config,
+                        client_capabilities: capabilities(),
+                    };
                     self.client().validate_resource_config(request).await.map(|answer| answer.into_inner().diagnostics)
                 }
                 Mode::Data => {
                     let request = wire::validate_data_resource_config::Request { type_name, config };
-                    self.client().validate_data_resource_config(request).await.map(|answer| answer.into_inner().diagnostics)
+                    self.client()
+                        .validate_data_resource_config(request)
+                        .await
+                        .map(|answer| answer.into_inner().diagnostics)
                 }
             };
             Ok(problems(&diagnostics.map_err(|status| self.failed(call, &status))?))
         })
     }
 
-    fn upgrade<'a>(&'a self, ty: &'a str, version: u64, attributes: &'a [u8]) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+    fn upgrade<'a>(
+        &'a self,
+        ty: &'a str,
+        version: u64,
+        attributes: &'a [u8],
+    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
         Box::pin(async move {
             let call = "UpgradeResourceState";
             let value_ty = self.ty(Mode::Managed, ty, call)?;

@@ -123,7 +123,9 @@ fn program_in(folder: &Path, name: &str) -> Option<PathBuf> {
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
         .ok()?
         .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().strip_prefix(name).is_some_and(|rest| rest.starts_with("_v")))
+        .filter(|entry| {
+            entry.file_name().to_string_lossy().strip_prefix(name).is_some_and(|rest| rest.starts_with("_v"))
+        })
         .map(|entry| entry.path())
         .collect();
     names.sort();

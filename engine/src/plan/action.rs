@@ -11,7 +11,9 @@ pub enum Action {
     Read,
     Create,
     Update,
-    Replace { create_first: bool },
+    Replace {
+        create_first: bool,
+    },
     Delete,
 }
 

@@ -29,9 +29,17 @@ const FORMAT: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
     #[error("{path} cannot be read")]
-    Read { path: String, #[source] cause: std::io::Error },
+    Read {
+        path: String,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("{path} cannot be written")]
-    Write { path: String, #[source] cause: std::io::Error },
+    Write {
+        path: String,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("{path} is not a plan of this version of lampwright")]
     Malformed { path: String },
 }
@@ -48,7 +56,8 @@ pub struct Saved {
 pub fn write(path: &FsPath, plan: &Plan, sources: &SourceMap, inputs: &Inputs) -> Result<(), PlanFileError> {
     let texts: Map<String, Json> =
         sources.files().iter().map(|file| (file.name.clone(), Json::from(&*file.text))).collect();
-    let inputs: Map<String, Json> = inputs.iter().map(|(name, value)| (name.to_string(), encode_value(value))).collect();
+    let inputs: Map<String, Json> =
+        inputs.iter().map(|(name, value)| (name.to_string(), encode_value(value))).collect();
     let document = json!({
         "lampwright_plan": FORMAT,
         "sources": texts,
@@ -149,7 +158,11 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
             recorded: decode_value(&change["recorded"])?,
             before: decode_value(&change["before"])?,
             after: decode_value(&change["after"])?,
-            requires_replace: change["requires_replace"].as_array()?.iter().map(path_from_json).collect::<Option<_>>()?,
+            requires_replace: change["requires_replace"]
+                .as_array()?
+                .iter()
+                .map(path_from_json)
+                .collect::<Option<_>>()?,
             before_private: STANDARD.decode(change["before_private"].as_str()?).ok()?,
             private: STANDARD.decode(change["private"].as_str()?).ok()?,
             dependencies: dependencies.map(|text| ResourceAddr::parse(text.as_str()?)).collect::<Option<_>>()?,

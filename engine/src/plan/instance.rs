@@ -84,8 +84,14 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     };
     let ask = async |prior: &Value, private: &[u8]| {
         let proposed = proposed(&schema.block, prior, &config);
-        let request =
-            PlanRequest { ty: &desired.addr.ty, prior, proposed: &proposed, config: &config, prior_private: private, address: &address };
+        let request = PlanRequest {
+            ty: &desired.addr.ty,
+            prior,
+            proposed: &proposed,
+            config: &config,
+            prior_private: private,
+            address: &address,
+        };
         provider.plan(request).await
     };
     let prior_private = if is_tainted { &[][..] } else { &existing.private };
@@ -157,7 +163,8 @@ async fn existing(
 ) -> Result<Existing, Diagnostics> {
     let host = |error| host_diagnostics(&error, span);
     let attributes = recorded.attributes.to_string();
-    let (old, problems) = provider.upgrade(&addr.ty, recorded.schema_version, attributes.as_bytes()).await.map_err(host)?;
+    let (old, problems) =
+        provider.upgrade(&addr.ty, recorded.schema_version, attributes.as_bytes()).await.map_err(host)?;
     push_all(&problems, span, diags)?;
     if !refresh {
         return Ok(Existing { recorded: old.clone(), value: old, private: recorded.private.clone() });
@@ -174,7 +181,11 @@ async fn existing(
     Ok(Existing { recorded: old, value: read.state, private: read.private })
 }
 
-fn push_all(problems: &[value::Problem], span: Option<compiler::source::Span>, diags: &mut Diagnostics) -> Result<(), Diagnostics> {
+fn push_all(
+    problems: &[value::Problem],
+    span: Option<compiler::source::Span>,
+    diags: &mut Diagnostics,
+) -> Result<(), Diagnostics> {
     problems.iter().for_each(|problem| diags.push(located(problem, span)));
     if diags.has_errors() { Err(std::mem::take(diags)) } else { Ok(()) }
 }
@@ -189,11 +200,14 @@ fn keep_promise(violations: &[String], is_legacy: bool, desired: &DesiredInstanc
         return Ok(());
     }
     let diagnostic = broken_promise(Some(desired.span)).note(format!("The plan for {} is not valid:", desired.addr));
-    Err(Diagnostics(vec![violations.iter().fold(diagnostic, |diagnostic, violation| diagnostic.note(violation.clone()))]))
+    Err(Diagnostics(vec![
+        violations.iter().fold(diagnostic, |diagnostic, violation| diagnostic.note(violation.clone())),
+    ]))
 }
 
 pub(crate) fn broken_promise(span: Option<compiler::source::Span>) -> Diagnostic {
-    Diagnostic::error("the provider broke a promise", "this is a bug of the provider, not of the configuration").at_opt(span)
+    Diagnostic::error("the provider broke a promise", "this is a bug of the provider, not of the configuration")
+        .at_opt(span)
 }
 
 fn prevented(desired: &DesiredInstance, reason: Option<&Reason>) -> Diagnostic {

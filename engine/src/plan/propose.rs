@@ -64,11 +64,14 @@ fn proposed_attribute(attribute: &Attribute, prior: Option<&Value>, config: &Val
     let AttributeTy::Nested { attributes, nesting } = &attribute.ty else { return config.clone() };
     let block = Block { attributes: attributes.clone(), ..Block::default() };
     let value = match (nesting, config) {
-        (Nesting::Single | Nesting::Group, Value::Object(_)) => proposed(&block, prior.unwrap_or(&Value::DYNAMIC), config),
+        (Nesting::Single | Nesting::Group, Value::Object(_)) => {
+            proposed(&block, prior.unwrap_or(&Value::DYNAMIC), config)
+        }
         (Nesting::List, Value::List(ty, items)) => {
             let prior_items = prior.and_then(Value::as_items).unwrap_or_default();
             let items = items.iter().enumerate();
-            let items = items.map(|(idx, item)| proposed(&block, prior_items.get(idx).unwrap_or(&Value::DYNAMIC), item));
+            let items =
+                items.map(|(idx, item)| proposed(&block, prior_items.get(idx).unwrap_or(&Value::DYNAMIC), item));
             Value::list(ty.clone(), items.collect())
         }
         (Nesting::Map, Value::Map(ty, entries)) => Value::map(

@@ -31,7 +31,8 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
         show_change(change, width, options, &mut out);
     }
     for deposed in &plan.deposed {
-        writeln!(out, "  - {} (an older object, {}, is still to be removed)", deposed.addr, deposed.key).expect(INFALLIBLE);
+        writeln!(out, "  - {} (an older object, {}, is still to be removed)", deposed.addr, deposed.key)
+            .expect(INFALLIBLE);
     }
     if !changes.is_empty() {
         out.push('\n');
@@ -147,7 +148,8 @@ pub fn preview(change: &Change) -> Option<Json> {
 
 /// `nodes 2 → 4`: attributes that the user sets, with simple values.
 fn changed_settings(change: &Change) -> Vec<String> {
-    let settable = change.schema.block.attributes.iter().filter(|(_, attribute)| attribute.optional || attribute.required);
+    let settable =
+        change.schema.block.attributes.iter().filter(|(_, attribute)| attribute.optional || attribute.required);
     let mut found = Vec::new();
     for (name, attribute) in settable {
         let (Some(before), Some(after)) = (change.before.get(name), change.after.get(name)) else { continue };
@@ -183,7 +185,8 @@ fn show_preview(change: &Change, preview: &Json, options: ShowOptions, out: &mut
     for machine in preview["machines"].as_array().into_iter().flatten() {
         let name = machine["name"].as_str().unwrap_or("?");
         let files: Vec<&Json> = machine["files"].as_array().into_iter().flatten().collect();
-        let is_whole = files.iter().all(|file| file["before"].is_null()) || files.iter().all(|file| file["after"].is_null());
+        let is_whole =
+            files.iter().all(|file| file["before"].is_null()) || files.iter().all(|file| file["after"].is_null());
         if is_whole && !options.files {
             let names: Vec<&str> = files.iter().filter_map(|file| file["path"].as_str()).collect();
             let verb = if files.iter().all(|file| file["after"].is_null()) { "loses" } else { "gets" };
@@ -242,7 +245,9 @@ fn differences(before: &Value, after: &Value, at: &str, lines: &mut Vec<String>)
                 differences(old.get(key).unwrap_or(&null), new.get(key).unwrap_or(&null), &path, lines);
             }
         }
-        (Value::List(_, old), Value::List(_, new)) | (Value::Tuple(old), Value::Tuple(new)) if old.len() == new.len() => {
+        (Value::List(_, old), Value::List(_, new)) | (Value::Tuple(old), Value::Tuple(new))
+            if old.len() == new.len() =>
+        {
             for (idx, (old, new)) in old.iter().zip(new.iter()).enumerate() {
                 differences(old, new, &step(&Step::Index(idx)), lines);
             }

@@ -19,9 +19,17 @@ const TERRAFORM_VERSION: &str = "1.11.4";
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error("{path} cannot be read")]
-    Read { path: String, #[source] cause: std::io::Error },
+    Read {
+        path: String,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("{path} cannot be written")]
-    Write { path: String, #[source] cause: std::io::Error },
+    Write {
+        path: String,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("{path} is not a state file: {reason}")]
     Malformed { path: String, reason: String },
     #[error("{path} has state format {found}; this program reads format 4")]
@@ -56,13 +64,19 @@ pub fn write(path: &FsPath, state: &State) -> Result<(), StateError> {
     let failed = |cause| StateError::Write { path: path.display().to_string(), cause };
     let scratch = path.with_extension("tfstate.new");
     let write = || {
-        let mut file = std::fs::File::create(&scratch)?;
+        let mut file = create_private(&scratch)?;
         file.write_all(encode(state).as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&scratch, path)?;
         sync_folder(path)
     };
     write().map_err(failed)
+}
+
+/// States hold secrets: only their owner may read them.
+pub(super) fn create_private(path: &FsPath) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path)
 }
 
 pub(super) fn sync_folder(path: &FsPath) -> std::io::Result<()> {
@@ -148,7 +162,8 @@ fn indented(json: &Json, depth: usize) -> String {
 
 fn resources(state: &State) -> Vec<Fields> {
     // By resource: the instances, and what is deposed of them.
-    let mut grouped: BTreeMap<(String, Mode, Arc<str>, Arc<str>), Vec<(Key, Option<&str>, &InstanceState)>> = BTreeMap::new();
+    let mut grouped: BTreeMap<(String, Mode, Arc<str>, Arc<str>), Vec<(Key, Option<&str>, &InstanceState)>> =
+        BTreeMap::new();
     let group = |addr: &InstanceAddr| (addr.module.to_string(), addr.mode, addr.ty.clone(), addr.name.clone());
     for (addr, instance) in &state.instances {
         grouped.entry(group(addr)).or_default().push((addr.key.clone(), None, instance));
@@ -172,7 +187,8 @@ fn resources(state: &State) -> Vec<Fields> {
             fields.push(("type", Field::Plain((*ty).into())));
             fields.push(("name", Field::Plain((*name).into())));
             fields.push(("provider", Field::Plain(instances[0].2.provider.to_string().into())));
-            let instances = instances.into_iter().map(|(key, deposed, instance)| encode_instance(&key, deposed, instance));
+            let instances =
+                instances.into_iter().map(|(key, deposed, instance)| encode_instance(&key, deposed, instance));
             fields.push(("instances", Field::List(instances.collect())));
             fields
         })
@@ -225,7 +241,9 @@ pub(crate) fn path_from_json(json: &Json) -> Option<Path> {
             "get_attr" => Some(Step::Attribute(value.as_str()?.into())),
             "index" => match value.get("value")? {
                 Json::String(key) => Some(Step::Key(key.as_str().into())),
-                Json::Number(number) => number.as_u64().and_then(|number| usize::try_from(number).ok()).map(Step::Index),
+                Json::Number(number) => {
+                    number.as_u64().and_then(|number| usize::try_from(number).ok()).map(Step::Index)
+                }
                 _ => None,
             },
             _ => None,

@@ -20,12 +20,26 @@ use super::{InstanceState, State};
 /// A change of the state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
-    Put { addr: InstanceAddr, instance: Box<InstanceState> },
-    Remove { addr: InstanceAddr },
-    PutDeposed { addr: InstanceAddr, key: String, instance: Box<InstanceState> },
-    RemoveDeposed { addr: InstanceAddr, key: String },
+    Put {
+        addr: InstanceAddr,
+        instance: Box<InstanceState>,
+    },
+    Remove {
+        addr: InstanceAddr,
+    },
+    PutDeposed {
+        addr: InstanceAddr,
+        key: String,
+        instance: Box<InstanceState>,
+    },
+    RemoveDeposed {
+        addr: InstanceAddr,
+        key: String,
+    },
     /// Something is about to be made. Without a later record the run was cut off meanwhile.
-    Intent { addr: InstanceAddr },
+    Intent {
+        addr: InstanceAddr,
+    },
 }
 
 #[derive(Debug)]
@@ -87,7 +101,7 @@ impl Journal {
             Some(file) => file,
             None => {
                 let header = json!({ "lineage": state.lineage, "serial": state.serial });
-                let mut file = File::create(&self.path).map_err(failed)?;
+                let mut file = super::file::create_private(&self.path).map_err(failed)?;
                 file.write_all(line(&header).as_bytes()).map_err(failed)?;
                 super::file::sync_folder(&self.path).map_err(failed)?;
                 self.file.insert(file)

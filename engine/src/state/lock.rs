@@ -15,7 +15,11 @@ pub enum LockError {
     #[error("the state is locked by another run: {holder}")]
     Held { holder: String },
     #[error("the state cannot be locked: {path}")]
-    Io { path: String, #[source] cause: std::io::Error },
+    Io {
+        path: String,
+        #[source]
+        cause: std::io::Error,
+    },
 }
 
 /// Released when dropped, and when the process ends.
@@ -78,7 +82,8 @@ fn info_path(state_path: &Path) -> PathBuf {
 }
 
 fn holder(info: &Path) -> String {
-    let json: serde_json::Value = std::fs::read(info).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let json: serde_json::Value =
+        std::fs::read(info).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     match (json["Who"].as_str(), json["Operation"].as_str(), json["Created"].as_str()) {
         (Some(who), Some(operation), Some(created)) => format!("{who}, {operation} since {created}"),
         _ => "it does not say which".to_owned(),

@@ -31,7 +31,8 @@ fn block_to_wire(block: &Block) -> schema::Block {
 }
 
 fn block_from_wire(wire: &schema::Block) -> Result<Block, ConvertError> {
-    let blocks = wire.block_types.iter().map(|nested| Ok((nested.type_name.as_str().into(), nested_from_wire(nested)?)));
+    let blocks =
+        wire.block_types.iter().map(|nested| Ok((nested.type_name.as_str().into(), nested_from_wire(nested)?)));
     Ok(Block {
         description: wire.description.clone(),
         deprecated: wire.deprecated,

@@ -35,7 +35,8 @@ pub fn status_port(port: u16) -> u16 {
 }
 
 pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
-    let mut bundle = Bundle { folders: ["run", "log", "tmp", "htdocs"].map(str::to_owned).to_vec(), ..Bundle::default() };
+    let mut bundle =
+        Bundle { folders: ["run", "log", "tmp", "htdocs"].map(str::to_owned).to_vec(), ..Bundle::default() };
     for (path, content) in node.app {
         bundle.add(format!("htdocs/{path}"), content.clone());
     }
@@ -66,7 +67,11 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
             name: "apache2",
             program: "apache2",
             package: "apache2",
-            args: ["-DFOREGROUND", "-f"].map(str::to_owned).into_iter().chain([layout.path("etc/httpd.conf")]).collect(),
+            args: ["-DFOREGROUND", "-f"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([layout.path("etc/httpd.conf")])
+                .collect(),
             check: ["-t", "-f", CHECKED].map(str::to_owned).to_vec(),
             config: "etc/httpd.conf",
             reload: Some(Signal::Usr1),
@@ -202,12 +207,13 @@ fn environment_conf(node: &WebNode<'_>, bundle: &mut Bundle) -> String {
 }
 
 fn regex_escape(path: &str) -> String {
-    path.chars().flat_map(|ch| if ch.is_alphanumeric() || "/_-".contains(ch) { vec![ch] } else { vec!['\\', ch] }).collect()
+    path.chars()
+        .flat_map(|ch| if ch.is_alphanumeric() || "/_-".contains(ch) { vec![ch] } else { vec!['\\', ch] })
+        .collect()
 }
 
-const MODULES: &[&str] = &[
-    "authz_core", "authz_host", "dir", "headers", "mime", "mpm_event", "proxy", "proxy_fcgi", "rewrite", "status",
-];
+const MODULES: &[&str] =
+    &["authz_core", "authz_host", "dir", "headers", "mime", "mpm_event", "proxy", "proxy_fcgi", "rewrite", "status"];
 
 /// Enough for an application's own assets; the distribution's list may or may not be installed.
 const MIME_TYPES: &str = "text/html html htm

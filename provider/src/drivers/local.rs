@@ -21,9 +21,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::{DriverInfo, Settings};
 use crate::bundle::{Bundle, Service};
-use crate::driver::{
-    BoxFuture, Driver, DriverError, Layer, Layout, Machine, MachineKey, Result, Signal, Status,
-};
+use crate::driver::{BoxFuture, Driver, DriverError, Layer, Layout, Machine, MachineKey, Result, Signal, Status};
 use process::Account;
 use store::Store;
 
@@ -58,8 +56,11 @@ impl Local {
             None => default_root(),
         };
         // Daemons get absolute paths, wherever the command runs.
-        let root = std::path::absolute(&root)
-            .map_err(|source| DriverError::Io { what: "finding the folder", path: root.display().to_string(), source })?;
+        let root = std::path::absolute(&root).map_err(|source| DriverError::Io {
+            what: "finding the folder",
+            path: root.display().to_string(),
+            source,
+        })?;
         let network = settings.get("network").map_or("127.10.0.0/16", String::as_str);
         Ok(Local { store: Store::new(root, network)?, account: Account::of_daemons() })
     }
@@ -202,7 +203,8 @@ impl Driver for Local {
     fn ask<'a>(&'a self, key: &'a MachineKey, socket: &'a str, line: &'a str) -> BoxFuture<'a, Result<String>> {
         Box::pin(async move {
             let path = self.folder(key).join(socket);
-            let failed = |source| DriverError::Io { what: "asking the daemon", path: path.display().to_string(), source };
+            let failed =
+                |source| DriverError::Io { what: "asking the daemon", path: path.display().to_string(), source };
             let conversation = async {
                 let mut stream = UnixStream::connect(&path).await?;
                 stream.write_all(format!("{line}\n").as_bytes()).await?;

@@ -65,7 +65,11 @@ impl Driver for Memory {
     fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
         let machines = self.machines();
         let of_layer = machines.iter().filter(|(key, _)| key.layer == *layer);
-        let found = of_layer.map(|(key, machine)| Machine { key: key.clone(), address: machine.address, status: machine.status });
+        let found = of_layer.map(|(key, machine)| Machine {
+            key: key.clone(),
+            address: machine.address,
+            status: machine.status,
+        });
         now(Ok(found.collect()))
     }
 

@@ -93,7 +93,10 @@ pub async fn serve() -> Result<(), ServeError> {
         .add_service(GrpcControllerServer::new(Controller { stop: stop.clone(), folder: folder.path().to_owned() }))
         .add_service(health)
         // Streams that the host keeps open would delay a graceful end beyond the two seconds that it grants.
-        .serve_with_incoming_shutdown(ReceiverStream::new(accept(listener, acceptor)), async move { stop.notified().await })
+        .serve_with_incoming_shutdown(
+            ReceiverStream::new(accept(listener, acceptor)),
+            async move { stop.notified().await },
+        )
         .await?;
     Ok(())
 }
@@ -150,7 +153,11 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Connection::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Connection::Tls(stream) => Pin::new(stream).poll_read(context, buffer),

@@ -28,7 +28,10 @@ fn decode(wire: Option<&wire::DynamicValue>, ty: &Ty) -> Result<Value, Problem> 
     value_from_wire(wire, ty).map_err(|error| {
         use std::error::Error as _;
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Problem::error("unreadable value", format!("The host sent a value that does not fit the schema: {error}{cause}."))
+        Problem::error(
+            "unreadable value",
+            format!("The host sent a value that does not fit the schema: {error}{cause}."),
+        )
     })
 }
 
@@ -155,7 +158,9 @@ impl Provider for Wire {
             decode(Some(&as_wire), &ty).map(|value| value_to_wire(&value, &ty))
         });
         Ok(Response::new(match upgraded {
-            Ok(state) => wire::upgrade_resource_state::Response { upgraded_state: Some(state), diagnostics: Vec::new() },
+            Ok(state) => {
+                wire::upgrade_resource_state::Response { upgraded_state: Some(state), diagnostics: Vec::new() }
+            }
             Err(problem) => {
                 wire::upgrade_resource_state::Response { upgraded_state: None, diagnostics: diagnostics(&[problem]) }
             }
@@ -270,7 +275,10 @@ impl Provider for Wire {
         &self,
         request: Request<wire::import_resource_state::Request>,
     ) -> Result<Response<wire::import_resource_state::Response>, Status> {
-        let detail = format!("{} cannot be imported yet. A layer that a lost state described is taken over when it is applied again.", request.get_ref().type_name);
+        let detail = format!(
+            "{} cannot be imported yet. A layer that a lost state described is taken over when it is applied again.",
+            request.get_ref().type_name
+        );
         let problem = Problem::error("import is not supported", detail);
         Ok(Response::new(wire::import_resource_state::Response {
             diagnostics: diagnostics(&[problem]),

@@ -73,10 +73,19 @@ impl Resource for LampCluster {
         let database = BTreeMap::from([
             ("uri".into(), Attribute::required(Ty::String, "connection string that names every member").sensitive()),
             ("database".into(), Attribute::optional(Ty::String, "the name of the application's database")),
-            ("machines".into(), Attribute::optional(Ty::list(machine_ty()), "the members, so that the application can name them")),
+            (
+                "machines".into(),
+                Attribute::optional(Ty::list(machine_ty()), "the members, so that the application can name them"),
+            ),
         ]);
         let health_check = BTreeMap::from([
-            ("path".into(), Attribute::optional(Ty::String, "a page that PHP executes (/livez.php); made if the application has none")),
+            (
+                "path".into(),
+                Attribute::optional(
+                    Ty::String,
+                    "a page that PHP executes (/livez.php); made if the application has none",
+                ),
+            ),
             ("interval_ms".into(), Attribute::optional(Ty::Number, "milliseconds between two checks (500)")),
         ]);
         let nested = |attributes, description| Attribute {
@@ -85,13 +94,34 @@ impl Resource for LampCluster {
         };
         vec![
             ("nodes", Attribute::optional_computed(Ty::Number, "how many web nodes, a whole number from 0 to 100 (2)")),
-            ("app", Attribute::required(Ty::String, "the folder of the application, copied to every node as its document root")),
-            ("environment", Attribute::optional(Ty::map(Ty::String), "environment variables of the application").sensitive()),
+            (
+                "app",
+                Attribute::required(
+                    Ty::String,
+                    "the folder of the application, copied to every node as its document root",
+                ),
+            ),
+            (
+                "environment",
+                Attribute::optional(Ty::map(Ty::String), "environment variables of the application").sensitive(),
+            ),
             ("database", nested(database, "the database that the application talks to: a whole mongo_replset")),
             ("health_check", nested(health_check, "how to tell that a node is alive: path, interval_ms")),
-            ("port", Attribute::optional_computed(Ty::Number, "the port that nodes listen on (8080); the next one is for their status page")),
+            (
+                "port",
+                Attribute::optional_computed(
+                    Ty::Number,
+                    "the port that nodes listen on (8080); the next one is for their status page",
+                ),
+            ),
             ("php_workers", Attribute::optional_computed(Ty::Number, "PHP processes on every node (4)")),
-            ("drain_seconds", Attribute::optional_computed(Ty::Number, "how long a node that leaves may take to finish its requests (30)")),
+            (
+                "drain_seconds",
+                Attribute::optional_computed(
+                    Ty::Number,
+                    "how long a node that leaves may take to finish its requests (30)",
+                ),
+            ),
             ("app_digest", Attribute::computed(Ty::String, "digest of the application's files")),
         ]
     }
@@ -106,10 +136,15 @@ impl Resource for LampCluster {
             let is_name = name.starts_with(|ch: char| ch.is_ascii_alphabetic() || ch == '_')
                 && name.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '_');
             if !is_name {
-                problems.push(Problem::error("invalid argument", format!("{name:?} is not the name of an environment variable.")).at(at.clone()));
+                problems.push(
+                    Problem::error("invalid argument", format!("{name:?} is not the name of an environment variable."))
+                        .at(at.clone()),
+                );
             }
             if value.as_deref().is_some_and(|value| value.contains(['\n', '\r', '\0']) || value.contains("${")) {
-                let detail = format!("The value of {name} holds a line break or ${{, which PHP-FPM's configuration cannot carry. Encode it, for example with base64encode.");
+                let detail = format!(
+                    "The value of {name} holds a line break or ${{, which PHP-FPM's configuration cannot carry. Encode it, for example with base64encode."
+                );
                 problems.push(Problem::error("invalid argument", detail).at(at));
             }
         }
@@ -238,9 +273,13 @@ async fn bring_up(
     port: u16,
     health_path: &str,
 ) -> Result<(), Problem> {
-    let was_running = driver.list(&key.layer).await.ok().into_iter().flatten().any(|machine| {
-        machine.key == *key && machine.status == crate::driver::Status::Running
-    });
+    let was_running = driver
+        .list(&key.layer)
+        .await
+        .ok()
+        .into_iter()
+        .flatten()
+        .any(|machine| machine.key == *key && machine.status == crate::driver::Status::Running);
     let installed = rollout::install(driver, key, bundle).await?;
     // A drain that was cut off ends here: the node stays.
     let undrained = driver.remove(key, apache::DRAIN_FLAG).await;
@@ -332,9 +371,12 @@ fn environment(own: &Model) -> BTreeMap<String, Option<String>> {
     let mut environment = BTreeMap::new();
     if let Some(database) = &own.database {
         environment.insert("DATABASE_URI".to_owned(), database.uri.clone());
-        environment.insert("DATABASE_NAME".to_owned(), Some(database.database.clone().unwrap_or_else(|| "app".to_owned())));
+        environment
+            .insert("DATABASE_NAME".to_owned(), Some(database.database.clone().unwrap_or_else(|| "app".to_owned())));
         let members = database.machines.as_ref().map(|machines| {
-            let member = |machine: &MachineModel| Some(format!("{}={}:{}", machine.name, machine.address.as_deref()?, machine.port));
+            let member = |machine: &MachineModel| {
+                Some(format!("{}={}:{}", machine.name, machine.address.as_deref()?, machine.port))
+            };
             machines.iter().map(member).collect::<Option<Vec<_>>>().map(|members| members.join(","))
         });
         environment.insert("DATABASE_MEMBERS".to_owned(), members.flatten());
@@ -372,7 +414,12 @@ fn read_app(app: &str) -> Result<BTreeMap<String, Vec<u8>>, Vec<Problem>> {
     Ok(files)
 }
 
-fn read_folder(folder: &FsPath, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>, left: &mut u64) -> std::io::Result<()> {
+fn read_folder(
+    folder: &FsPath,
+    prefix: &str,
+    files: &mut BTreeMap<String, Vec<u8>>,
+    left: &mut u64,
+) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

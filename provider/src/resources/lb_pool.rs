@@ -69,11 +69,20 @@ impl Resource for LbPool {
         let nested = |attributes: BTreeMap<_, _>| AttributeTy::Nested { nesting: Nesting::Single, attributes };
         let number = |description| Attribute::optional(Ty::Number, description);
         let path = || Attribute::optional(Ty::String, "the page that is asked for; the backend's own if not set");
-        let backend_check = BTreeMap::from([("path".into(), path()), ("interval_ms".into(), number("milliseconds between two checks"))]);
+        let backend_check = BTreeMap::from([
+            ("path".into(), path()),
+            ("interval_ms".into(), number("milliseconds between two checks")),
+        ]);
         let backend = BTreeMap::from([
             ("name".into(), Attribute::required(Ty::String, "the name of the layer")),
             ("machines".into(), Attribute::required(Ty::list(machine_ty()), "the machines that requests go to")),
-            ("health_check".into(), Attribute { ty: nested(backend_check), ..Attribute::optional(Ty::Dynamic, "the layer's own health check") }),
+            (
+                "health_check".into(),
+                Attribute {
+                    ty: nested(backend_check),
+                    ..Attribute::optional(Ty::Dynamic, "the layer's own health check")
+                },
+            ),
         ]);
         let listener = BTreeMap::from([("port".into(), number("the port (8080)"))]);
         let health_check = BTreeMap::from([
@@ -83,10 +92,34 @@ impl Resource for LbPool {
             ("rise".into(), number("good checks in a row after which a server is up (2)")),
         ]);
         vec![
-            ("backend", Attribute { ty: nested(backend), ..Attribute::required(Ty::Dynamic, "the layer that requests go to: a whole lamp_cluster") }),
-            ("algorithm", Attribute::optional_computed(Ty::String, "how a server is chosen: roundrobin, leastconn, first, random, source or static-rr (roundrobin)")),
-            ("listener", Attribute { ty: nested(listener), ..Attribute::optional(Ty::Dynamic, "where clients come in: port") }),
-            ("health_check", Attribute { ty: nested(health_check), ..Attribute::optional(Ty::Dynamic, "how to tell that a server is alive: path, interval_ms, fall, rise") }),
+            (
+                "backend",
+                Attribute {
+                    ty: nested(backend),
+                    ..Attribute::required(Ty::Dynamic, "the layer that requests go to: a whole lamp_cluster")
+                },
+            ),
+            (
+                "algorithm",
+                Attribute::optional_computed(
+                    Ty::String,
+                    "how a server is chosen: roundrobin, leastconn, first, random, source or static-rr (roundrobin)",
+                ),
+            ),
+            (
+                "listener",
+                Attribute { ty: nested(listener), ..Attribute::optional(Ty::Dynamic, "where clients come in: port") },
+            ),
+            (
+                "health_check",
+                Attribute {
+                    ty: nested(health_check),
+                    ..Attribute::optional(
+                        Ty::Dynamic,
+                        "how to tell that a server is alive: path, interval_ms, fall, rise",
+                    )
+                },
+            ),
             ("address", Attribute::computed(Ty::String, "the address that clients come to")),
             ("url", Attribute::computed(Ty::String, "the URL that clients come to")),
         ]
@@ -97,12 +130,15 @@ impl Resource for LbPool {
         if let Some(algorithm) = own.algorithm.as_deref()
             && !haproxy::ALGORITHMS.contains(&algorithm)
         {
-            let detail = format!("HAProxy has no algorithm {algorithm:?}. Known are: {}.", haproxy::ALGORITHMS.join(", "));
+            let detail =
+                format!("HAProxy has no algorithm {algorithm:?}. Known are: {}.", haproxy::ALGORITHMS.join(", "));
             problems.push(Problem::error("invalid argument", detail).at(Path::attribute("algorithm")));
         }
         if let Some(check) = &own.health_check {
             let at = |name: &'static str| Path::attribute("health_check").then(Step::Attribute(name.into()));
-            if check.path.as_deref().is_some_and(|path| !path.starts_with('/') || path.contains(|ch: char| ch.is_whitespace() || ch.is_control())) {
+            if check.path.as_deref().is_some_and(|path| {
+                !path.starts_with('/') || path.contains(|ch: char| ch.is_whitespace() || ch.is_control())
+            }) {
                 let detail = "The path of the health check begins with a slash and holds no blanks.";
                 problems.push(Problem::error("invalid argument", detail).at(at("path")));
             }
@@ -198,7 +234,8 @@ fn server(machine: &MachineModel) -> Server<'_> {
 fn fill_addresses(state: &mut State<Model>) {
     let machine = state.group.machines().first();
     let address = machine.and_then(|machine| machine.address.clone());
-    state.own.url = address.as_ref().zip(machine).map(|(address, machine)| format!("http://{address}:{}", machine.port));
+    state.own.url =
+        address.as_ref().zip(machine).map(|(address, machine)| format!("http://{address}:{}", machine.port));
     state.own.address = address;
 }
 

@@ -13,8 +13,8 @@ use value::schema::Attribute;
 use value::{Path, Problem, Ty};
 
 use super::rollout;
-use crate::bundle::mongod::{self, CREDENTIALS, Member};
 use crate::bundle::Bundle;
+use crate::bundle::mongod::{self, CREDENTIALS, Member};
 use crate::driver::Driver;
 use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 use admin::{Admin, MemberAddress};
@@ -58,16 +58,40 @@ impl Resource for MongoReplset {
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
-        let credentials = Ty::object([("admin_password", Ty::String), ("app_password", Ty::String), ("key", Ty::String)]);
+        let credentials =
+            Ty::object([("admin_password", Ty::String), ("app_password", Ty::String), ("key", Ty::String)]);
         vec![
-            ("members", Attribute::optional_computed(Ty::Number, "how many members, a whole number from 1 to 50, of which up to 7 vote (3)")),
+            (
+                "members",
+                Attribute::optional_computed(
+                    Ty::Number,
+                    "how many members, a whole number from 1 to 50, of which up to 7 vote (3)",
+                ),
+            ),
             ("replica_set", Attribute::optional_computed(Ty::String, "the name of the replica set (rs0)")),
-            ("version", Attribute::optional(Ty::String, "the version that mongod must have, such as 6.0; any if not set")),
-            ("disk_gb", Attribute::optional_computed(Ty::Number, "size of each member's data disk in GB (10); the local cloud has no disks of a size and only records it")),
+            (
+                "version",
+                Attribute::optional(Ty::String, "the version that mongod must have, such as 6.0; any if not set"),
+            ),
+            (
+                "disk_gb",
+                Attribute::optional_computed(
+                    Ty::Number,
+                    "size of each member's data disk in GB (10); the local cloud has no disks of a size and only records it",
+                ),
+            ),
             ("port", Attribute::optional_computed(Ty::Number, "the port that members listen on (27017)")),
             ("database", Attribute::optional_computed(Ty::String, "the name of the application's database (app)")),
-            ("credentials", Attribute::computed(credentials, "generated passwords, and the key that members know each other by").sensitive()),
-            ("uri", Attribute::computed(Ty::String, "connection string for the application; names every member").sensitive()),
+            (
+                "credentials",
+                Attribute::computed(credentials, "generated passwords, and the key that members know each other by")
+                    .sensitive(),
+            ),
+            (
+                "uri",
+                Attribute::computed(Ty::String, "connection string for the application; names every member")
+                    .sensitive(),
+            ),
         ]
     }
 
@@ -77,12 +101,15 @@ impl Resource for MongoReplset {
             problems.push(invalid("members", format!("A whole number from 1 to {MAX_MEMBERS} is required.")));
         }
         for (name, value) in [("replica_set", &own.replica_set), ("database", &own.database)] {
-            let is_word = |text: &String| !text.is_empty() && text.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_');
+            let is_word = |text: &String| {
+                !text.is_empty() && text.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_')
+            };
             if value.as_ref().is_some_and(|value| !is_word(value)) {
                 problems.push(invalid(name, "Letters, digits, - and _ are allowed.".to_owned()));
             }
         }
-        let is_version = |text: &String| text.split('.').all(|part| !part.is_empty() && part.chars().all(|ch| ch.is_ascii_digit()));
+        let is_version =
+            |text: &String| text.split('.').all(|part| !part.is_empty() && part.chars().all(|ch| ch.is_ascii_digit()));
         if own.version.as_ref().is_some_and(|version| !is_version(version)) {
             problems.push(invalid("version", "A version is written like 6.0 or 6.0.5.".to_owned()));
         }
@@ -118,7 +145,10 @@ impl Resource for MongoReplset {
         let own = &planned.own;
         let members = own.members.map_or_else(|| "?".to_owned(), |members| members.to_string());
         let plural = if own.members == Some(1) { "" } else { "s" };
-        format!("{members} member{plural}, majority writes, keyFile authentication, {} GB each", own.disk_gb.unwrap_or(DISK_GB))
+        format!(
+            "{members} member{plural}, majority writes, keyFile authentication, {} GB each",
+            own.disk_gb.unwrap_or(DISK_GB)
+        )
     }
 
     fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
@@ -196,7 +226,12 @@ async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineM
 }
 
 /// Makes the set what it shall be: initiated, with its users, every member in it and the leaving ones out.
-async fn form_set(context: &Context, driver: &dyn Driver, state: &mut State<Model>, leaving: &[MachineModel]) -> Result<(), Problem> {
+async fn form_set(
+    context: &Context,
+    driver: &dyn Driver,
+    state: &mut State<Model>,
+    leaving: &[MachineModel],
+) -> Result<(), Problem> {
     let Some(mut admin) = admin(state) else { return Ok(()) };
     let members = state.group.machines().to_vec();
     admin.also_ask(leaving);
@@ -288,8 +323,11 @@ fn admin(state: &State<Model>) -> Option<Admin> {
 
 fn uri(own: &Model, group: &Group) -> Option<String> {
     let password = own.credentials.as_ref()?.app_password.as_deref()?;
-    let hosts: Option<Vec<String>> =
-        group.machines().iter().map(|machine| Some(format!("{}:{}", machine.address.as_deref()?, machine.port))).collect();
+    let hosts: Option<Vec<String>> = group
+        .machines()
+        .iter()
+        .map(|machine| Some(format!("{}:{}", machine.address.as_deref()?, machine.port)))
+        .collect();
     let hosts = hosts.filter(|hosts| !hosts.is_empty())?.join(",");
     let (database, set) = (own.database.as_deref()?, own.replica_set.as_deref()?);
     Some(format!(
@@ -308,7 +346,12 @@ fn refuse_loss_of_majority(prior: &Group, planned: &Group) -> Result<(), Vec<Pro
     let well = prior.machines().iter().filter(|machine| machine.status == RUNNING).count();
     let well_and_staying = prior.machines().iter().filter(stays).filter(|machine| machine.status == RUNNING).count();
     let new_voters = planned.machines().len().clamp(1, MAX_VOTERS);
-    let down: Vec<&str> = prior.machines().iter().filter(|machine| machine.status != RUNNING).map(|machine| machine.name.as_str()).collect();
+    let down: Vec<&str> = prior
+        .machines()
+        .iter()
+        .filter(|machine| machine.status != RUNNING)
+        .map(|machine| machine.name.as_str())
+        .collect();
     if down.is_empty() || (well > voters / 2 && well_and_staying > new_voters / 2) {
         return Ok(());
     }
@@ -319,7 +362,9 @@ fn refuse_loss_of_majority(prior: &Group, planned: &Group) -> Result<(), Vec<Pro
         leaving.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", "),
         down.join(", "),
     );
-    Err(vec![Problem::error("this change would lose the majority of the replica set", detail).at(Path::attribute("members"))])
+    Err(vec![
+        Problem::error("this change would lose the majority of the replica set", detail).at(Path::attribute("members")),
+    ])
 }
 
 fn invalid(attribute: &'static str, detail: String) -> Problem {

@@ -30,7 +30,9 @@ pub(super) async fn make_machines(context: &Context, group: &mut Group) -> Vec<P
         match made {
             Ok(made) => {
                 let machines = group.machines.iter_mut().flatten();
-                machines.filter(|machine| machine.id == id).for_each(|machine| machine.address = Some(made.address.to_string()));
+                machines
+                    .filter(|machine| machine.id == id)
+                    .for_each(|machine| machine.address = Some(made.address.to_string()));
             }
             Err(error) => problems.push(driver_problem(&format!("Making {}", group.key(id).name()), &error)),
         }
@@ -58,7 +60,8 @@ pub(super) struct Installed {
 pub(super) async fn install(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<Installed, Problem> {
     debug_assert!(!bundle.has_unknowns);
     let changed = driver.install(key, bundle).await;
-    let changed = changed.map_err(|error| driver_problem(&format!("Installing the files of {}", key.name()), &error))?;
+    let changed =
+        changed.map_err(|error| driver_problem(&format!("Installing the files of {}", key.name()), &error))?;
     Ok(Installed { changed })
 }
 
@@ -97,7 +100,12 @@ pub(super) async fn wait_until_healthy(
 }
 
 /// Stops and removes a machine and the copies of its files.
-pub(crate) async fn remove(context: &Context, driver: &dyn Driver, key: &MachineKey, bundle: Option<&Bundle>) -> Result<(), Problem> {
+pub(crate) async fn remove(
+    context: &Context,
+    driver: &dyn Driver,
+    key: &MachineKey,
+    bundle: Option<&Bundle>,
+) -> Result<(), Problem> {
     let failed = |error| driver_problem(&format!("Removing {}", key.name()), &error);
     if let Some(bundle) = bundle {
         driver.stop(key, &bundle.services).await.map_err(failed)?;

@@ -26,7 +26,10 @@ pub(crate) fn provider_schema() -> Schema {
         description: "A cloud that layers can be on; its label is the name that `cloud = \"..\"` uses.".to_owned(),
         attributes: BTreeMap::from([
             ("driver".into(), Attribute::required(Ty::String, &format!("how to talk to it: {}", drivers.join(", ")))),
-            ("settings".into(), Attribute::optional(Ty::map(Ty::String), &format!("settings of the driver; {}", settings.join("; ")))),
+            (
+                "settings".into(),
+                Attribute::optional(Ty::map(Ty::String), &format!("settings of the driver; {}", settings.join("; "))),
+            ),
         ]),
         ..Block::default()
     };
@@ -34,8 +37,20 @@ pub(crate) fn provider_schema() -> Schema {
         description: "Layers of applications, as machines on clouds.".to_owned(),
         attributes: BTreeMap::from([
             ("default_cloud".into(), Attribute::optional(Ty::String, "the cloud of layers that name none (local)")),
-            ("scope".into(), Attribute::optional(Ty::String, "tells this stack's machines from those of other stacks on the same cloud; made of the stack's folder if not set")),
-            ("bundle_dir".into(), Attribute::optional(Ty::String, "where copies of all configuration files go, for people to read (.lampwright/bundles)")),
+            (
+                "scope".into(),
+                Attribute::optional(
+                    Ty::String,
+                    "tells this stack's machines from those of other stacks on the same cloud; made of the stack's folder if not set",
+                ),
+            ),
+            (
+                "bundle_dir".into(),
+                Attribute::optional(
+                    Ty::String,
+                    "where copies of all configuration files go, for people to read (.lampwright/bundles)",
+                ),
+            ),
         ]),
         blocks: BTreeMap::from([(
             "cloud".into(),
@@ -96,7 +111,8 @@ pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
     }
     let default_cloud = config.get("default_cloud").and_then(Value::as_str).unwrap_or(LOCAL).to_owned();
     if problems.is_empty() && !clouds.contains_key(&default_cloud) {
-        let detail = format!("There is no cloud {default_cloud:?}. Add a block cloud {default_cloud:?} {{ driver = .. }}.");
+        let detail =
+            format!("There is no cloud {default_cloud:?}. Add a block cloud {default_cloud:?} {{ driver = .. }}.");
         problems.push(Problem::error("unknown cloud", detail).at(Path::attribute("default_cloud")));
     }
     if !problems.is_empty() {

@@ -17,7 +17,9 @@ pub(super) fn decode<R: Resource>(value: &Value) -> Result<State<R::Model>, Prob
     match (group, own) {
         (Ok(group), Ok(own)) => Ok(State { group, own }),
         (Err(error), _) | (_, Err(error)) => {
-            let detail = format!("A value does not fit what the provider expects: {error}. Numbers of nodes, ports and times are whole and not negative.");
+            let detail = format!(
+                "A value does not fit what the provider expects: {error}. Numbers of nodes, ports and times are whole and not negative."
+            );
             Err(Problem::error("invalid value", detail))
         }
     }
@@ -31,7 +33,11 @@ pub(super) fn encode<R: Resource>(state: &State<R::Model>, block: &Block) -> Res
 
 /// The planned value: what the configuration sets stays as it is; of the rest, what the model does not know yet
 /// is unknown.
-pub(super) fn encode_planned<R: Resource>(state: &State<R::Model>, block: &Block, config: &Value) -> Result<Value, Problem> {
+pub(super) fn encode_planned<R: Resource>(
+    state: &State<R::Model>,
+    block: &Block,
+    config: &Value,
+) -> Result<Value, Problem> {
     let json = merged::<R>(state)?;
     let mut attributes = Attributes::new();
     for (name, attribute) in &block.attributes {
@@ -70,8 +76,10 @@ fn with_unknowns(json: &Json, ty: &Ty) -> Result<Value, Problem> {
             Ok(Value::list((**element).clone(), items))
         }
         (Json::Object(entries), Ty::Map(element)) => {
-            let entries: Vec<(String, Value)> =
-                entries.iter().map(|(key, value)| Ok((key.clone(), with_unknowns(value, element)?))).collect::<Result<_, Problem>>()?;
+            let entries: Vec<(String, Value)> = entries
+                .iter()
+                .map(|(key, value)| Ok((key.clone(), with_unknowns(value, element)?)))
+                .collect::<Result<_, Problem>>()?;
             Ok(Value::map((**element).clone(), entries))
         }
         (Json::Object(entries), Ty::Object(object)) => {

@@ -89,18 +89,33 @@ impl<R: Resource> AnyResource for R {
         }
     }
 
-    fn apply<'a>(&'a self, context: &'a Context, prior: &'a Value, planned: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)> {
+    fn apply<'a>(
+        &'a self,
+        context: &'a Context,
+        prior: &'a Value,
+        planned: &'a Value,
+    ) -> BoxFuture<'a, (Value, Vec<Problem>)> {
         Box::pin(super::apply::apply::<R>(context, prior, planned))
     }
 
-    fn read<'a>(&'a self, context: &'a Context, claims: &'a Claims, state: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)> {
+    fn read<'a>(
+        &'a self,
+        context: &'a Context,
+        claims: &'a Claims,
+        state: &'a Value,
+    ) -> BoxFuture<'a, (Value, Vec<Problem>)> {
         Box::pin(super::read::read::<R>(context, claims, state))
     }
 }
 
-fn plan<R: Resource>(context: &Context, claims: &Claims, request: &PlanRequest<'_>) -> Result<PlanOutcome, Vec<Problem>> {
+fn plan<R: Resource>(
+    context: &Context,
+    claims: &Claims,
+    request: &PlanRequest<'_>,
+) -> Result<PlanOutcome, Vec<Problem>> {
     let schema = super::schema::schema::<R>();
-    let prior = if request.prior.is_null() { None } else { Some(decode::<R>(request.prior).map_err(|problem| vec![problem])?) };
+    let prior =
+        if request.prior.is_null() { None } else { Some(decode::<R>(request.prior).map_err(|problem| vec![problem])?) };
     let mut planned = decode::<R>(request.proposed).map_err(|problem| vec![problem])?;
     let is_known = |name: &str| request.proposed.get(name).is_none_or(Value::is_known);
     plan_group::<R>(context, request, prior.as_ref(), &mut planned)?;
@@ -115,7 +130,9 @@ fn plan<R: Resource>(context: &Context, claims: &Claims, request: &PlanRequest<'
     };
     if !is_ours {
         let name = planned.group.name.unwrap_or_default();
-        let detail = format!("Another layer is called {name:?} already, and machines are told apart by this name. Set a different `name` here.");
+        let detail = format!(
+            "Another layer is called {name:?} already, and machines are told apart by this name. Set a different `name` here."
+        );
         return Err(vec![Problem::error("two layers have one name", detail).at(Path::attribute("name"))]);
     }
     R::plan(context, &mut planned, prior.as_ref())?;
@@ -164,7 +181,11 @@ fn invalid_name(name: &str) -> Option<Problem> {
     })
 }
 
-fn replaced_attributes<R: Resource>(request: &PlanRequest<'_>, prior: &State<R::Model>, planned: &State<R::Model>) -> Vec<Path> {
+fn replaced_attributes<R: Resource>(
+    request: &PlanRequest<'_>,
+    prior: &State<R::Model>,
+    planned: &State<R::Model>,
+) -> Vec<Path> {
     let mut paths = Vec::new();
     if prior.group.name != planned.group.name {
         paths.push(Path::attribute("name"));
@@ -243,9 +264,13 @@ fn plan_bundles<R: Resource>(
 /// What happens to machines, and what does not.
 fn notes(prior: &Group, planned: &Group) -> Vec<String> {
     let mut notes = Vec::new();
-    let names = |machines: Vec<&MachineModel>| machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", ");
-    let added: Vec<_> = planned.machines().iter().filter(|new| prior.machines().iter().all(|old| old.id != new.id)).collect();
-    let removed: Vec<_> = prior.machines().iter().filter(|old| planned.machines().iter().all(|new| old.id != new.id)).collect();
+    let names = |machines: Vec<&MachineModel>| {
+        machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let added: Vec<_> =
+        planned.machines().iter().filter(|new| prior.machines().iter().all(|old| old.id != new.id)).collect();
+    let removed: Vec<_> =
+        prior.machines().iter().filter(|old| planned.machines().iter().all(|new| old.id != new.id)).collect();
     let (untouched, repaired): (Vec<_>, Vec<_>) = prior
         .machines()
         .iter()

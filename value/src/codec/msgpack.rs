@@ -180,12 +180,30 @@ impl<'b> Reader<'b> {
             Marker::F32 => Token::Float(f64::from(f32::from_bits(self.unsigned(4)? as u32))),
             Marker::F64 => Token::Float(f64::from_bits(self.unsigned(8)?)),
             Marker::FixStr(len) => self.text(usize::from(len))?,
-            Marker::Str8 => { let len = self.unsigned(1)?; self.text(len as usize)? }
-            Marker::Str16 => { let len = self.unsigned(2)?; self.text(len as usize)? }
-            Marker::Str32 => { let len = self.unsigned(4)?; self.text(len as usize)? }
-            Marker::Bin8 => { let len = self.unsigned(1)?; Token::Bin(self.take(len as usize)?) }
-            Marker::Bin16 => { let len = self.unsigned(2)?; Token::Bin(self.take(len as usize)?) }
-            Marker::Bin32 => { let len = self.unsigned(4)?; Token::Bin(self.take(len as usize)?) }
+            Marker::Str8 => {
+                let len = self.unsigned(1)?;
+                self.text(len as usize)?
+            }
+            Marker::Str16 => {
+                let len = self.unsigned(2)?;
+                self.text(len as usize)?
+            }
+            Marker::Str32 => {
+                let len = self.unsigned(4)?;
+                self.text(len as usize)?
+            }
+            Marker::Bin8 => {
+                let len = self.unsigned(1)?;
+                Token::Bin(self.take(len as usize)?)
+            }
+            Marker::Bin16 => {
+                let len = self.unsigned(2)?;
+                Token::Bin(self.take(len as usize)?)
+            }
+            Marker::Bin32 => {
+                let len = self.unsigned(4)?;
+                Token::Bin(self.take(len as usize)?)
+            }
             Marker::FixArray(len) => Token::Array(usize::from(len)),
             Marker::Array16 => Token::Array(self.unsigned(2)? as usize),
             Marker::Array32 => Token::Array(self.unsigned(4)? as usize),
@@ -197,9 +215,18 @@ impl<'b> Reader<'b> {
             Marker::FixExt4 => self.extension(4)?,
             Marker::FixExt8 => self.extension(8)?,
             Marker::FixExt16 => self.extension(16)?,
-            Marker::Ext8 => { let len = self.unsigned(1)?; self.extension(len as usize)? }
-            Marker::Ext16 => { let len = self.unsigned(2)?; self.extension(len as usize)? }
-            Marker::Ext32 => { let len = self.unsigned(4)?; self.extension(len as usize)? }
+            Marker::Ext8 => {
+                let len = self.unsigned(1)?;
+                self.extension(len as usize)?
+            }
+            Marker::Ext16 => {
+                let len = self.unsigned(2)?;
+                self.extension(len as usize)?
+            }
+            Marker::Ext32 => {
+                let len = self.unsigned(4)?;
+                self.extension(len as usize)?
+            }
             Marker::Reserved => return Err(unexpected("a value", "a reserved byte")),
         })
     }
@@ -302,18 +329,22 @@ fn decode_unknown(code: i8, body: &[u8], ty: &Ty) -> Result<Value, DecodeError> 
         let Token::Int(key) = reader.token()? else { return Err(unexpected("a refinement key", "another value")) };
         match key {
             1 => refinement.not_null = matches!(reader.token()?, Token::Bool(false)),
-            2 => if let Token::Str(prefix) = reader.token()? {
-                prefix.clone_into(&mut refinement.string_prefix);
-            },
+            2 => {
+                if let Token::Str(prefix) = reader.token()? {
+                    prefix.clone_into(&mut refinement.string_prefix);
+                }
+            }
             3 | 4 => {
                 let pair = reader.value(&Ty::tuple(vec![Ty::Number, Ty::Bool]), 0)?;
                 let items = pair.as_items().unwrap_or_default();
                 let bound = items[0].as_number().cloned().zip(items[1].as_bool());
                 if key == 3 { refinement.number_min = bound } else { refinement.number_max = bound }
             }
-            5 | 6 => if let Token::Int(length) = reader.token()? {
-                if key == 5 { refinement.length_min = Some(length) } else { refinement.length_max = Some(length) }
-            },
+            5 | 6 => {
+                if let Token::Int(length) = reader.token()? {
+                    if key == 5 { refinement.length_min = Some(length) } else { refinement.length_max = Some(length) }
+                }
+            }
             _ => return Err(unexpected("a refinement key from 1 to 6", key)),
         }
     }

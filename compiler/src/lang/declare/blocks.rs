@@ -56,7 +56,8 @@ fn stack(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
         return;
     }
     if let Some(first) = &module.stack {
-        let diagnostic = Diagnostic::error("two stack blocks", "a module has at most one `stack` block").at(block.header);
+        let diagnostic =
+            Diagnostic::error("two stack blocks", "a module has at most one `stack` block").at(block.header);
         diags.push(diagnostic.related(first.span, "the first one is here"));
         return;
     }

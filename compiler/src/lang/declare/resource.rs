@@ -80,7 +80,8 @@ pub(super) fn declare_call(module: &mut ModuleDecl, block: &Block, diags: &mut D
 fn repetition(body: &Body, diags: &mut Diagnostics) -> Repetition {
     match (body.attribute("count"), body.attribute("for_each")) {
         (Some(count), Some(for_each)) => {
-            let diagnostic = Diagnostic::error("both count and for_each", "use one or the other").at(for_each.name.span);
+            let diagnostic =
+                Diagnostic::error("both count and for_each", "use one or the other").at(for_each.name.span);
             diags.push(diagnostic.related(count.name.span, "`count` is set here"));
             Repetition::Single
         }
@@ -206,9 +207,7 @@ fn passed_providers(body: &Body, diags: &mut Diagnostics) -> Vec<(ProviderRef, P
     let mut passed = Vec::new();
     for (key, value) in items {
         let inner = match key {
-            ObjectKey::Name(ident) => {
-                Some(ProviderRef { name: ident.name.clone(), alias: None, span: ident.span })
-            }
+            ObjectKey::Name(ident) => Some(ProviderRef { name: ident.name.clone(), alias: None, span: ident.span }),
             ObjectKey::Expr(expr) => provider_ref(expr, diags),
         };
         if let (Some(inner), Some(outer)) = (inner, provider_ref(value, diags)) {

@@ -85,8 +85,9 @@ impl Ctx<'_> {
                 let label = format!("{} has no attributes", value::convert::name(&other.ty()));
                 let diagnostic = Diagnostic::error("unsupported attribute", label).at(span);
                 Err(match other {
-                    Value::List(..) | Value::Tuple(_) => diagnostic
-                        .note(format!("for the attribute of every element write [*].{name}, for one element [0].{name}")),
+                    Value::List(..) | Value::Tuple(_) => diagnostic.note(format!(
+                        "for the attribute of every element write [*].{name}, for one element [0].{name}"
+                    )),
                     _ => diagnostic,
                 })
             }

@@ -173,7 +173,8 @@ impl Ctx<'_> {
             };
             spans.0.push((at.clone(), instance.span));
             let inner = Target { kind: name, header: instance.span };
-            let value = self.with_bound(instance.bound, |ctx| ctx.decode_body(instance.body, &nested.block, &inner, &at, spans));
+            let value = self
+                .with_bound(instance.bound, |ctx| ctx.decode_body(instance.body, &nested.block, &inner, &at, spans));
             match instance.labels.into_iter().next() {
                 Some(key) if by_key.contains_key(&key) => {
                     let label = format!("there is already a `{name}` block with the label {key:?}");
@@ -204,7 +205,8 @@ impl Ctx<'_> {
     }
 
     fn expand_dynamic<'b>(&mut self, block: &'b Block, name: &str, instances: &mut Vec<BlockInstance<'b>>) -> bool {
-        let (Some(for_each), Some(content)) = (block.body.attribute("for_each"), block.body.blocks_of("content").next())
+        let (Some(for_each), Some(content)) =
+            (block.body.attribute("for_each"), block.body.blocks_of("content").next())
         else {
             let label = "`dynamic` needs `for_each` and a `content` block";
             self.diags.push(Diagnostic::error("incomplete dynamic block", label).at(block.header));
@@ -258,8 +260,10 @@ fn collect(nested: &NestedBlock, items: Vec<Value>, by_key: Attributes) -> Value
 }
 
 fn nulls(block: &BlockSchema) -> Value {
-    let attributes = block.attributes.iter().map(|(name, attribute)| (name.clone(), Value::Null(attribute.implied_ty())));
-    let blocks = block.blocks.iter().map(|(name, nested)| (name.clone(), collect(nested, Vec::new(), Attributes::new())));
+    let attributes =
+        block.attributes.iter().map(|(name, attribute)| (name.clone(), Value::Null(attribute.implied_ty())));
+    let blocks =
+        block.blocks.iter().map(|(name, nested)| (name.clone(), collect(nested, Vec::new(), Attributes::new())));
     Value::object(attributes.chain(blocks))
 }
 

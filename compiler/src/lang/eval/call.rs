@@ -96,11 +96,7 @@ impl Ctx<'_> {
     }
 
     fn argument(&mut self, param: &Param, arg: &Value, span: Span, func: &Func) -> Option<Argument> {
-        let (value, was_sensitive) = if param.allows_marks {
-            (arg.clone(), false)
-        } else {
-            arg.clone().unmark_deep()
-        };
+        let (value, was_sensitive) = if param.allows_marks { (arg.clone(), false) } else { arg.clone().unmark_deep() };
         let ty = (param.ty)();
         let value = match convert(&value, &ty) {
             Ok(value) => value,

@@ -145,13 +145,21 @@ pub(crate) fn equal(left: &Value, right: &Value) -> Option<bool> {
         (Value::Unknown(..), _) | (_, Value::Unknown(..)) => None,
         (Value::Null(_), _) | (_, Value::Null(_)) => Some(false),
         (Value::List(a_ty, a), Value::List(b_ty, b)) => {
-            if same_type(a_ty, b_ty) { all_equal(a, b) } else { Some(false) }
+            if same_type(a_ty, b_ty) {
+                all_equal(a, b)
+            } else {
+                Some(false)
+            }
         }
         (Value::Tuple(a), Value::Tuple(b)) => all_equal(a, b),
         (Value::Set(..), Value::Set(..)) if !left.is_wholly_known() || !right.is_wholly_known() => None,
         (Value::Set(a_ty, a), Value::Set(b_ty, b)) => Some(same_type(a_ty, b_ty) && a == b),
         (Value::Map(a_ty, a), Value::Map(b_ty, b)) => {
-            if same_type(a_ty, b_ty) { entries_equal(a, b) } else { Some(false) }
+            if same_type(a_ty, b_ty) {
+                entries_equal(a, b)
+            } else {
+                Some(false)
+            }
         }
         (Value::Object(a), Value::Object(b)) => entries_equal(a, b),
         _ => Some(left == right),
@@ -177,9 +185,11 @@ fn entries_equal(a: &value::value::Attributes, b: &value::value::Attributes) -> 
 }
 
 fn conjunction(mut parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    parts.try_fold(Some(true), |all, part| match part {
-        Some(false) => Err(()),
-        Some(true) => Ok(all),
-        None => Ok(None),
-    }).unwrap_or(Some(false))
+    parts
+        .try_fold(Some(true), |all, part| match part {
+            Some(false) => Err(()),
+            Some(true) => Ok(all),
+            None => Ok(None),
+        })
+        .unwrap_or(Some(false))
 }

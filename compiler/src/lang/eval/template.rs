@@ -43,7 +43,8 @@ impl Ctx<'_> {
                         }
                         Ok(_) => out.is_unknown = true,
                         Err(_) => {
-                            let label = "this value cannot be part of a string; jsonencode(..) turns any value into text";
+                            let label =
+                                "this value cannot be part of a string; jsonencode(..) turns any value into text";
                             self.diags.push(Diagnostic::error("invalid template value", label).at(expr.span));
                             out.is_unknown = true;
                         }

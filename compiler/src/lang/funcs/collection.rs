@@ -85,7 +85,9 @@ pub(super) const FUNCS: &[Func] = &[
             let is_list = args.iter().all(|arg| matches!(arg, Value::List(..)));
             let types: Vec<Ty> = args.iter().map(Value::ty).collect();
             match unify(&types) {
-                Some(ty @ Ty::List(_)) if is_list => convert(&Value::tuple(all), &ty).map_err(|error| FuncError::Call(error.to_string())),
+                Some(ty @ Ty::List(_)) if is_list => {
+                    convert(&Value::tuple(all), &ty).map_err(|error| FuncError::Call(error.to_string()))
+                }
                 _ => Ok(Value::tuple(all)),
             }
         },
@@ -153,7 +155,9 @@ pub(super) const FUNCS: &[Func] = &[
         result_ty: gives_number,
         call: |args, _| {
             let found = items(args, 0)?.iter().position(|item| is_same(item, &args[1]));
-            found.map(|idx| Value::from(idx as i64)).ok_or_else(|| FuncError::Call("the value is not in the list".to_owned()))
+            found
+                .map(|idx| Value::from(idx as i64))
+                .ok_or_else(|| FuncError::Call("the value is not in the list".to_owned()))
         },
     },
     Func {
@@ -212,7 +216,9 @@ pub(super) const FUNCS: &[Func] = &[
                 }
             }
             let element = match args.first() {
-                Some(Value::Map(element, _)) if args.iter().all(|arg| arg.ty() == args[0].ty()) => Some(element.clone()),
+                Some(Value::Map(element, _)) if args.iter().all(|arg| arg.ty() == args[0].ty()) => {
+                    Some(element.clone())
+                }
                 _ => None,
             };
             Ok(element.map_or(Value::Object(Arc::new(merged.clone())), |element| Value::Map(element, Arc::new(merged))))
@@ -309,7 +315,10 @@ pub(super) const FUNCS: &[Func] = &[
                     turned.entry(new_key.into()).or_default().push(Value::String(key.clone()));
                 }
             }
-            Ok(Value::map(Ty::list(Ty::String), turned.into_iter().map(|(key, list)| (key, Value::list(Ty::String, list)))))
+            Ok(Value::map(
+                Ty::list(Ty::String),
+                turned.into_iter().map(|(key, list)| (key, Value::list(Ty::String, list))),
+            ))
         },
     },
     Func {
@@ -384,7 +393,11 @@ fn range(args: &[Value]) -> Result<Value, FuncError> {
     let down = limit < start;
     let step = if args.len() == 3 { number(2) } else { Number::from(if down { -1 } else { 1 }) };
     if step.is_zero() || step.is_negative() != down {
-        return if start == limit { Ok(Value::list(Ty::Number, Vec::new())) } else { Err(FuncError::Call("the step leads away from the limit".to_owned())) };
+        return if start == limit {
+            Ok(Value::list(Ty::Number, Vec::new()))
+        } else {
+            Err(FuncError::Call("the step leads away from the limit".to_owned()))
+        };
     }
     let mut numbers = Vec::new();
     let mut next = start;

@@ -40,7 +40,9 @@ pub(super) const FUNCS: &[Func] = &[
         result_ty: gives_any,
         call: |args, _| {
             let parsed = serde_json::from_str(text(args, 0));
-            parsed.map(|parsed| json::decode_plain(&parsed)).map_err(|error| argument(0, format!("it is not JSON: {error}")))
+            parsed
+                .map(|parsed| json::decode_plain(&parsed))
+                .map_err(|error| argument(0, format!("it is not JSON: {error}")))
         },
     },
     Func {
@@ -48,7 +50,10 @@ pub(super) const FUNCS: &[Func] = &[
         doc: "Writes a value as JSON, in one line.",
         params: &[Param::new("value", any).nullable()],
         variadic: None,
-        examples: &[(r#"jsonencode({ b = [1, true, null], a = "<x>" })"#, r#""{\"a\":\"\\u003cx\\u003e\",\"b\":[1,true,null]}""#)],
+        examples: &[(
+            r#"jsonencode({ b = [1, true, null], a = "<x>" })"#,
+            r#""{\"a\":\"\\u003cx\\u003e\",\"b\":[1,true,null]}""#,
+        )],
         result_ty: gives_string,
         call: |args, _| Ok(Value::string(json::go_escape(&json::encode_plain(&args[0]).to_string()))),
     },

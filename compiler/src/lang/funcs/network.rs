@@ -12,7 +12,10 @@ pub(super) const FUNCS: &[Func] = &[
         doc: "The address of the host with a number in a network; negative numbers count from the end.",
         params: &[Param::new("prefix", string), Param::new("host", number)],
         variadic: None,
-        examples: &[(r#"cidrhost("10.1.0.0/16", 5)"#, r#""10.1.0.5""#), (r#"cidrhost("10.1.0.0/16", -1)"#, r#""10.1.255.255""#)],
+        examples: &[
+            (r#"cidrhost("10.1.0.0/16", 5)"#, r#""10.1.0.5""#),
+            (r#"cidrhost("10.1.0.0/16", -1)"#, r#""10.1.255.255""#),
+        ],
         result_ty: gives_string,
         call: |args, _| {
             let network = Network::parse(text(args, 0))?;
@@ -46,12 +49,17 @@ pub(super) const FUNCS: &[Func] = &[
         doc: "A network within a network: so many bits more, and its number.",
         params: &[Param::new("prefix", string), Param::new("newbits", number), Param::new("netnum", number)],
         variadic: None,
-        examples: &[(r#"cidrsubnet("10.0.0.0/8", 8, 2)"#, r#""10.2.0.0/16""#), (r#"cidrsubnet("fd00::/8", 8, 1)"#, r#""fd01::/16""#)],
+        examples: &[
+            (r#"cidrsubnet("10.0.0.0/8", 8, 2)"#, r#""10.2.0.0/16""#),
+            (r#"cidrsubnet("fd00::/8", 8, 1)"#, r#""fd01::/16""#),
+        ],
         result_ty: gives_string,
         call: |args, _| {
             let network = Network::parse(text(args, 0))?;
             let length = u32::try_from(whole(args, 1)?).ok().and_then(|bits| network.length.checked_add(bits));
-            let length = length.filter(|length| *length <= network.bits).ok_or_else(|| argument(1, "the address has not so many bits"))?;
+            let length = length
+                .filter(|length| *length <= network.bits)
+                .ok_or_else(|| argument(1, "the address has not so many bits"))?;
             let number = u128::try_from(whole(args, 2)?).map_err(|_| argument(2, "it cannot be negative"))?;
             if length - network.length < 64 && number >> (length - network.length) != 0 {
                 return Err(argument(2, "the network has not so many subnets"));

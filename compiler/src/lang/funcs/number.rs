@@ -42,7 +42,9 @@ pub(super) const FUNCS: &[Func] = &[
         variadic: Some(Param::new("numbers", number)),
         examples: &[("max(2, 10, 3)", "10")],
         result_ty: gives_number,
-        call: |args, _| Ok(args.iter().max_by(|a, b| a.as_number().cmp(&b.as_number())).cloned().unwrap_or_else(|| args[0].clone())),
+        call: |args, _| {
+            Ok(args.iter().max_by(|a, b| a.as_number().cmp(&b.as_number())).cloned().unwrap_or_else(|| args[0].clone()))
+        },
     },
     Func {
         name: "min",
@@ -51,7 +53,9 @@ pub(super) const FUNCS: &[Func] = &[
         variadic: Some(Param::new("numbers", number)),
         examples: &[("min(2, 10, 3)", "2")],
         result_ty: gives_number,
-        call: |args, _| Ok(args.iter().min_by(|a, b| a.as_number().cmp(&b.as_number())).cloned().unwrap_or_else(|| args[0].clone())),
+        call: |args, _| {
+            Ok(args.iter().min_by(|a, b| a.as_number().cmp(&b.as_number())).cloned().unwrap_or_else(|| args[0].clone()))
+        },
     },
     Func {
         name: "parseint",

@@ -106,7 +106,8 @@ pub(super) const FUNCS: &[Func] = &[
         result_ty: gives_any,
         call: |args, _| {
             let regex = compile(text(args, 0))?;
-            let found: Vec<Value> = regex.captures_iter(text(args, 1)).map(|captures| captured(&regex, &captures)).collect();
+            let found: Vec<Value> =
+                regex.captures_iter(text(args, 1)).map(|captures| captured(&regex, &captures)).collect();
             let ty = found.first().map_or(Ty::String, Value::ty);
             Ok(Value::list(ty, found))
         },
@@ -183,7 +184,11 @@ pub(super) const FUNCS: &[Func] = &[
         call: |args, _| {
             let graphemes: Vec<&str> = text(args, 0).graphemes(true).collect();
             let (offset, length) = (whole(args, 1)?, whole(args, 2)?);
-            let start = if offset < 0 { graphemes.len().saturating_sub(offset.unsigned_abs() as usize) } else { offset as usize };
+            let start = if offset < 0 {
+                graphemes.len().saturating_sub(offset.unsigned_abs() as usize)
+            } else {
+                offset as usize
+            };
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             Ok(Value::string(graphemes.into_iter().skip(start).take(length).collect::<String>()))
         },
@@ -199,7 +204,11 @@ pub(super) const FUNCS: &[Func] = &[
             let mut out = String::new();
             let mut in_word = false;
             for ch in text(args, 0).chars() {
-                if in_word { out.push(ch) } else { out.extend(ch.to_uppercase()) }
+                if in_word {
+                    out.push(ch)
+                } else {
+                    out.extend(ch.to_uppercase())
+                }
                 in_word = !ch.is_whitespace();
             }
             Ok(Value::string(out))
@@ -300,7 +309,8 @@ fn format_values(format: &str, values: &[Value]) -> Result<String, FuncError> {
             out.push('%');
             continue;
         }
-        let value = values.get(used).ok_or_else(|| argument(0, format!("there is no value for verb {}, %{verb}", used + 1)))?;
+        let value =
+            values.get(used).ok_or_else(|| argument(0, format!("there is no value for verb {}, %{verb}", used + 1)))?;
         used += 1;
         spec.write(verb, value, &mut out).map_err(|message| argument(used, message))?;
     }
@@ -329,9 +339,16 @@ impl Spec {
             's' => as_ty(&string())?.as_str().unwrap_or_default().to_owned(),
             'q' => crate::console::quote(as_ty(&string())?.as_str().unwrap_or_default()),
             't' => as_ty(&boolean())?.as_bool().unwrap_or_default().to_string(),
-            'd' => as_ty(&number())?.as_number().map(|number| if number.is_negative() { number.ceil() } else { number.floor() }).unwrap_or(value::Number::ZERO).to_string(),
+            'd' => as_ty(&number())?
+                .as_number()
+                .map(|number| if number.is_negative() { number.ceil() } else { number.floor() })
+                .unwrap_or(value::Number::ZERO)
+                .to_string(),
             'x' | 'X' => {
-                let number = as_ty(&number())?.as_number().and_then(value::Number::to_i64).ok_or("a whole number is required")?;
+                let number = as_ty(&number())?
+                    .as_number()
+                    .and_then(value::Number::to_i64)
+                    .ok_or("a whole number is required")?;
                 if verb == 'x' { format!("{number:x}") } else { format!("{number:X}") }
             }
             'f' | 'e' | 'g' => {
@@ -352,7 +369,11 @@ impl Spec {
             Some(precision) if matches!(verb, 's' | 'q' | 'v') => text.chars().take(precision).collect(),
             _ => text,
         };
-        let text = if self.plus && matches!(verb, 'd' | 'f' | 'g') && !text.starts_with('-') { format!("+{text}") } else { text };
+        let text = if self.plus && matches!(verb, 'd' | 'f' | 'g') && !text.starts_with('-') {
+            format!("+{text}")
+        } else {
+            text
+        };
         let missing = self.width.unwrap_or(0).saturating_sub(text.graphemes(true).count());
         if self.left {
             out.push_str(&text);

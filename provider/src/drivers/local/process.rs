@@ -143,7 +143,12 @@ pub(super) fn spawn(service: &Service, folder: &Path, group: Option<i32>, accoun
 }
 
 /// Runs a daemon's syntax check; gives its output if it refuses.
-pub(super) async fn check(service: &Service, args: Vec<String>, folder: &Path, account: &Account) -> Result<Option<String>> {
+pub(super) async fn check(
+    service: &Service,
+    args: Vec<String>,
+    folder: &Path,
+    account: &Account,
+) -> Result<Option<String>> {
     let program = program(service)?;
     let mut command = Command::new(&program);
     command.args(args).current_dir(folder).stdin(Stdio::null());
@@ -197,9 +202,12 @@ fn mongod_caches() -> Vec<PathBuf> {
         home.map(|cache| cache.join("lampwright")),
         Some(PathBuf::from("/var/cache/lampwright")),
     ];
-    let entries = caches.into_iter().flatten().flat_map(|cache| std::fs::read_dir(cache).into_iter().flatten()).flatten();
-    let mut found: Vec<PathBuf> =
-        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("mongod-")).map(|entry| entry.path().join("bin")).collect();
+    let entries =
+        caches.into_iter().flatten().flat_map(|cache| std::fs::read_dir(cache).into_iter().flatten()).flatten();
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("mongod-"))
+        .map(|entry| entry.path().join("bin"))
+        .collect();
     found.sort();
     found.reverse();
     found

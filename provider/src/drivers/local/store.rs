@@ -58,7 +58,8 @@ impl Store {
         let lock_path = self.root.join("lock");
         let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.and_then(|lock| lock.lock().map(|()| lock));
-        let _lock = lock.map_err(|source| DriverError::Io { what: "locking", path: lock_path.display().to_string(), source })?;
+        let _lock =
+            lock.map_err(|source| DriverError::Io { what: "locking", path: lock_path.display().to_string(), source })?;
         if let Some(record) = self.record(key) {
             return Ok(record.address.into());
         }
@@ -106,7 +107,8 @@ impl Store {
         // Out of sight in one step: a machine is there with its record, or it is not there.
         let trash = folder.with_extension(REMOVED);
         let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-        let failed = |source| DriverError::Io { what: "removing the machine", path: folder.display().to_string(), source };
+        let failed =
+            |source| DriverError::Io { what: "removing the machine", path: folder.display().to_string(), source };
         match std::fs::rename(&folder, &trash) {
             Err(error) if !gone(&error) => return Err(failed(error)),
             Ok(()) | Err(_) => {}

@@ -51,7 +51,13 @@ impl MemberAddress {
 }
 
 impl Admin {
-    pub(super) fn new(machines: &[MachineModel], replica_set: String, database: String, admin_password: String, app_password: String) -> Admin {
+    pub(super) fn new(
+        machines: &[MachineModel],
+        replica_set: String,
+        database: String,
+        admin_password: String,
+        app_password: String,
+    ) -> Admin {
         let members = machines.iter().filter_map(MemberAddress::of).collect();
         Admin { members, replica_set, database, admin_password, app_password }
     }
@@ -216,7 +222,10 @@ impl Admin {
 
     async fn config(&self) -> Result<Document, Problem> {
         let answer = self.on_primary("Reading the replica set's configuration", doc! { "replSetGetConfig": 1 }).await?;
-        answer.get_document("config").cloned().map_err(|_| Problem::error("unexpected answer of mongod", "It sent no configuration."))
+        answer
+            .get_document("config")
+            .cloned()
+            .map_err(|_| Problem::error("unexpected answer of mongod", "It sent no configuration."))
     }
 
     /// Changes the list of members by one, and waits until a majority has the change.
@@ -235,7 +244,10 @@ impl Admin {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(Problem::error("a reconfiguration is not committed", format!("{what}: no majority of members has it after 30 s.")));
+                return Err(Problem::error(
+                    "a reconfiguration is not committed",
+                    format!("{what}: no majority of members has it after 30 s."),
+                ));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -295,20 +307,32 @@ impl Admin {
     }
 
     /// Waits until every member is primary or secondary, and counts as a voter.
-    pub(super) async fn wait_until_all_follow(&self, machines: &[MachineModel], patience: Duration) -> Result<(), Problem> {
+    pub(super) async fn wait_until_all_follow(
+        &self,
+        machines: &[MachineModel],
+        patience: Duration,
+    ) -> Result<(), Problem> {
         let deadline = Instant::now() + patience;
         loop {
             let states = self.member_states().await.unwrap_or_default();
             let behind: Vec<&str> = machines
                 .iter()
-                .filter(|machine| !states.iter().any(|(address, healthy)| *healthy && MemberAddress::of(machine).as_ref() == Some(address)))
+                .filter(|machine| {
+                    !states
+                        .iter()
+                        .any(|(address, healthy)| *healthy && MemberAddress::of(machine).as_ref() == Some(address))
+                })
                 .map(|machine| machine.name.as_str())
                 .collect();
             if behind.is_empty() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                let detail = format!("{} did not become primary or secondary within {} s.", behind.join(", "), patience.as_secs());
+                let detail = format!(
+                    "{} did not become primary or secondary within {} s.",
+                    behind.join(", "),
+                    patience.as_secs()
+                );
                 return Err(Problem::error("a member does not follow", detail));
             }
             tokio::time::sleep(POLL).await;
@@ -358,7 +382,10 @@ fn code(error: &Error) -> Option<i32> {
 /// Errors that go away by themselves: an election, or a reconfiguration that is still under way.
 fn is_passing(error: &Error) -> bool {
     match code(error) {
-        Some(code) => matches!(code, CONFIG_IN_PROGRESS | CONFIG_NOT_COMMITTED | NOT_PRIMARY) || error.to_string().contains("not primary"),
+        Some(code) => {
+            matches!(code, CONFIG_IN_PROGRESS | CONFIG_NOT_COMMITTED | NOT_PRIMARY)
+                || error.to_string().contains("not primary")
+        }
         None => true,
     }
 }
@@ -370,6 +397,8 @@ fn failed(what: &str, error: &Error) -> Problem {
 fn no_primary(what: &str) -> Problem {
     Problem::error(
         "the replica set has no primary",
-        format!("{what}: no member is primary, so nothing can be changed. A majority of members must run; apply again once they do."),
+        format!(
+            "{what}: no member is primary, so nothing can be changed. A majority of members must run; apply again once they do."
+        ),
     )
 }
