@@ -82,7 +82,7 @@ pub(crate) fn event(event: &Event) {
             one("hook", json!({ "resource": resource(addr) })),
         ),
         Event::Reading { addr } => {
-            emit("info", &format!("{addr}: reading"), "apply_start", one("hook", hook(addr, "read")))
+            emit("info", &format!("{addr}: reading"), "apply_start", one("hook", hook(addr, "read")));
         }
         Event::Started { addr, action } => {
             emit("info", &format!("{addr}: started"), "apply_start", one("hook", hook(addr, &action.json().join("-"))));

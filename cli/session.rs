@@ -70,7 +70,7 @@ impl Session {
             match given {
                 crate::commands::Given::Variable(text) => match text.split_once('=') {
                     Some((name, value)) => {
-                        self.variable(name.trim(), value, "on the command line", &mut inputs, &mut diags)
+                        self.variable(name.trim(), value, "on the command line", &mut inputs, &mut diags);
                     }
                     None => diags
                         .push(Diagnostic::error("invalid -var", format!("-var is written 'name=value', not {text:?}"))),

@@ -1,1 +1,10 @@
+//! The whole product from outside: the two programs, real daemons, the real terraform.
 
+mod cli;
+mod hostile_plugins;
+mod load;
+mod modules;
+mod sandbox;
+mod stack;
+mod terraform;
+mod tidy;

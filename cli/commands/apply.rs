@@ -1,6 +1,6 @@
 //! `lampwright apply` and `lampwright destroy`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,7 +84,7 @@ async fn run_planned(goal: Goal, inputs: &InputArgs, auto_approve: bool, common:
     execute(&session, planned, &mut store, goal, common).await
 }
 
-async fn run_saved(path: &PathBuf, common: &CommonArgs) -> anyhow::Result<u8> {
+async fn run_saved(path: &Path, common: &CommonArgs) -> anyhow::Result<u8> {
     let saved = file::read(path)?;
     let Ok(session) = Session::with_loader(Arc::new(Overlay { texts: saved.sources.clone() })) else {
         return Ok(exit::FAILURE);

@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         match line.trim() {
-            "" => continue,
+            "" => {}
             "exit" | "quit" => break,
             text => match evaluation.evaluate_text(text, &mut session.sources) {
                 Ok(value) => ui::line(&console::show(&value)),

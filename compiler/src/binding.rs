@@ -96,7 +96,7 @@ impl Program {
             },
         };
         let schema = schemas.get(&source).and_then(|provider| provider.get(resource.mode, ty)).cloned();
-        let schema = schema.ok_or_else(|| self.unknown_type(resource, schemas))?;
+        let schema = schema.ok_or_else(|| Program::unknown_type(resource, schemas))?;
         let reference = resource.provider.as_ref().map(|reference| reference.name.clone());
         let addr = self.configuration(module, &source, reference.as_deref(), alias.as_deref());
         let addr = addr.ok_or_else(|| {
@@ -128,7 +128,7 @@ impl Program {
         let mut candidates = own.iter().chain(Some(&lampwright).filter(|ours| !own.contains(ours))).filter(has);
         match (candidates.next(), candidates.next()) {
             (Some(source), None) => Ok(source.clone()),
-            (None, _) => Err(self.unknown_type(resource, schemas)),
+            (None, _) => Err(Program::unknown_type(resource, schemas)),
             (Some(one), Some(other)) => {
                 let label = format!("both {} and {} have this type", one.short(), other.short());
                 let diagnostic = Diagnostic::error("ambiguous resource type", label).at(resource.ty.span);
@@ -137,7 +137,7 @@ impl Program {
         }
     }
 
-    fn unknown_type(&self, resource: &Resource, schemas: &Schemas) -> Diagnostic {
+    fn unknown_type(resource: &Resource, schemas: &Schemas) -> Diagnostic {
         let ty = &resource.ty.name;
         let types = |provider: &ProviderSchemas| -> Vec<Arc<str>> {
             match resource.mode {

@@ -135,7 +135,7 @@ impl Load<'_> {
             Ok(text) => text,
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
-                let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = String::from_utf8_lossy(&error.as_bytes()[..valid]).matches('\n').count() + 1;
                 let label = format!("{path}:{line}: this file is not UTF-8 from byte {valid} on");
                 let diagnostic = Diagnostic::error("invalid encoding", label);
                 self.diags.push(diagnostic.note("save it as UTF-8"));

@@ -76,7 +76,7 @@ fn outcome(text: &str) -> String {
     let mut path = "main.stack.hcl".to_owned();
     for part in text.split_inclusive('\n') {
         match part.strip_prefix("### ") {
-            Some(next) => path = next.trim().to_owned(),
+            Some(next) => next.trim().clone_into(&mut path),
             None => loader.files.entry(path.clone()).or_default().extend_from_slice(part.as_bytes()),
         }
     }
@@ -142,6 +142,7 @@ fn suite() {
                 continue;
             };
             cases += 1;
+            #[expect(clippy::disallowed_methods, reason = "the test reads what the compiler must not")]
             let text = std::fs::read_to_string(&path).expect("UTF-8");
             let result = outcome(&text);
             assert_eq!(result.contains("error:"), area.ends_with("errors"), "{}\n{result}", path.display());

@@ -45,7 +45,7 @@ async fn validate_provider(run: &Run, desired: &compiler::config::DesiredProvide
     match provider.validate_config(&config).await {
         Ok(problems) => {
             problems.iter().for_each(|problem| {
-                diags.push(located(problem, desired.spans.nearest(&problem.path).or(desired.span)))
+                diags.push(located(problem, desired.spans.nearest(&problem.path).or(desired.span)));
             });
         }
         Err(error) => return host_diagnostics(&error, desired.span),

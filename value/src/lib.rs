@@ -15,7 +15,6 @@ pub mod problem;
 pub mod schema;
 mod set;
 pub mod ty;
-#[expect(clippy::module_inception, reason = "the crate is named after its main noun")]
 pub mod value;
 
 pub use number::Number;

@@ -193,7 +193,7 @@ impl Scope for ModuleScope<'_> {
         Some(&*self.evaluation.environment.loader)
     }
 
-    fn folder(&self) -> &str {
+    fn folder(&self) -> &'static str {
         "."
     }
 }

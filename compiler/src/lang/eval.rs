@@ -34,7 +34,7 @@ pub trait Scope {
     }
 
     /// The folder that `file()` and its like are relative to.
-    fn folder(&self) -> &str {
+    fn folder(&self) -> &'static str {
         "."
     }
 }

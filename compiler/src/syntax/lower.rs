@@ -103,7 +103,7 @@ impl Lower {
                         labels.push(lower.label(label));
                     }
                     Rule::body | Rule::one_line_body => {
-                        part.into_inner().filter(is_item).for_each(|item| lower.item(item, &mut body))
+                        part.into_inner().filter(is_item).for_each(|item| lower.item(item, &mut body));
                     }
                     Rule::close_brace => body.end = Some(lower.span(&part)),
                     _ => {}

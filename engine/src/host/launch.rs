@@ -25,7 +25,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::{HostError, Result};
 
 /// go-plugin grants a minute; a plugin that needs longer is broken.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(60);
+const HANDSHAKE_DEADLINE: Duration = Duration::from_mins(1);
 const KEPT_LOG_LINES: usize = 20;
 
 /// What a provider says while it works: which resource, and what is happening.

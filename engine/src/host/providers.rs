@@ -51,9 +51,12 @@ impl Providers {
     /// Starts one process of each source, all at once, and learns their schemas.
     pub async fn start(launcher: Arc<dyn Launcher>, sources: Vec<ProviderSource>) -> Result<Providers> {
         let mut tasks = tokio::task::JoinSet::new();
-        for source in sources.iter().cloned() {
-            let launcher = launcher.clone();
-            tasks.spawn(async move { (source.clone(), launcher.launch(&source).await) });
+        for source in &sources {
+            let (launcher, source) = (launcher.clone(), source.clone());
+            tasks.spawn(async move {
+                let provider = launcher.launch(&source).await;
+                (source, provider)
+            });
         }
         let mut spare = HashMap::new();
         for (source, provider) in tasks.join_all().await {

@@ -162,8 +162,8 @@ fn indented(json: &Json, depth: usize) -> String {
 
 fn resources(state: &State) -> Vec<Fields> {
     // By resource: the instances, and what is deposed of them.
-    let mut grouped: BTreeMap<(String, Mode, Arc<str>, Arc<str>), Vec<(Key, Option<&str>, &InstanceState)>> =
-        BTreeMap::new();
+    type ByResource<'s> = BTreeMap<(String, Mode, Arc<str>, Arc<str>), Vec<(Key, Option<&'s str>, &'s InstanceState)>>;
+    let mut grouped = ByResource::new();
     let group = |addr: &InstanceAddr| (addr.module.to_string(), addr.mode, addr.ty.clone(), addr.name.clone());
     for (addr, instance) in &state.instances {
         grouped.entry(group(addr)).or_default().push((addr.key.clone(), None, instance));

@@ -95,17 +95,17 @@ impl Local {
                 return Ok(());
             }
             // Without a main process that was told to end there is nothing to wait for.
-            if Instant::now() > deadline || services.is_empty() || !self.has_main_process(&folder, services) {
+            if Instant::now() > deadline || services.is_empty() || !has_main_process(&folder, services) {
                 left.into_iter().for_each(process::kill);
             }
             tokio::time::sleep(POLL).await;
         }
     }
+}
 
-    fn has_main_process(&self, folder: &std::path::Path, services: &[Service]) -> bool {
-        let table = process::Table::read();
-        services.iter().any(|service| table.main_process(folder, &folder.join(service.pid_file)).is_some())
-    }
+fn has_main_process(folder: &std::path::Path, services: &[Service]) -> bool {
+    let table = process::Table::read();
+    services.iter().any(|service| table.main_process(folder, &folder.join(service.pid_file)).is_some())
 }
 
 fn default_root() -> PathBuf {

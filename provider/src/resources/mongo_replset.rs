@@ -48,7 +48,7 @@ const MAX_MEMBERS: u64 = 50;
 const MAX_VOTERS: usize = 7;
 const DISK_GB: u64 = 10;
 const PORT: u16 = 27017;
-const READY_PATIENCE: Duration = Duration::from_secs(60);
+const READY_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Resource for MongoReplset {
     const NAME: &'static str = "mongo_replset";

@@ -160,7 +160,7 @@ fn scope_of_folder() -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .chars()
-        .filter(|ch| ch.is_ascii_alphanumeric())
+        .filter(char::is_ascii_alphanumeric)
         .take(12)
         .collect();
     let digest = hex(&Sha256::digest(folder.as_os_str().as_encoded_bytes())[..3]);

@@ -95,12 +95,11 @@ impl Ctx<'_> {
                 };
                 if comprehension.group {
                     groups.entry(key).or_default().push(value);
-                } else if entries.contains_key(&key) {
+                } else if let Some(first) = entries.insert(key.clone(), value) {
                     let label = format!("two elements have the key {key:?}");
                     let diagnostic = Diagnostic::error("duplicate key", label).at(key_expr.span);
                     ctx.diags.push(diagnostic.note("put `...` behind the value to group the values of equal keys"));
-                } else {
-                    entries.insert(key, value);
+                    entries.insert(key, first);
                 }
             });
         }

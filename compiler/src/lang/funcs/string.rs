@@ -205,9 +205,9 @@ pub(super) const FUNCS: &[Func] = &[
             let mut in_word = false;
             for ch in text(args, 0).chars() {
                 if in_word {
-                    out.push(ch)
+                    out.push(ch);
                 } else {
-                    out.extend(ch.to_uppercase())
+                    out.extend(ch.to_uppercase());
                 }
                 in_word = !ch.is_whitespace();
             }
@@ -341,8 +341,7 @@ impl Spec {
             't' => as_ty(&boolean())?.as_bool().unwrap_or_default().to_string(),
             'd' => as_ty(&number())?
                 .as_number()
-                .map(|number| if number.is_negative() { number.ceil() } else { number.floor() })
-                .unwrap_or(value::Number::ZERO)
+                .map_or(value::Number::ZERO, |number| if number.is_negative() { number.ceil() } else { number.floor() })
                 .to_string(),
             'x' | 'X' => {
                 let number = as_ty(&number())?

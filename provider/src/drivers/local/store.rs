@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +79,7 @@ impl Store {
 
     pub(super) fn list(&self, layer: &Layer) -> Result<Vec<(MachineKey, IpAddr)>> {
         let mut found: Vec<(MachineKey, IpAddr)> = self
-            .records_of_scope(&layer.scope)
+            .records_of_scope(&layer.scope)?
             .into_iter()
             .filter(|record| record.layer == layer.name)
             .map(|record| (MachineKey { layer: layer.clone(), id: record.id }, record.address.into()))
@@ -132,26 +132,31 @@ impl Store {
         write_atomically(&self.folder(key).join(RECORD), &json, 0o644, &Account::unchanged())
     }
 
-    fn records_of_scope(&self, scope: &str) -> Vec<Record> {
-        let Ok(entries) = std::fs::read_dir(self.root.join(scope)) else { return Vec::new() };
-        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    /// A folder that is not there holds nothing; one that cannot be read is an error, since machines that are only
+    /// not seen must never count as gone.
+    fn records_of_scope(&self, scope: &str) -> Result<Vec<Record>> {
+        let folders = entries_of(&self.root.join(scope))?.into_iter();
         // What a crash left while it was being removed is removed.
         let folders = folders.filter(|folder| folder.extension().is_none_or(|extension| extension != REMOVED));
-        folders
+        let records = folders
             .filter_map(|folder| std::fs::read(folder.join(RECORD)).ok())
-            .filter_map(|bytes| serde_json::from_slice(&bytes).ok())
-            .collect()
+            .filter_map(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(records.collect())
     }
 
-    fn all_records(&self) -> Vec<Record> {
-        let Ok(entries) = std::fs::read_dir(&self.root) else { return Vec::new() };
-        let scopes = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        scopes.flat_map(|scope| self.records_of_scope(&scope)).collect()
+    fn all_records(&self) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for folder in entries_of(&self.root)?.into_iter().filter(|entry| entry.is_dir()) {
+            if let Some(scope) = folder.file_name().and_then(|name| name.to_str()) {
+                records.extend(self.records_of_scope(scope)?);
+            }
+        }
+        Ok(records)
     }
 
     /// A layer has 256 neighbouring addresses of its own; the machine with the id 7 has the seventh.
     fn free_address(&self, key: &MachineKey) -> Result<Ipv4Addr> {
-        let records = self.all_records();
+        let records = self.all_records()?;
         let listening = listening_addresses();
         let is_ours = |record: &&Record| record.scope == key.layer.scope && record.layer == key.layer.name;
         let network_of = |address: Ipv4Addr| address.to_bits() >> 8;
@@ -173,6 +178,15 @@ impl Store {
                 hosts.map(|host| Ipv4Addr::from_bits(network << 8 | host)).find(is_free)
             })
             .ok_or_else(|| DriverError::NoAddress { network: self.network.clone() })
+    }
+}
+
+fn entries_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| DriverError::Io { what: "looking for machines", path: folder.display().to_string(), source };
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(failed(source)),
     }
 }
 

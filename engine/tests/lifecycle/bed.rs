@@ -1,0 +1,145 @@
+//! What a case runs on: a stack in memory, a fake provider, a state on a real disk.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use compiler::Inputs;
+use compiler::diag::{Diagnostics, render::render};
+use compiler::evaluation::Input;
+use compiler::program;
+use compiler::source::{MemoryLoader, SourceMap};
+use engine::apply::{self, Summary};
+use engine::host::fake::{FakeLauncher, FakeProvider};
+use engine::host::providers::Providers;
+use engine::plan::show::{ShowOptions, show};
+use engine::plan::{self, Goal, Plan, PlanOptions};
+use engine::run::Run;
+use engine::state::store::Store;
+use tokio::sync::{mpsc, watch};
+use value::schema::{Attribute, Block, Schema};
+use value::{Ty, Value};
+
+pub(crate) struct Bed {
+    pub(crate) provider: FakeProvider,
+    pub(crate) folder: tempfile::TempDir,
+    inputs: Inputs,
+}
+
+pub(crate) struct Applied {
+    pub(crate) calls: Vec<String>,
+    pub(crate) summary: Summary,
+    pub(crate) errors: String,
+}
+
+/// `thing`: `name` and `size` to set, `id` computed, `secret` sensitive, `refers` for references.
+fn thing() -> Schema {
+    let attributes = BTreeMap::from([
+        ("id".into(), Attribute::computed(Ty::String, "")),
+        ("name".into(), Attribute::optional(Ty::String, "")),
+        ("refers".into(), Attribute::optional(Ty::String, "")),
+        ("secret".into(), Attribute::optional(Ty::String, "").sensitive()),
+        ("size".into(), Attribute::optional(Ty::Number, "")),
+    ]);
+    Schema { version: 0, block: Block { attributes, ..Block::default() } }
+}
+
+impl Bed {
+    pub(crate) fn new() -> Bed {
+        Bed {
+            provider: FakeProvider::new(BTreeMap::from([("thing", thing())])),
+            folder: tempfile::tempdir().expect("a folder"),
+            inputs: Inputs::default(),
+        }
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.inputs.set(name, Input { value: value.into(), span: None });
+    }
+
+    pub(crate) fn state_path(&self) -> PathBuf {
+        self.folder.path().join("terraform.tfstate")
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::open(&self.state_path(), &self.folder.path().join("data"), "test").expect("the state opens")
+    }
+
+    pub(crate) async fn run(self: &mut Bed, text: &str) -> (Run, SourceMap) {
+        let mut loader = MemoryLoader::default();
+        loader.files.insert("main.stack.hcl".to_owned(), text.as_bytes().to_vec());
+        let mut sources = SourceMap::default();
+        let (program, diags) = program::load(".", &loader, &mut sources);
+        assert!(!diags.has_errors(), "{}", render(&diags, &sources));
+        let provider = std::mem::replace(&mut self.provider, FakeProvider::new(BTreeMap::from([("thing", thing())])));
+        let launcher = Arc::new(FakeLauncher(Arc::new(provider)));
+        let wanted = program.requirements().into_iter().map(|requirement| requirement.source).collect();
+        let providers = Providers::start(launcher, wanted).await.expect("a fake starts");
+        let (events, _) = mpsc::unbounded_channel();
+        let (_keep, cancelled) = watch::channel(false);
+        let run = Run {
+            program: Arc::new(program),
+            loader: Arc::new(loader),
+            cwd: "/".to_owned(),
+            inputs: self.inputs.clone(),
+            providers: Arc::new(providers),
+            parallelism: 4,
+            events,
+            cancelled,
+        };
+        (run, sources)
+    }
+
+    /// Plans and shows the plan, or the errors.
+    pub(crate) async fn plan(&mut self, text: &str) -> String {
+        let (run, sources) = self.run(text).await;
+        let (plan, diags) = plan_for(&run, &self.store(), Goal::Configuration).await;
+        shown(&plan, &diags, &sources)
+    }
+
+    pub(crate) async fn apply(&mut self, text: &str) -> Applied {
+        self.apply_goal(text, Goal::Configuration).await
+    }
+
+    pub(crate) async fn apply_goal(&mut self, text: &str, goal: Goal) -> Applied {
+        let calls = self.provider.calls.clone();
+        let (run, sources) = self.run(text).await;
+        let mut store = self.store();
+        let (plan, diags) = plan_for(&run, &store, goal).await;
+        assert!(!diags.has_errors(), "{}", render(&diags, &sources));
+        calls.lock().expect("calls").clear();
+        let (summary, diags) = apply::apply(&run, &mut store, &plan).await;
+        let calls =
+            calls.lock().expect("calls").iter().filter(|call| !call.starts_with("configure")).cloned().collect();
+        Applied { calls, summary, errors: render(&diags, &sources) }
+    }
+
+    /// What the state file says: addresses, with their marks of trouble.
+    pub(crate) fn state(&self) -> Vec<String> {
+        let store = self.store();
+        let state = store.state();
+        let instances = state
+            .instances
+            .iter()
+            .map(|(addr, instance)| format!("{addr}{}", if instance.tainted { " tainted" } else { "" }));
+        instances.chain(state.deposed.keys().map(|(addr, _)| format!("{addr} deposed"))).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_state(&self, expected: &[&str]) {
+        assert_eq!(self.state(), expected);
+    }
+}
+
+pub(crate) async fn plan_for(run: &Run, store: &Store, goal: Goal) -> (Plan, Diagnostics) {
+    plan::plan(run, store.state(), &PlanOptions { goal, refresh: true }).await
+}
+
+pub(crate) fn shown(plan: &Plan, diags: &Diagnostics, sources: &SourceMap) -> String {
+    match diags.has_errors() {
+        true => render(diags, sources),
+        false => show(plan, "test", ShowOptions::default()),
+    }
+}
+
+pub(crate) const NOTHING_TO_DO: &str = "No changes. What there is matches the configuration.\n";

@@ -1,0 +1,67 @@
+use engine::host::fake::replace_when_changed;
+
+use super::bed::{Bed, NOTHING_TO_DO};
+
+fn stack(size: u32, create_first: bool) -> String {
+    format!(
+        "resource \"thing\" \"a\" {{\n  size = {size}\n  lifecycle {{\n    create_before_destroy = {create_first}\n  }}\n}}\n\
+         resource \"thing\" \"user\" {{\n  refers = thing.a.id\n}}\n"
+    )
+}
+
+async fn replaced(create_first: bool) -> (Vec<String>, Bed) {
+    let mut bed = Bed::new();
+    bed.apply(&stack(1, create_first)).await;
+    bed.provider.plan = replace_when_changed("size");
+    let applied = bed.apply(&stack(2, create_first)).await;
+    assert_eq!(applied.errors, "");
+    (applied.calls, bed)
+}
+
+#[tokio::test]
+async fn replace_destroys_before_create() {
+    let (calls, mut bed) = replaced(false).await;
+    assert_eq!(calls, ["delete thing.a", "create thing.a", "update thing.user"]);
+    bed.assert_state(&["thing.a", "thing.user"]);
+    assert_eq!(bed.plan(&stack(2, false)).await, NOTHING_TO_DO);
+}
+
+/// The user is moved to the new object before the old one goes. (The fake gives the new one the same id, so the
+/// user needs no update here; that the removal waits for it is what `destroy.rs` shows.)
+#[tokio::test]
+async fn replace_creates_before_destroy() {
+    let (calls, mut bed) = replaced(true).await;
+    assert_eq!(calls.first().map(String::as_str), Some("create thing.a"));
+    assert_eq!(calls.last().map(String::as_str), Some("delete thing.a"));
+    bed.assert_state(&["thing.a", "thing.user"]);
+    assert_eq!(bed.plan(&stack(2, true)).await, NOTHING_TO_DO);
+}
+
+#[tokio::test]
+async fn prevent_destroy_refuses_a_replacement() {
+    let mut bed = Bed::new();
+    let text = |size: u32| {
+        format!("resource \"thing\" \"a\" {{\n  size = {size}\n  lifecycle {{\n    prevent_destroy = true\n  }}\n}}\n")
+    };
+    bed.apply(&text(1)).await;
+    bed.provider.plan = replace_when_changed("size");
+    let plan = bed.plan(&text(2)).await;
+    assert!(plan.contains("destruction prevented") && plan.contains("size cannot be changed in place"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_trigger_replaces() {
+    let mut bed = Bed::new();
+    let text = |size: u32| {
+        format!(
+            "resource \"thing\" \"a\" {{\n  size = {size}\n}}\nresource \"thing\" \"b\" {{\n  lifecycle {{\n    \
+             replace_triggered_by = [thing.a.size]\n  }}\n}}\n"
+        )
+    };
+    bed.apply(&text(1)).await;
+    let applied = bed.apply(&text(2)).await;
+    assert_eq!(applied.errors, "");
+    let mut calls = applied.calls;
+    calls.sort();
+    assert_eq!(calls, ["create thing.b", "delete thing.b", "update thing.a"]);
+}

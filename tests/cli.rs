@@ -1,0 +1,183 @@
+//! What people see who type something wrong, or ask for help.
+
+use crate::sandbox::Sandbox;
+
+fn check(sandbox: &Sandbox, args: &[&str]) -> String {
+    let ran = sandbox.lampwright(".", args);
+    sandbox.stable(&format!("exit {}\n{}{}", ran.code, ran.stdout, ran.stderr))
+}
+
+#[test]
+fn help_teaches() {
+    let sandbox = Sandbox::new();
+    insta::assert_snapshot!("help", check(&sandbox, &["--help"]));
+    insta::assert_snapshot!("help-apply", check(&sandbox, &["apply", "-help"]));
+}
+
+#[test]
+fn every_command_has_help() {
+    let sandbox = Sandbox::new();
+    for command in ["init", "validate", "plan", "apply", "destroy", "output", "show", "console", "export", "version"] {
+        let text = sandbox.lampwright(".", &[command, "--help"]).success();
+        assert!(text.contains("Usage: lampwright"), "{text}");
+    }
+}
+
+#[test]
+fn a_misspelled_argument_is_found_with_its_meaning() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "main.stack.hcl",
+        "stack \"shop\" {}\n\nresource \"lamp_cluster\" \"web\" {\n  app  = \"./app\"\n  node = 2\n}\n",
+    );
+    insta::assert_snapshot!(check(&sandbox, &["validate"]), @r#"
+    exit 1
+    error: unknown argument
+      ┌─ main.stack.hcl:5:3
+      │
+    5 │   node = 2
+      │   ^^^^ `lamp_cluster` has no argument named `node`
+      │
+      = did you mean `nodes`? (how many web nodes, a whole number from 0 to 100 (2))
+    "#);
+}
+
+#[test]
+fn a_provider_points_at_the_source() {
+    let sandbox = Sandbox::new();
+    sandbox.write("app/index.php", "<?php\n");
+    sandbox.write(
+        "main.stack.hcl",
+        "resource \"lamp_cluster\" \"web\" {\n  app   = \"./app\"\n  nodes = 1000\n}\n\nresource \"lb_pool\" \"lb\" {\n  backend   = lamp_cluster.web\n  algorithm = \"fastest\"\n}\n",
+    );
+    let out = check(&sandbox, &["validate"]);
+    assert!(out.contains("main.stack.hcl:3:11") && out.contains("from 0 to 100"), "{out}");
+    assert!(out.contains("main.stack.hcl:8:15") && out.contains("HAProxy has no algorithm \"fastest\""), "{out}");
+}
+
+#[test]
+fn an_empty_folder_says_what_is_missing() {
+    let sandbox = Sandbox::new();
+    insta::assert_snapshot!(check(&sandbox, &["plan"]), @r#"
+    exit 1
+    error: no configuration
+      = the folder "." holds no *.stack.hcl and no *.tf file
+      = `lampwright --help` shows how to start
+    "#);
+}
+
+#[test]
+fn a_file_that_is_not_utf8_is_named() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.join("main.stack.hcl"), b"# fine\nx = \"\xff\"\n").expect("a file");
+    let out = check(&sandbox, &["validate"]);
+    assert!(out.contains("main.stack.hcl:2: this file is not UTF-8 from byte 12 on"), "{out}");
+}
+
+#[test]
+fn deep_nesting_is_refused_and_nothing_overflows() {
+    let sandbox = Sandbox::new();
+    for (open, close) in [("(", ")"), ("[", "]"), ("{a=", "}"), ("!", ""), ("f(", ")"), ("true?1:", "")] {
+        let depth = 10_000;
+        let inner = if close.is_empty() { "true" } else { "1" };
+        sandbox.write(
+            "main.stack.hcl",
+            &format!("output \"x\" {{\n  value = {}{inner}{}\n}}\n", open.repeat(depth), close.repeat(depth)),
+        );
+        let out = check(&sandbox, &["validate"]);
+        assert!(
+            out.starts_with("exit 1\n") && out.contains("nested"),
+            "{open}: {}",
+            out.chars().take(300).collect::<String>()
+        );
+    }
+}
+
+#[test]
+fn variables_come_from_everywhere_and_the_last_wins() {
+    let sandbox = Sandbox::new();
+    sandbox.write("main.stack.hcl", "variable \"a\" {}\nvariable \"l\" {\n  type = list(string)\n  default = []\n}\noutput \"o\" { value = \"${var.a} ${join(\",\", var.l)}\" }\n");
+    sandbox.write("terraform.tfvars", "a = \"file\"\n");
+    sandbox.write("more.tfvars", "l = [\"x\", \"y\"]\n");
+    let out = |args: &[&str]| {
+        let mut all = vec!["apply", "-auto-approve"];
+        all.extend(args);
+        sandbox.lampwright(".", &all).success();
+        sandbox.lampwright(".", &["output", "-raw", "o"]).success()
+    };
+    assert_eq!(out(&[]), "file \n");
+    assert_eq!(out(&["-var-file=more.tfvars", "-var", "a=flag"]), "flag x,y\n");
+    assert_eq!(out(&["-var", "l=[\"p\"]"]), "file p\n");
+    let refused = sandbox.lampwright(".", &["plan", "-var", "b=1"]).failure();
+    assert!(refused.contains("no such variable is declared"), "{refused}");
+}
+
+#[test]
+fn a_missing_variable_says_how_to_give_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("main.stack.hcl", "variable \"region\" {\n  description = \"where\"\n}\n");
+    let out = check(&sandbox, &["plan"]);
+    assert!(out.contains("-var 'region=..'"), "{out}");
+}
+
+#[test]
+fn the_console_knows_the_stack() {
+    let sandbox = Sandbox::new();
+    sandbox.write("main.stack.hcl", "variable \"n\" { default = 2 }\nlocals {\n  twice = var.n * 2\n}\n");
+    let mut command = sandbox.lampwright_command(".", &["console"]);
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("lampwright runs");
+    let lines = "local.twice\n[for i in range(2) : \"n${i}\"]\nupper(\"x\")\nvar.m\n";
+    std::io::Write::write_all(&mut child.stdin.take().expect("stdin"), lines.as_bytes()).expect("written");
+    let ran = crate::sandbox::Ran::of(child.wait_with_output().expect("ended"));
+    assert_eq!(ran.stdout, "4\n[\n  \"n0\",\n  \"n1\",\n]\n\"X\"\n");
+    assert!(ran.code == 1 && ran.stderr.contains("there is no variable `m`"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_saved_plan_is_applied_as_it_was_and_not_when_it_is_stale() {
+    let sandbox = Sandbox::new();
+    sandbox.write("main.stack.hcl", "variable \"a\" {}\noutput \"o\" { value = var.a }\n");
+    sandbox.lampwright(".", &["plan", "-var", "a=one", "-out", "p"]).success();
+    assert!(sandbox.lampwright(".", &["show", "p"]).success().contains("+ o = \"one\""));
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.lampwright(".", &["show", "-json", "p"]).success()).expect("JSON");
+    assert_eq!(json["output_changes"]["o"]["after"], "one");
+    sandbox.lampwright(".", &["apply", "p"]).success();
+    assert_eq!(sandbox.lampwright(".", &["output", "-json"]).success().matches("\"one\"").count(), 1);
+    let stale = sandbox.lampwright(".", &["apply", "p"]).failure();
+    assert!(stale.contains("is stale: the state has changed"), "{stale}");
+}
+
+#[test]
+fn apply_without_a_terminal_asks_nobody_and_does_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write("main.stack.hcl", "output \"o\" { value = 1 }\n");
+    let refused = sandbox.lampwright(".", &["apply"]).failure();
+    assert!(refused.contains("use -auto-approve") && refused.contains("nothing was changed"), "{refused}");
+    assert!(!sandbox.join("terraform.tfstate").exists());
+}
+
+#[test]
+fn json_is_one_object_a_line() {
+    let sandbox = Sandbox::new();
+    sandbox.write("main.stack.hcl", "output \"o\" { value = 1 }\n");
+    let out = sandbox.lampwright(".", &["apply", "-auto-approve", "-json"]).success();
+    let types: Vec<String> = out
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).expect("JSON")["type"].as_str().expect("a type").to_owned()
+        })
+        .collect();
+    assert_eq!(types, ["version", "change_summary", "change_summary"]);
+    sandbox.write("main.stack.hcl", "output \"o\" { value = nothing.x }\n");
+    let ran = sandbox.lampwright(".", &["validate", "-json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(
+        (ran.code, &json["valid"], &json["diagnostics"][0]["range"]["start"]["line"]),
+        (1, &false.into(), &1.into())
+    );
+}

@@ -1,0 +1,211 @@
+//! A whole stack of real daemons on this machine, through its life.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::load::{Load, get, request};
+use crate::sandbox::{Sandbox, wait_for};
+
+const APPLY: &[&str] = &["apply", "-auto-approve"];
+
+fn up() -> (Sandbox, String) {
+    let sandbox = Sandbox::new();
+    sandbox.write_lamp_stack();
+    sandbox.lampwright("stack", APPLY).success();
+    let url = sandbox.lampwright("stack", &["output", "-raw", "url"]).success().trim().to_owned();
+    (sandbox, url)
+}
+
+fn down(sandbox: &Sandbox) {
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    assert_eq!(sandbox.machines(), Vec::<String>::new());
+    assert_eq!(sandbox.daemons(), Vec::<i32>::new());
+}
+
+/// The nodes that answer some requests in a row.
+fn nodes(url: &str, requests: usize) -> BTreeSet<String> {
+    (0..requests).map(|_| get(url).json()["node"].as_str().expect("a node").to_owned()).collect()
+}
+
+fn write_line(url: &str, text: &str) -> u16 {
+    request(url, "POST", "/?format=json", &format!("text={text}")).expect("an answer").status
+}
+
+#[test]
+fn both_nodes_serve_in_turn_and_share_what_is_written() {
+    let (sandbox, url) = up();
+    let turns: Vec<String> = (0..6).map(|_| get(&url).json()["node"].as_str().expect("a node").to_owned()).collect();
+    assert_eq!(turns[0], turns[2]);
+    assert_ne!(turns[0], turns[1]);
+    assert_eq!(turns.iter().collect::<BTreeSet<_>>().len(), 2, "{turns:?}");
+
+    assert_eq!(write_line(&url, "hello"), 200);
+    for _ in 0..2 {
+        let page = get(&url).json();
+        assert_eq!(page["entries"][0]["text"], "hello", "{page}");
+        assert!(page["member"].as_str().is_some_and(|member| member.starts_with("db-")), "{page}");
+        assert_eq!(
+            page["counts"].as_object().map(|counts| counts.values().filter_map(|n| n.as_u64()).sum::<u64>()),
+            Some(1)
+        );
+    }
+    let ran = sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "No changes. What there is matches the configuration.\n"));
+
+    // Nothing runs as root, and secrets are nowhere to be seen.
+    let show = sandbox.lampwright("stack", &["show", "-files"]).success();
+    assert!(show.contains("balance roundrobin") && show.contains("(secret, "), "{show}");
+    assert!(!show.contains("mongodb://"), "{show}");
+    if rustix::process::geteuid().is_root() {
+        let owners = sandbox.daemons().into_iter().filter_map(|pid| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix("Uid:\t"))
+                .map(|uids| uids.split('\t').next().unwrap_or("").to_owned())
+        });
+        assert!(owners.collect::<BTreeSet<_>>().iter().all(|uid| uid != "0"));
+    }
+    down(&sandbox);
+}
+
+#[test]
+fn scaling_drops_no_request_and_leaves_the_others_alone() {
+    let (sandbox, url) = up();
+    let before = [sandbox.pid("web-1", "apache2"), sandbox.pid("web-2", "php-fpm"), sandbox.pid("db-1", "mongod")];
+    let load = Load::start(&url, 4);
+    sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", "web_nodes=4"]).success();
+    assert_eq!(nodes(&url, 40).len(), 4);
+    sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", "web_nodes=2"]).success();
+    assert_eq!(nodes(&url, 12).len(), 2);
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    assert_eq!(answers.by_node.len(), 4, "{answers:?}");
+    let after = [sandbox.pid("web-1", "apache2"), sandbox.pid("web-2", "php-fpm"), sandbox.pid("db-1", "mongod")];
+    assert_eq!(before, after);
+    // Ids are never used again.
+    sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", "web_nodes=3"]).success();
+    assert!(sandbox.machines().contains(&"web-5".to_owned()), "{:?}", sandbox.machines());
+    down(&sandbox);
+}
+
+#[test]
+fn dead_machines_are_survived_named_and_repaired() {
+    let (sandbox, url) = up();
+    assert_eq!(write_line(&url, "before"), 200);
+    let member = get(&url).json()["member"].as_str().expect("a member").to_owned();
+    let secondary = if member == "db-3" { "db-2" } else { "db-3" };
+    sandbox.kill_machine("web-1", "apache2");
+    sandbox.kill_machine(secondary, "mongod");
+    assert_eq!(get(&url).json()["node"], "web-2");
+    assert_eq!(write_line(&url, "one_member_less"), 200);
+
+    let plan = sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]);
+    assert_eq!(plan.code, 2);
+    assert!(plan.stdout.contains("web-1 is failed: it is repaired"), "{}", plan.stdout);
+    assert!(plan.stdout.contains(&format!("{secondary} is failed: it is repaired")), "{}", plan.stdout);
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    // The load balancer sees the node come back by its own checks.
+    wait_for("web-1 being back", Duration::from_secs(10), || nodes(&url, 4).len() == 2);
+
+    // The primary: an election passes, and the write comes through.
+    sandbox.kill_machine(&member, "mongod");
+    assert_eq!(write_line(&url, "over_an_election"), 200);
+    assert_eq!(get(&url).json()["entries"][0]["text"], "over_an_election");
+
+    // Two of three: no majority, no writes, a clear answer; reading goes on.
+    sandbox.kill_machine(secondary, "mongod");
+    let refused = request(&url, "POST", "/?format=json", "text=lost").expect("an answer");
+    assert_eq!(refused.status, 503);
+    let error = refused.json()["error"].as_str().unwrap_or_default().to_owned();
+    assert!(error.contains("takes no writes now") && error.contains("Nothing was written"), "{error}");
+    let page = get(&url);
+    assert_eq!((page.status, &page.json()["entries"][0]["text"]), (200, &serde_json::json!("over_an_election")));
+
+    // Taking a member away now would make it worse; the plan says so and changes nothing.
+    let refused = sandbox.lampwright("stack", &["plan", "-var", "db_members=1"]).failure();
+    assert!(refused.contains("would lose the majority of the replica set"), "{refused}");
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(write_line(&url, "whole_again"), 200);
+    down(&sandbox);
+}
+
+#[test]
+fn a_command_that_is_killed_loses_nothing_and_doubles_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write_lamp_stack();
+    // Cut off at several points of its life: while the database is made, and later while the web nodes are.
+    for wanted in ["db-3", "web-1"] {
+        let mut command = sandbox.lampwright_command("stack", APPLY);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut child = command.spawn().expect("lampwright runs");
+        wait_for(wanted, Duration::from_secs(60), || sandbox.machines().contains(&wanted.to_owned()));
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        // The state still reads.
+        sandbox.lampwright("stack", &["show"]).success();
+        wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+    }
+    let applied = sandbox.lampwright("stack", APPLY);
+    let notes = applied.stderr.clone();
+    applied.success();
+    assert!(notes.contains("an earlier run was cut off"), "{notes}");
+    assert_eq!(sandbox.machines(), ["db-1", "db-2", "db-3", "lb-1", "web-1", "web-2"]);
+    let url = sandbox.lampwright("stack", &["output", "-raw", "url"]).success().trim().to_owned();
+    assert_eq!(write_line(&url, "hello"), 200);
+    assert_eq!(nodes(&url, 6).len(), 2);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    // One of each daemon per machine.
+    let mongods = sandbox
+        .daemons()
+        .into_iter()
+        .filter(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "mongod"));
+    assert_eq!(mongods.count(), 3);
+    down(&sandbox);
+}
+
+/// Plugins run in the folder of the stack.
+fn no_plugin_in(sandbox: &Sandbox) -> bool {
+    let stack = sandbox.join("stack");
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    entries.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok()).all(|folder| folder != stack)
+}
+
+#[test]
+fn members_come_and_go_and_keep_the_data() {
+    let (sandbox, url) = up();
+    assert_eq!(write_line(&url, "kept"), 200);
+    sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", "db_members=5"]).success();
+    assert_eq!(write_line(&url, "by_five"), 200);
+    let load = Load::start(&url, 2);
+    sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", "db_members=1"]).success();
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    let page = get(&url).json();
+    assert_eq!(
+        (&page["entries"][1]["text"], &page["member"]),
+        (&serde_json::json!("kept"), &serde_json::json!("db-1"))
+    );
+    down(&sandbox);
+}
+
+#[test]
+fn a_configuration_that_a_daemon_refuses_changes_nothing() {
+    let (sandbox, url) = up();
+    let path = sandbox.join("stack/main.stack.hcl");
+    let text = std::fs::read_to_string(&path).expect("the stack");
+    // HAProxy knows no such thing as a port above 65535; our own checks let it through as a number of the module.
+    std::fs::write(
+        &path,
+        text.replace(
+            "web_nodes  = var.web_nodes",
+            "web_nodes  = var.web_nodes\n  environment = { A = \"x${\"$\"}{y}\" }",
+        ),
+    )
+    .expect("written");
+    let refused = sandbox.lampwright("stack", APPLY).failure();
+    assert!(refused.contains("PHP-FPM's configuration cannot carry"), "{refused}");
+    assert_eq!(get(&url).status, 200);
+    down(&sandbox);
+}

@@ -1,0 +1,188 @@
+//! Rules of the repository that no compiler checks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::sandbox::repository;
+
+/// What a crate of ours may import of ours. Cargo.toml and this list change together.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("compiler", &["grammar", "value"]),
+    ("engine", &["compiler", "proto", "value"]),
+    ("grammar", &[]),
+    ("modules", &[]),
+    ("proto", &["value"]),
+    ("provider", &["proto", "value"]),
+    ("value", &[]),
+];
+
+/// What a crate must not depend on, whoever wrote it.
+const MUST_NOT: &[(&str, &[&str])] = &[
+    ("compiler", &["tokio", "tonic", "reqwest", "rustix", "tempfile"]),
+    ("grammar", &["serde_json", "tokio"]),
+    ("value", &["tokio", "tonic", "prost"]),
+];
+
+/// The layers inside the provider: a module imports only what stands after it.
+const PROVIDER_LAYERS: &[&[&str]] =
+    &[&["plugin"], &["service"], &["resources"], &["resource"], &["drivers"], &["driver", "bundle", "place"]];
+
+const MAX_LINES: usize = 600;
+
+#[test]
+fn crates_import_downwards_only() {
+    for (name, allowed) in MAY_IMPORT {
+        let ours: Vec<String> = dependencies(name)
+            .into_iter()
+            .filter(|dependency| MAY_IMPORT.iter().any(|(known, _)| known == dependency))
+            .collect();
+        let forbidden: Vec<&String> =
+            ours.iter().filter(|dependency| !allowed.contains(&dependency.as_str())).collect();
+        assert!(forbidden.is_empty(), "{name} must not import {forbidden:?}");
+    }
+    for (name, forbidden) in MUST_NOT {
+        let found: Vec<String> =
+            dependencies(name).into_iter().filter(|dependency| forbidden.contains(&dependency.as_str())).collect();
+        assert!(found.is_empty(), "{name} must not depend on {found:?}");
+    }
+}
+
+/// The names under `[dependencies]`.
+fn dependencies(name: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(repository().join(name).join("Cargo.toml")).expect("a manifest");
+    let section = text.split("\n[dependencies]\n").nth(1).unwrap_or_default().split("\n[").next().unwrap_or_default();
+    section
+        .lines()
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn modules_of_the_provider_import_downwards_only() {
+    let root = repository().join("provider/src");
+    let layer_of = |name: &str| PROVIDER_LAYERS.iter().position(|layer| layer.contains(&name));
+    for file in rust_files(&root) {
+        let relative = file.strip_prefix(&root).expect("below").display().to_string();
+        let own = relative.split(['/', '.']).next().unwrap_or_default().to_owned();
+        let Some(own_layer) = layer_of(&own) else { continue };
+        let text = std::fs::read_to_string(&file).expect("UTF-8");
+        for line in text.lines().filter_map(|line| line.trim().strip_prefix("use crate::")) {
+            let imported = line.split([':', ';', '{']).next().unwrap_or_default();
+            // The list of resources speaks of the frame's trait: the one arrow that goes up.
+            let is_registry = own == "resources" && relative == "resources.rs";
+            if let Some(layer) = layer_of(imported) {
+                assert!(
+                    layer >= own_layer || is_registry,
+                    "provider/src/{relative} imports {imported}, which is above it"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn files_stay_readable() {
+    for file in rust_files(&repository()) {
+        let lines = std::fs::read_to_string(&file).expect("UTF-8").lines().count();
+        assert!(lines <= MAX_LINES, "{} has {lines} lines; split it by what it is about", file.display());
+    }
+}
+
+/// A file that no `mod` declares is compiled by nobody.
+#[test]
+fn no_file_is_forgotten() {
+    for source in [
+        "compiler/src",
+        "engine/src",
+        "grammar/src",
+        "modules/src",
+        "proto/src",
+        "provider/src",
+        "value/src",
+        "cli",
+        "tests",
+        "engine/tests",
+    ] {
+        let root = repository().join(source);
+        let files = rust_files(&root);
+        let text: String = files.iter().map(|file| std::fs::read_to_string(file).expect("UTF-8")).collect();
+        let declared: BTreeSet<String> = text
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(';'))
+            .filter_map(|line| line.rsplit_once("mod ").map(|(_, name)| name.to_owned()))
+            .collect();
+        for file in files {
+            let stem = file.file_stem().and_then(|stem| stem.to_str()).expect("UTF-8").to_owned();
+            let is_root = ["lib", "main", "suite", "corpus", "lifecycle"].contains(&stem.as_str());
+            assert!(is_root || declared.contains(&stem), "{} is declared nowhere", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_test_is_left_out() {
+    let forbidden =
+        ["#[ign", "should_pan"].map(|start| format!("{start}{}", if start.ends_with("ign") { "ore" } else { "ic" }));
+    for file in rust_files(&repository()) {
+        let text = std::fs::read_to_string(&file).expect("UTF-8");
+        for word in &forbidden {
+            assert!(!text.contains(word.as_str()), "{} has {word}", file.display());
+        }
+    }
+}
+
+/// What the documents name exists.
+#[test]
+fn documents_name_files_that_are_there() {
+    let root = repository();
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root.join(document)).expect("a document");
+        for named in text.split('`').skip(1).step_by(2).filter(|word| {
+            word.contains('/') && !word.contains([' ', '*', '<', '{', '$', '.'])
+                || word.ends_with(".md") && word.contains('/')
+        }) {
+            let is_ours = named.split('/').next().is_some_and(|first| root.join(first).exists());
+            assert!(
+                !is_ours || root.join(named.trim_end_matches('/')).exists(),
+                "{document} names {named}, which is not there"
+            );
+        }
+    }
+}
+
+#[test]
+fn generated_code_is_what_the_proto_files_give() {
+    // Comparing needs the generator, whose build takes a minute: CI runs `cargo regen -- --check`. Here: both files
+    // are there and say where they come from.
+    let generated = repository().join("proto/src/gen");
+    let names: BTreeMap<String, u64> = std::fs::read_dir(generated)
+        .expect("generated files")
+        .flatten()
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), entry.metadata().map_or(0, |metadata| metadata.len()))
+        })
+        .collect();
+    assert_eq!(names.keys().collect::<Vec<_>>(), ["plugin.rs", "tfplugin6.rs"]);
+    assert!(names.values().all(|size| *size > 10_000), "{names:?}");
+}
+
+/// Our own Rust files below a folder, but for generated ones.
+fn rust_files(root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') && !matches!(name.as_str(), "target" | "gen" | "node_modules") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
