@@ -61,8 +61,8 @@ fn an_empty_folder_says_what_is_missing() {
     insta::assert_snapshot!(check(&sandbox, &["plan"]), @r#"
     exit 1
     error: no configuration
-      = the folder "." holds no *.stack.hcl and no *.tf file
-      = `lampwright --help` shows how to start
+     = the folder "." holds no *.stack.hcl and no *.tf file
+     = `lampwright --help` shows how to start
     "#);
 }
 

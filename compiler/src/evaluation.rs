@@ -235,7 +235,10 @@ impl Evaluation {
     pub fn evaluate_text(&self, text: &str, sources: &mut crate::source::SourceMap) -> Result<Value, Diagnostics> {
         let file = sources.add("<console>", text);
         let expr = crate::syntax::parse_expression(file, sources)?;
-        let mut diags = Diagnostics::default();
+        let mut diags = self.nodes.undeclared(&self.program, crate::program::ROOT, &expr);
+        if diags.has_errors() {
+            return Err(diags);
+        }
         let scope = scope::ModuleScope::new(self, crate::program::ROOT, ROOT_INST);
         let value = crate::lang::eval::evaluate(&expr, &scope, &mut diags);
         if diags.has_errors() { Err(diags) } else { Ok(value) }

@@ -208,6 +208,14 @@ impl Nodes {
         }
     }
 
+    /// References of an expression that lead to nothing.
+    pub(super) fn undeclared(&self, program: &Program, module: ModuleId, expr: &Expr) -> Diagnostics {
+        let mut references = Vec::new();
+        refs::of_expr(expr, &mut references);
+        let found = references.iter().filter_map(|reference| self.targets(program, module, reference).err());
+        Diagnostics(found.map(|diagnostic| *diagnostic).collect())
+    }
+
     fn targets(
         &self,
         program: &Program,

@@ -156,9 +156,8 @@ pub(super) async fn start(
         .kill_on_drop(true);
     let mut child = command.spawn().map_err(|cause| HostError::Start { path: path.clone(), cause })?;
     let log = Log::default();
-    if let Some(stderr) = child.stderr.take() {
-        tokio::spawn(forward_log(stderr, log.clone(), progress, provider.short()));
-    }
+    let stderr = child.stderr.take().expect("standard error was piped");
+    let log_reader = tokio::spawn(forward_log(stderr, log.clone(), progress, provider.short()));
     let stdout = child.stdout.take().expect("standard output was piped");
     let mut lines = BufReader::new(stdout).lines();
     let failed = |reason: String| HostError::Handshake { path: path.clone(), reason };
@@ -168,7 +167,7 @@ pub(super) async fn start(
         Ok(Err(error)) => return Err(failed(error.to_string())),
         Ok(Ok(None)) => {
             // It ended at once; what it wrote says why.
-            let _ = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), log_reader).await;
             return Err(failed(format!("it ended. It wrote:\n{}", log.text())));
         }
         Ok(Ok(Some(line))) => line,
