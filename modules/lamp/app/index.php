@@ -22,7 +22,7 @@ try {
     }
 } catch (Throwable $failure) {
     $status = 503;
-    $error = 'The database takes no writes now: ' . Guestbook::explain($failure) . ' Nothing was written.';
+    $error = 'The database takes no writes now: ' . Guestbook::explain($failure) . ' ' . Guestbook::fate($failure);
 }
 
 $entries = [];

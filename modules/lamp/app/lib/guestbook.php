@@ -66,6 +66,14 @@ final class Guestbook
         };
     }
 
+    /** What became of a line whose writing failed: only where no member took it is it certain that it is nowhere. */
+    public static function fate(Throwable $failure): string
+    {
+        return $failure instanceof MongoDB\Driver\Exception\ConnectionTimeoutException
+            ? 'Nothing was written.'
+            : 'The line was not confirmed by a majority of the members; it may be lost.';
+    }
+
     private function manager(): Manager
     {
         // Try again until the deadline, so that an election passes unnoticed; PHP's default is to fail at once.
@@ -76,6 +84,8 @@ final class Guestbook
             'connectTimeoutMS' => 2000,
             'heartbeatFrequencyMS' => 1000,
             'wTimeoutMS' => self::DEADLINE_MS,
+            // Show only what will not be taken back.
+            'readConcernLevel' => 'majority',
         ]);
     }
 
