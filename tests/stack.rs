@@ -45,7 +45,7 @@ fn both_nodes_serve_in_turn_and_share_what_is_written() {
         assert_eq!(page["entries"][0]["text"], "hello", "{page}");
         assert!(page["member"].as_str().is_some_and(|member| member.starts_with("db-")), "{page}");
         assert_eq!(
-            page["counts"].as_object().map(|counts| counts.values().filter_map(|n| n.as_u64()).sum::<u64>()),
+            page["counts"].as_object().map(|counts| counts.values().filter_map(serde_json::Value::as_u64).sum::<u64>()),
             Some(1)
         );
     }
@@ -142,7 +142,7 @@ fn a_command_that_is_killed_loses_nothing_and_doubles_nothing() {
         let mut command = sandbox.lampwright_command("stack", APPLY);
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let mut child = command.spawn().expect("lampwright runs");
-        wait_for(wanted, Duration::from_secs(60), || sandbox.machines().contains(&wanted.to_owned()));
+        wait_for(wanted, Duration::from_mins(1), || sandbox.machines().contains(&wanted.to_owned()));
         child.kill().expect("killed");
         child.wait().expect("ended");
         // The state still reads.
