@@ -15,9 +15,9 @@ use super::{
     ApplyRequest, ApplyResponse, BoxFuture, PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse, Result,
 };
 
-type PlanFn = dyn Fn(&PlanRequest<'_>, Value) -> PlanResponse + Send + Sync;
-type ApplyFn = dyn Fn(&ApplyRequest<'_>, Value) -> ApplyResponse + Send + Sync;
-type ReadFn = dyn Fn(&ReadRequest<'_>) -> Value + Send + Sync;
+pub type PlanFn = dyn Fn(&PlanRequest<'_>, Value) -> PlanResponse + Send + Sync;
+pub type ApplyFn = dyn Fn(&ApplyRequest<'_>, Value) -> ApplyResponse + Send + Sync;
+pub type ReadFn = dyn Fn(&ReadRequest<'_>) -> Value + Send + Sync;
 
 /// By default plans computed attributes as unknown, makes them `ATTRIBUTE of ADDRESS` on apply, and reads back
 /// what is in the state. Every call is noted in `calls`.

@@ -1,4 +1,5 @@
 use engine::host::ApplyResponse;
+use engine::host::fake::ApplyFn;
 use value::{Problem, Value};
 
 use super::bed::Bed;
@@ -9,9 +10,7 @@ resource "thing" "bad" {}
 resource "thing" "other" {}
 "#;
 
-fn failing(
-    leaves_something: bool,
-) -> Box<dyn Fn(&engine::host::ApplyRequest<'_>, Value) -> ApplyResponse + Send + Sync> {
+fn failing(leaves_something: bool) -> Box<ApplyFn> {
     Box::new(move |request, made| {
         let fails = request.address == "thing.bad" && !request.planned.is_null();
         let problems = if fails { vec![Problem::error("no", "It did not work.")] } else { Vec::new() };

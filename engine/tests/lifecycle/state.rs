@@ -18,21 +18,21 @@ fn instance() -> Box<InstanceState> {
         attributes: serde_json::json!({ "id": "<&>", "big": 1 }),
         sensitive_paths: vec![value::Path::attribute("id")],
         private: vec![1, 2],
-        dependencies: [compiler::addr::ResourceAddr::parse("module.m.thing.x").unwrap()].into(),
+        dependencies: [compiler::addr::ResourceAddr::parse("module.m.thing.x").expect("an address")].into(),
         tainted: true,
         create_before_destroy: true,
     })
 }
 
 fn addr(text: &str) -> InstanceAddr {
-    InstanceAddr::parse(text).unwrap()
+    InstanceAddr::parse(text).expect("an address")
 }
 
 /// A run that is cut off: the store is forgotten, not closed.
 fn cut_off(bed: &Bed, records: &[Record]) {
     let mut store = bed.store();
     for record in records {
-        store.record(record.clone()).unwrap();
+        store.record(record.clone()).expect("recorded");
     }
 }
 
