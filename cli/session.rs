@@ -1,5 +1,6 @@
 //! What every command needs: the stack in this folder, its inputs, and its providers.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use engine::event::{Event, Events};
 use engine::host::launch::{PluginSearch, Progress};
 use engine::host::providers::{PluginLauncher, Providers};
 use engine::run::{Run, host_diagnostics};
+use engine::state::State;
 use tokio::sync::{mpsc, watch};
 
 use crate::commands::InputArgs;
@@ -112,8 +114,21 @@ impl Session {
 
     /// Starts the providers and prepares a run. Events go to `events`.
     pub(crate) async fn run(&self, inputs: Inputs, parallelism: usize, events: Events) -> Result<Run, Shown> {
-        let sources: Vec<ProviderSource> =
-            self.program.requirements().into_iter().map(|requirement| requirement.source).collect();
+        self.run_with_state(inputs, parallelism, events, &State::default()).await
+    }
+
+    /// As `run`, with the providers of what the state has, too: it may have to be removed.
+    pub(crate) async fn run_with_state(
+        &self,
+        inputs: Inputs,
+        parallelism: usize,
+        events: Events,
+        state: &State,
+    ) -> Result<Run, Shown> {
+        let configured = self.program.requirements().into_iter().map(|requirement| requirement.source);
+        let recorded = state.instances.values().map(|instance| instance.provider.source.clone());
+        let sources: BTreeSet<ProviderSource> = configured.chain(recorded).collect();
+        let sources: Vec<ProviderSource> = sources.into_iter().collect();
         let (progress, mut progress_of_plugins) = mpsc::unbounded_channel::<Progress>();
         let forwarded = events.clone();
         tokio::spawn(async move {

@@ -210,3 +210,88 @@ fn a_value_that_a_configuration_file_cannot_carry_changes_nothing() {
     assert_eq!(get(&url).status, 200);
     down(&sandbox);
 }
+
+/// A stack of one layer without a database: quick to make.
+fn web_only(sandbox: &Sandbox, nodes: u32, extra: &str) {
+    sandbox.write(
+        "stack/app/index.php",
+        "<?php header('Content-Type: application/json'); echo '{\"node\":\"', getenv('LAMPWRIGHT_NODE'), '\"}';\n",
+    );
+    let web = format!("resource \"lamp_cluster\" \"web\" {{\n  nodes = {nodes}\n  app   = \"./app\"\n{extra}}}\n");
+    sandbox.write("stack/main.stack.hcl", &format!("{}{web}", sandbox.provider_block()));
+}
+
+#[test]
+fn a_change_that_failed_is_found_again() {
+    let sandbox = Sandbox::new();
+    web_only(&sandbox, 1, "");
+    sandbox.lampwright("stack", APPLY).success();
+    // A health page that says no: the node never becomes ready.
+    sandbox.write("stack/app/livez.php", "<?php http_response_code(500);\n");
+    let error = sandbox.lampwright("stack", APPLY).failure();
+    assert!(error.contains("did not answer 200 on /livez.php") && error.contains("the answer was 500"), "{error}");
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 2);
+    std::fs::remove_file(sandbox.join("stack/app/livez.php")).expect("removed");
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    down(&sandbox);
+}
+
+#[test]
+fn files_that_were_lost_are_noticed_and_put_back() {
+    let sandbox = Sandbox::new();
+    web_only(&sandbox, 1, "");
+    sandbox.lampwright("stack", APPLY).success();
+    let page = sandbox.machine("web-1").join("htdocs/index.php");
+    std::fs::write(&page, "somebody was here").expect("written");
+    let plan = sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]);
+    assert!(plan.code == 2 && plan.stdout.contains("web-1 is failed: it is repaired"), "{}", plan.stdout);
+    sandbox.lampwright("stack", APPLY).success();
+    assert!(std::fs::read_to_string(&page).expect("the page").starts_with("<?php"));
+    down(&sandbox);
+}
+
+#[test]
+fn a_successor_takes_machines_over_and_keeps_them() {
+    let sandbox = Sandbox::new();
+    let cbd = |port: u16| format!("  port  = {port}\n  lifecycle {{\n    create_before_destroy = true\n  }}\n");
+    web_only(&sandbox, 2, &cbd(8080));
+    sandbox.lampwright("stack", APPLY).success();
+    web_only(&sandbox, 2, &cbd(8090));
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.machines(), ["web-1", "web-2"]);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    down(&sandbox);
+}
+
+#[test]
+fn a_stack_without_anything_left_in_it_is_taken_away() {
+    let sandbox = Sandbox::new();
+    web_only(&sandbox, 1, "");
+    sandbox.lampwright("stack", APPLY).success();
+    sandbox.write("stack/main.stack.hcl", &format!("stack \"empty\" {{}}\n{}", sandbox.provider_block()));
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.machines(), Vec::<String>::new());
+    assert_eq!(sandbox.daemons(), Vec::<i32>::new());
+}
+
+#[test]
+fn machines_that_an_interrupted_run_has_left_are_removed() {
+    let sandbox = Sandbox::new();
+    web_only(&sandbox, 1, "");
+    sandbox.lampwright("stack", APPLY).success();
+    web_only(&sandbox, 3, "");
+    let mut command = sandbox.lampwright_command("stack", APPLY);
+    let mut child =
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("runs");
+    wait_for("web-3", Duration::from_secs(30), || sandbox.machines().contains(&"web-3".to_owned()));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+    // Back to one: what was made beyond that is found and goes.
+    web_only(&sandbox, 1, "");
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.machines(), ["web-1"]);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    down(&sandbox);
+}

@@ -91,7 +91,9 @@ async fn run_saved(path: &Path, common: &CommonArgs) -> anyhow::Result<u8> {
     };
     let mut store = open_store("apply")?;
     let (events, shower) = Shower::start(common.json);
-    let Ok(run) = session.run(saved.inputs.clone(), usize::from(common.parallelism), events).await else {
+    let Ok(run) =
+        session.run_with_state(saved.inputs.clone(), usize::from(common.parallelism), events, store.state()).await
+    else {
         return Ok(exit::FAILURE);
     };
     let Some(plan) = file::decode(&saved, run.providers.schemas()) else {

@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     for id in session.program.ids() {
         let folder = session.program.module(id).decl.folder.clone();
         if written.insert(folder.clone()) {
-            module(&session, id, &schemas, &out.join(below(&root, &folder)?))?;
+            module(&session, id, &schemas, &out.join(below(&root, &folder)?), &out)?;
         }
     }
     let here = out.join(below(&root, ".")?);
@@ -76,11 +76,11 @@ fn below(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
     Ok(absolute(folder).strip_prefix(root)?.to_owned())
 }
 
-fn module(session: &Session, id: ModuleId, schemas: &Schemas, target: &Path) -> anyhow::Result<()> {
+fn module(session: &Session, id: ModuleId, schemas: &Schemas, target: &Path, out: &Path) -> anyhow::Result<()> {
     let module = session.program.module(id);
     let folder = absolute(&module.decl.folder);
     std::fs::create_dir_all(target).with_context(|| format!("cannot make the folder {}", target.display()))?;
-    copy_others(session, &folder, target)?;
+    copy_others(session, &folder, target, out)?;
     let mut needs_lampwright = false;
     for file in 0..session.sources.files().len() {
         let file = FileId(file as u32);
@@ -112,7 +112,7 @@ fn file_name(path: &str) -> String {
 }
 
 /// Everything else in the folder: the application, templates, variable files. What belongs to a run stays.
-fn copy_others(session: &Session, from: &Path, to: &Path) -> anyhow::Result<()> {
+fn copy_others(session: &Session, from: &Path, to: &Path, out: &Path) -> anyhow::Result<()> {
     let modules: Vec<PathBuf> =
         session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder)).collect();
     for entry in std::fs::read_dir(from)? {
@@ -124,7 +124,8 @@ fn copy_others(session: &Session, from: &Path, to: &Path) -> anyhow::Result<()> 
             || modules.contains(&path)
             || name == "target";
         // A folder that holds other modules is walked by them.
-        if stays || modules.iter().any(|module| module.starts_with(&path)) {
+        // Neither does the export copy itself into itself.
+        if stays || out.starts_with(&path) || modules.iter().any(|module| module.starts_with(&path)) {
             continue;
         }
         copy(&path, &to.join(&name))?;

@@ -94,6 +94,12 @@ pub(super) fn open_store(operation: &str) -> anyhow::Result<Store> {
             ));
         }
     }
+    if let Some(path) = &store.set_aside {
+        eprint_note(&format!(
+            "the journal beside the state belongs to another version of it; it was set aside as {}, and what it records is not in the state",
+            path.display()
+        ));
+    }
     Ok(store)
 }
 
@@ -149,7 +155,7 @@ pub(super) async fn make(
         json::version();
     }
     let (events, shower) = Shower::start(common.json);
-    let run = session.run(inputs, usize::from(common.parallelism), events).await?;
+    let run = session.run_with_state(inputs, usize::from(common.parallelism), events, state).await?;
     let (plan, diags) = plan::plan(&run, state, &PlanOptions { goal, refresh: common.refresh }).await;
     show_diagnostics(session, &diags, common.json);
     if diags.has_errors() {

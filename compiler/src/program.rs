@@ -114,6 +114,10 @@ impl Load<'_> {
                 return module;
             }
         };
+        for name in names.iter().filter(|name| name.ends_with(".tf.json") || name.ends_with(".tfvars.json")) {
+            let label = format!("{}: the JSON form of the language is not supported yet", join_path(folder, name));
+            self.diags.push(Diagnostic::error("unsupported file", label).at_opt(called_at));
+        }
         let names: Vec<_> = names.into_iter().filter(|name| is_source(name)).collect();
         if names.is_empty() {
             let label = format!("the folder {folder:?} holds no *.stack.hcl and no *.tf file");

@@ -9,7 +9,7 @@
 mod schedule;
 mod step;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,8 +50,9 @@ pub async fn apply(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Diagn
         tasks: JoinSet::new(),
         summary: Summary::default(),
         diags: Diagnostics::default(),
+        is_stopped: false,
     };
-    let mut evaluation = run.evaluation();
+    let mut evaluation = if plan.is_destroy { run.lenient_evaluation() } else { run.evaluation() };
     applying.drive(&mut evaluation).await;
     applying.finish(&evaluation);
     (applying.summary, applying.diags)
@@ -68,6 +69,8 @@ struct Applying<'a> {
     tasks: JoinSet<Done>,
     summary: Summary,
     diags: Diagnostics,
+    /// Nothing more is begun: the state cannot be written, or the configuration turned out to be wrong.
+    is_stopped: bool,
 }
 
 impl Applying<'_> {
@@ -75,10 +78,13 @@ impl Applying<'_> {
         let mut cancelled = self.run.cancelled.clone();
         let mut was_told = false;
         loop {
-            if !self.run.is_cancelled() {
+            if !self.run.is_cancelled() && !self.is_stopped {
                 self.start_what_can(evaluation);
             }
-            self.diags.extend(evaluation.take_diagnostics());
+            let found = evaluation.take_diagnostics();
+            if !self.plan.is_destroy {
+                self.diags.extend(found);
+            }
             if self.tasks.is_empty() {
                 return;
             }
@@ -88,7 +94,8 @@ impl Applying<'_> {
                     was_told = true;
                     if changed.is_ok() && self.run.is_cancelled() {
                         // What is under way is told to end as soon as that is safe, and is waited for.
-                        self.run.providers.stop().await;
+                        let providers = self.run.providers.clone();
+                        tokio::spawn(async move { providers.stop().await });
                     }
                     continue;
                 }
@@ -104,6 +111,11 @@ impl Applying<'_> {
     fn start_what_can(&mut self, evaluation: &mut Evaluation) {
         loop {
             let batch = evaluation.ready();
+            if evaluation.has_errors() && !self.plan.is_destroy {
+                // A condition that does not hold now: what was begun is finished, and nothing more is begun.
+                self.is_stopped = true;
+                return;
+            }
             let mut supplied = false;
             for work in batch {
                 match work {
@@ -116,7 +128,7 @@ impl Applying<'_> {
                     }
                     Work::Instance(desired) if self.plan.is_destroy => {
                         // Only provider configurations are of interest.
-                        let value = self.plan.changes.get(&desired.addr).map(|change| change.before.clone());
+                        let value = self.plan.changes.get(&desired.addr).map(|change| change.recorded.clone());
                         evaluation.supply(&desired.addr, value.unwrap_or(Value::DYNAMIC));
                         supplied = true;
                     }
@@ -177,15 +189,10 @@ impl Applying<'_> {
         if change.addr.mode == Mode::Managed && makes_new {
             self.record(Record::Intent { addr: change.addr.clone() });
         }
-        if let (Action::Replace { create_first: true }, Some(old)) = (change.action, &recorded) {
+        if let (Action::Replace { create_first: true }, Some(_)) = (change.action, &recorded) {
             // The old object steps aside under a name of its own.
             let key = format!("{:08x}", uuid::Uuid::new_v4().as_u128() as u32);
-            self.record(Record::PutDeposed {
-                addr: change.addr.clone(),
-                key: key.clone(),
-                instance: Box::new(old.clone()),
-            });
-            self.record(Record::Remove { addr: change.addr.clone() });
+            self.record(Record::Depose { addr: change.addr.clone(), key: key.clone() });
             self.schedule.deposed(&change.addr, key);
         }
         self.run.tell(Event::Started { addr: change.addr.clone(), action: change.action });
@@ -284,16 +291,15 @@ impl Applying<'_> {
 
     /// The new object could not be made: the old one, which stepped aside, is the object again.
     fn restore(&mut self, addr: &InstanceAddr) {
-        let Some(key) = self.schedule.forget_deposed(addr) else { return };
-        if let Some(old) = self.store.state().deposed.get(&(addr.clone(), key.clone())).cloned() {
-            self.record(Record::Put { addr: addr.clone(), instance: Box::new(old) });
+        if let Some(key) = self.schedule.forget_deposed(addr) {
+            self.record(Record::Restore { addr: addr.clone(), key });
         }
-        self.record(Record::RemoveDeposed { addr: addr.clone(), key });
     }
 
     /// A state that cannot be written is reported and ends the run as soon as what is under way is done.
     fn record(&mut self, record: Record) {
         if let Err(error) = self.store.record(record) {
+            self.is_stopped = true;
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             let diagnostic = Diagnostic::error("the state cannot be written", error.to_string());
             self.diags.push(
@@ -334,7 +340,9 @@ impl Applying<'_> {
                 let sensitive = output.sensitive;
                 (output.name, OutputState { value: output.value.unmark_deep().0, sensitive })
             });
-            self.store.set_outputs(outputs.collect::<Vec<_>>());
+            // What could not be evaluated keeps its old value when something failed.
+            let kept = if is_whole { BTreeMap::new() } else { self.store.state().outputs.clone() };
+            self.store.set_outputs(kept.into_iter().chain(outputs).collect::<Vec<_>>());
         }
         if let Err(error) = self.store.fold() {
             let diagnostic = Diagnostic::error("the state cannot be written", error.to_string());

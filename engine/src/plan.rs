@@ -12,6 +12,7 @@ use std::sync::Arc;
 use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
 use compiler::config::RootOutput;
 use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::source::Span;
 use compiler::{Evaluation, Work};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -123,9 +124,10 @@ pub async fn plan(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Dia
             ..Plan::default()
         },
         seen: BTreeSet::new(),
+        protected: BTreeMap::new(),
         diags: Diagnostics::default(),
     };
-    let mut evaluation = run.evaluation();
+    let mut evaluation = if options.goal == Goal::Nothing { run.lenient_evaluation() } else { run.evaluation() };
     planning.drive(&mut evaluation).await;
     if !planning.diags.has_errors() && !run.is_cancelled() {
         planning.orphans().await;
@@ -143,6 +145,8 @@ struct Planning<'p> {
     plan: Plan,
     /// Instances that the configuration has.
     seen: BTreeSet<InstanceAddr>,
+    /// Resources with `prevent_destroy`, and where they are.
+    protected: BTreeMap<ResourceAddr, Span>,
     diags: Diagnostics,
 }
 
@@ -158,7 +162,7 @@ impl Planning<'_> {
                     self.start(work, evaluation, &mut tasks);
                 }
             }
-            self.diags.extend(evaluation.take_diagnostics());
+            self.report(evaluation);
             let Some(done) = tasks.join_next().await else { break };
             let (addr, outcome) = match done {
                 Ok(done) => done,
@@ -185,9 +189,17 @@ impl Planning<'_> {
                 }
             }
         }
-        self.diags.extend(evaluation.take_diagnostics());
+        self.report(evaluation);
         if self.run.is_cancelled() {
             self.diags.push(Diagnostic::error("interrupted", "the run was stopped; nothing was changed"));
+        }
+    }
+
+    /// What the configuration has to say; nothing when all of it goes.
+    fn report(&mut self, evaluation: &mut Evaluation) {
+        let found = evaluation.take_diagnostics();
+        if self.options.goal == Goal::Configuration {
+            self.diags.extend(found);
         }
     }
 
@@ -203,6 +215,9 @@ impl Planning<'_> {
             Work::Instance(desired) => {
                 let addr = desired.addr.clone();
                 self.seen.insert(addr.clone());
+                if desired.lifecycle.prevent_destroy {
+                    self.protected.insert(addr.resource(), desired.span);
+                }
                 let recorded = self.state.instances.get(&addr).cloned();
                 if self.options.goal == Goal::Nothing {
                     // Only provider configurations may need its value.
@@ -248,6 +263,13 @@ impl Planning<'_> {
             }
             if addr.mode == Mode::Data {
                 // Nothing exists for it; the record is dropped when the state is written.
+                continue;
+            }
+            if let Some(span) = self.protected.get(&addr.resource()) {
+                let diagnostic = Diagnostic::error("destruction prevented", "`prevent_destroy` is set here").at(*span);
+                self.diags.push(
+                    diagnostic.note(format!("The plan would remove {addr}.")).note("take `prevent_destroy` away first"),
+                );
                 continue;
             }
             let (run, addr, recorded) = (self.run.clone(), addr.clone(), recorded.clone());

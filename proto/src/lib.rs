@@ -5,9 +5,11 @@
 //!
 //! **Invariant:** nothing here decides anything; both ends of the protocol use it alike.
 
+#[rustfmt::skip]
 #[path = "gen/plugin.rs"]
 #[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
 pub mod plugin;
+#[rustfmt::skip]
 #[path = "gen/tfplugin6.rs"]
 #[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
 pub mod tfplugin6;

@@ -28,6 +28,9 @@ pub struct Group {
     pub machines: Option<Vec<MachineModel>>,
     /// The highest id that was ever given out.
     pub last_id: Option<u64>,
+    /// Made anew with every object: machines carry it, so that removing an object never removes what its successor
+    /// has taken over.
+    pub generation: Option<String>,
     /// Digest of the bundle of every machine, by machine name.
     pub bundles: Option<BTreeMap<String, Option<String>>>,
 }
@@ -41,6 +44,9 @@ pub struct MachineModel {
     pub port: u16,
     pub status: String,
 }
+
+/// The file on a machine that says to which object it belongs ([`Group::generation`]).
+pub const OWNER: &str = "owner";
 
 /// What a machine's status is when all is well.
 pub const RUNNING: &str = "running";
@@ -106,8 +112,24 @@ pub struct Context {
     pub scope: String,
     /// Where copies of all bundles go, for people to read.
     pub bundle_dir: PathBuf,
+    /// One piece of work on a layer at a time: an object that goes and one that comes may be the same machines.
+    pub layers: Arc<LayerLocks>,
     /// The resource that is being worked on, for progress messages; empty under Terraform.
     pub address: String,
+}
+
+/// A lock for each layer that was ever worked on.
+#[derive(Debug, Default)]
+pub struct LayerLocks(std::sync::Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl LayerLocks {
+    pub async fn lock(&self, id: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            locks.entry(id.to_owned()).or_default().clone()
+        };
+        lock.lock_owned().await
+    }
 }
 
 impl Context {
@@ -170,6 +192,7 @@ pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
             "last_id",
             Attribute::computed(Ty::Number, "the highest machine id that was ever used; ids are never used again"),
         ),
+        ("generation", Attribute::computed(Ty::String, "made anew with every object; its machines carry it")),
         ("bundles", Attribute::computed(Ty::map(Ty::String), "digest of the configuration bundle of every machine")),
     ]
 }

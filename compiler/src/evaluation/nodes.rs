@@ -270,10 +270,14 @@ impl Nodes {
             };
             behind[*id] = match &self.list[*id].kind {
                 NodeKind::Resource(mode, ty, name) => {
-                    self.resource_dependencies.insert(NodeId(*id), set);
+                    self.resource_dependencies.insert(NodeId(*id), set.clone());
                     let module = program.module(self.list[*id].module).path.clone();
                     let this = ResourceAddr { module, mode: *mode, ty: ty.clone(), name: name.clone() };
-                    Arc::new(BTreeSet::from([this]))
+                    // Nothing is removed for a data source, so what depends on it depends on what is behind it, too.
+                    match mode {
+                        Mode::Managed => Arc::new(BTreeSet::from([this])),
+                        Mode::Data => Arc::new(set.iter().cloned().chain([this]).collect()),
+                    }
                 }
                 _ => set,
             };

@@ -368,10 +368,14 @@ impl Evaluation {
     }
 }
 
+/// More than this is a mistake, and would only fill the memory.
+const MAX_COUNT: usize = 100_000;
+
 fn read_count(value: &Value) -> Result<Repeated<Value>, String> {
     match convert(value, &Ty::Number) {
         Ok(Value::Unknown(..)) => Ok(Repeated::Unknown),
         Ok(Value::Number(number)) => match number.to_usize() {
+            Some(count) if count > MAX_COUNT => Err(format!("at most {MAX_COUNT} instances are possible")),
             Some(count) => Ok(Repeated::Count(vec![Value::DYNAMIC; count])),
             None => Err(format!("a whole number that is not negative is required, not {number}")),
         },

@@ -241,6 +241,13 @@ fn trim(tokens: &mut [Token]) {
     }
 }
 
+fn ends_trimmed(line: &[Token]) -> bool {
+    match line {
+        [.., Token::Interpolation(_, trim) | Token::Directive(_, trim, _), Token::Text(_)] => trim.after,
+        _ => false,
+    }
+}
+
 /// `<<-` takes off every line the indentation that all lines with something on them have in common.
 fn remove_indentation(lines: &mut [Vec<Token>]) {
     let indentation = |line: &Vec<Token>| match line.first() {
@@ -257,8 +264,12 @@ fn remove_indentation(lines: &mut [Vec<Token>]) {
         Some(Token::Interpolation(..) | Token::Directive(..)) => Some(0),
         None => None,
     };
-    let common = lines.iter().filter_map(indentation).min().unwrap_or(0);
-    for line in lines {
+    // Where `~}` takes the end of a line away, the next one does not begin a line and keeps its blanks, as in HCL's
+    // own parser.
+    let begins: Vec<bool> = (0..lines.len()).map(|idx| idx == 0 || !ends_trimmed(&lines[idx - 1])).collect();
+    let beginning = lines.iter().zip(&begins).filter(|(_, begins)| **begins);
+    let common = beginning.filter_map(|(line, _)| indentation(line)).min().unwrap_or(0);
+    for (line, _) in lines.iter_mut().zip(begins).filter(|(_, begins)| *begins) {
         if let Some(Token::Text(text)) = line.first_mut() {
             let blanks = text.chars().take(common).take_while(|ch| *ch == ' ' || *ch == '\t').count();
             text.drain(..blanks);

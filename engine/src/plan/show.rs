@@ -71,7 +71,8 @@ fn drift(plan: &Plan, out: &mut String) {
             continue;
         }
         let mut lines = Vec::new();
-        differences(&change.recorded, &change.before, "", &mut lines);
+        let hide = |value: &Value| crate::run::mark(value.clone(), &change.schema, &[]);
+        differences(&hide(&change.recorded), &hide(&change.before), "", &mut lines);
         writeln!(out, "  {}", change.addr).expect(INFALLIBLE);
         lines.iter().for_each(|line| writeln!(out, "      {line}").expect(INFALLIBLE));
     }
@@ -134,7 +135,8 @@ fn show_change(change: &Change, width: usize, options: ShowOptions, out: &mut St
         None if change.action == Action::Delete => {}
         None => {
             let mut lines = Vec::new();
-            differences(&change.before, &change.after, "", &mut lines);
+            let before = crate::run::mark(change.before.clone(), &change.schema, &[]);
+            differences(&before, &change.after, "", &mut lines);
             lines.iter().for_each(|line| writeln!(out, "      {line}").expect(INFALLIBLE));
         }
     }

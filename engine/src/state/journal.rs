@@ -7,7 +7,7 @@
 //! state file the serial there is higher, and the journal is void.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use compiler::addr::{InstanceAddr, ProviderAddr};
@@ -27,10 +27,15 @@ pub enum Record {
     Remove {
         addr: InstanceAddr,
     },
-    PutDeposed {
+    /// The object steps aside under a key of its own; one record, so that it is never in both places.
+    Depose {
         addr: InstanceAddr,
         key: String,
-        instance: Box<InstanceState>,
+    },
+    /// And comes back, since its successor could not be made.
+    Restore {
+        addr: InstanceAddr,
+        key: String,
     },
     RemoveDeposed {
         addr: InstanceAddr,
@@ -54,6 +59,8 @@ pub struct Recovered {
     pub records: usize,
     /// Instances that were being made when a run was cut off.
     pub interrupted: Vec<InstanceAddr>,
+    /// The journal goes on from another state than the file holds: it was set aside, not thrown away.
+    pub is_foreign: bool,
 }
 
 impl Journal {
@@ -72,8 +79,11 @@ impl Journal {
         let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map_while(checked);
         let Some(header) = lines.next() else { return Ok(Recovered::default()) };
         let continues = header["lineage"].as_str() == Some(&state.lineage) || state.lineage.is_empty();
-        if !continues || header["serial"].as_u64() != Some(state.serial) {
-            return Ok(Recovered::default());
+        let serial = header["serial"].as_u64().unwrap_or(0);
+        if !continues || serial != state.serial {
+            // One that was folded in before the crash is simply old.
+            let is_folded = continues && serial < state.serial;
+            return Ok(Recovered { is_foreign: !is_folded, ..Recovered::default() });
         }
         if state.lineage.is_empty() {
             header["lineage"].as_str().unwrap_or_default().clone_into(&mut state.lineage);
@@ -107,7 +117,21 @@ impl Journal {
                 self.file.insert(file)
             }
         };
-        file.write_all(line(&encode(record)).as_bytes()).and_then(|()| file.sync_data()).map_err(failed)
+        let good = file.metadata().map_err(failed)?.len();
+        let written = file.write_all(line(&encode(record)).as_bytes()).and_then(|()| file.sync_data());
+        if written.is_err() {
+            // Half a line would hide every line behind it.
+            let _ = file.set_len(good).and_then(|()| file.seek(std::io::SeekFrom::Start(good)).map(drop));
+        }
+        written.map_err(failed)
+    }
+
+    /// Keeps the journal under another name, for a person to look at. Returns the name.
+    pub fn set_aside(&self) -> Result<PathBuf, StateError> {
+        let aside = self.path.with_extension("journal.rejected");
+        let failed = |cause| StateError::Write { path: aside.display().to_string(), cause };
+        std::fs::rename(&self.path, &aside).map_err(failed)?;
+        Ok(aside)
     }
 
     /// The state file holds everything now.
@@ -127,7 +151,8 @@ impl Record {
         match self {
             Record::Put { addr, .. }
             | Record::Remove { addr }
-            | Record::PutDeposed { addr, .. }
+            | Record::Depose { addr, .. }
+            | Record::Restore { addr, .. }
             | Record::RemoveDeposed { addr, .. }
             | Record::Intent { addr } => addr,
         }
@@ -138,7 +163,16 @@ pub fn apply(state: &mut State, record: Record) {
     match record {
         Record::Put { addr, instance } => drop(state.instances.insert(addr, *instance)),
         Record::Remove { addr } => drop(state.instances.remove(&addr)),
-        Record::PutDeposed { addr, key, instance } => drop(state.deposed.insert((addr, key), *instance)),
+        Record::Depose { addr, key } => {
+            if let Some(instance) = state.instances.remove(&addr) {
+                state.deposed.insert((addr, key), instance);
+            }
+        }
+        Record::Restore { addr, key } => {
+            if let Some(instance) = state.deposed.remove(&(addr.clone(), key)) {
+                state.instances.insert(addr, instance);
+            }
+        }
         Record::RemoveDeposed { addr, key } => drop(state.deposed.remove(&(addr, key))),
         Record::Intent { .. } => {}
     }
@@ -163,9 +197,8 @@ fn encode(record: &Record) -> Json {
     match record {
         Record::Put { addr, instance } => json!({ "put": addr.to_string(), "object": put(instance) }),
         Record::Remove { addr } => json!({ "remove": addr.to_string() }),
-        Record::PutDeposed { addr, key, instance } => {
-            json!({ "put_deposed": addr.to_string(), "key": key, "object": put(instance) })
-        }
+        Record::Depose { addr, key } => json!({ "depose": addr.to_string(), "key": key }),
+        Record::Restore { addr, key } => json!({ "restore": addr.to_string(), "key": key }),
         Record::RemoveDeposed { addr, key } => json!({ "remove_deposed": addr.to_string(), "key": key }),
         Record::Intent { addr } => json!({ "intent": addr.to_string() }),
     }
@@ -185,8 +218,11 @@ fn decode(json: &Json) -> Option<Record> {
     if let Some(addr) = addr("remove") {
         return Some(Record::Remove { addr });
     }
-    if let Some(addr) = addr("put_deposed") {
-        return Some(Record::PutDeposed { addr, key: key()?, instance: instance()? });
+    if let Some(addr) = addr("depose") {
+        return Some(Record::Depose { addr, key: key()? });
+    }
+    if let Some(addr) = addr("restore") {
+        return Some(Record::Restore { addr, key: key()? });
     }
     if let Some(addr) = addr("remove_deposed") {
         return Some(Record::RemoveDeposed { addr, key: key()? });

@@ -27,7 +27,7 @@ pub enum LockError {
 pub struct Lock {
     info: PathBuf,
     _own: File,
-    _terraform: Option<File>,
+    terraform: Option<File>,
 }
 
 impl Lock {
@@ -46,13 +46,6 @@ impl Lock {
             Err(std::fs::TryLockError::WouldBlock) => return Err(held()),
             Err(std::fs::TryLockError::Error(cause)) => return Err(io(&own_path)(cause)),
         }
-        let terraform = match File::options().read(true).write(true).open(state_path) {
-            Ok(file) => {
-                fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| held())?;
-                Some(file)
-            }
-            Err(_) => None,
-        };
         let who = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
         let json = serde_json::json!({
             "ID": uuid::Uuid::new_v4().to_string(),
@@ -66,7 +59,20 @@ impl Lock {
         // For people: the lock itself does not need it.
         let written = File::create(&info).and_then(|mut file| file.write_all(json.to_string().as_bytes()));
         written.map_err(io(&info))?;
-        Ok(Lock { info, _own: own, _terraform: terraform })
+        Ok(Lock { info, _own: own, terraform: None })
+    }
+}
+
+impl Lock {
+    /// Takes terraform's lock, if there is a state file. After this the file must not be opened and closed again by
+    /// this process: closing any descriptor of a file gives up its record locks (fcntl(2)).
+    pub(super) fn exclude_terraform(&mut self, state_path: &Path) -> Result<(), LockError> {
+        if let Ok(file) = File::options().read(true).write(true).open(state_path) {
+            let held = |_| LockError::Held { holder: "a terraform that works on the same file".to_owned() };
+            fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(held)?;
+            self.terraform = Some(file);
+        }
+        Ok(())
     }
 }
 

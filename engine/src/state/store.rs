@@ -23,6 +23,8 @@ pub struct Store {
     journal: Journal,
     _lock: Lock,
     pub recovered: Recovered,
+    /// Where a journal was put that belongs to another state.
+    pub set_aside: Option<PathBuf>,
     is_dirty: bool,
 }
 
@@ -36,14 +38,18 @@ pub fn peek(path: &Path) -> Result<State, StateError> {
 impl Store {
     /// Locks and reads. What an earlier run that was cut off has left is folded in at once.
     pub fn open(path: &Path, folder: &Path, operation: &str) -> Result<Store, StoreError> {
-        let lock = Lock::acquire(path, folder, operation)?;
+        let mut lock = Lock::acquire(path, folder, operation)?;
         let mut state = file::read(path)?;
+        lock.exclude_terraform(path)?;
         let journal = Journal::beside(path);
         let recovered = journal.replay(&mut state)?;
-        let mut store = Store { path: path.to_owned(), state, journal, _lock: lock, recovered, is_dirty: false };
+        let mut store =
+            Store { path: path.to_owned(), state, journal, _lock: lock, recovered, set_aside: None, is_dirty: false };
         if store.recovered.records > 0 {
             store.is_dirty = true;
             store.fold()?;
+        } else if store.recovered.is_foreign {
+            store.set_aside = Some(store.journal.set_aside()?);
         } else {
             store.journal.discard()?;
         }
@@ -59,10 +65,11 @@ impl Store {
         if self.state.lineage.is_empty() {
             self.state.lineage = uuid::Uuid::new_v4().to_string();
         }
-        self.journal.append(&self.state, &record)?;
+        let written = self.journal.append(&self.state, &record);
+        // Known here even if it could not be written: the state file may still have room in the end.
         journal::apply(&mut self.state, record);
         self.is_dirty = true;
-        Ok(())
+        written
     }
 
     pub fn set_outputs(&mut self, outputs: impl IntoIterator<Item = (std::sync::Arc<str>, OutputState)>) {
@@ -82,11 +89,13 @@ impl Store {
             self.state.lineage = uuid::Uuid::new_v4().to_string();
         }
         let backup = self.path.with_extension("tfstate.backup");
-        match std::fs::copy(&self.path, &backup) {
+        // A second name for the old file: reading it would give up the lock that terraform respects (fcntl(2)).
+        let _ = std::fs::remove_file(&backup);
+        match std::fs::hard_link(&self.path, &backup) {
             Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
                 return Err(StateError::Write { path: backup.display().to_string(), cause });
             }
-            Ok(_) | Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
         self.state.serial += 1;
         file::write(&self.path, &self.state)?;

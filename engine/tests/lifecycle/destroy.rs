@@ -35,3 +35,14 @@ output "id" { value = thing.lb.id }
     bed.assert_state(&["thing.lb", "thing.web"]);
     assert_eq!(bed.plan(without_db).await, NOTHING_TO_DO);
 }
+
+#[tokio::test]
+async fn prevent_destroy_refuses_to_take_all_away() {
+    let mut bed = Bed::new();
+    let text = "resource \"thing\" \"a\" {\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n";
+    bed.apply(text).await;
+    let (run, sources) = bed.run(text).await;
+    let (plan, diags) = super::bed::plan_for(&run, &bed.store(), Goal::Nothing).await;
+    let shown = super::bed::shown(&plan, &diags, &sources);
+    assert!(shown.contains("destruction prevented") && shown.contains("would remove thing.a"), "{shown}");
+}

@@ -99,9 +99,8 @@ fn the_file_reads_back_as_it_was_written() {
     {
         let mut store = bed.store();
         store.record(Record::Put { addr: addr("module.m[1].thing.a[0]"), instance: instance() }).unwrap();
-        store
-            .record(Record::PutDeposed { addr: addr("thing.a"), key: "0a1b2c3d".to_owned(), instance: instance() })
-            .unwrap();
+        store.record(Record::Put { addr: addr("thing.a"), instance: instance() }).unwrap();
+        store.record(Record::Depose { addr: addr("thing.a"), key: "0a1b2c3d".to_owned() }).unwrap();
         store.fold().unwrap();
     }
     let state = file::read(&bed.state_path()).unwrap();

@@ -20,7 +20,17 @@ pub struct Diagnostic {
 }
 /// Nested message and enum types in `Diagnostic`.
 pub mod diagnostic {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
     #[repr(i32)]
     pub enum Severity {
         Invalid = 0,
@@ -100,7 +110,10 @@ pub struct RawState {
     #[prost(bytes = "vec", tag = "1")]
     pub json: ::prost::alloc::vec::Vec<u8>,
     #[prost(map = "string, string", tag = "2")]
-    pub flatmap: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub flatmap: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Schema {
@@ -168,7 +181,17 @@ pub mod schema {
     }
     /// Nested message and enum types in `NestedBlock`.
     pub mod nested_block {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
         #[repr(i32)]
         pub enum NestingMode {
             Invalid = 0,
@@ -216,7 +239,17 @@ pub mod schema {
     }
     /// Nested message and enum types in `Object`.
     pub mod object {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
         #[repr(i32)]
         pub enum NestingMode {
             Invalid = 0,
@@ -318,7 +351,17 @@ pub struct Deferred {
 }
 /// Nested message and enum types in `Deferred`.
 pub mod deferred {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
     #[repr(i32)]
     pub enum Reason {
         Unknown = 0,
@@ -397,9 +440,15 @@ pub mod get_provider_schema {
         #[prost(message, optional, tag = "1")]
         pub provider: ::core::option::Option<super::Schema>,
         #[prost(map = "string, message", tag = "2")]
-        pub resource_schemas: ::std::collections::HashMap<::prost::alloc::string::String, super::Schema>,
+        pub resource_schemas: ::std::collections::HashMap<
+            ::prost::alloc::string::String,
+            super::Schema,
+        >,
         #[prost(map = "string, message", tag = "3")]
-        pub data_source_schemas: ::std::collections::HashMap<::prost::alloc::string::String, super::Schema>,
+        pub data_source_schemas: ::std::collections::HashMap<
+            ::prost::alloc::string::String,
+            super::Schema,
+        >,
         #[prost(message, repeated, tag = "4")]
         pub diagnostics: ::prost::alloc::vec::Vec<super::Diagnostic>,
         #[prost(message, optional, tag = "5")]
@@ -407,7 +456,10 @@ pub mod get_provider_schema {
         #[prost(message, optional, tag = "6")]
         pub server_capabilities: ::core::option::Option<super::ServerCapabilities>,
         #[prost(map = "string, message", tag = "7")]
-        pub functions: ::std::collections::HashMap<::prost::alloc::string::String, super::Function>,
+        pub functions: ::std::collections::HashMap<
+            ::prost::alloc::string::String,
+            super::Function,
+        >,
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -693,7 +745,10 @@ pub mod get_functions {
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Response {
         #[prost(map = "string, message", tag = "1")]
-        pub functions: ::std::collections::HashMap<::prost::alloc::string::String, super::Function>,
+        pub functions: ::std::collections::HashMap<
+            ::prost::alloc::string::String,
+            super::Function,
+        >,
         #[prost(message, repeated, tag = "2")]
         pub diagnostics: ::prost::alloc::vec::Vec<super::Diagnostic>,
     }
@@ -745,9 +800,15 @@ impl StringKind {
 }
 /// Generated client implementations.
 pub mod provider_client {
-    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
-    use tonic::codegen::http::Uri;
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
     use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
     #[derive(Debug, Clone)]
     pub struct ProviderClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -767,16 +828,22 @@ pub mod provider_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> ProviderClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ProviderClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                    http::Request<tonic::body::Body>,
-                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
                 >,
-            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
-                Into<StdError> + std::marker::Send + std::marker::Sync,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             ProviderClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -815,235 +882,404 @@ pub mod provider_client {
         pub async fn get_metadata(
             &mut self,
             request: impl tonic::IntoRequest<super::get_metadata::Request>,
-        ) -> std::result::Result<tonic::Response<super::get_metadata::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::get_metadata::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/GetMetadata");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/GetMetadata",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "GetMetadata"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "GetMetadata"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn get_provider_schema(
             &mut self,
             request: impl tonic::IntoRequest<super::get_provider_schema::Request>,
-        ) -> std::result::Result<tonic::Response<super::get_provider_schema::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::get_provider_schema::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/GetProviderSchema");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/GetProviderSchema",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "GetProviderSchema"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "GetProviderSchema"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn validate_provider_config(
             &mut self,
             request: impl tonic::IntoRequest<super::validate_provider_config::Request>,
-        ) -> std::result::Result<tonic::Response<super::validate_provider_config::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::validate_provider_config::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/ValidateProviderConfig");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/ValidateProviderConfig",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "ValidateProviderConfig"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "ValidateProviderConfig"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn validate_resource_config(
             &mut self,
             request: impl tonic::IntoRequest<super::validate_resource_config::Request>,
-        ) -> std::result::Result<tonic::Response<super::validate_resource_config::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::validate_resource_config::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/ValidateResourceConfig");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/ValidateResourceConfig",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "ValidateResourceConfig"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "ValidateResourceConfig"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn validate_data_resource_config(
             &mut self,
-            request: impl tonic::IntoRequest<super::validate_data_resource_config::Request>,
-        ) -> std::result::Result<tonic::Response<super::validate_data_resource_config::Response>, tonic::Status>
-        {
+            request: impl tonic::IntoRequest<
+                super::validate_data_resource_config::Request,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<super::validate_data_resource_config::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/ValidateDataResourceConfig");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/ValidateDataResourceConfig",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "ValidateDataResourceConfig"));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tfplugin6.Provider", "ValidateDataResourceConfig"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn upgrade_resource_state(
             &mut self,
             request: impl tonic::IntoRequest<super::upgrade_resource_state::Request>,
-        ) -> std::result::Result<tonic::Response<super::upgrade_resource_state::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::upgrade_resource_state::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/UpgradeResourceState");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/UpgradeResourceState",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "UpgradeResourceState"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "UpgradeResourceState"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn configure_provider(
             &mut self,
             request: impl tonic::IntoRequest<super::configure_provider::Request>,
-        ) -> std::result::Result<tonic::Response<super::configure_provider::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::configure_provider::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/ConfigureProvider");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/ConfigureProvider",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "ConfigureProvider"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "ConfigureProvider"));
             self.inner.unary(req, path, codec).await
         }
         /// The life of a managed resource.
         pub async fn read_resource(
             &mut self,
             request: impl tonic::IntoRequest<super::read_resource::Request>,
-        ) -> std::result::Result<tonic::Response<super::read_resource::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::read_resource::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/ReadResource");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/ReadResource",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "ReadResource"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "ReadResource"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn plan_resource_change(
             &mut self,
             request: impl tonic::IntoRequest<super::plan_resource_change::Request>,
-        ) -> std::result::Result<tonic::Response<super::plan_resource_change::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::plan_resource_change::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/PlanResourceChange");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/PlanResourceChange",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "PlanResourceChange"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "PlanResourceChange"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn apply_resource_change(
             &mut self,
             request: impl tonic::IntoRequest<super::apply_resource_change::Request>,
-        ) -> std::result::Result<tonic::Response<super::apply_resource_change::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::apply_resource_change::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/ApplyResourceChange");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/ApplyResourceChange",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "ApplyResourceChange"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "ApplyResourceChange"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn import_resource_state(
             &mut self,
             request: impl tonic::IntoRequest<super::import_resource_state::Request>,
-        ) -> std::result::Result<tonic::Response<super::import_resource_state::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::import_resource_state::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/ImportResourceState");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/ImportResourceState",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "ImportResourceState"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "ImportResourceState"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn move_resource_state(
             &mut self,
             request: impl tonic::IntoRequest<super::move_resource_state::Request>,
-        ) -> std::result::Result<tonic::Response<super::move_resource_state::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::move_resource_state::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/MoveResourceState");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/MoveResourceState",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "MoveResourceState"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "MoveResourceState"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn read_data_source(
             &mut self,
             request: impl tonic::IntoRequest<super::read_data_source::Request>,
-        ) -> std::result::Result<tonic::Response<super::read_data_source::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::read_data_source::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/ReadDataSource");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/ReadDataSource",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "ReadDataSource"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "ReadDataSource"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn get_functions(
             &mut self,
             request: impl tonic::IntoRequest<super::get_functions::Request>,
-        ) -> std::result::Result<tonic::Response<super::get_functions::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::get_functions::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/GetFunctions");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/GetFunctions",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "GetFunctions"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "GetFunctions"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn call_function(
             &mut self,
             request: impl tonic::IntoRequest<super::call_function::Request>,
-        ) -> std::result::Result<tonic::Response<super::call_function::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::call_function::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/CallFunction");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/CallFunction",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "CallFunction"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "CallFunction"));
             self.inner.unary(req, path, codec).await
         }
         /// Cancels what is under way.
         pub async fn stop_provider(
             &mut self,
             request: impl tonic::IntoRequest<super::stop_provider::Request>,
-        ) -> std::result::Result<tonic::Response<super::stop_provider::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::stop_provider::Response>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/tfplugin6.Provider/StopProvider");
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfplugin6.Provider/StopProvider",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("tfplugin6.Provider", "StopProvider"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfplugin6.Provider", "StopProvider"));
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod provider_server {
-    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with ProviderServer.
     #[async_trait]
@@ -1052,100 +1288,147 @@ pub mod provider_server {
         async fn get_metadata(
             &self,
             request: tonic::Request<super::get_metadata::Request>,
-        ) -> std::result::Result<tonic::Response<super::get_metadata::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::get_metadata::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn get_provider_schema(
             &self,
             request: tonic::Request<super::get_provider_schema::Request>,
-        ) -> std::result::Result<tonic::Response<super::get_provider_schema::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::get_provider_schema::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn validate_provider_config(
             &self,
             request: tonic::Request<super::validate_provider_config::Request>,
-        ) -> std::result::Result<tonic::Response<super::validate_provider_config::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::validate_provider_config::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn validate_resource_config(
             &self,
             request: tonic::Request<super::validate_resource_config::Request>,
-        ) -> std::result::Result<tonic::Response<super::validate_resource_config::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::validate_resource_config::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn validate_data_resource_config(
             &self,
             request: tonic::Request<super::validate_data_resource_config::Request>,
-        ) -> std::result::Result<tonic::Response<super::validate_data_resource_config::Response>, tonic::Status>
-        {
+        ) -> std::result::Result<
+            tonic::Response<super::validate_data_resource_config::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn upgrade_resource_state(
             &self,
             request: tonic::Request<super::upgrade_resource_state::Request>,
-        ) -> std::result::Result<tonic::Response<super::upgrade_resource_state::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::upgrade_resource_state::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn configure_provider(
             &self,
             request: tonic::Request<super::configure_provider::Request>,
-        ) -> std::result::Result<tonic::Response<super::configure_provider::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::configure_provider::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         /// The life of a managed resource.
         async fn read_resource(
             &self,
             request: tonic::Request<super::read_resource::Request>,
-        ) -> std::result::Result<tonic::Response<super::read_resource::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::read_resource::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn plan_resource_change(
             &self,
             request: tonic::Request<super::plan_resource_change::Request>,
-        ) -> std::result::Result<tonic::Response<super::plan_resource_change::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::plan_resource_change::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn apply_resource_change(
             &self,
             request: tonic::Request<super::apply_resource_change::Request>,
-        ) -> std::result::Result<tonic::Response<super::apply_resource_change::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::apply_resource_change::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn import_resource_state(
             &self,
             request: tonic::Request<super::import_resource_state::Request>,
-        ) -> std::result::Result<tonic::Response<super::import_resource_state::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::import_resource_state::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn move_resource_state(
             &self,
             request: tonic::Request<super::move_resource_state::Request>,
-        ) -> std::result::Result<tonic::Response<super::move_resource_state::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::move_resource_state::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn read_data_source(
             &self,
             request: tonic::Request<super::read_data_source::Request>,
-        ) -> std::result::Result<tonic::Response<super::read_data_source::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::read_data_source::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn get_functions(
             &self,
             request: tonic::Request<super::get_functions::Request>,
-        ) -> std::result::Result<tonic::Response<super::get_functions::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::get_functions::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         async fn call_function(
             &self,
             request: tonic::Request<super::call_function::Request>,
-        ) -> std::result::Result<tonic::Response<super::call_function::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::call_function::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         /// Cancels what is under way.
         async fn stop_provider(
             &self,
             request: tonic::Request<super::stop_provider::Request>,
-        ) -> std::result::Result<tonic::Response<super::stop_provider::Response>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::stop_provider::Response>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
     }
@@ -1170,7 +1453,10 @@ pub mod provider_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -1214,7 +1500,10 @@ pub mod provider_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -1222,12 +1511,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/GetMetadata" => {
                     #[allow(non_camel_case_types)]
                     struct GetMetadataSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::get_metadata::Request> for GetMetadataSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::get_metadata::Request>
+                    for GetMetadataSvc<T> {
                         type Response = super::get_metadata::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::get_metadata::Request>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::get_metadata::Request>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::get_metadata(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::get_metadata(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1240,8 +1540,14 @@ pub mod provider_server {
                         let method = GetMetadataSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1250,15 +1556,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/GetProviderSchema" => {
                     #[allow(non_camel_case_types)]
                     struct GetProviderSchemaSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::get_provider_schema::Request> for GetProviderSchemaSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::get_provider_schema::Request>
+                    for GetProviderSchemaSvc<T> {
                         type Response = super::get_provider_schema::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::get_provider_schema::Request>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::get_provider_schema(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::get_provider_schema(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1271,8 +1585,14 @@ pub mod provider_server {
                         let method = GetProviderSchemaSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1281,17 +1601,27 @@ pub mod provider_server {
                 "/tfplugin6.Provider/ValidateProviderConfig" => {
                     #[allow(non_camel_case_types)]
                     struct ValidateProviderConfigSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::validate_provider_config::Request>
-                        for ValidateProviderConfigSvc<T>
-                    {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<
+                        super::validate_provider_config::Request,
+                    > for ValidateProviderConfigSvc<T> {
                         type Response = super::validate_provider_config::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::validate_provider_config::Request>,
+                            request: tonic::Request<
+                                super::validate_provider_config::Request,
+                            >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::validate_provider_config(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::validate_provider_config(&inner, request)
+                                    .await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1304,8 +1634,14 @@ pub mod provider_server {
                         let method = ValidateProviderConfigSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1314,17 +1650,27 @@ pub mod provider_server {
                 "/tfplugin6.Provider/ValidateResourceConfig" => {
                     #[allow(non_camel_case_types)]
                     struct ValidateResourceConfigSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::validate_resource_config::Request>
-                        for ValidateResourceConfigSvc<T>
-                    {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<
+                        super::validate_resource_config::Request,
+                    > for ValidateResourceConfigSvc<T> {
                         type Response = super::validate_resource_config::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::validate_resource_config::Request>,
+                            request: tonic::Request<
+                                super::validate_resource_config::Request,
+                            >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::validate_resource_config(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::validate_resource_config(&inner, request)
+                                    .await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1337,8 +1683,14 @@ pub mod provider_server {
                         let method = ValidateResourceConfigSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1347,18 +1699,30 @@ pub mod provider_server {
                 "/tfplugin6.Provider/ValidateDataResourceConfig" => {
                     #[allow(non_camel_case_types)]
                     struct ValidateDataResourceConfigSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::validate_data_resource_config::Request>
-                        for ValidateDataResourceConfigSvc<T>
-                    {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<
+                        super::validate_data_resource_config::Request,
+                    > for ValidateDataResourceConfigSvc<T> {
                         type Response = super::validate_data_resource_config::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::validate_data_resource_config::Request>,
+                            request: tonic::Request<
+                                super::validate_data_resource_config::Request,
+                            >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut =
-                                async move { <T as Provider>::validate_data_resource_config(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::validate_data_resource_config(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1371,8 +1735,14 @@ pub mod provider_server {
                         let method = ValidateDataResourceConfigSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1381,15 +1751,26 @@ pub mod provider_server {
                 "/tfplugin6.Provider/UpgradeResourceState" => {
                     #[allow(non_camel_case_types)]
                     struct UpgradeResourceStateSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::upgrade_resource_state::Request> for UpgradeResourceStateSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::upgrade_resource_state::Request>
+                    for UpgradeResourceStateSvc<T> {
                         type Response = super::upgrade_resource_state::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::upgrade_resource_state::Request>,
+                            request: tonic::Request<
+                                super::upgrade_resource_state::Request,
+                            >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::upgrade_resource_state(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::upgrade_resource_state(&inner, request)
+                                    .await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1402,8 +1783,14 @@ pub mod provider_server {
                         let method = UpgradeResourceStateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1412,15 +1799,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/ConfigureProvider" => {
                     #[allow(non_camel_case_types)]
                     struct ConfigureProviderSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::configure_provider::Request> for ConfigureProviderSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::configure_provider::Request>
+                    for ConfigureProviderSvc<T> {
                         type Response = super::configure_provider::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::configure_provider::Request>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::configure_provider(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::configure_provider(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1433,8 +1828,14 @@ pub mod provider_server {
                         let method = ConfigureProviderSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1443,12 +1844,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/ReadResource" => {
                     #[allow(non_camel_case_types)]
                     struct ReadResourceSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::read_resource::Request> for ReadResourceSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::read_resource::Request>
+                    for ReadResourceSvc<T> {
                         type Response = super::read_resource::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::read_resource::Request>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::read_resource::Request>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::read_resource(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::read_resource(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1461,8 +1873,14 @@ pub mod provider_server {
                         let method = ReadResourceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1471,15 +1889,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/PlanResourceChange" => {
                     #[allow(non_camel_case_types)]
                     struct PlanResourceChangeSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::plan_resource_change::Request> for PlanResourceChangeSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::plan_resource_change::Request>
+                    for PlanResourceChangeSvc<T> {
                         type Response = super::plan_resource_change::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::plan_resource_change::Request>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::plan_resource_change(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::plan_resource_change(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1492,8 +1918,14 @@ pub mod provider_server {
                         let method = PlanResourceChangeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1502,15 +1934,26 @@ pub mod provider_server {
                 "/tfplugin6.Provider/ApplyResourceChange" => {
                     #[allow(non_camel_case_types)]
                     struct ApplyResourceChangeSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::apply_resource_change::Request> for ApplyResourceChangeSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::apply_resource_change::Request>
+                    for ApplyResourceChangeSvc<T> {
                         type Response = super::apply_resource_change::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::apply_resource_change::Request>,
+                            request: tonic::Request<
+                                super::apply_resource_change::Request,
+                            >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::apply_resource_change(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::apply_resource_change(&inner, request)
+                                    .await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1523,8 +1966,14 @@ pub mod provider_server {
                         let method = ApplyResourceChangeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1533,15 +1982,26 @@ pub mod provider_server {
                 "/tfplugin6.Provider/ImportResourceState" => {
                     #[allow(non_camel_case_types)]
                     struct ImportResourceStateSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::import_resource_state::Request> for ImportResourceStateSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::import_resource_state::Request>
+                    for ImportResourceStateSvc<T> {
                         type Response = super::import_resource_state::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::import_resource_state::Request>,
+                            request: tonic::Request<
+                                super::import_resource_state::Request,
+                            >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::import_resource_state(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::import_resource_state(&inner, request)
+                                    .await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1554,8 +2014,14 @@ pub mod provider_server {
                         let method = ImportResourceStateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1564,15 +2030,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/MoveResourceState" => {
                     #[allow(non_camel_case_types)]
                     struct MoveResourceStateSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::move_resource_state::Request> for MoveResourceStateSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::move_resource_state::Request>
+                    for MoveResourceStateSvc<T> {
                         type Response = super::move_resource_state::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::move_resource_state::Request>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::move_resource_state(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::move_resource_state(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1585,8 +2059,14 @@ pub mod provider_server {
                         let method = MoveResourceStateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1595,12 +2075,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/ReadDataSource" => {
                     #[allow(non_camel_case_types)]
                     struct ReadDataSourceSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::read_data_source::Request> for ReadDataSourceSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::read_data_source::Request>
+                    for ReadDataSourceSvc<T> {
                         type Response = super::read_data_source::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::read_data_source::Request>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::read_data_source::Request>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::read_data_source(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::read_data_source(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1613,8 +2104,14 @@ pub mod provider_server {
                         let method = ReadDataSourceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1623,12 +2120,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/GetFunctions" => {
                     #[allow(non_camel_case_types)]
                     struct GetFunctionsSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::get_functions::Request> for GetFunctionsSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::get_functions::Request>
+                    for GetFunctionsSvc<T> {
                         type Response = super::get_functions::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::get_functions::Request>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::get_functions::Request>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::get_functions(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::get_functions(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1641,8 +2149,14 @@ pub mod provider_server {
                         let method = GetFunctionsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1651,12 +2165,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/CallFunction" => {
                     #[allow(non_camel_case_types)]
                     struct CallFunctionSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::call_function::Request> for CallFunctionSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::call_function::Request>
+                    for CallFunctionSvc<T> {
                         type Response = super::call_function::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::call_function::Request>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::call_function::Request>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::call_function(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::call_function(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1669,8 +2194,14 @@ pub mod provider_server {
                         let method = CallFunctionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1679,12 +2210,23 @@ pub mod provider_server {
                 "/tfplugin6.Provider/StopProvider" => {
                     #[allow(non_camel_case_types)]
                     struct StopProviderSvc<T: Provider>(pub Arc<T>);
-                    impl<T: Provider> tonic::server::UnaryService<super::stop_provider::Request> for StopProviderSvc<T> {
+                    impl<
+                        T: Provider,
+                    > tonic::server::UnaryService<super::stop_provider::Request>
+                    for StopProviderSvc<T> {
                         type Response = super::stop_provider::Response;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::stop_provider::Request>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::stop_provider::Request>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Provider>::stop_provider(&inner, request).await };
+                            let fut = async move {
+                                <T as Provider>::stop_provider(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1697,20 +2239,38 @@ pub mod provider_server {
                         let method = StopProviderSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
                 }
-                _ => Box::pin(async move {
-                    let mut response = http::Response::new(tonic::body::Body::default());
-                    let headers = response.headers_mut();
-                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
-                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
-                    Ok(response)
-                }),
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
             }
         }
     }

@@ -75,7 +75,8 @@ impl Local {
             None => Status::Created,
             Some(pid_files) => {
                 let alive = |pid_file: &String| processes.is_alive(&folder, &folder.join(pid_file));
-                if pid_files.iter().all(alive) { Status::Running } else { Status::Failed }
+                let is_well = pid_files.iter().all(alive) && install::is_intact(&folder);
+                if is_well { Status::Running } else { Status::Failed }
             }
         }
     }
@@ -90,7 +91,7 @@ impl Local {
         }
         let deadline = Instant::now() + STOP_DEADLINE;
         loop {
-            let left = process::Table::read().of_folder(&folder);
+            let left = process::Table::read().of_folder(&folder, &self.account);
             if left.is_empty() {
                 return Ok(());
             }

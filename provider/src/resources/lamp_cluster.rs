@@ -281,6 +281,8 @@ async fn bring_up(
         .flatten()
         .any(|machine| machine.key == *key && machine.status == crate::driver::Status::Running);
     let installed = rollout::install(driver, key, bundle).await?;
+    // After a run that was cut off before the reload nothing differs, and yet the old configuration runs.
+    let reload_all = !rollout::is_loaded(driver, key, bundle).await;
     // A drain that was cut off ends here: the node stays.
     let undrained = driver.remove(key, apache::DRAIN_FLAG).await;
     undrained.map_err(|error| crate::resource::driver_problem("Readmitting the node", &error))?;
@@ -290,14 +292,18 @@ async fn bring_up(
                 "php-fpm" => path.starts_with("etc/php"),
                 _ => path.starts_with("etc/") && !path.starts_with("etc/php"),
             };
-            if let Some(signal) = service.reload.filter(|_| installed.changed.iter().any(concerns)) {
+            if let Some(signal) = service
+                .reload
+                .filter(|_| reload_all && installed.changed.is_empty() || installed.changed.iter().any(concerns))
+            {
                 let sent = driver.signal(key, service, signal).await;
                 sent.map_err(|error| crate::resource::driver_problem("Reloading", &error))?;
             }
         }
     }
     rollout::start(driver, key, bundle).await?;
-    rollout::wait_until_healthy(driver, key, port, health_path, READY_PATIENCE).await
+    rollout::wait_until_healthy(driver, key, port, health_path, READY_PATIENCE).await?;
+    rollout::note_loaded(driver, key, bundle).await
 }
 
 /// Lets nodes finish and removes them. What could not be removed stays in the group.
@@ -312,7 +318,11 @@ async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: V
     let leaving_state = State { group: Group { machines: Some(leaving.clone()), ..group.clone() }, own: own.clone() };
     let bundles = match LampCluster::bundles(context, &leaving_state) {
         Ok(bundles) => bundles,
-        Err(problems) => return problems,
+        Err(problems) => {
+            // They go on existing, so they go on being recorded.
+            group.machines.get_or_insert_default().extend(leaving);
+            return problems;
+        }
     };
     let mut tasks = JoinSet::new();
     for (machine, bundle) in leaving.into_iter().zip(bundles) {

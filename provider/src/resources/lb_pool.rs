@@ -258,8 +258,9 @@ async fn bring_up(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, port: 
     let machines = driver.list(&key.layer).await.map_err(|error| driver_problem("Looking at the machine", &error))?;
     let was_running = machines.iter().any(|machine| machine.key == *key && machine.status == Status::Running);
     let installed = rollout::install(driver, key, bundle).await?;
-    if was_running && !installed.changed.is_empty() {
+    if was_running && (!installed.changed.is_empty() || !rollout::is_loaded(driver, key, bundle).await) {
         reload(driver, key, bundle).await?;
+        rollout::note_loaded(driver, key, bundle).await?;
         return Ok("reloaded");
     }
     rollout::start(driver, key, bundle).await?;
@@ -272,6 +273,7 @@ async fn bring_up(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, port: 
         }
         tokio::time::sleep(rollout::POLL).await;
     }
+    rollout::note_loaded(driver, key, bundle).await?;
     Ok("ready")
 }
 

@@ -241,6 +241,15 @@ async fn form_set(
     admin.wait_for_primary(READY_PATIENCE).await?;
     admin.create_users().await?;
     admin.set_majority_writes().await?;
+    if let Some(wanted) = &state.own.version {
+        let found = admin.version().await?;
+        if found != *wanted && !found.starts_with(&format!("{wanted}.")) {
+            let detail = format!(
+                "mongod {found} is installed, and version {wanted} is required. Install that one, or change `version`."
+            );
+            return Err(invalid("version", detail));
+        }
+    }
     for machine in &members {
         if admin.add_member(machine).await? {
             context.progress(&format!("{} syncing", machine.name));

@@ -8,7 +8,7 @@ use value::Problem;
 
 use crate::bundle::Bundle;
 use crate::driver::{Driver, MachineKey};
-use crate::resource::{Context, Group, MachineModel, RUNNING, driver_problem};
+use crate::resource::{Context, Group, MachineModel, OWNER, RUNNING, driver_problem};
 
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
@@ -21,8 +21,13 @@ pub(super) async fn make_machines(context: &Context, group: &mut Group) -> Vec<P
     };
     let mut tasks = JoinSet::new();
     for machine in group.machines().iter().filter(|machine| machine.address.is_none()) {
-        let (driver, key) = (driver.clone(), group.key(machine.id));
-        tasks.spawn(async move { (key.id, driver.create(&key).await) });
+        let (driver, key, owner) =
+            (driver.clone(), group.key(machine.id), group.generation.clone().unwrap_or_default());
+        tasks.spawn(async move {
+            let made = driver.create(&key).await;
+            let owned = driver.write(&key, OWNER, owner.as_bytes()).await;
+            (key.id, made.and_then(|made| owned.map(|()| made)))
+        });
     }
     let mut problems = Vec::new();
     while let Some(done) = tasks.join_next().await {
@@ -49,6 +54,19 @@ pub(crate) async fn strays(driver: &dyn Driver, group: &Group) -> Vec<MachineKey
     let Ok(existing) = driver.list(&group.layer()).await else { return Vec::new() };
     let wanted = |id: u64| group.machines().iter().any(|machine| machine.id == id);
     existing.into_iter().map(|machine| machine.key).filter(|key| !wanted(key.id)).collect()
+}
+
+/// The file on a machine that says with which bundle its services run.
+const LOADED: &str = "run/loaded";
+
+/// Whether the services run with what the bundle says; not so after a run that was cut off before the reload.
+pub(super) async fn is_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> bool {
+    driver.read(key, LOADED).await.ok().flatten().is_some_and(|digest| digest == bundle.digest().as_bytes())
+}
+
+pub(super) async fn note_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
+    let noted = driver.write(key, LOADED, bundle.digest().as_bytes()).await;
+    noted.map_err(|error| driver_problem(&format!("Noting what {} runs with", key.name()), &error))
 }
 
 /// What became of one machine's bundle.

@@ -3,7 +3,7 @@
 use value::{Problem, Value};
 
 use super::model::{decode, encode};
-use crate::resource::{Context, Resource, State, driver_problem};
+use crate::resource::{Context, OWNER, Resource, State, driver_problem};
 use crate::resources::{remove_machine, strays};
 
 /// Returns the new state, which holds what was done also when there are problems.
@@ -12,7 +12,10 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
     let null = || Value::Null(ty.clone());
     if planned.is_null() {
         let problems = match decode::<R>(prior) {
-            Ok(state) => delete::<R>(context, &state).await,
+            Ok(state) => {
+                let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
+                delete::<R>(context, &state).await
+            }
             Err(problem) => vec![problem],
         };
         return (if problems.is_empty() { null() } else { prior.clone() }, problems);
@@ -25,7 +28,15 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
         Ok(decoded) => decoded,
         Err(problem) => return (prior.clone(), vec![problem]),
     };
+    let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
+    // Digests are noted as machines get their files: a failure must leave a difference for the next plan to find.
+    let planned_bundles = std::mem::take(&mut state.group.bundles);
+    state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());
+    state.group.generation.get_or_insert_with(|| uuid::Uuid::new_v4().simple().to_string());
     let mut problems = R::apply(context, before, &mut state).await;
+    if let Some(bundles) = state.group.bundles.as_mut().filter(|_| problems.is_empty()) {
+        bundles.retain(|name, _| planned_bundles.as_ref().is_none_or(|planned| planned.contains_key(name)));
+    }
     if problems.is_empty() {
         problems = remove_strays::<R>(context, &state).await;
     }
@@ -42,7 +53,9 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
 fn with_configured(value: Value, planned: &Value) -> Value {
     let (Some(entries), Some(planned)) = (value.as_entries(), planned.as_entries()) else { return value };
     let kept = entries.iter().map(|(name, value)| match planned.get(name) {
-        Some(planned) if planned.is_wholly_known() && !matches!(&**name, "machines" | "bundles" | "last_id") => {
+        Some(planned)
+            if planned.is_wholly_known() && !matches!(&**name, "machines" | "bundles" | "last_id" | "generation") =>
+        {
             (name.clone(), planned.clone())
         }
         _ => (name.clone(), value.clone()),
@@ -77,6 +90,15 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<
     let mut problems = Vec::new();
     let mut tasks = tokio::task::JoinSet::new();
     for machine in existing {
+        match driver.read(&machine.key, OWNER).await {
+            // Another object has taken it over.
+            Ok(Some(owner)) if state.group.generation.as_deref().is_some_and(|own| own.as_bytes() != owner) => continue,
+            Ok(_) => {}
+            Err(error) => {
+                problems.push(driver_problem("Looking at the machine", &error));
+                continue;
+            }
+        }
         let position = state.group.machines().iter().position(|known| known.id == machine.key.id);
         let bundle = position.and_then(|position| bundles.get(position).cloned());
         let (driver, context) = (driver.clone(), context.clone());

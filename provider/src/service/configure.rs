@@ -125,6 +125,7 @@ pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
         default_cloud,
         scope,
         bundle_dir: PathBuf::from(bundle_dir),
+        layers: Arc::default(),
         address: String::new(),
     })
 }

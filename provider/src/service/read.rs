@@ -5,7 +5,7 @@ use value::{Problem, Value};
 use super::model::{decode, encode};
 use super::plan::Claims;
 use crate::driver::Status;
-use crate::resource::{Context, RUNNING, Resource, driver_problem};
+use crate::resource::{Context, MachineModel, RUNNING, Resource, driver_problem};
 
 /// The present state; null if nothing of the layer is left.
 pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, current: &Value) -> (Value, Vec<Problem>) {
@@ -32,6 +32,20 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
             status.clone_into(&mut machine.status);
             true
         });
+        // What an interrupted run has made and not recorded: kept if it is wanted, removed if not.
+        for found in &existing {
+            if machines.iter().all(|machine| machine.id != found.key.id) && had_machines {
+                machines.push(MachineModel {
+                    id: found.key.id,
+                    name: found.key.name(),
+                    address: Some(found.address.to_string()),
+                    port: R::port(&state.own),
+                    status: "not recorded".to_owned(),
+                });
+                state.group.last_id = state.group.last_id.max(Some(found.key.id));
+            }
+        }
+        machines.sort_by_key(|machine| machine.id);
         if had_machines && machines.is_empty() {
             let ty = super::schema::schema::<R>().block.implied_ty();
             return (Value::Null(ty), Vec::new());

@@ -130,7 +130,8 @@ pub(super) const FUNCS: &[Func] = &[
             if items.is_empty() {
                 return Err(argument(0, "the list is empty"));
             }
-            Ok(items[index.rem_euclid(items.len() as i64) as usize].clone())
+            let index = usize::try_from(index).map_err(|_| argument(1, "it cannot be negative"))?;
+            Ok(items[index % items.len()].clone())
         },
     },
     Func {
@@ -291,6 +292,9 @@ pub(super) const FUNCS: &[Func] = &[
         examples: &[("sum([1, 2.5])", "3.5")],
         result_ty: gives_number,
         call: |args, _| {
+            if items(args, 0)?.is_empty() {
+                return Err(argument(0, "the list is empty"));
+            }
             let mut sum = Number::ZERO;
             for item in items(args, 0)? {
                 let number = convert(item, &Ty::Number).map_err(|error| argument(0, error.to_string()))?;

@@ -50,7 +50,8 @@ pub(super) const FUNCS: &[Func] = &[
         examples: &[(r#"indent(2, "a\nb")"#, "<<EOT\na\n  b\nEOT")],
         result_ty: gives_string,
         call: |args, _| {
-            let spaces = usize::try_from(whole(args, 0)?).map_err(|_| argument(0, "it cannot be negative"))?;
+            let spaces = usize::try_from(whole(args, 0)?).ok().filter(|spaces| *spaces <= 1000);
+            let spaces = spaces.ok_or_else(|| argument(0, "a whole number from 0 to 1000 is required"))?;
             Ok(Value::string(text(args, 1).replace('\n', &format!("\n{}", " ".repeat(spaces)))))
         },
     },
@@ -339,10 +340,12 @@ impl Spec {
             's' => as_ty(&string())?.as_str().unwrap_or_default().to_owned(),
             'q' => crate::console::quote(as_ty(&string())?.as_str().unwrap_or_default()),
             't' => as_ty(&boolean())?.as_bool().unwrap_or_default().to_string(),
-            'd' => as_ty(&number())?
-                .as_number()
-                .map_or(value::Number::ZERO, |number| if number.is_negative() { number.ceil() } else { number.floor() })
-                .to_string(),
+            'd' => {
+                let value = as_ty(&number())?;
+                let number =
+                    value.as_number().filter(|number| number.is_whole()).ok_or("a whole number is required")?;
+                number.to_string()
+            }
             'x' | 'X' => {
                 let number = as_ty(&number())?
                     .as_number()

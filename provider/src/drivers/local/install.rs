@@ -6,7 +6,9 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::process::{self, Account};
-use crate::bundle::{Bundle, CHECKED, File};
+use sha2::{Digest, Sha256};
+
+use crate::bundle::{Bundle, CHECKED, File, hex};
 use crate::driver::{DriverError, Result};
 
 const MANIFEST: &str = "manifest.json";
@@ -20,7 +22,7 @@ pub(super) async fn install(folder: &Path, machine: &str, bundle: &Bundle, accou
     let changed: Vec<(&String, &File)> =
         bundle.files.iter().filter(|(path, file)| differs(&folder.join(path), file)).collect();
     let obsolete = obsolete(folder, bundle);
-    if changed.is_empty() && obsolete.is_empty() {
+    if changed.is_empty() && obsolete.is_empty() && is_intact(folder) {
         return Ok(Vec::new());
     }
     if changed.iter().any(|(path, _)| path.starts_with("etc/")) {
@@ -78,6 +80,20 @@ async fn check_in(folder: &Path, copy: &Path, machine: &str, bundle: &Bundle, ac
         }
     }
     Ok(())
+}
+
+/// Whether every file is as it was installed.
+pub(super) fn is_intact(folder: &Path) -> bool {
+    let manifest = std::fs::read(folder.join(MANIFEST)).ok();
+    let Some(manifest) = manifest.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok()) else {
+        return false;
+    };
+    let mut files = manifest["files"].as_array().into_iter().flatten();
+    files.all(|file| {
+        let (Some(path), Some(digest)) = (file["path"].as_str(), file["digest"].as_str()) else { return false };
+        let content = std::fs::read(folder.join(path));
+        content.is_ok_and(|content| digest == format!("sha256:{}", hex(&Sha256::digest(&content))))
+    })
 }
 
 fn differs(path: &Path, file: &File) -> bool {

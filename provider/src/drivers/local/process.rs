@@ -1,5 +1,6 @@
 //! Daemon processes: starting, finding and ending them.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,6 +25,10 @@ impl Account {
 
     pub(super) fn unchanged() -> Account {
         Account { ids: None }
+    }
+
+    fn is(&self, uid: u32) -> bool {
+        self.ids.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid) == uid
     }
 
     pub(super) fn give(&self, path: &Path) -> std::io::Result<()> {
@@ -54,7 +59,14 @@ fn nobody() -> (u32, u32) {
 /// folder and stays there, which tells them apart whatever became of their parents and pid files.
 #[derive(Debug)]
 pub(super) struct Table {
-    processes: Vec<(i32, PathBuf)>,
+    processes: Vec<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    pid: i32,
+    uid: u32,
+    folder: PathBuf,
 }
 
 impl Table {
@@ -66,17 +78,20 @@ impl Table {
             // A zombie has ended; only its parent has not noticed yet.
             let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
             let state = stat.rsplit_once(") ")?.1.chars().next()?;
-            (state != 'Z' && state != 'X').then_some((pid, folder))
+            let uid = entry.metadata().ok()?.uid();
+            (state != 'Z' && state != 'X').then_some(Process { pid, uid, folder })
         });
         Table { processes: processes.collect() }
     }
 
     pub(super) fn has(&self, pid: i32) -> bool {
-        self.processes.iter().any(|(known, _)| *known == pid)
+        self.processes.iter().any(|process| process.pid == pid)
     }
 
-    pub(super) fn of_folder(&self, folder: &Path) -> Vec<i32> {
-        self.processes.iter().filter(|(_, cwd)| cwd.starts_with(folder)).map(|(pid, _)| *pid).collect()
+    /// The machine's processes: an administrator's shell that happens to stand in the folder is none of them.
+    pub(super) fn of_folder(&self, folder: &Path, account: &Account) -> Vec<i32> {
+        let is_ours = |process: &&Process| process.folder.starts_with(folder) && account.is(process.uid);
+        self.processes.iter().filter(is_ours).map(|process| process.pid).collect()
     }
 
     /// The process that a pid file names, if it is one of the machine's: numbers are used again after a reboot.
@@ -84,7 +99,7 @@ impl Table {
         let text = std::fs::read_to_string(pid_file).ok()?;
         // HAProxy writes the pid of its master first.
         let pid: i32 = text.lines().next()?.trim().parse().ok()?;
-        self.processes.iter().any(|(known, cwd)| *known == pid && cwd.starts_with(folder)).then_some(pid)
+        self.processes.iter().any(|process| process.pid == pid && process.folder.starts_with(folder)).then_some(pid)
     }
 
     pub(super) fn is_alive(&self, folder: &Path, pid_file: &Path) -> bool {

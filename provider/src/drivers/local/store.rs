@@ -1,6 +1,7 @@
 //! Which machines there are: folders with a record, `ROOT/SCOPE/web-1/machine.json`.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -138,10 +139,21 @@ impl Store {
         let folders = entries_of(&self.root.join(scope))?.into_iter();
         // What a crash left while it was being removed is removed.
         let folders = folders.filter(|folder| folder.extension().is_none_or(|extension| extension != REMOVED));
-        let records = folders
-            .filter_map(|folder| std::fs::read(folder.join(RECORD)).ok())
-            .filter_map(|bytes| serde_json::from_slice(&bytes).ok());
-        Ok(records.collect())
+        let mut records = Vec::new();
+        for folder in folders {
+            let path = folder.join(RECORD);
+            let failed =
+                |source| DriverError::Io { what: "reading the machine", path: path.display().to_string(), source };
+            match std::fs::read(&path) {
+                Ok(bytes) => records.push(serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?),
+                // A folder that was just made and has no record yet is no machine; one that holds something is a
+                // damaged machine, whose daemons may run.
+                Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && entries_of(&folder)?.is_empty() => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(records)
     }
 
     fn all_records(&self) -> Result<Vec<Record>> {
@@ -162,9 +174,10 @@ impl Store {
         let network_of = |address: Ipv4Addr| address.to_bits() >> 8;
         let own = records.iter().find(is_ours).map(|record| network_of(record.address));
         let first = self.base >> 8;
-        // The first network is left to whoever uses 127.0.0.1.
-        let fresh = (first + 1..first + self.networks).find(|network| {
-            records.iter().all(|record| network_of(record.address) != *network)
+        let fresh = (first..first + self.networks).find(|network| {
+            // 127.0.0.0/24 is everybody's.
+            *network != Ipv4Addr::LOCALHOST.to_bits() >> 8
+                && records.iter().all(|record| network_of(record.address) != *network)
                 && listening.iter().all(|address| network_of(*address) != *network)
         });
         let network = own.or(fresh);

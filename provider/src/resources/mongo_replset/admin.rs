@@ -211,6 +211,12 @@ impl Admin {
         }
     }
 
+    /// The version that the members run.
+    pub(super) async fn version(&self) -> Result<String, Problem> {
+        let info = self.on_primary("Asking for the version", doc! { "buildInfo": 1 }).await?;
+        Ok(info.get_str("version").unwrap_or_default().to_owned())
+    }
+
     pub(super) async fn set_majority_writes(&self) -> Result<(), Problem> {
         let command = doc! {
             "setDefaultRWConcern": 1,
@@ -230,13 +236,23 @@ impl Admin {
 
     /// Changes the list of members by one, and waits until a majority has the change.
     async fn reconfigure(&self, what: &str, change: impl Fn(&mut Vec<Bson>)) -> Result<(), Problem> {
-        let mut config = self.config().await?;
-        let version = config.get_i32("version").unwrap_or(1);
-        config.insert("version", version + 1);
-        if let Ok(members) = config.get_array_mut("members") {
-            change(members);
+        // The set changes its configuration by itself, too (a new member becomes a voter): then ours is out of date
+        // and is made again.
+        let mut tries = 0;
+        loop {
+            let mut config = self.config().await?;
+            let version = config.get_i32("version").unwrap_or(1);
+            config.insert("version", version + 1);
+            if let Ok(members) = config.get_array_mut("members") {
+                change(members);
+            }
+            match self.on_primary(what, doc! { "replSetReconfig": config }).await {
+                Ok(_) => break,
+                Err(problem) if tries == 5 => return Err(problem),
+                Err(_) => tries += 1,
+            }
+            tokio::time::sleep(POLL).await;
         }
-        self.on_primary(what, doc! { "replSetReconfig": config }).await?;
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let committed = self.on_primary(what, doc! { "replSetGetConfig": 1, "commitmentStatus": true }).await?;
