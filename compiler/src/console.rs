@@ -72,7 +72,7 @@ fn write_value(value: &Value, depth: usize, out: &mut String) {
             let is_map = matches!(value, Value::Map(..));
             out.push_str(if is_map { "tomap({" } else { "{" });
             for (key, value) in entries.iter() {
-                let key = if is_map || !is_name(key) { quote(key) } else { key.to_string() };
+                let key = quote(key);
                 write!(out, "\n{indent}  {key} = ").expect(INFALLIBLE);
                 write_value(value, depth + 1, out);
             }
@@ -96,9 +96,4 @@ fn write_items(open: &str, items: &[Value], close: &str, depth: usize, out: &mut
         write!(out, "\n{indent}").expect(INFALLIBLE);
     }
     out.push_str(close);
-}
-
-fn is_name(key: &str) -> bool {
-    key.starts_with(|first: char| first.is_alphabetic() || first == '_')
-        && key.chars().all(|ch| ch.is_alphanumeric() || ch == '_' || ch == '-')
 }

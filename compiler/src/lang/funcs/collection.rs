@@ -207,7 +207,7 @@ pub(super) const FUNCS: &[Func] = &[
         doc: "The entries of several maps or objects in one; later ones win.",
         params: &[],
         variadic: Some(Param::new("maps", any).nullable().shallow()),
-        examples: &[("merge({ a = 1 }, { a = 2, b = 3 })", "{\n  a = 2\n  b = 3\n}")],
+        examples: &[("merge({ a = 1 }, { a = 2, b = 3 })", "{\n  \"a\" = 2\n  \"b\" = 3\n}")],
         result_ty: gives_any,
         call: |args, _| {
             let mut merged = Attributes::new();
@@ -342,7 +342,7 @@ pub(super) const FUNCS: &[Func] = &[
         doc: "An object from a list of keys and a list of values.",
         params: &[Param::new("keys", strings), Param::new("values", any).shallow()],
         variadic: None,
-        examples: &[(r#"zipmap(["a", "b"], [1, 2])"#, "{\n  a = 1\n  b = 2\n}")],
+        examples: &[(r#"zipmap(["a", "b"], [1, 2])"#, "{\n  \"a\" = 1\n  \"b\" = 2\n}")],
         result_ty: gives_any,
         call: |args, _| {
             let (keys, values) = (items(args, 0)?, items(args, 1)?);
