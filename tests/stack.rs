@@ -295,3 +295,27 @@ fn machines_that_an_interrupted_run_has_left_are_removed() {
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
     down(&sandbox);
 }
+
+/// What every load balancer understands: the health page says 404 while the node still answers.
+#[test]
+fn a_node_that_leaves_says_so_and_goes_on_answering() {
+    let sandbox = Sandbox::new();
+    web_only(&sandbox, 2, "");
+    sandbox.lampwright("stack", APPLY).success();
+    let record = std::fs::read_to_string(sandbox.machine("web-2").join("machine.json")).expect("a record");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    let url = format!("http://{}:8080", record["address"].as_str().expect("an address"));
+    let status = |path: &str| request(&url, "GET", path, "").map(|answer| answer.status);
+    assert_eq!((status("/livez.php"), status("/")), (Ok(200), Ok(200)));
+    web_only(&sandbox, 1, "");
+    let mut command = sandbox.lampwright_command("stack", APPLY);
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("runs");
+    wait_for("web-2 saying that it leaves", Duration::from_secs(20), || {
+        assert!(child.try_wait().expect("a child").is_none(), "the node was gone before it said that it leaves");
+        status("/livez.php") == Ok(404)
+    });
+    assert_eq!(status("/"), Ok(200));
+    assert!(child.wait().expect("ended").success());
+    assert_eq!(sandbox.machines(), ["web-1"]);
+    down(&sandbox);
+}
