@@ -76,6 +76,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         use anyhow::Context as _;
         std::env::set_current_dir(folder).with_context(|| format!("cannot go to the folder {}", folder.display()))?;
     }
+    ui::set_json(match &cli.command {
+        Command::Plan(args) => args.common.json,
+        Command::Apply(args) => args.common.json,
+        Command::Destroy(args) => args.common.json,
+        Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
+        Command::Console(_) | Command::Export(_) | Command::Version(_) => false,
+    });
     match cli.command {
         Command::Init(args) => init::run(&args).await,
         Command::Validate(args) => validate::run(&args).await,

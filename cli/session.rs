@@ -42,13 +42,16 @@ impl Session {
     }
 
     pub(crate) fn with_loader(loader: Arc<dyn SourceLoader>) -> Result<Session, Shown> {
+        let (session, diags) = Session::read(loader);
+        ui::diagnostics(&diags, &session.sources);
+        if diags.has_errors() { Err(Shown) } else { Ok(session) }
+    }
+
+    /// Reads the stack and leaves it to the caller to show what is wrong with it.
+    pub(crate) fn read(loader: Arc<dyn SourceLoader>) -> (Session, Diagnostics) {
         let mut sources = SourceMap::default();
         let (program, diags) = program::load(".", &*loader, &mut sources);
-        ui::diagnostics(&diags, &sources);
-        if diags.has_errors() {
-            return Err(Shown);
-        }
-        Ok(Session { program: Arc::new(program), sources, loader })
+        (Session { program: Arc::new(program), sources, loader }, diags)
     }
 
     /// Values for variables, the strongest last: environment, `terraform.tfvars`, `*.auto.tfvars`, then the

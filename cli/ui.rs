@@ -12,6 +12,12 @@ use engine::event::Event;
 use engine::plan::Action;
 
 static COLOUR: AtomicBool = AtomicBool::new(false);
+/// Whether a program reads what we say: then diagnostics are JSON, too.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn set_json(is_json: bool) {
+    JSON.store(is_json, Ordering::Relaxed);
+}
 
 /// Colour only for a terminal, and only if nobody objects (<https://no-color.org>).
 pub(crate) fn set_colour(wanted: bool) {
@@ -33,6 +39,9 @@ pub(crate) fn error(text: &str) {
 }
 
 pub(crate) fn diagnostics(diags: &Diagnostics, sources: &SourceMap) {
+    if JSON.load(Ordering::Relaxed) {
+        return crate::json::diagnostics(diags, sources);
+    }
     if diags.is_empty() {
         return;
     }

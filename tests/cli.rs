@@ -173,6 +173,15 @@ fn json_is_one_object_a_line() {
         })
         .collect();
     assert_eq!(types, ["version", "change_summary", "change_summary"]);
+    sandbox.write("main.stack.hcl", "output \"o\" {\n");
+    for command in ["plan", "apply"] {
+        let ran = sandbox.lampwright(".", &[command, "-json"]);
+        let json: serde_json::Value = serde_json::from_str(ran.stdout.trim()).expect("JSON");
+        assert_eq!((ran.code, &json["type"]), (1, &"diagnostic".into()));
+    }
+    let ran = sandbox.lampwright(".", &["validate", "-json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!((ran.code, &json["error_count"]), (1, &1.into()));
     sandbox.write("main.stack.hcl", "output \"o\" { value = nothing.x }\n");
     let ran = sandbox.lampwright(".", &["validate", "-json"]);
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");

@@ -32,7 +32,7 @@ pub(crate) struct ApplyArgs {
     #[arg(long)]
     destroy: bool,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(super) common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ pub(crate) struct DestroyArgs {
     #[arg(long)]
     auto_approve: bool,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(super) common: CommonArgs,
 }
 
 pub(crate) async fn run(args: &ApplyArgs) -> anyhow::Result<u8> {

@@ -1,10 +1,13 @@
 //! `lampwright validate`.
 
+use std::sync::Arc;
+
 use clap::Args;
 use compiler::Inputs;
 use engine::validate;
 
 use super::plan::Shower;
+use crate::disk::Disk;
 use crate::session::Session;
 use crate::{exit, json, ui};
 
@@ -16,11 +19,13 @@ pub(crate) struct ValidateArgs {
 }
 
 pub(crate) async fn run(args: &ValidateArgs) -> anyhow::Result<u8> {
-    let Ok(session) = Session::open() else { return Ok(exit::FAILURE) };
-    let (events, _shower) = Shower::start(args.json);
-    let Ok(run) = session.run(Inputs::default(), 1, events).await else { return Ok(exit::FAILURE) };
-    let diags = validate::validate(&run).await;
-    run.providers.shutdown().await;
+    let (session, mut diags) = Session::read(Arc::new(Disk));
+    if !diags.has_errors() {
+        let (events, _shower) = Shower::start(args.json);
+        let Ok(run) = session.run(Inputs::default(), 1, events).await else { return Ok(exit::FAILURE) };
+        diags.extend(validate::validate(&run).await);
+        run.providers.shutdown().await;
+    }
     let errors = diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if args.json {
         let diagnostics: Vec<_> =
