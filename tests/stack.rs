@@ -319,3 +319,30 @@ fn a_node_that_leaves_says_so_and_goes_on_answering() {
     assert_eq!(sandbox.machines(), ["web-1"]);
     down(&sandbox);
 }
+
+#[test]
+fn a_saved_plan_to_destroy_finds_the_machines_where_the_provider_block_says() {
+    let sandbox = Sandbox::new();
+    web_only(&sandbox, 1, "");
+    sandbox.lampwright("stack", APPLY).success();
+    sandbox.lampwright("stack", &["plan", "-destroy", "-out", "p"]).success();
+    sandbox.lampwright("stack", &["apply", "p"]).success();
+    assert_eq!(sandbox.machines(), Vec::<String>::new());
+    assert_eq!(sandbox.daemons(), Vec::<i32>::new());
+}
+
+#[test]
+fn a_resource_that_is_renamed_hands_its_layer_over() {
+    let sandbox = Sandbox::new();
+    let stack = |name: &str| {
+        let resource = format!("resource \"mongo_replset\" \"{name}\" {{\n  members = 1\n  name    = \"db\"\n}}\n");
+        sandbox.write("stack/main.stack.hcl", &format!("{}{resource}", sandbox.provider_block()));
+    };
+    stack("old");
+    sandbox.lampwright("stack", APPLY).success();
+    stack("new");
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.machines(), ["db-1"]);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    down(&sandbox);
+}

@@ -156,6 +156,15 @@ impl Program {
         diagnostic.suggest(ty, all.iter().map(|name| &**name)).note(format!("providers in use: {}", in_use.join(", ")))
     }
 
+    /// Whether a block configures this provider; one without a block needs no configuration.
+    pub fn has_provider_block(&self, addr: &ProviderAddr) -> bool {
+        let mut modules = self.ids().filter(|id| self.module(*id).path == addr.module);
+        modules.any(|id| {
+            let mut blocks = self.module(id).decl.providers.iter();
+            blocks.any(|block| block.alias == addr.alias && self.source_of(id, &block.name.name) == addr.source)
+        })
+    }
+
     /// The configuration that a module uses of a provider: its own, one that its caller passes, or the default one
     /// that it inherits. `None` if an alias does not exist.
     pub fn configuration(

@@ -9,11 +9,11 @@
 mod schedule;
 mod step;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use compiler::addr::{InstanceAddr, Mode};
+use compiler::addr::{InstanceAddr, Mode, ProviderAddr};
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::{Evaluation, Work};
 use tokio::sync::Semaphore;
@@ -47,6 +47,8 @@ pub async fn apply(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Diagn
         schedule: Schedule::new(plan),
         permits: Arc::new(Semaphore::new(run.parallelism.max(1))),
         waiting: HashMap::new(),
+        held: Vec::new(),
+        configured: HashSet::new(),
         tasks: JoinSet::new(),
         summary: Summary::default(),
         diags: Diagnostics::default(),
@@ -66,6 +68,9 @@ struct Applying<'a> {
     permits: Arc<Semaphore>,
     /// Instances that could be made, but for a removal that has to come first.
     waiting: HashMap<InstanceAddr, Box<compiler::config::DesiredInstance>>,
+    /// Removals whose provider is not configured yet.
+    held: Vec<Removal>,
+    configured: HashSet<ProviderAddr>,
     tasks: JoinSet<Done>,
     summary: Summary,
     diags: Diagnostics,
@@ -142,8 +147,11 @@ impl Applying<'_> {
                     self.start(*desired);
                 }
             }
-            for removal in self.schedule.removable() {
-                self.start_removal(removal);
+            let mut removable = std::mem::take(&mut self.held);
+            removable.extend(self.schedule.removable());
+            for removal in removable {
+                // A provider that its block has not configured yet would look for the object in the wrong place.
+                if self.is_configured(&removal) { self.start_removal(removal) } else { self.held.push(removal) }
             }
             if !supplied {
                 return;
@@ -203,6 +211,17 @@ impl Applying<'_> {
         });
     }
 
+    fn is_configured(&self, removal: &Removal) -> bool {
+        let state = self.store.state();
+        let recorded = match &removal.deposed {
+            Some(key) => state.deposed.get(&(removal.addr.clone(), key.clone())),
+            None => state.instances.get(&removal.addr),
+        };
+        recorded.is_none_or(|recorded| {
+            self.configured.contains(&recorded.provider) || !self.run.program.has_provider_block(&recorded.provider)
+        })
+    }
+
     fn start_removal(&mut self, removal: Removal) {
         let state = self.store.state();
         let recorded = match &removal.deposed {
@@ -237,6 +256,7 @@ impl Applying<'_> {
                 self.diags.extend(diags);
                 if !failed {
                     evaluation.supply_provider(&addr);
+                    self.configured.insert(addr);
                 }
             }
             Done::Made { addr, action, instance, value, diags, started } => {

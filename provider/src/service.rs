@@ -19,7 +19,7 @@ use value::{Problem, Value};
 
 use crate::driver::BoxFuture;
 use crate::place::Place;
-use crate::resource::Context;
+use crate::resource::{Context, LayerLocks};
 use crate::resources;
 
 pub(crate) use configure::provider_schema;
@@ -30,6 +30,8 @@ pub struct Service {
     resources: BTreeMap<&'static str, Box<dyn AnyResource>>,
     context: RwLock<Option<Context>>,
     claims: plan::Claims,
+    /// Of the process, not of a configuration: a host may configure again while work is under way.
+    layers: Arc<LayerLocks>,
 }
 
 /// A planned change.
@@ -77,6 +79,7 @@ impl Service {
             resources: resources::all().into_iter().map(|resource| (resource.name(), resource)).collect(),
             context: RwLock::new(None),
             claims: plan::Claims::default(),
+            layers: Arc::default(),
         }
     }
 
@@ -121,7 +124,7 @@ impl Service {
             "" => (context.scope.clone(), context.bundle_dir.clone()),
             module => (format!("{}-{module}", context.scope), context.bundle_dir.join(module)),
         };
-        Ok(Context { scope, bundle_dir, address: address.to_owned(), ..context.clone() })
+        Ok(Context { scope, bundle_dir, address: address.to_owned(), layers: self.layers.clone(), ..context.clone() })
     }
 
     pub fn claims(&self) -> &plan::Claims {
