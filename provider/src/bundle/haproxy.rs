@@ -86,6 +86,8 @@ global
 defaults
     mode http
     timeout connect 2s
+    # Without this a check may take no longer than the interval between two: a busy server would count as dead.
+    timeout check 2s
     timeout client 30s
     timeout server 30s
     timeout queue 10s
@@ -122,4 +124,27 @@ backend {pool}
         writeln!(out, "    server {} {address}:{} check", server.name, server.port).expect(INFALLIBLE);
     }
     out
+}
+
+/// The servers that are not up, with their status, from the CSV of `show stat` (management guide, section 9.1).
+pub fn servers_down(table: &str) -> Vec<(String, String)> {
+    let mut lines = table.lines();
+    let header: Vec<&str> = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
+    let column = |name: &str| header.iter().position(|field| *field == name);
+    let (Some(name), Some(status)) = (column("svname"), column("status")) else { return Vec::new() };
+    lines
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .filter_map(|fields| Some((*fields.get(name)?, *fields.get(status)?)))
+        .filter(|(name, status)| !matches!(*name, "FRONTEND" | "BACKEND") && !status.starts_with("UP"))
+        .map(|(name, status)| (name.to_owned(), status.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn servers_that_are_not_up_are_found() {
+        let table = "# pxname,svname,qcur,status,weight\nweb,FRONTEND,,OPEN,\nweb,web-1,0,UP 1/2,1\nweb,web-2,0,DOWN,1\nweb,BACKEND,0,UP,1\n";
+        assert_eq!(super::servers_down(table), [("web-2".to_owned(), "DOWN".to_owned())]);
+    }
 }

@@ -56,6 +56,8 @@ struct HealthCheck {
 
 const PORT: u16 = 8080;
 const READY_PATIENCE: Duration = Duration::from_secs(10);
+/// Health checks every half a second, two of which have to be good.
+const SERVERS_PATIENCE: Duration = Duration::from_secs(20);
 const RELOAD_PATIENCE: Duration = Duration::from_secs(15);
 
 impl Resource for LbPool {
@@ -216,6 +218,9 @@ impl Resource for LbPool {
                 Ok(what) => context.progress(&format!("{} {what}", machine.name)),
                 Err(problem) => return vec![problem],
             }
+            if let Err(problem) = wait_for_servers(&*driver, &key).await {
+                return vec![problem];
+            }
             rollout::mark_running(&mut state.group, machine.id);
             rollout::record_bundle(context, &mut state.group, &machine.name, &bundle);
         }
@@ -275,6 +280,31 @@ async fn bring_up(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, port: 
     }
     rollout::note_loaded(driver, key, bundle).await?;
     Ok("ready")
+}
+
+/// Waits until the load balancer's own checks find every server well, so that what serves after an apply is all of
+/// it. A server that leaves at that moment, or is to be repaired by nobody here, is named.
+async fn wait_for_servers(driver: &dyn Driver, key: &MachineKey) -> Result<(), Problem> {
+    let deadline = Instant::now() + SERVERS_PATIENCE;
+    loop {
+        let table = driver.ask(key, ADMIN_SOCKET, "show stat").await;
+        let table = table.map_err(|error| driver_problem(&format!("Asking {} for its servers", key.name()), &error))?;
+        let down = haproxy::servers_down(&table);
+        if down.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let detail = format!(
+                "By the health checks of {}, {} after {} s. Requests go to the other servers. Look at the logs of these machines and at the network between them and {}, and apply again.",
+                key.name(),
+                down.iter().map(|(server, status)| format!("{server} is {status}")).collect::<Vec<_>>().join(", "),
+                SERVERS_PATIENCE.as_secs(),
+                key.name(),
+            );
+            return Err(Problem::error("a server is not reached", detail));
+        }
+        tokio::time::sleep(rollout::POLL).await;
+    }
 }
 
 /// Hands the listening sockets and the state of the servers over to a new worker; no connection is refused and no
