@@ -6,6 +6,10 @@ resource "mongo_replset" "db" {
   members = var.db_members
   disk_gb = var.db_disk_gb
   cloud   = coalesce(var.db_cloud, var.cloud, "local")
+  image   = var.image
+  os      = var.os
+  size    = var.size
+  public  = var.public
 }
 
 resource "lamp_cluster" "web" {
@@ -14,6 +18,10 @@ resource "lamp_cluster" "web" {
   environment = var.environment
   database    = mongo_replset.db
   cloud       = coalesce(var.web_cloud, var.cloud, "local")
+  image       = var.image
+  os          = var.os
+  size        = var.size
+  public      = var.public
 }
 
 resource "lb_pool" "lb" {
@@ -21,4 +29,8 @@ resource "lb_pool" "lb" {
   algorithm = var.algorithm
   listener  = { port = var.port }
   cloud     = coalesce(var.lb_cloud, var.cloud, "local")
+  image     = var.image
+  os        = var.os
+  size      = var.size
+  public    = var.public
 }

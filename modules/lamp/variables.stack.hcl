@@ -74,3 +74,27 @@ variable "db_cloud" {
   type        = string
   default     = null
 }
+
+variable "image" {
+  description = "The image of all machines by the cloud's own name or id; the newest of `os` if not set"
+  type        = string
+  default     = null
+}
+
+variable "os" {
+  description = "The operating system of all machines, such as debian-12; debian-12 if not set"
+  type        = string
+  default     = null
+}
+
+variable "size" {
+  description = "The size of all machines by the cloud's own name; the smallest that fits if not set"
+  type        = string
+  default     = null
+}
+
+variable "public" {
+  description = "Whether layers reach each other by public addresses, as they have to when they are on different clouds"
+  type        = bool
+  default     = null
+}

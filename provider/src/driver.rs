@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 
@@ -20,6 +20,20 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Layer {
     pub scope: String,
     pub name: String,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.scope, self.name)
+    }
+}
+
+impl Layer {
+    /// The layer with an id, `scope/name`.
+    pub fn of_id(id: &str) -> Layer {
+        let (scope, name) = id.rsplit_once('/').unwrap_or(("", id));
+        Layer { scope: scope.to_owned(), name: name.to_owned() }
+    }
 }
 
 /// Names one machine for good: ids are never used again. Machines carry it as tags, so that one that was made
@@ -37,11 +51,112 @@ impl MachineKey {
     }
 }
 
+/// The machines of a layer that shall be made, all at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub layer: Layer,
+    pub ids: Vec<u64>,
+    /// The object that they belong to. Machines that exist already are given to it.
+    pub owner: String,
+    pub need: Need,
+}
+
+impl Order {
+    pub fn keys(&self) -> impl Iterator<Item = MachineKey> {
+        self.ids.iter().map(|id| MachineKey { layer: self.layer.clone(), id: *id })
+    }
+}
+
+/// What a layer asks of its machines. A cloud without such a choice (this machine) takes no notice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Need {
+    /// By the cloud's own name; else the smallest that has `cpu` and `memory_gb`.
+    pub size: Option<String>,
+    pub cpu: Option<u64>,
+    pub memory_gb: Option<u64>,
+    /// By the cloud's own name or id; else the newest of `os`.
+    pub image: Option<String>,
+    /// Such as `debian-12`.
+    pub os: Option<String>,
+    /// Programs that have to be there, each with the distribution's package that brings it.
+    pub programs: Vec<(&'static str, &'static str)>,
+    /// Size of the disk that outlives the machine and holds the folder `data`.
+    pub disk_gb: Option<u64>,
+}
+
+/// What became of an [`Order`]: also when something failed, the machines that exist now.
+#[derive(Debug)]
+pub struct Created {
+    pub machines: Vec<Machine>,
+    pub failure: Option<DriverError>,
+}
+
+/// What a cloud offers for a [`Need`], by its own names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    pub size: Option<String>,
+    pub image: Option<String>,
+}
+
+/// A rule of a firewall: who may come in, at which TCP port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ingress {
+    pub source: Source,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    World,
+    /// In CIDR notation.
+    Network(String),
+    /// The machines of a layer on the same cloud.
+    Layer(Layer),
+    /// Machines of another cloud.
+    Addresses(Vec<IpAddr>),
+}
+
+impl fmt::Display for Ingress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tcp {} from ", self.port)?;
+        match &self.source {
+            Source::World => f.write_str("anywhere"),
+            Source::Network(network) => f.write_str(network.strip_suffix("/32").unwrap_or(network)),
+            Source::Layer(layer) => write!(f, "{layer}"),
+            Source::Addresses(addresses) => {
+                let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+                f.write_str(&addresses.join(", "))
+            }
+        }
+    }
+}
+
+/// A rule that is there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Admitted {
+    /// The id of the layer that asked for it; none if nobody of ours did.
+    pub by: Option<String>,
+    /// `tcp 8080 from shop/lb`, for people.
+    pub text: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     pub key: MachineKey,
+    /// Where the other layers on the same cloud reach it.
     pub address: IpAddr,
+    /// Where the rest of the world reaches it, if it does.
+    pub public_address: Option<IpAddr>,
     pub status: Status,
+    /// The object that it belongs to ([`Order::owner`]).
+    pub owner: Option<String>,
+}
+
+impl Machine {
+    /// The address that others know it by.
+    pub fn known_address(&self, is_public: bool) -> IpAddr {
+        self.public_address.filter(|_| is_public).unwrap_or(self.address)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +183,8 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     pub root: PathBuf,
+    /// Daemons listen on all of the machine's addresses, and a firewall decides; else on its one address.
+    pub has_firewall: bool,
 }
 
 impl Layout {
@@ -101,6 +218,18 @@ pub enum DriverError {
     NoAddress { network: String },
     #[error("{what} failed: {path}")]
     Io { what: &'static str, path: String, source: std::io::Error },
+    #[error("{call} was refused: {message} ({code})")]
+    Api { call: String, code: String, message: String },
+    #[error("{call} got no answer that could be used: {reason}")]
+    Unreachable { call: String, reason: String },
+    #[error("{what} is used up: {message}. {cure}")]
+    Quota { what: String, message: String, cure: String },
+    #[error("there is no {what} {wanted}. There are: {known}")]
+    NoSuchOffer { what: &'static str, wanted: String, known: String },
+    #[error("{machine} could not be reached by SSH at {address}: {reason}")]
+    Ssh { machine: String, address: String, reason: String },
+    #[error("{machine} did not come up: {reason}")]
+    Boot { machine: String, reason: String },
     #[error("the setting `{name}` of the cloud is not valid: {reason}")]
     Setting { name: String, reason: String },
 }
@@ -121,14 +250,53 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Where a machine's files will be.
     fn layout(&self, key: &MachineKey) -> Layout;
 
-    /// Makes a machine, or gives back the one that already has this key.
-    fn create<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Machine>>;
+    /// Who may come in at every machine so that it can be worked on; empty where there is no firewall.
+    fn management(&self) -> Vec<Ingress>;
+
+    fn has_firewall(&self) -> bool {
+        !self.management().is_empty()
+    }
+
+    /// The network that this cloud's machines are seen by from elsewhere, if it is not their own public addresses.
+    fn egress(&self) -> Option<String>;
+
+    /// What the cloud gives for a need; an error lists what there is. Costs calls, so it is asked once per plan.
+    fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>>;
+
+    /// Makes machines, as few calls as the cloud allows; what exists already is given back, never made twice.
+    fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created>;
 
     /// The machines of a layer, by id, with their present status.
     fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>>;
 
-    /// Removes a machine with all that is on it. A machine that is not there counts as removed.
-    fn delete<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<()>>;
+    /// Whether the services of a machine run.
+    fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>>;
+
+    /// Waits until a machine that was just made can be worked on. Tells what it waits for.
+    fn await_boot<'a>(
+        &'a self,
+        key: &'a MachineKey,
+        tell: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// Gives back to machines of a layer what they have lost on the outside: power, their data disk.
+    fn mend<'a>(&'a self, layer: &'a Layer, ids: &'a [u64]) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes machines of one layer with all that is on them, also their data disks. A machine that is not there
+    /// counts as removed.
+    fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes what a layer has besides machines, once it has none: disks that lost their machine, firewall groups.
+    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>>;
+
+    /// Makes the rules that `by` asks for at the door of a layer exactly these.
+    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>>;
+
+    /// All rules at the door of a layer, sorted; none where there is no firewall.
+    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>>;
+
+    /// Takes away what nobody of ours asked for at the door of a layer.
+    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>>;
 
     /// Brings the machine's files to what the bundle says: only those that differ, after every service has
     /// accepted its new configuration, each by an atomic rename. Returns the paths that changed.
@@ -146,7 +314,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Sends a line to a unix socket on the machine and reads the answer to its end.
     fn ask<'a>(&'a self, key: &'a MachineKey, socket: &'a str, line: &'a str) -> BoxFuture<'a, Result<String>>;
 
-    /// The status that an HTTP GET from this program gets; `None` if nobody answers.
+    /// Where this program reaches a port of the machine, directly or through a tunnel.
+    fn reach<'a>(&'a self, key: &'a MachineKey, port: u16) -> BoxFuture<'a, Result<SocketAddr>>;
+
+    /// The status that an HTTP GET from the machine itself or from this program gets, and the page; `None` if
+    /// nobody answers.
     fn probe<'a>(&'a self, key: &'a MachineKey, port: u16, path: &'a str) -> BoxFuture<'a, Option<(u16, String)>>;
 
     fn read<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>>;

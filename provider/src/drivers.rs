@@ -1,14 +1,19 @@
 //! The clouds. To add one: a folder here and a line in [`DRIVERS`].
 
+mod aws;
 #[cfg(test)]
 mod conformance;
+mod http;
 pub mod local;
 pub mod memory;
+mod openstack;
+mod remote;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::driver::{Driver, Result};
+use crate::driver::{Driver, DriverError, Result};
 
 /// What a `cloud` block says, besides its name and driver.
 pub type Settings = BTreeMap<String, String>;
@@ -19,11 +24,31 @@ pub struct DriverInfo {
     pub doc: &'static str,
     /// Name and explanation of every setting.
     pub settings: &'static [(&'static str, &'static str)],
+    /// Those that it has in common with drivers of its kind.
+    pub common_settings: &'static [(&'static str, &'static str)],
     pub connect: fn(&Settings) -> Result<Arc<dyn Driver>>,
 }
 
-pub const DRIVERS: &[DriverInfo] = &[local::INFO, memory::INFO];
+pub const DRIVERS: &[DriverInfo] = &[aws::INFO, local::INFO, memory::INFO, openstack::INFO];
+
+impl DriverInfo {
+    pub fn all_settings(&self) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+        self.settings.iter().chain(self.common_settings)
+    }
+}
 
 pub fn find(name: &str) -> Option<&'static DriverInfo> {
     DRIVERS.iter().find(|driver| driver.name == name)
+}
+
+/// A setting that is a number of seconds.
+fn seconds(settings: &Settings, name: &str, default: u64) -> Result<u64> {
+    match settings.get(name).map(|text| text.parse()) {
+        None => Ok(default),
+        Some(Ok(seconds)) if seconds > 0 => Ok(seconds),
+        Some(_) => {
+            let reason = "write a whole number of seconds, at least 1".to_owned();
+            Err(DriverError::Setting { name: name.to_owned(), reason })
+        }
+    }
 }

@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod driver;
 pub mod drivers;
+mod firewall;
 pub mod place;
 pub mod plugin;
 pub mod resource;

@@ -25,6 +25,12 @@ pub struct Group {
     pub id: Option<String>,
     pub name: Option<String>,
     pub cloud: Option<String>,
+    pub size: Option<String>,
+    pub cpu: Option<u64>,
+    pub memory_gb: Option<u64>,
+    pub image: Option<String>,
+    pub os: Option<String>,
+    pub public: Option<bool>,
     pub machines: Option<Vec<MachineModel>>,
     /// The highest id that was ever given out.
     pub last_id: Option<u64>,
@@ -33,6 +39,8 @@ pub struct Group {
     pub generation: Option<String>,
     /// Digest of the bundle of every machine, by machine name.
     pub bundles: Option<BTreeMap<String, Option<String>>>,
+    /// The firewall rules that this layer asked for, and those at its door that nobody asked for.
+    pub firewall: Option<Vec<String>>,
 }
 
 /// A machine as users see it.
@@ -44,9 +52,6 @@ pub struct MachineModel {
     pub port: u16,
     pub status: String,
 }
-
-/// The file on a machine that says to which object it belongs ([`Group::generation`]).
-pub const OWNER: &str = "owner";
 
 /// What a machine's status is when all is well.
 pub const RUNNING: &str = "running";
@@ -65,6 +70,8 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     const DOC: &'static str;
     /// Attributes whose change needs a new layer, besides `name` and `cloud`.
     const REPLACE: &'static [&'static str];
+    /// Programs that have to be on a machine, each with the distribution's package that brings it.
+    const PROGRAMS: &'static [(&'static str, &'static str)];
     type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
 
     /// Attributes besides the common ones.
@@ -77,6 +84,19 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     fn wanted(own: &Self::Model) -> Option<u64>;
 
     fn port(own: &Self::Model) -> u16;
+
+    /// Size of the disk that each machine keeps its data on.
+    fn disk_gb(_: &Self::Model) -> Option<u64> {
+        None
+    }
+
+    /// Who may come in, beyond the layers that refer to this one and ask for themselves.
+    fn door(own: &Self::Model) -> Door;
+
+    /// The layer that this one connects to.
+    fn upstream(_: &Self::Model) -> Option<Upstream> {
+        None
+    }
 
     /// Fills in defaults and what can be computed before anything is made; the prior state's computed attributes
     /// are in `planned` already. May refuse.
@@ -101,6 +121,26 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
 
     /// Brings computed attributes to what is real, beyond the status of machines, which the frame reads.
     fn read(context: &Context, state: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send;
+}
+
+/// Who may come in at a layer's port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Only who asks for it: layers that refer to this one.
+    OnRequest,
+    /// The layer's own machines, too.
+    Siblings,
+    World,
+}
+
+/// A layer that another one connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    pub layer: Layer,
+    pub cloud: String,
+    /// Whether it is reached by its public addresses.
+    pub is_public: bool,
+    pub port: u16,
 }
 
 /// The provider as configured.
@@ -134,7 +174,10 @@ impl LayerLocks {
 
 impl Context {
     pub fn driver(&self, group: &Group) -> Result<&Arc<dyn Driver>, Vec<Problem>> {
-        let name = group.cloud.as_deref().unwrap_or(&self.default_cloud);
+        self.driver_of(group.cloud.as_deref().unwrap_or(&self.default_cloud))
+    }
+
+    pub fn driver_of(&self, name: &str) -> Result<&Arc<dyn Driver>, Vec<Problem>> {
         self.clouds.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.clouds.keys().map(String::as_str).collect();
             let detail = format!(
@@ -154,9 +197,7 @@ impl Context {
 impl Group {
     /// The layer that the machines belong to. The scope is that of the layer's creation, which its id keeps.
     pub fn layer(&self) -> Layer {
-        let id = self.id.as_deref().unwrap_or_default();
-        let (scope, name) = id.rsplit_once('/').unwrap_or(("", id));
-        Layer { scope: scope.to_owned(), name: name.to_owned() }
+        Layer::of_id(self.id.as_deref().unwrap_or_default())
     }
 
     pub fn key(&self, id: u64) -> MachineKey {
@@ -187,6 +228,30 @@ pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
                 "the cloud that the machines are on; the provider's default_cloud if not set",
             ),
         ),
+        (
+            "size",
+            Attribute::optional(
+                Ty::String,
+                "the size of the machines by the cloud's own name, such as t3.small; the smallest with `cpu` and `memory_gb` if not set",
+            ),
+        ),
+        ("cpu", Attribute::optional(Ty::Number, "how many processors a machine has at least (1)")),
+        ("memory_gb", Attribute::optional(Ty::Number, "how much memory a machine has at least, in GiB (1)")),
+        (
+            "image",
+            Attribute::optional(
+                Ty::String,
+                "the image of the machines by the cloud's own name or id; the newest of `os` if not set",
+            ),
+        ),
+        ("os", Attribute::optional(Ty::String, "the operating system, such as debian-12 or ubuntu-24.04 (debian-12)")),
+        (
+            "public",
+            Attribute::optional(
+                Ty::Bool,
+                "whether others reach the machines by their public addresses, as layers on another cloud have to (false)",
+            ),
+        ),
         ("machines", Attribute::computed(Ty::list(machine), "the machines, by id: id, name, address, port, status")),
         (
             "last_id",
@@ -194,6 +259,13 @@ pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
         ),
         ("generation", Attribute::computed(Ty::String, "made anew with every object; its machines carry it")),
         ("bundles", Attribute::computed(Ty::map(Ty::String), "digest of the configuration bundle of every machine")),
+        (
+            "firewall",
+            Attribute::computed(
+                Ty::list(Ty::String),
+                "the firewall rules that the layer has asked for; empty on a cloud without a firewall",
+            ),
+        ),
     ]
 }
 
@@ -214,6 +286,12 @@ pub fn driver_problem(what: &str, error: &DriverError) -> Problem {
         DriverError::Check { .. } => "configuration refused",
         DriverError::Start { .. } => "a service did not start",
         DriverError::NoSuchMachine(_) => "a machine is gone",
+        DriverError::Api { .. } => "the cloud refused",
+        DriverError::Unreachable { .. } => "the cloud does not answer",
+        DriverError::Quota { .. } => "a quota is used up",
+        DriverError::NoSuchOffer { .. } => "the cloud does not have it",
+        DriverError::Ssh { .. } => "the machine could not be reached",
+        DriverError::Boot { .. } => "a machine did not come up",
         DriverError::NoAddress { .. } => "no address is free",
         DriverError::Io { .. } => "the machine could not be reached",
         DriverError::Setting { .. } => "invalid cloud setting",

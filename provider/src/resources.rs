@@ -5,7 +5,7 @@ mod lb_pool;
 mod mongo_replset;
 mod rollout;
 
-pub(crate) use rollout::{remove as remove_machine, strays};
+pub(crate) use rollout::{need, remove as remove_machines, strays};
 
 use crate::service::AnyResource;
 

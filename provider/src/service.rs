@@ -58,7 +58,12 @@ pub trait AnyResource: std::fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn schema(&self) -> Schema;
     fn validate(&self, config: &Value) -> Vec<Problem>;
-    fn plan(&self, context: &Context, claims: &plan::Claims, request: &PlanRequest<'_>) -> PlanOutcome;
+    fn plan<'a>(
+        &'a self,
+        context: &'a Context,
+        claims: &'a plan::Claims,
+        request: &'a PlanRequest<'a>,
+    ) -> BoxFuture<'a, PlanOutcome>;
     fn apply<'a>(
         &'a self,
         context: &'a Context,

@@ -241,7 +241,15 @@ async fn forward_log(
                 tracing::warn!(target: "plugin", %provider, "{message}");
                 log.push(message);
             }
-            _ => tracing::debug!(target: "plugin", %provider, "{message}"),
+            _ => tracing::debug!(target: "plugin", "{message}{}", details(json.as_ref())),
         }
     }
+}
+
+/// What a log line says besides its message: ` name=value ..`.
+fn details(line: Option<&serde_json::Value>) -> String {
+    let fields = line.and_then(serde_json::Value::as_object).into_iter().flatten();
+    let own = fields.filter(|(name, _)| !name.starts_with('@'));
+    own.map(|(name, value)| format!(" {name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect()
 }

@@ -14,6 +14,9 @@ pub const DRAIN_FLAG: &str = "run/drain";
 /// The status page listens on the port above the node's own, where no load balancer sends anybody.
 pub const STATUS_PATH: &str = "/status?auto";
 
+/// What has to be on a machine, and the packages that bring it.
+pub const PROGRAMS: &[(&str, &str)] = &[("apache2", "apache2"), ("php-fpm", "php-fpm"), ("mongodb.so", "php-mongodb")];
+
 const INFALLIBLE: &str = "a String takes everything";
 
 #[derive(Debug, Clone)]
@@ -83,7 +86,7 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
 }
 
 fn httpd_conf(node: &WebNode<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
-    let address = bundle.known(node.address);
+    let address = if layout.has_firewall { "*" } else { bundle.known(node.address) };
     let (port, status_port) = (node.port, status_port(node.port));
     let root = layout.root.display();
     let name = node.name;

@@ -72,7 +72,7 @@ pub fn render(balancer: &Balancer<'_>, layout: &Layout) -> Bundle {
 fn haproxy_cfg(balancer: &Balancer<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
     let Balancer { name, port, algorithm, pool, .. } = balancer;
     let HealthCheck { path, interval_ms, fall, rise } = balancer.check;
-    let address = bundle.known(balancer.address);
+    let address = if layout.has_firewall { "*" } else { bundle.known(balancer.address) };
     let admin = layout.path(ADMIN_SOCKET);
     let state = layout.path(SERVER_STATE);
     let mut out = format!(

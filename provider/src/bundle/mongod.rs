@@ -44,7 +44,7 @@ pub fn render(member: &Member<'_>, layout: &Layout) -> Bundle {
 
 fn mongod_conf(member: &Member<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
     let root = layout.root.display();
-    let address = bundle.known(member.address);
+    let address = if layout.has_firewall { "0.0.0.0" } else { bundle.known(member.address) };
     let Member { name, port, replica_set, .. } = member;
     format!(
         "# {name}: member of the replica set {replica_set}. Written by lampwright; changes by hand are lost.

@@ -12,6 +12,7 @@ mod install;
 mod process;
 mod store;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::{DriverInfo, Settings};
 use crate::bundle::{Bundle, Service};
-use crate::driver::{BoxFuture, Driver, DriverError, Layer, Layout, Machine, MachineKey, Result, Signal, Status};
+use crate::driver::{
+    Admitted, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Need, Offer, Order,
+    Result, Signal, Status,
+};
 use process::Account;
 use store::Store;
 
@@ -29,9 +33,11 @@ pub(super) const INFO: DriverInfo = DriverInfo {
     name: "local",
     doc: "this very machine: a folder, a loopback address and a group of processes for each machine",
     settings: &[
+        ("egress", "the network that this machine is seen by from other clouds, such as 198.51.100.7/32"),
         ("network", "the loopback network that machines get their addresses from (127.10.0.0/16)"),
         ("root", "the folder that holds the machines (/var/lib/lampwright for root, else ~/.local/state/lampwright)"),
     ],
+    common_settings: &[],
     connect: |settings| Ok(Arc::new(Local::new(settings)?)),
 };
 
@@ -47,6 +53,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct Local {
     store: Store,
     account: Account,
+    egress: Option<String>,
 }
 
 impl Local {
@@ -62,14 +69,20 @@ impl Local {
             source,
         })?;
         let network = settings.get("network").map_or("127.10.0.0/16", String::as_str);
-        Ok(Local { store: Store::new(root, network)?, account: Account::of_daemons() })
+        let egress = settings.get("egress").cloned();
+        Ok(Local { store: Store::new(root, network)?, account: Account::of_daemons(), egress })
     }
 
     fn folder(&self, key: &MachineKey) -> PathBuf {
         self.store.folder(key)
     }
 
-    fn status(&self, key: &MachineKey, processes: &process::Table) -> Status {
+    fn machine(&self, key: MachineKey, address: IpAddr, processes: &process::Table) -> Machine {
+        let status = self.machine_status(&key, processes);
+        Machine { status, owner: self.store.owner(&key), public_address: None, key, address }
+    }
+
+    fn machine_status(&self, key: &MachineKey, processes: &process::Table) -> Status {
         let folder = self.folder(key);
         match self.store.started_services(key) {
             None => Status::Created,
@@ -120,14 +133,36 @@ fn default_root() -> PathBuf {
 
 impl Driver for Local {
     fn layout(&self, key: &MachineKey) -> Layout {
-        Layout { root: self.folder(key) }
+        Layout { root: self.folder(key), has_firewall: false }
     }
 
-    fn create<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Machine>> {
+    /// Loopback addresses are not reached from outside; there is no firewall between them.
+    fn management(&self) -> Vec<Ingress> {
+        Vec::new()
+    }
+
+    fn egress(&self) -> Option<String> {
+        self.egress.clone()
+    }
+
+    /// This machine is as it is.
+    fn offer<'a>(&'a self, _: &'a Need) -> BoxFuture<'a, Result<Offer>> {
+        Box::pin(async { Ok(Offer::default()) })
+    }
+
+    fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created> {
         Box::pin(async move {
-            let address = self.store.create(key, &self.account)?;
-            let status = self.status(key, &process::Table::read());
-            Ok(Machine { key: key.clone(), address, status })
+            let mut created = Created { machines: Vec::new(), failure: None };
+            for key in order.keys() {
+                match self.store.create(&key, &order.owner, &self.account) {
+                    Ok(address) => created.machines.push(self.machine(key, address, &process::Table::read())),
+                    Err(error) => {
+                        created.failure = Some(error);
+                        break;
+                    }
+                }
+            }
+            created
         })
     }
 
@@ -135,15 +170,45 @@ impl Driver for Local {
         Box::pin(async move {
             let processes = process::Table::read();
             let machines = self.store.list(layer)?.into_iter();
-            Ok(machines.map(|(key, address)| Machine { status: self.status(&key, &processes), key, address }).collect())
+            Ok(machines.map(|(key, address)| self.machine(key, address, &processes)).collect())
         })
     }
 
-    fn delete<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<()>> {
+    fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
+        Box::pin(async move { Ok(self.machine_status(key, &process::Table::read())) })
+    }
+
+    fn await_boot<'a>(&'a self, _: &'a MachineKey, _: &'a (dyn Fn(&str) + Send + Sync)) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// What a folder has lost, `install` and `start` bring back.
+    fn mend<'a>(&'a self, _: &'a Layer, _: &'a [u64]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.end_all(key, &[]).await?;
-            self.store.delete(key)
+            let ends = keys.iter().map(|key| self.end_all(key, &[]));
+            futures_util::future::try_join_all(ends).await?;
+            keys.iter().try_for_each(|key| self.store.delete(key))
         })
+    }
+
+    fn dissolve<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn admit<'a>(&'a self, _: &'a Layer, _: &'a str, _: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn admitted<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn expel_unknown<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
@@ -216,6 +281,13 @@ impl Driver for Local {
             };
             let timed_out = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
             tokio::time::timeout(ASK_DEADLINE, conversation).await.map_err(timed_out).flatten().map_err(failed)
+        })
+    }
+
+    fn reach<'a>(&'a self, key: &'a MachineKey, port: u16) -> BoxFuture<'a, Result<SocketAddr>> {
+        Box::pin(async move {
+            let address = self.store.address(key).ok_or_else(|| DriverError::NoSuchMachine(key.name()))?;
+            Ok(SocketAddr::new(address, port))
         })
     }
 

@@ -2,34 +2,56 @@
 //! conformance tests as the real ones.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::DriverInfo;
 use crate::bundle::{Bundle, Service};
-use crate::driver::{BoxFuture, Driver, DriverError, Layer, Layout, Machine, MachineKey, Result, Signal, Status};
+use crate::driver::{
+    Admitted, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Need, Offer, Order,
+    Result, Signal, Status,
+};
 
 pub(super) const INFO: DriverInfo = DriverInfo {
     name: "memory",
     doc: "a fake for tests: machines exist only while the provider runs, and nothing is started",
     settings: &[],
+    common_settings: &[],
     connect: |_| Ok(Arc::new(Memory::default())),
 };
 
 #[derive(Debug, Default)]
 pub struct Memory {
     machines: Mutex<BTreeMap<MachineKey, FakeMachine>>,
+    rules: Mutex<BTreeMap<Layer, Vec<Admitted>>>,
 }
 
 #[derive(Debug)]
 struct FakeMachine {
     address: IpAddr,
     status: Status,
+    owner: String,
     files: BTreeMap<String, Vec<u8>>,
 }
 
+impl FakeMachine {
+    fn seen(&self, key: &MachineKey) -> Machine {
+        Machine {
+            key: key.clone(),
+            address: self.address,
+            public_address: None,
+            status: self.status,
+            owner: Some(self.owner.clone()),
+        }
+    }
+}
+
 impl Memory {
+    fn rules(&self) -> MutexGuard<'_, BTreeMap<Layer, Vec<Admitted>>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn machines(&self) -> MutexGuard<'_, BTreeMap<MachineKey, FakeMachine>> {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,34 +69,83 @@ fn now<'a, T: Send + 'a>(result: T) -> BoxFuture<'a, T> {
 
 impl Driver for Memory {
     fn layout(&self, key: &MachineKey) -> Layout {
-        Layout { root: PathBuf::from("/machine").join(key.name()) }
+        Layout { root: PathBuf::from("/machine").join(key.name()), has_firewall: false }
     }
 
-    fn create<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Machine>> {
+    fn management(&self) -> Vec<Ingress> {
+        Vec::new()
+    }
+
+    fn egress(&self) -> Option<String> {
+        None
+    }
+
+    fn offer<'a>(&'a self, _: &'a Need) -> BoxFuture<'a, Result<Offer>> {
+        now(Ok(Offer::default()))
+    }
+
+    fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created> {
         let mut machines = self.machines();
-        let host = machines.len() as u8 + 1;
-        let fresh = || FakeMachine {
-            address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
-            status: Status::Created,
-            files: BTreeMap::new(),
-        };
-        let machine = machines.entry(key.clone()).or_insert_with(fresh);
-        now(Ok(Machine { key: key.clone(), address: machine.address, status: machine.status }))
+        let created = order.keys().map(|key| {
+            let host = machines.len() as u8 + 1;
+            let fresh = || FakeMachine {
+                address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
+                status: Status::Created,
+                owner: String::new(),
+                files: BTreeMap::new(),
+            };
+            let machine = machines.entry(key.clone()).or_insert_with(fresh);
+            order.owner.clone_into(&mut machine.owner);
+            machine.seen(&key)
+        });
+        now(Created { machines: created.collect(), failure: None })
     }
 
     fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
         let machines = self.machines();
         let of_layer = machines.iter().filter(|(key, _)| key.layer == *layer);
-        let found = of_layer.map(|(key, machine)| Machine {
-            key: key.clone(),
-            address: machine.address,
-            status: machine.status,
-        });
+        let found = of_layer.map(|(key, machine)| machine.seen(key));
         now(Ok(found.collect()))
     }
 
-    fn delete<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<()>> {
-        self.machines().remove(key);
+    fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
+        now(self.with(key, |machine| machine.status))
+    }
+
+    fn await_boot<'a>(&'a self, _: &'a MachineKey, _: &'a (dyn Fn(&str) + Send + Sync)) -> BoxFuture<'a, Result<()>> {
+        now(Ok(()))
+    }
+
+    fn mend<'a>(&'a self, _: &'a Layer, _: &'a [u64]) -> BoxFuture<'a, Result<()>> {
+        now(Ok(()))
+    }
+
+    fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
+        let mut machines = self.machines();
+        keys.iter().for_each(|key| drop(machines.remove(key)));
+        now(Ok(()))
+    }
+
+    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        self.rules().remove(layer);
+        now(Ok(()))
+    }
+
+    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+        let mut all = self.rules();
+        let of_layer = all.entry(to.clone()).or_default();
+        of_layer.retain(|rule| rule.by.as_deref() != Some(by));
+        of_layer.extend(rules.iter().map(|rule| Admitted { by: Some(by.to_owned()), text: rule.to_string() }));
+        of_layer.sort();
+        now(Ok(()))
+    }
+
+    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+        now(Ok(self.rules().get(to).cloned().unwrap_or_default()))
+    }
+
+    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        self.rules().entry(to.clone()).or_default().retain(|rule| rule.by.is_some());
         now(Ok(()))
     }
 
@@ -104,6 +175,10 @@ impl Driver for Memory {
 
     fn ask<'a>(&'a self, key: &'a MachineKey, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<String>> {
         now(self.with(key, |_| String::new()))
+    }
+
+    fn reach<'a>(&'a self, key: &'a MachineKey, port: u16) -> BoxFuture<'a, Result<SocketAddr>> {
+        now(self.with(key, |machine| SocketAddr::new(machine.address, port)))
     }
 
     fn probe<'a>(&'a self, key: &'a MachineKey, _: u16, _: &'a str) -> BoxFuture<'a, Option<(u16, String)>> {

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub(super) fn start() {
-    let filter = tracing_subscriber::EnvFilter::new("info,lampwright_provider=trace,provider=trace,progress=info");
+    let filter = tracing_subscriber::EnvFilter::new("info,provider=trace,api=trace,progress=info");
     // A second start can only be a test's.
     let _ = tracing_subscriber::registry().with(filter).with(HclogLayer).try_init();
 }

@@ -209,15 +209,21 @@ impl Provider for Wire {
     ) -> Result<Response<wire::plan_resource_change::Response>, Status> {
         let address = address(&request);
         let request = request.into_inner();
-        let outcome = self.ty(&request.type_name).and_then(|ty| {
+        let service = self.service.clone();
+        let ty = self.ty(&request.type_name);
+        let unplanned = request.proposed_new_state.clone();
+        let outcome = guarded(async move {
+            let ty = ty?;
             let prior = decode(request.prior_state.as_ref(), &ty)?;
             let proposed = decode(request.proposed_new_state.as_ref(), &ty)?;
             let config = decode(request.config.as_ref(), &ty)?;
-            let context = self.service.context(address.as_deref())?;
-            let resource = self.service.resource(&request.type_name)?;
+            let context = service.context(address.as_deref())?;
+            let resource = service.resource(&request.type_name)?;
             let plan = PlanRequest { prior: &prior, proposed: &proposed, config: &config, address: address.as_deref() };
-            Ok((guarded_now(|| resource.plan(&context, self.service.claims(), &plan))?, ty))
+            let outcome = resource.plan(&context, service.claims(), &plan).await;
+            Ok((outcome, ty))
         });
+        let outcome = outcome.await.flatten();
         Ok(Response::new(match outcome {
             Ok((outcome, ty)) => wire::plan_resource_change::Response {
                 planned_state: Some(value_to_wire(&outcome.planned, &ty)),
@@ -227,7 +233,7 @@ impl Provider for Wire {
                 ..Default::default()
             },
             Err(problem) => wire::plan_resource_change::Response {
-                planned_state: request.proposed_new_state,
+                planned_state: unplanned,
                 diagnostics: diagnostics(&[problem]),
                 ..Default::default()
             },

@@ -18,8 +18,10 @@ use value::{Path, Problem, Step, Ty};
 use super::rollout;
 use crate::bundle::apache::{self, WebNode};
 use crate::bundle::{Bundle, hex};
-use crate::driver::Driver;
-use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, machine_ty};
+use crate::driver::{Driver, Layer, MachineKey, Status};
+use crate::resource::{
+    Context, Door, Group, MachineModel, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
+};
 
 #[derive(Debug)]
 pub(super) struct LampCluster;
@@ -40,6 +42,9 @@ pub(super) struct Model {
 /// The part of a `mongo_replset` that a web node needs.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 struct Database {
+    id: Option<String>,
+    public: Option<bool>,
+    cloud: Option<String>,
     uri: Option<String>,
     database: Option<String>,
     machines: Option<Vec<MachineModel>>,
@@ -67,11 +72,15 @@ impl Resource for LampCluster {
     const DEFAULT_NAME: &'static str = "web";
     const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
     const REPLACE: &'static [&'static str] = &["port"];
+    const PROGRAMS: &'static [(&'static str, &'static str)] = apache::PROGRAMS;
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
         let database = BTreeMap::from([
             ("uri".into(), Attribute::required(Ty::String, "connection string that names every member").sensitive()),
+            ("id".into(), Attribute::optional(Ty::String, "the id of the layer, whose firewall lets this one in")),
+            ("cloud".into(), Attribute::optional(Ty::String, "the cloud of the layer")),
+            ("public".into(), Attribute::optional(Ty::Bool, "whether the layer is reached by its public addresses")),
             ("database".into(), Attribute::optional(Ty::String, "the name of the application's database")),
             (
                 "machines".into(),
@@ -167,6 +176,20 @@ impl Resource for LampCluster {
         own.port.unwrap_or(PORT)
     }
 
+    fn door(_: &Model) -> Door {
+        Door::OnRequest
+    }
+
+    fn upstream(own: &Model) -> Option<Upstream> {
+        let database = own.database.as_ref()?;
+        Some(Upstream {
+            layer: Layer::of_id(database.id.as_deref()?),
+            cloud: database.cloud.clone()?,
+            is_public: database.public.unwrap_or(false),
+            port: database.machines.as_ref()?.first()?.port,
+        })
+    }
+
     fn plan(_: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
         own.nodes.get_or_insert(DEFAULT_NODES);
@@ -217,7 +240,7 @@ impl Resource for LampCluster {
 
     async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
         let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
-        let mut problems = rollout::make_machines(context, &mut state.group).await;
+        let mut problems = rollout::make_machines::<LampCluster>(context, state).await;
         if problems.is_empty() {
             problems = roll_out(context, state).await;
         }
@@ -268,24 +291,18 @@ async fn roll_out(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
 
 async fn bring_up(
     driver: &dyn Driver,
-    key: &crate::driver::MachineKey,
+    key: &MachineKey,
     bundle: &Bundle,
     port: u16,
     health_path: &str,
 ) -> Result<(), Problem> {
-    let was_running = driver
-        .list(&key.layer)
-        .await
-        .ok()
-        .into_iter()
-        .flatten()
-        .any(|machine| machine.key == *key && machine.status == crate::driver::Status::Running);
+    let was_running = driver.status(key).await.is_ok_and(|status| status == Status::Running);
     let installed = rollout::install(driver, key, bundle).await?;
     // After a run that was cut off before the reload nothing differs, and yet the old configuration runs.
     let reload_all = !rollout::is_loaded(driver, key, bundle).await;
     // A drain that was cut off ends here: the node stays.
     let undrained = driver.remove(key, apache::DRAIN_FLAG).await;
-    undrained.map_err(|error| crate::resource::driver_problem("Readmitting the node", &error))?;
+    undrained.map_err(|error| driver_problem("Readmitting the node", &error))?;
     if was_running {
         for service in &bundle.services {
             let concerns = |path: &String| match service.name {
@@ -297,7 +314,7 @@ async fn bring_up(
                 .filter(|_| reload_all && installed.changed.is_empty() || installed.changed.iter().any(concerns))
             {
                 let sent = driver.signal(key, service, signal).await;
-                sent.map_err(|error| crate::resource::driver_problem("Reloading", &error))?;
+                sent.map_err(|error| driver_problem("Reloading", &error))?;
             }
         }
     }
@@ -324,38 +341,35 @@ async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: V
             return problems;
         }
     };
-    let mut tasks = JoinSet::new();
-    for (machine, bundle) in leaving.into_iter().zip(bundles) {
+    let mut drains = JoinSet::new();
+    for machine in leaving.iter().filter(|machine| machine.status == RUNNING).cloned() {
         let (driver, key, context, own) = (driver.clone(), group.key(machine.id), context.clone(), own.clone());
-        tasks.spawn(async move {
-            if machine.status == RUNNING {
-                context.progress(&format!("{} finishes its requests", key.name()));
-                drain(&*driver, &key, &machine, &own).await;
-            }
-            let removed = rollout::remove(&context, &*driver, &key, Some(&bundle)).await;
-            (machine, removed)
+        drains.spawn(async move {
+            context.progress(&format!("{} finishes its requests", key.name()));
+            drain(&*driver, &key, &machine, &own).await;
         });
     }
-    let mut problems = Vec::new();
-    while let Some(done) = tasks.join_next().await {
-        match done {
-            Ok((machine, Ok(()))) => {
-                group.bundles.iter_mut().for_each(|bundles| drop(bundles.remove(&machine.name)));
-            }
-            Ok((machine, Err(problem))) => {
-                problems.push(problem);
-                group.machines.get_or_insert_default().push(machine);
-            }
-            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
+    drains.join_all().await;
+    let keys = leaving.iter().map(|machine| group.key(machine.id)).zip(bundles.into_iter().map(Some));
+    let removed = rollout::remove(context, &driver, keys.collect()).await;
+    match removed {
+        Ok(()) => {
+            let bundles = group.bundles.iter_mut();
+            bundles.for_each(|bundles| bundles.retain(|name, _| leaving.iter().all(|machine| machine.name != *name)));
+            Vec::new()
+        }
+        Err(problem) => {
+            // They go on existing, so they go on being recorded.
+            group.machines.get_or_insert_default().extend(leaving);
+            group.machines.iter_mut().for_each(|machines| machines.sort_by_key(|machine| machine.id));
+            vec![problem]
         }
     }
-    group.machines.iter_mut().for_each(|machines| machines.sort_by_key(|machine| machine.id));
-    problems
 }
 
 /// Announces by the health check that the node leaves, and waits until it is idle. The load balancer needs an
 /// interval to notice, another in case a check was just under way, and one for requests that it sent before.
-async fn drain(driver: &dyn Driver, key: &crate::driver::MachineKey, machine: &MachineModel, own: &Model) {
+async fn drain(driver: &dyn Driver, key: &MachineKey, machine: &MachineModel, own: &Model) {
     if driver.write(key, apache::DRAIN_FLAG, b"").await.is_err() {
         return;
     }

@@ -11,8 +11,8 @@ use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
 use super::rollout;
 use crate::bundle::Bundle;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Server};
-use crate::driver::{Driver, MachineKey, Status};
-use crate::resource::{Context, MachineModel, Resource, State, driver_problem, machine_ty};
+use crate::driver::{Driver, Layer, MachineKey, Status};
+use crate::resource::{Context, Door, MachineModel, Resource, State, Upstream, driver_problem, machine_ty};
 
 #[derive(Debug)]
 pub(super) struct LbPool;
@@ -30,7 +30,10 @@ pub(super) struct Model {
 /// The part of a `lamp_cluster` that a load balancer needs.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 struct Backend {
+    id: Option<String>,
+    public: Option<bool>,
     name: Option<String>,
+    cloud: Option<String>,
     machines: Option<Vec<MachineModel>>,
     health_check: Option<BackendCheck>,
 }
@@ -65,6 +68,7 @@ impl Resource for LbPool {
     const DEFAULT_NAME: &'static str = "lb";
     const DOC: &'static str = "A load balancer in front of a layer: HAProxy.";
     const REPLACE: &'static [&'static str] = &[];
+    const PROGRAMS: &'static [(&'static str, &'static str)] = &[("haproxy", "haproxy")];
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
@@ -77,6 +81,9 @@ impl Resource for LbPool {
         ]);
         let backend = BTreeMap::from([
             ("name".into(), Attribute::required(Ty::String, "the name of the layer")),
+            ("id".into(), Attribute::optional(Ty::String, "the id of the layer, whose firewall lets this one in")),
+            ("cloud".into(), Attribute::optional(Ty::String, "the cloud of the layer")),
+            ("public".into(), Attribute::optional(Ty::Bool, "whether the layer is reached by its public addresses")),
             ("machines".into(), Attribute::required(Ty::list(machine_ty()), "the machines that requests go to")),
             (
                 "health_check".into(),
@@ -161,6 +168,20 @@ impl Resource for LbPool {
         own.listener.as_ref().and_then(|listener| listener.port).unwrap_or(PORT)
     }
 
+    fn door(_: &Model) -> Door {
+        Door::World
+    }
+
+    fn upstream(own: &Model) -> Option<Upstream> {
+        let backend = own.backend.as_ref()?;
+        Some(Upstream {
+            layer: Layer::of_id(backend.id.as_deref()?),
+            cloud: backend.cloud.clone()?,
+            is_public: backend.public.unwrap_or(false),
+            port: backend.machines.as_ref()?.first()?.port,
+        })
+    }
+
     fn plan(_: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         planned.own.algorithm.get_or_insert_with(|| "roundrobin".to_owned());
         fill_addresses(planned);
@@ -203,7 +224,7 @@ impl Resource for LbPool {
     }
 
     async fn apply(context: &Context, _: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
-        let problems = rollout::make_machines(context, &mut state.group).await;
+        let problems = rollout::make_machines::<LbPool>(context, state).await;
         if !problems.is_empty() {
             return problems;
         }
@@ -260,8 +281,8 @@ fn check(own: &Model) -> haproxy::HealthCheck<'_> {
 
 /// Returns what was done, for the progress line.
 async fn bring_up(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, port: u16) -> Result<&'static str, Problem> {
-    let machines = driver.list(&key.layer).await.map_err(|error| driver_problem("Looking at the machine", &error))?;
-    let was_running = machines.iter().any(|machine| machine.key == *key && machine.status == Status::Running);
+    let status = driver.status(key).await.map_err(|error| driver_problem("Looking at the machine", &error))?;
+    let was_running = status == Status::Running;
     let installed = rollout::install(driver, key, bundle).await?;
     if was_running && (!installed.changed.is_empty() || !rollout::is_loaded(driver, key, bundle).await) {
         reload(driver, key, bundle).await?;

@@ -5,6 +5,7 @@
 
 mod admin;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use super::rollout;
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
 use crate::driver::Driver;
-use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
+use crate::resource::{Context, Door, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 use admin::{Admin, MemberAddress};
 
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl Resource for MongoReplset {
     const DEFAULT_NAME: &'static str = "db";
     const DOC: &'static str = "A MongoDB replica set: keyFile authentication, majority writes.";
     const REPLACE: &'static [&'static str] = &["database", "port", "replica_set"];
+    const PROGRAMS: &'static [(&'static str, &'static str)] = &[("mongod", "mongodb-org-server")];
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
@@ -124,6 +126,14 @@ impl Resource for MongoReplset {
         own.port.unwrap_or(PORT)
     }
 
+    fn disk_gb(own: &Model) -> Option<u64> {
+        own.disk_gb
+    }
+
+    fn door(_: &Model) -> Door {
+        Door::Siblings
+    }
+
     fn plan(_: &Context, planned: &mut State<Model>, prior: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
         own.members.get_or_insert(DEFAULT_MEMBERS);
@@ -188,11 +198,11 @@ impl Resource for MongoReplset {
     }
 
     /// A member whose process runs and which is no part of the set, or cannot follow it, is not well either.
-    async fn read(_: &Context, state: &mut State<Model>) -> Vec<Problem> {
-        let Some(admin) = admin(state) else { return Vec::new() };
+    async fn read(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
+        let Some(admin) = admin(context, state) else { return Vec::new() };
         let Some(states) = admin.member_states().await else { return Vec::new() };
         for machine in state.group.machines.iter_mut().flatten().filter(|machine| machine.status == RUNNING) {
-            let found = states.iter().find(|(address, _)| Some(address) == MemberAddress::of(machine).as_ref());
+            let found = states.iter().find(|(address, _)| MemberAddress::of(machine).is_some_and(|it| it.is(address)));
             match found {
                 None => "not in the replica set".clone_into(&mut machine.status),
                 Some((_, healthy)) if !healthy => "failed".clone_into(&mut machine.status),
@@ -204,7 +214,7 @@ impl Resource for MongoReplset {
 }
 
 async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineModel]) -> Vec<Problem> {
-    let mut problems = rollout::make_machines(context, &mut state.group).await;
+    let mut problems = rollout::make_machines::<MongoReplset>(context, state).await;
     if !problems.is_empty() {
         return problems;
     }
@@ -219,7 +229,7 @@ async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineM
     if !problems.is_empty() {
         return problems;
     }
-    match form_set(context, &*driver, state, leaving).await {
+    match form_set(context, &driver, state, leaving).await {
         Ok(()) => Vec::new(),
         Err(problem) => vec![problem],
     }
@@ -228,11 +238,11 @@ async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineM
 /// Makes the set what it shall be: initiated, with its users, every member in it and the leaving ones out.
 async fn form_set(
     context: &Context,
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     state: &mut State<Model>,
     leaving: &[MachineModel],
 ) -> Result<(), Problem> {
-    let Some(mut admin) = admin(state) else { return Ok(()) };
+    let Some(mut admin) = admin(context, state) else { return Ok(()) };
     let members = state.group.machines().to_vec();
     admin.also_ask(leaving);
     if admin.initiate_if_needed(&members).await? {
@@ -260,8 +270,9 @@ async fn form_set(
     for removed in admin.remove_others(&members).await? {
         context.progress(&format!("{removed} left the replica set"));
     }
+    let keys = leaving.iter().map(|machine| (state.group.key(machine.id), None));
+    rollout::remove(context, driver, keys.collect()).await?;
     for machine in leaving {
-        rollout::remove(context, driver, &state.group.key(machine.id), None).await?;
         state.group.bundles.iter_mut().for_each(|bundles| drop(bundles.remove(&machine.name)));
     }
     for machine in state.group.machines.iter_mut().flatten() {
@@ -319,9 +330,11 @@ async fn adopted(driver: &dyn Driver, state: &State<Model>) -> Option<Credential
     None
 }
 
-fn admin(state: &State<Model>) -> Option<Admin> {
+fn admin(context: &Context, state: &State<Model>) -> Option<Admin> {
     let credentials = state.own.credentials.as_ref()?;
     Some(Admin::new(
+        context.driver(&state.group).ok()?.clone(),
+        state.group.layer(),
         state.group.machines(),
         state.own.replica_set.clone()?,
         state.own.database.clone()?,

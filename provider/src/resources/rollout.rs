@@ -1,50 +1,110 @@
 //! Steps that layers share: making machines, bringing bundles onto them, waiting, taking machines away.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use value::Problem;
 
 use crate::bundle::Bundle;
-use crate::driver::{Driver, MachineKey};
-use crate::resource::{Context, Group, MachineModel, OWNER, RUNNING, driver_problem};
+use crate::driver::{Driver, Machine, MachineKey, Need, Order};
+use crate::firewall;
+use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
-/// Makes the machines that have no address yet, all at once, and fills their addresses in. Machines that exist
-/// already, from a run that was cut off, are taken over.
-pub(super) async fn make_machines(context: &Context, group: &mut Group) -> Vec<Problem> {
-    let driver = match context.driver(group) {
+/// Makes the machines that have no address yet, all at once, and fills their addresses in; sets the firewall; waits
+/// until what was made can be worked on. Machines that exist already, from a run that was cut off, are taken over.
+pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut State<R::Model>) -> Vec<Problem> {
+    let driver = match context.driver(&state.group) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
+    let ids: Vec<u64> =
+        state.group.machines().iter().filter(|machine| machine.address.is_none()).map(|machine| machine.id).collect();
+    let old: Vec<u64> =
+        state.group.machines().iter().map(|machine| machine.id).filter(|id| !ids.contains(id)).collect();
+    let mut problems = Vec::new();
+    if !old.is_empty() {
+        // What there is comes first: a disk that was detached goes back to its own machine, not to a new one.
+        problems = mend(&driver, state, &old).await;
+    }
+    if problems.is_empty() && !ids.is_empty() {
+        problems = create::<R>(&driver, state, &ids).await;
+    }
+    if problems.is_empty() {
+        problems = firewall::apply::<R>(context, state).await;
+    }
+    if problems.is_empty() {
+        problems = await_boot(context, &driver, &state.group, &ids).await;
+    }
+    problems
+}
+
+async fn mend<M>(driver: &Arc<dyn Driver>, state: &State<M>, ids: &[u64]) -> Vec<Problem> {
+    match driver.mend(&state.group.layer(), ids).await {
+        Ok(()) => Vec::new(),
+        Err(error) => vec![driver_problem("Giving machines back what they have lost", &error)],
+    }
+}
+
+async fn create<R: Resource>(driver: &Arc<dyn Driver>, state: &mut State<R::Model>, ids: &[u64]) -> Vec<Problem> {
+    let order = Order {
+        layer: state.group.layer(),
+        ids: ids.to_vec(),
+        owner: state.group.generation.clone().unwrap_or_default(),
+        need: need::<R>(state),
+    };
+    let created = driver.create(&order).await;
+    fill_in(&mut state.group, &created.machines);
+    let Some(error) = created.failure else { return Vec::new() };
+    let names: Vec<String> = order.keys().map(|key| key.name()).collect();
+    vec![driver_problem(&format!("Making {}", names.join(", ")), &error)]
+}
+
+pub(crate) fn need<R: Resource>(state: &State<R::Model>) -> Need {
+    let group = &state.group;
+    Need {
+        size: group.size.clone(),
+        cpu: group.cpu,
+        memory_gb: group.memory_gb,
+        image: group.image.clone(),
+        os: group.os.clone(),
+        programs: R::PROGRAMS.to_vec(),
+        disk_gb: R::disk_gb(&state.own),
+    }
+}
+
+/// What could not be made is not there.
+fn fill_in(group: &mut Group, made: &[Machine]) {
+    let is_public = group.public.unwrap_or(false);
+    let Some(machines) = &mut group.machines else { return };
+    for machine in machines.iter_mut() {
+        if let Some(made) = made.iter().find(|made| made.key.id == machine.id) {
+            machine.address = Some(made.known_address(is_public).to_string());
+        }
+    }
+    machines.retain(|machine| machine.address.is_some());
+}
+
+async fn await_boot(context: &Context, driver: &Arc<dyn Driver>, group: &Group, ids: &[u64]) -> Vec<Problem> {
     let mut tasks = JoinSet::new();
-    for machine in group.machines().iter().filter(|machine| machine.address.is_none()) {
-        let (driver, key, owner) =
-            (driver.clone(), group.key(machine.id), group.generation.clone().unwrap_or_default());
+    for id in ids {
+        let (driver, key, context) = (driver.clone(), group.key(*id), context.clone());
         tasks.spawn(async move {
-            let made = driver.create(&key).await;
-            let owned = driver.write(&key, OWNER, owner.as_bytes()).await;
-            (key.id, made.and_then(|made| owned.map(|()| made)))
+            let name = key.name();
+            let tell = |what: &str| context.progress(&format!("{name} {what}"));
+            let up = driver.await_boot(&key, &tell).await;
+            up.map_err(|error| driver_problem(&format!("Waiting for {name}"), &error))
         });
     }
     let mut problems = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        let Ok((id, made)) = done else { continue };
-        match made {
-            Ok(made) => {
-                let machines = group.machines.iter_mut().flatten();
-                machines
-                    .filter(|machine| machine.id == id)
-                    .for_each(|machine| machine.address = Some(made.address.to_string()));
-            }
-            Err(error) => problems.push(driver_problem(&format!("Making {}", group.key(id).name()), &error)),
+        match done {
+            Ok(up) => problems.extend(up.err()),
+            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
         }
-    }
-    // What could not be made is not there.
-    if let Some(machines) = &mut group.machines {
-        machines.retain(|machine| machine.address.is_some());
     }
     problems
 }
@@ -117,20 +177,22 @@ pub(super) async fn wait_until_healthy(
     ))
 }
 
-/// Stops and removes a machine and the copies of its files.
+/// Stops machines, each as politely as its services allow, and removes them at once, with the copies of their files.
 pub(crate) async fn remove(
     context: &Context,
-    driver: &dyn Driver,
-    key: &MachineKey,
-    bundle: Option<&Bundle>,
+    driver: &Arc<dyn Driver>,
+    machines: Vec<(MachineKey, Option<Bundle>)>,
 ) -> Result<(), Problem> {
-    let failed = |error| driver_problem(&format!("Removing {}", key.name()), &error);
-    if let Some(bundle) = bundle {
-        driver.stop(key, &bundle.services).await.map_err(failed)?;
+    let keys: Vec<MachineKey> = machines.iter().map(|(key, _)| key.clone()).collect();
+    let names: Vec<String> = keys.iter().map(MachineKey::name).collect();
+    let failed = |error| driver_problem(&format!("Removing {}", names.join(", ")), &error);
+    let stops = machines.iter().filter_map(|(key, bundle)| Some(driver.stop(key, &bundle.as_ref()?.services)));
+    futures_util::future::try_join_all(stops).await.map_err(failed)?;
+    driver.delete(&keys).await.map_err(failed)?;
+    for name in &names {
+        let _ = std::fs::remove_dir_all(context.bundle_dir.join(name));
+        context.progress(&format!("{name} removed"));
     }
-    driver.delete(key).await.map_err(failed)?;
-    let _ = std::fs::remove_dir_all(context.bundle_dir.join(key.name()));
-    context.progress(&format!("{} removed", key.name()));
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 use value::{Problem, Value};
 
 use super::model::{decode, encode};
-use crate::resource::{Context, OWNER, Resource, State, driver_problem};
-use crate::resources::{remove_machine, strays};
+use crate::firewall;
+use crate::resource::{Context, Resource, State, driver_problem};
+use crate::resources::{remove_machines, strays};
 
 /// Returns the new state, which holds what was done also when there are problems.
 pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned: &Value) -> (Value, Vec<Problem>) {
@@ -33,7 +34,11 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
     let planned_bundles = std::mem::take(&mut state.group.bundles);
     state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());
     state.group.generation.get_or_insert_with(|| uuid::Uuid::new_v4().simple().to_string());
+    let moved_from = before.as_ref().filter(|before| firewall::moved::<R>(before, &state)).cloned();
     let mut problems = R::apply(context, before, &mut state).await;
+    if let Some(before) = moved_from.filter(|_| problems.is_empty()) {
+        problems = firewall::revoke::<R>(context, &before).await;
+    }
     if let Some(bundles) = state.group.bundles.as_mut().filter(|_| problems.is_empty()) {
         bundles.retain(|name, _| planned_bundles.as_ref().is_none_or(|planned| planned.contains_key(name)));
     }
@@ -54,7 +59,8 @@ fn with_configured(value: Value, planned: &Value) -> Value {
     let (Some(entries), Some(planned)) = (value.as_entries(), planned.as_entries()) else { return value };
     let kept = entries.iter().map(|(name, value)| match planned.get(name) {
         Some(planned)
-            if planned.is_wholly_known() && !matches!(&**name, "machines" | "bundles" | "last_id" | "generation") =>
+            if planned.is_wholly_known()
+                && !matches!(&**name, "machines" | "bundles" | "firewall" | "last_id" | "generation") =>
         {
             (name.clone(), planned.clone())
         }
@@ -69,11 +75,12 @@ async fn remove_strays<R: Resource>(context: &Context, state: &State<R::Model>) 
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
-    let mut problems = Vec::new();
-    for key in strays(&*driver, &state.group).await {
-        problems.extend(remove_machine(context, &*driver, &key, None).await.err());
+    let strays = strays(&*driver, &state.group).await;
+    if strays.is_empty() {
+        return Vec::new();
     }
-    problems
+    let removed = remove_machines(context, &driver, strays.into_iter().map(|key| (key, None)).collect()).await;
+    removed.err().into_iter().collect()
 }
 
 /// Removes every machine of the layer, also those that no record names.
@@ -87,29 +94,30 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<
         Err(error) => return vec![driver_problem("Looking for the machines", &error)],
     };
     let bundles = R::bundles(context, state).unwrap_or_default();
-    let mut problems = Vec::new();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut problems = firewall::revoke::<R>(context, state).await;
+    let mut is_all_ours = true;
+    let mut leaving = Vec::new();
     for machine in existing {
-        match driver.read(&machine.key, OWNER).await {
-            // Another object has taken it over.
-            Ok(Some(owner)) if state.group.generation.as_deref().is_some_and(|own| own.as_bytes() != owner) => continue,
-            Ok(_) => {}
-            Err(error) => {
-                problems.push(driver_problem("Looking at the machine", &error));
-                continue;
-            }
+        // Another object has taken it over.
+        let owner = machine.owner.as_deref().filter(|owner| !owner.is_empty());
+        if let (Some(owner), Some(own)) = (owner, state.group.generation.as_deref())
+            && owner != own
+        {
+            is_all_ours = false;
+            continue;
         }
         let position = state.group.machines().iter().position(|known| known.id == machine.key.id);
         let bundle = position.and_then(|position| bundles.get(position).cloned());
-        let (driver, context) = (driver.clone(), context.clone());
-        tasks.spawn(async move { remove_machine(&context, &*driver, &machine.key, bundle.as_ref()).await });
+        leaving.push((machine.key, bundle));
     }
-    while let Some(done) = tasks.join_next().await {
-        match done {
-            Ok(Ok(())) => {}
-            Ok(Err(problem)) => problems.push(problem),
-            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
-        }
+    if !leaving.is_empty() {
+        problems.extend(remove_machines(context, &driver, leaving).await.err());
+    }
+    if problems.is_empty() && is_all_ours {
+        let dissolved = driver.dissolve(&state.group.layer()).await;
+        problems.extend(
+            dissolved.err().map(|error| driver_problem("Removing what the layer had besides machines", &error)),
+        );
     }
     problems
 }

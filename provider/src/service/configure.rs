@@ -20,7 +20,7 @@ pub(crate) fn provider_schema() -> Schema {
     let drivers: Vec<&str> = drivers::DRIVERS.iter().map(|driver| driver.name).collect();
     let settings: Vec<String> = drivers::DRIVERS
         .iter()
-        .flat_map(|driver| driver.settings.iter().map(move |(name, doc)| format!("{}: {name} = {doc}", driver.name)))
+        .flat_map(|driver| driver.all_settings().map(move |(name, doc)| format!("{}: {name} = {doc}", driver.name)))
         .collect();
     let cloud = Block {
         description: "A cloud that layers can be on; its label is the name that `cloud = \"..\"` uses.".to_owned(),
@@ -77,8 +77,8 @@ pub(super) fn validate(config: &Value) -> Vec<Problem> {
             continue;
         };
         for setting in cloud.get("settings").and_then(Value::as_entries).into_iter().flatten().map(|(name, _)| name) {
-            if !info.settings.iter().any(|(known, _)| **known == **setting) {
-                let known: Vec<&str> = info.settings.iter().map(|(name, _)| *name).collect();
+            if !info.all_settings().any(|(known, _)| **known == **setting) {
+                let known: Vec<&str> = info.all_settings().map(|(name, _)| *name).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 let detail = format!("The driver {driver:?} has no setting {setting:?}. Its settings: {known}.");
                 problems.push(Problem::error("unknown setting", detail).at(at("settings")));

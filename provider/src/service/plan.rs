@@ -10,8 +10,10 @@ use super::model::{decode, encode_planned};
 use super::preview::{self, Preview};
 use super::{AnyResource, PlanOutcome, PlanRequest};
 use crate::driver::BoxFuture;
+use crate::firewall;
 use crate::place::Place;
-use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State};
+use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
+use crate::resources::need;
 
 /// Which layers this process has seen, so that two resources cannot both take the same name: under Terraform
 /// nothing tells them apart.
@@ -77,16 +79,20 @@ impl<R: Resource> AnyResource for R {
         }
     }
 
-    fn plan(&self, context: &Context, claims: &Claims, request: &PlanRequest<'_>) -> PlanOutcome {
-        match plan::<R>(context, claims, request) {
-            Ok(outcome) => outcome,
-            Err(problems) => PlanOutcome {
+    fn plan<'a>(
+        &'a self,
+        context: &'a Context,
+        claims: &'a Claims,
+        request: &'a PlanRequest<'a>,
+    ) -> BoxFuture<'a, PlanOutcome> {
+        Box::pin(async move {
+            plan::<R>(context, claims, request).await.unwrap_or_else(|problems| PlanOutcome {
                 planned: request.proposed.clone(),
                 requires_replace: Vec::new(),
                 preview: Vec::new(),
                 problems,
-            },
-        }
+            })
+        })
     }
 
     fn apply<'a>(
@@ -108,7 +114,7 @@ impl<R: Resource> AnyResource for R {
     }
 }
 
-fn plan<R: Resource>(
+async fn plan<R: Resource>(
     context: &Context,
     claims: &Claims,
     request: &PlanRequest<'_>,
@@ -143,9 +149,31 @@ fn plan<R: Resource>(
     }
     // Again, now that the machines are known: addresses and URLs follow from them.
     R::plan(context, &mut planned, prior.as_ref())?;
-    let preview = plan_bundles::<R>(context, &mut planned, prior.as_ref())?;
+    let offer = offer::<R>(context, &planned, prior.as_ref()).await?;
+    planned.group.firewall = firewall::texts::<R>(context, &planned, request.proposed)?;
+    let mut preview = plan_bundles::<R>(context, &mut planned, prior.as_ref())?;
+    preview.notes.extend(offer);
     let value = encode_planned::<R>(&planned, &schema.block, request.config).map_err(|problem| vec![problem])?;
     Ok(PlanOutcome { planned: value, requires_replace, preview: preview.encode(), problems: Vec::new() })
+}
+
+/// What the cloud gives for machines that are to be made; refuses what it does not have. Asked only when there are
+/// any.
+async fn offer<R: Resource>(
+    context: &Context,
+    planned: &State<R::Model>,
+    prior: Option<&State<R::Model>>,
+) -> Result<Option<String>, Vec<Problem>> {
+    let is_new = |machine: &MachineModel| {
+        prior.is_none_or(|prior| prior.group.machines().iter().all(|old| old.id != machine.id))
+    };
+    if planned.group.machines.is_some() && !planned.group.machines().iter().any(is_new) {
+        return Ok(None);
+    }
+    let offered = context.driver(&planned.group)?.offer(&need::<R>(planned)).await;
+    let offered = offered.map_err(|error| vec![driver_problem("Looking for a size and an image", &error)])?;
+    let parts: Vec<String> = offered.size.into_iter().chain(offered.image).collect();
+    Ok((!parts.is_empty()).then(|| format!("machines: {}", parts.join(", "))))
 }
 
 /// Name, cloud and id.
@@ -278,6 +306,13 @@ fn notes(prior: &Group, planned: &Group) -> Vec<String> {
         .partition(|old| old.status == RUNNING);
     for machine in &repaired {
         notes.push(format!("{} is {}: it is repaired", machine.name, machine.status));
+    }
+    for (sign, one, other) in [("-", prior, planned), ("+", planned, prior)] {
+        let rules =
+            one.firewall.iter().flatten().filter(|rule| !other.firewall.iter().flatten().any(|known| known == *rule));
+        // Rules that are not known yet are not lost.
+        let is_known = planned.firewall.is_some();
+        notes.extend(rules.filter(|_| is_known).map(|rule| format!("{sign} firewall: {rule}")));
     }
     if !added.is_empty() {
         notes.push(format!("+ {}", names(added)));

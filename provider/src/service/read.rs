@@ -5,6 +5,7 @@ use value::{Problem, Value};
 use super::model::{decode, encode};
 use super::plan::Claims;
 use crate::driver::Status;
+use crate::firewall;
 use crate::resource::{Context, MachineModel, RUNNING, Resource, driver_problem};
 
 /// The present state; null if nothing of the layer is left.
@@ -23,11 +24,12 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         Ok(existing) => existing,
         Err(error) => return unchanged(vec![driver_problem("Looking at the machines", &error)]),
     };
+    let is_public = state.group.public.unwrap_or(false);
     let had_machines = !state.group.machines().is_empty();
     if let Some(machines) = &mut state.group.machines {
         machines.retain_mut(|machine| {
             let Some(found) = existing.iter().find(|existing| existing.key.id == machine.id) else { return false };
-            machine.address = Some(found.address.to_string());
+            machine.address = Some(found.known_address(is_public).to_string());
             let status = if found.status == Status::Running { RUNNING } else { Status::Failed.as_str() };
             status.clone_into(&mut machine.status);
             true
@@ -38,7 +40,7 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
                 machines.push(MachineModel {
                     id: found.key.id,
                     name: found.key.name(),
-                    address: Some(found.address.to_string()),
+                    address: Some(found.known_address(is_public).to_string()),
                     port: R::port(&state.own),
                     status: "not recorded".to_owned(),
                 });
@@ -54,7 +56,8 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
     if let (Some(machines), Some(bundles)) = (&state.group.machines, &mut state.group.bundles) {
         bundles.retain(|name, _| machines.iter().any(|machine| machine.name == *name));
     }
-    let mut problems = R::read(context, &mut state).await;
+    let mut problems = firewall::read::<R>(context, &mut state).await;
+    problems.extend(R::read(context, &mut state).await);
     match encode::<R>(&state, &super::schema::schema::<R>().block) {
         Ok(value) => (value, problems),
         Err(problem) => {

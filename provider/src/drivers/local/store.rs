@@ -30,6 +30,8 @@ struct Record {
     layer: String,
     id: u64,
     address: Ipv4Addr,
+    #[serde(default)]
+    owner: String,
     /// Pid files of the services that were told to run; none before the first start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     services: Option<Vec<String>>,
@@ -52,8 +54,8 @@ impl Store {
         self.root.join(&key.layer.scope).join(key.name())
     }
 
-    /// The address of the machine with the key, which is made if it does not exist.
-    pub(super) fn create(&self, key: &MachineKey, account: &Account) -> Result<IpAddr> {
+    /// The address of the machine with the key, which is made if it does not exist, and belongs to the owner then.
+    pub(super) fn create(&self, key: &MachineKey, owner: &str, account: &Account) -> Result<IpAddr> {
         make_folder(&self.root, 0o755, None)?;
         // One at a time over all processes of this user: addresses are given out here.
         let lock_path = self.root.join("lock");
@@ -61,7 +63,11 @@ impl Store {
         let lock = lock.and_then(|lock| lock.lock().map(|()| lock));
         let _lock =
             lock.map_err(|source| DriverError::Io { what: "locking", path: lock_path.display().to_string(), source })?;
-        if let Some(record) = self.record(key) {
+        if let Some(mut record) = self.record(key) {
+            if record.owner != owner {
+                owner.clone_into(&mut record.owner);
+                self.write(key, &record)?;
+            }
             return Ok(record.address.into());
         }
         let address = self.free_address(key)?;
@@ -72,6 +78,7 @@ impl Store {
             layer: key.layer.name.clone(),
             id: key.id,
             address,
+            owner: owner.to_owned(),
             services: None,
         };
         self.write(key, &record)?;
@@ -91,6 +98,10 @@ impl Store {
 
     pub(super) fn address(&self, key: &MachineKey) -> Option<IpAddr> {
         self.record(key).map(|record| record.address.into())
+    }
+
+    pub(super) fn owner(&self, key: &MachineKey) -> Option<String> {
+        self.record(key).map(|record| record.owner)
     }
 
     pub(super) fn started_services(&self, key: &MachineKey) -> Option<Vec<String>> {

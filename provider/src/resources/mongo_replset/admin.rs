@@ -3,6 +3,7 @@
 //! Every command goes over a direct connection to one member: the set as a whole may not exist yet, or have no
 //! primary. Sources: MongoDB 6.0 manual, "Replica Set Commands" and "Localhost Exception".
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mongodb::Client;
@@ -12,6 +13,7 @@ use mongodb::options::{ClientOptions, Credential, ServerAddress};
 use value::Problem;
 
 use super::MAX_VOTERS;
+use crate::driver::{Driver, Layer, MachineKey};
 use crate::resource::MachineModel;
 
 const ADMIN: &str = "lampwright";
@@ -28,21 +30,31 @@ const NOT_PRIMARY: i32 = 10_107;
 
 pub(super) struct Admin {
     members: Vec<MemberAddress>,
+    driver: Arc<dyn Driver>,
+    layer: Layer,
     replica_set: String,
     database: String,
     admin_password: String,
     app_password: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How the set knows a member.
+#[derive(Debug, Clone)]
 pub(super) struct MemberAddress {
+    /// None for a member that only the set's own configuration tells of.
+    id: Option<u64>,
     host: String,
     port: u16,
 }
 
 impl MemberAddress {
     pub(super) fn of(machine: &MachineModel) -> Option<MemberAddress> {
-        Some(MemberAddress { host: machine.address.clone()?, port: machine.port })
+        Some(MemberAddress { id: Some(machine.id), host: machine.address.clone()?, port: machine.port })
+    }
+
+    /// Whether both are the same member; only one side may know its id.
+    pub(super) fn is(&self, other: &MemberAddress) -> bool {
+        self.host == other.host && self.port == other.port
     }
 
     fn text(&self) -> String {
@@ -52,6 +64,8 @@ impl MemberAddress {
 
 impl Admin {
     pub(super) fn new(
+        driver: Arc<dyn Driver>,
+        layer: Layer,
         machines: &[MachineModel],
         replica_set: String,
         database: String,
@@ -59,7 +73,7 @@ impl Admin {
         app_password: String,
     ) -> Admin {
         let members = machines.iter().filter_map(MemberAddress::of).collect();
-        Admin { members, replica_set, database, admin_password, app_password }
+        Admin { members, driver, layer, replica_set, database, admin_password, app_password }
     }
 
     /// Members that leave may be the primary.
@@ -67,8 +81,18 @@ impl Admin {
         self.members.extend(machines.iter().filter_map(MemberAddress::of));
     }
 
-    fn connect(&self, member: &MemberAddress, authenticated: bool) -> Result<Client, Error> {
-        let address = ServerAddress::Tcp { host: member.host.clone(), port: Some(member.port) };
+    /// Machines of a cloud are reached through a tunnel, which ends on the machine itself: so the localhost exception
+    /// holds there, too.
+    async fn connect(&self, member: &MemberAddress, authenticated: bool) -> Result<Client, Error> {
+        let (host, port) = match member.id {
+            Some(id) => {
+                let reached = self.driver.reach(&MachineKey { layer: self.layer.clone(), id }, member.port).await;
+                let reached = reached.map_err(|error| Error::custom(error.explain()))?;
+                (reached.ip().to_string(), reached.port())
+            }
+            None => (member.host.clone(), member.port),
+        };
+        let address = ServerAddress::Tcp { host, port: Some(port) };
         let mut options = ClientOptions::builder()
             .hosts(vec![address])
             .direct_connection(true)
@@ -87,7 +111,7 @@ impl Admin {
     }
 
     async fn run(&self, member: &MemberAddress, authenticated: bool, command: Document) -> Result<Document, Error> {
-        let client = self.connect(member, authenticated)?;
+        let client = self.connect(member, authenticated).await?;
         let answer = tokio::time::timeout(COMMAND_PATIENCE, client.database("admin").run_command(command)).await;
         client.shutdown().immediate(true).await;
         answer.unwrap_or_else(|_| Err(Error::custom("no answer in time")))
@@ -111,7 +135,7 @@ impl Admin {
 
     pub(super) async fn primary_name(&self, machines: &[MachineModel]) -> Option<String> {
         let primary = self.primary().await?;
-        let machine = machines.iter().find(|machine| MemberAddress::of(machine).as_ref() == Some(&primary))?;
+        let machine = machines.iter().find(|machine| MemberAddress::of(machine).is_some_and(|it| it.is(&primary)))?;
         Some(machine.name.clone())
     }
 
@@ -334,9 +358,9 @@ impl Admin {
             let behind: Vec<&str> = machines
                 .iter()
                 .filter(|machine| {
-                    !states
-                        .iter()
-                        .any(|(address, healthy)| *healthy && MemberAddress::of(machine).as_ref() == Some(address))
+                    !states.iter().any(|(address, healthy)| {
+                        *healthy && MemberAddress::of(machine).is_some_and(|it| it.is(address))
+                    })
                 })
                 .map(|machine| machine.name.as_str())
                 .collect();
@@ -363,7 +387,7 @@ impl Admin {
             let states = members.iter().filter_map(|member| {
                 let member = member.as_document()?;
                 let (host, port) = member.get_str("name").ok()?.rsplit_once(':')?;
-                let address = MemberAddress { host: host.to_owned(), port: port.parse().ok()? };
+                let address = MemberAddress { id: None, host: host.to_owned(), port: port.parse().ok()? };
                 // 1 is PRIMARY, 2 is SECONDARY.
                 let healthy = matches!(member.get_i32("state"), Ok(1 | 2));
                 Some((address, healthy))

@@ -1,0 +1,170 @@
+//! Amazon Web Services: machines are EC2 instances, firewalls are security groups.
+//!
+//! What belongs to a layer carries its scope and name as tags. Machines of a layer that are made together come from
+//! one call for each availability zone; their ids follow from the `lampwright:ids` tag and the launch index, so that
+//! no call per machine is needed.
+//!
+//! Failures: an answer of RunInstances that was lost is looked for by tags before anything is asked for again; calls
+//! carry client tokens besides. What AWS does not show at once is waited for by looking again.
+
+mod catalog;
+mod ec2;
+mod groups;
+mod query;
+mod volumes;
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::remote::cloud::{Cloud, Instance, Launched, UserData};
+use super::remote::{self, Remote};
+use super::{DriverInfo, Settings};
+use crate::driver::{Admitted, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order, Result};
+use query::{EC2, Params, Query};
+
+pub(super) const INFO: DriverInfo = DriverInfo {
+    name: "aws",
+    doc: "Amazon Web Services, with credentials as the aws command finds them: environment, profile, role of the instance",
+    settings: &[
+        ("endpoint_url", "where the API is, instead of AWS itself"),
+        (
+            "image_owners",
+            "accounts whose images are taken, besides the publishers of Debian and Ubuntu, separated by commas",
+        ),
+        ("profile", "the profile in ~/.aws (AWS_PROFILE)"),
+        ("region", "the region (AWS_REGION, or the profile's)"),
+        (
+            "subnets",
+            "ids of the subnets for machines, separated by commas, one for each zone (those of the default VPC)",
+        ),
+        ("timeout_s", "seconds that a call may take (30)"),
+    ],
+    common_settings: remote::SETTINGS,
+    connect: |settings| Ok(Arc::new(Remote::new(Arc::new(Aws::new(settings)?), settings)?)),
+};
+
+/// Tags that say what is whose.
+const SCOPE: &str = "lampwright:scope";
+const LAYER: &str = "lampwright:layer";
+const OWNER: &str = "lampwright:owner";
+/// `FIRST+STEP`: the machine with launch index N has the id FIRST + N * STEP.
+const IDS: &str = "lampwright:ids";
+/// Says that a machine has a data disk.
+const DISK: &str = "lampwright:disk";
+
+#[derive(Debug)]
+pub(super) struct Aws {
+    query: Query,
+    subnets: Vec<String>,
+    image_owners: Vec<String>,
+    network: OnceCell<Network>,
+}
+
+/// Where machines are put.
+#[derive(Debug, Clone)]
+struct Network {
+    vpc: String,
+    /// One for each zone, in the order of the zones.
+    subnets: Vec<Subnet>,
+}
+
+#[derive(Debug, Clone)]
+struct Subnet {
+    id: String,
+    zone: String,
+}
+
+impl Aws {
+    fn new(settings: &Settings) -> Result<Aws> {
+        let listed = |name: &str| -> Vec<String> {
+            let items = settings.get(name).map(String::as_str).unwrap_or_default().split(',');
+            items.map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        };
+        Ok(Aws {
+            query: Query::new(settings)?,
+            subnets: listed("subnets"),
+            image_owners: listed("image_owners"),
+            network: OnceCell::new(),
+        })
+    }
+
+    /// A question, or an order that does no harm when it is given twice.
+    async fn ec2<T: serde::de::DeserializeOwned>(&self, action: &str, params: &Params) -> Result<T> {
+        self.query.call(EC2, action, params, true).await
+    }
+
+    async fn ec2_once<T: serde::de::DeserializeOwned>(&self, action: &str, params: &Params) -> Result<T> {
+        self.query.call(EC2, action, params, false).await
+    }
+
+    async fn network(&self) -> Result<&Network> {
+        self.network.get_or_try_init(|| self.find_network()).await
+    }
+}
+
+/// An answer of which nothing is needed.
+#[derive(Debug, serde::Deserialize)]
+struct Nothing {}
+
+/// Whether the error says that what was asked for is not there.
+fn is_missing(error: &DriverError) -> bool {
+    matches!(error, DriverError::Api { code, .. } if code.ends_with(".NotFound") || code.ends_with("NotFound"))
+}
+
+fn has_code(error: &DriverError, wanted: &str) -> bool {
+    matches!(error, DriverError::Api { code, .. } if code == wanted)
+}
+
+impl Cloud for Aws {
+    fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>> {
+        Box::pin(async move {
+            let (size, image) = tokio::try_join!(self.size(need), self.image(need))?;
+            Ok(Offer { size: Some(size), image: Some(image.name) })
+        })
+    }
+
+    fn instances<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Instance>>> {
+        Box::pin(self.describe_instances(layer))
+    }
+
+    fn launch<'a>(&'a self, order: &'a Order, user_data: UserData<'a>) -> BoxFuture<'a, Launched> {
+        Box::pin(async move { Launched { failure: Box::pin(self.run_instances(order, user_data)).await.err() } })
+    }
+
+    fn give<'a>(&'a self, instances: &'a [Instance], owner: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let mut params = query::list("ResourceId", instances.iter().map(|instance| instance.id.as_str()));
+            params.push(("Tag.1.Key".to_owned(), OWNER.to_owned()));
+            params.push(("Tag.1.Value".to_owned(), owner.to_owned()));
+            self.ec2::<Nothing>("CreateTags", &params).await.map(drop)
+        })
+    }
+
+    fn mend<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.mend_instance(instance))
+    }
+
+    fn terminate<'a>(&'a self, instances: &'a [Instance]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.terminate_instances(instances))
+    }
+
+    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.delete_orphans(layer).await?;
+            self.delete_group(layer).await
+        })
+    }
+
+    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.set_rules(to, by, rules))
+    }
+
+    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+        Box::pin(self.rules(to))
+    }
+
+    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.revoke_unknown(to))
+    }
+}

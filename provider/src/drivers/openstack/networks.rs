@@ -1,0 +1,114 @@
+//! Networks and public addresses. Source: "Networking API v2.0" (Neutron).
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::session::{Service, is_lost};
+use super::{OpenStack, POLL, escaped, paged};
+use crate::driver::{DriverError, MachineKey, Result};
+use crate::drivers::remote::cloud::Instance;
+
+#[derive(Debug, Deserialize)]
+struct Network {
+    id: String,
+    name: String,
+    #[serde(rename = "router:external", default)]
+    is_external: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct FloatingAddress {
+    id: String,
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ports {
+    ports: Vec<Port>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Port {
+    id: String,
+}
+
+impl OpenStack {
+    pub(super) async fn network_id(&self) -> Result<&str> {
+        let find = async || self.find_network(self.network.as_deref(), false).await;
+        self.network_id.get_or_try_init(find).await.map(String::as_str)
+    }
+
+    async fn floating_network_id(&self) -> Result<&str> {
+        let find = async || self.find_network(self.floating_network.as_deref(), true).await;
+        self.floating_network_id.get_or_try_init(find).await.map(String::as_str)
+    }
+
+    async fn find_network(&self, wanted: Option<&str>, is_external: bool) -> Result<String> {
+        let networks: Vec<Network> =
+            paged(&self.session, Service::Network, "/networks", "networks", |network: &Network| network.id.clone())
+                .await?;
+        let candidates: Vec<&Network> =
+            networks.iter().filter(|network| network.is_external == is_external || wanted.is_some()).collect();
+        let found = match wanted {
+            Some(wanted) => candidates.iter().find(|network| network.id == wanted || network.name == wanted),
+            None => candidates.first().filter(|_| candidates.len() == 1),
+        };
+        found.map(|network| network.id.clone()).ok_or_else(|| {
+            let known: Vec<&str> = candidates.iter().map(|network| network.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let wanted = wanted.map_or_else(
+                || "of the project that could be meant without a word; set `network`".to_owned(),
+                |name| format!("{name:?}"),
+            );
+            DriverError::NoSuchOffer { what: "network", wanted, known }
+        })
+    }
+
+    /// Gives the machine a public address, once.
+    pub(super) async fn give_floating_address(&self, key: &MachineKey, server: &str) -> Result<()> {
+        let network = self.floating_network_id().await?;
+        let ports: Ports = self.session.get(Service::Network, &format!("/ports?device_id={server}&fields=id")).await?;
+        let port = ports
+            .ports
+            .first()
+            .ok_or_else(|| DriverError::Boot { machine: key.name(), reason: "it has no port".to_owned() })?;
+        let mut tries = 0;
+        loop {
+            let existing: Json =
+                self.session.get(Service::Network, &format!("/floatingips?port_id={}", port.id)).await?;
+            if existing.get("floatingips").and_then(Json::as_array).is_some_and(|found| !found.is_empty()) {
+                return Ok(());
+            }
+            let address = json!({ "floating_network_id": network, "port_id": port.id, "description": describe(key) });
+            match self.session.post::<Json>(Service::Network, "/floatingips", json!({ "floatingip": address })).await {
+                Ok(_) => return Ok(()),
+                Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
+                Err(_) => tries += 1,
+            }
+            tokio::time::sleep(POLL * tries).await;
+        }
+    }
+
+    pub(super) async fn floating_addresses_of(&self, instances: &[Instance]) -> Result<Vec<FloatingAddress>> {
+        if instances.iter().all(|instance| instance.public_address.is_none()) && self.floating_network.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut found: Vec<FloatingAddress> =
+            paged(&self.session, Service::Network, "/floatingips", "floatingips", |address: &FloatingAddress| {
+                address.id.clone()
+            })
+            .await?;
+        let descriptions: Vec<String> = instances.iter().map(|instance| describe(&instance.key)).collect();
+        found.retain(|address| descriptions.contains(&address.description));
+        Ok(found)
+    }
+
+    pub(super) async fn release(&self, address: &FloatingAddress) -> Result<()> {
+        self.session.delete(Service::Network, &format!("/floatingips/{}", escaped(&address.id))).await
+    }
+}
+
+fn describe(key: &MachineKey) -> String {
+    format!("lampwright {} {}", key.layer, key.id)
+}

@@ -1,0 +1,346 @@
+//! Servers. Source: "Compute API" (Nova), microversions as negotiated in `session`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::session::{Service, is_conflict, is_lost};
+use super::volumes::Volume;
+use super::{DISK, ID, LAYER, OWNER, OpenStack, PATIENCE, POLL, SCOPE, escaped, paged, tag};
+use crate::driver::{DriverError, Layer, MachineKey, Order, Result};
+use crate::drivers::remote::cloud::{DiskHint, Instance, Power, UserData};
+
+#[derive(Debug, Deserialize)]
+struct Server {
+    id: String,
+    status: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    addresses: BTreeMap<String, Vec<Address>>,
+    #[serde(rename = "os-extended-volumes:volumes_attached", default)]
+    volumes: Vec<Attached>,
+    fault: Option<Fault>,
+    #[serde(rename = "OS-EXT-STS:task_state")]
+    task: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Address {
+    addr: IpAddr,
+    #[serde(rename = "OS-EXT-IPS:type")]
+    kind: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Attached {}
+
+#[derive(Debug, Deserialize)]
+struct Fault {
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ServerGroup {
+    id: String,
+    name: String,
+}
+
+impl OpenStack {
+    pub(super) async fn servers(&self, layer: &Layer) -> Result<Vec<Instance>> {
+        let path = format!("/servers/detail?tags={}", escaped(&tag(layer)));
+        let servers: Vec<Server> =
+            paged(&self.session, Service::Compute, &path, "servers", |server: &Server| server.id.clone()).await?;
+        let mut found: Vec<Instance> = servers.into_iter().filter_map(|server| server.read(layer)).collect();
+        found.sort_by(|a, b| (a.key.id, &a.id).cmp(&(b.key.id, &b.id)));
+        // Two of one id would be a twin; the elder in the order of ids is the machine, the other a stray to be removed
+        // by hand. It has never been seen, since nothing is made before it was looked for.
+        found.dedup_by(|later, earlier| later.key == earlier.key);
+        Ok(found)
+    }
+
+    /// All at once; what fails does not stop the others.
+    pub(super) async fn create_servers(&self, order: &Order, user_data: UserData<'_>) -> Result<()> {
+        let image = self.image(&order.need).await?;
+        let (flavor, network, group, server_group, mut orphans) = tokio::try_join!(
+            self.flavor(&order.need, &image),
+            self.network_id(),
+            self.group_id(&order.layer),
+            self.server_group(&order.layer),
+            async { if order.need.disk_gb.is_some() { self.orphans(&order.layer).await } else { Ok(Vec::new()) } },
+        )?;
+        self.check_quota(order.ids.len() as u64, &flavor).await?;
+        let mut volumes: Vec<Option<Volume>> = Vec::new();
+        for _ in &order.ids {
+            volumes.push(orphans.pop());
+        }
+        let creations = order.ids.iter().zip(volumes).map(|(id, orphan)| {
+            let body = ServerBody {
+                order,
+                id: *id,
+                image: &image.id,
+                flavor: &flavor.id,
+                network,
+                group: &group,
+                server_group: &server_group,
+            };
+            self.create_server(body, orphan, user_data)
+        });
+        let results = futures_util::future::join_all(creations).await;
+        results.into_iter().collect::<Result<Vec<()>>>().map(drop)
+    }
+
+    async fn create_server(&self, body: ServerBody<'_>, orphan: Option<Volume>, user_data: UserData<'_>) -> Result<()> {
+        let key = MachineKey { layer: body.order.layer.clone(), id: body.id };
+        let volume = match (orphan, body.order.need.disk_gb) {
+            (Some(volume), _) => Some(volume),
+            (None, Some(size)) => Some(self.create_volume(&key, size).await?),
+            (None, None) => None,
+        };
+        // virtio shows the first 20 characters of a volume's id as the serial number of the disk.
+        let hint = volume.as_ref().map_or(DiskHint::None, |volume| DiskHint::Id(volume.id.chars().take(20).collect()));
+        let json = body.json(&key, self.zone(body.id), &user_data(&[body.id], hint));
+        let mut tries = 0;
+        let server = loop {
+            match self.session.post::<Json>(Service::Compute, "/servers", json.clone()).await {
+                Ok(made) => break made.pointer("/server/id").and_then(Json::as_str).map(str::to_owned),
+                Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
+                Err(error) => {
+                    tries += 1;
+                    tracing::debug!(target: "api", "looking for what POST /servers has made: {}", error.explain());
+                    tokio::time::sleep(POLL * tries).await;
+                    let existing = self.servers(&key.layer).await?;
+                    if let Some(server) = existing.into_iter().find(|server| server.key == key) {
+                        break Some(server.id);
+                    }
+                }
+            }
+        };
+        let Some(server) = server else {
+            return Err(DriverError::Unreachable {
+                call: "nova POST /servers".to_owned(),
+                reason: "the answer holds no id".to_owned(),
+            });
+        };
+        if volume.is_some() || self.floating_network.is_some() {
+            self.wait_until_active(&server, &key).await?;
+        }
+        if let Some(volume) = volume {
+            self.attach(&volume, &server).await?;
+        }
+        if self.floating_network.is_some() {
+            self.give_floating_address(&key, &server).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_until_active(&self, server: &str, key: &MachineKey) -> Result<()> {
+        #[derive(Debug, Deserialize)]
+        struct Shown {
+            server: Server,
+        }
+        let deadline = Instant::now() + PATIENCE * 2;
+        loop {
+            let shown: Shown = self.session.get(Service::Compute, &format!("/servers/{server}")).await?;
+            match shown.server.status.as_str() {
+                "ACTIVE" => return Ok(()),
+                "ERROR" => {
+                    let reason =
+                        shown.server.fault.map_or_else(|| "Nova gives no reason".to_owned(), |fault| fault.message);
+                    return Err(DriverError::Boot { machine: key.name(), reason });
+                }
+                _ if Instant::now() > deadline => {
+                    return Err(DriverError::Boot {
+                        machine: key.name(),
+                        reason: format!("it is {} after {} s", shown.server.status, (PATIENCE * 2).as_secs()),
+                    });
+                }
+                _ => tokio::time::sleep(POLL / 2).await,
+            }
+        }
+    }
+
+    fn zone(&self, id: u64) -> Option<&str> {
+        let zones = self.zones.len().max(1);
+        self.zones.get(id.saturating_sub(1) as usize % zones).map(String::as_str)
+    }
+
+    pub(super) async fn set_owner(&self, instances: &[Instance], owner: &str) -> Result<()> {
+        let body = json!({ "metadata": { OWNER: owner } });
+        let changes = instances.iter().map(|instance| {
+            let path = format!("/servers/{}/metadata", instance.id);
+            let body = body.clone();
+            async move { self.session.order(Method::POST, Service::Compute, &path, Some(body)).await }
+        });
+        futures_util::future::try_join_all(changes).await.map(drop)
+    }
+
+    pub(super) async fn mend_server(&self, instance: &Instance) -> Result<()> {
+        if instance.power == Power::Off {
+            let path = format!("/servers/{}/action", instance.id);
+            let started =
+                self.session.order(Method::POST, Service::Compute, &path, Some(json!({ "os-start": null }))).await;
+            // It may be on its way already.
+            started.or_else(|error| if is_conflict(&error) { Ok(()) } else { Err(error) })?;
+        }
+        if !instance.has_its_disk
+            && let Some(volume) = self.disk_for(&instance.key).await?
+        {
+            self.attach(&volume, &instance.id).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_servers(&self, instances: &[Instance]) -> Result<()> {
+        let Some(first) = instances.first() else { return Ok(()) };
+        let ids: Vec<&str> = instances.iter().map(|instance| instance.id.as_str()).collect();
+        let (volumes, addresses) = tokio::try_join!(
+            async {
+                if instances.iter().any(|instance| instance.disk) {
+                    self.volumes_of(&first.key.layer, &ids).await
+                } else {
+                    Ok(Vec::new())
+                }
+            },
+            self.floating_addresses_of(instances),
+        )?;
+        let deletions =
+            ids.iter().map(|id| async move { self.session.delete(Service::Compute, &format!("/servers/{id}")).await });
+        futures_util::future::try_join_all(deletions).await?;
+        let releases = addresses.iter().map(|address| self.release(address));
+        futures_util::future::try_join_all(releases).await?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = self.servers(&first.key.layer).await?;
+            let left: Vec<String> = left
+                .into_iter()
+                .filter(|server| ids.contains(&server.id.as_str()))
+                .map(|server| server.key.name())
+                .collect();
+            if left.is_empty() {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(DriverError::Boot {
+                    machine: left.join(", "),
+                    reason: format!("not deleted within {} s", PATIENCE.as_secs()),
+                });
+            }
+            tokio::time::sleep(POLL / 2).await;
+        }
+        let deletions = volumes.iter().map(|volume| self.delete_volume(volume));
+        futures_util::future::try_join_all(deletions).await.map(drop)
+    }
+
+    /// The group that keeps a layer's machines on different hosts, as far as there are enough.
+    async fn server_group(&self, layer: &Layer) -> Result<String> {
+        let name = tag(layer);
+        let mut tries = 0;
+        loop {
+            if let Some(group) = self.find_server_group(&name).await? {
+                return Ok(group.id);
+            }
+            let body = json!({ "server_group": { "name": name, "policy": "soft-anti-affinity" } });
+            match self.session.post::<Json>(Service::Compute, "/os-server-groups", body).await {
+                Ok(made) => {
+                    let id = made.pointer("/server_group/id").and_then(Json::as_str);
+                    return Ok(id.unwrap_or_default().to_owned());
+                }
+                Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
+                Err(_) => tries += 1,
+            }
+        }
+    }
+
+    async fn find_server_group(&self, name: &str) -> Result<Option<ServerGroup>> {
+        #[derive(Debug, Deserialize)]
+        struct Groups {
+            server_groups: Vec<ServerGroup>,
+        }
+        let groups: Groups = self.session.get(Service::Compute, "/os-server-groups?limit=1000").await?;
+        Ok(groups.server_groups.into_iter().find(|group| group.name == name))
+    }
+
+    pub(super) async fn delete_server_group(&self, layer: &Layer) -> Result<()> {
+        match self.find_server_group(&tag(layer)).await? {
+            Some(group) => self.session.delete(Service::Compute, &format!("/os-server-groups/{}", group.id)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+struct ServerBody<'a> {
+    order: &'a Order,
+    id: u64,
+    image: &'a str,
+    flavor: &'a str,
+    network: &'a str,
+    group: &'a str,
+    server_group: &'a str,
+}
+
+impl ServerBody<'_> {
+    fn json(&self, key: &MachineKey, zone: Option<&str>, user_data: &[u8]) -> Json {
+        let Layer { scope, name } = &key.layer;
+        let mut metadata = json!({ SCOPE: scope, LAYER: name, ID: self.id.to_string(), OWNER: self.order.owner });
+        if self.order.need.disk_gb.is_some() {
+            metadata[DISK] = json!("yes");
+        }
+        let mut server = json!({
+            "name": key.name(),
+            "imageRef": self.image,
+            "flavorRef": self.flavor,
+            "networks": [{ "uuid": self.network }],
+            "security_groups": [{ "name": self.group }],
+            "user_data": BASE64_STANDARD.encode(user_data),
+            "metadata": metadata,
+            "tags": [tag(&key.layer)],
+        });
+        if let Some(zone) = zone {
+            server["availability_zone"] = json!(zone);
+        }
+        json!({ "server": server, "os:scheduler_hints": { "group": self.server_group } })
+    }
+}
+
+impl Server {
+    fn read(self, layer: &Layer) -> Option<Instance> {
+        let id: u64 = self.metadata.get(ID)?.parse().ok()?;
+        let of_kind = |kind: &str| {
+            let all = self.addresses.values().flatten();
+            all.filter(|address| address.addr.is_ipv4())
+                .find(|address| address.kind.as_deref().unwrap_or("fixed") == kind)
+                .map(|address| address.addr)
+        };
+        let (fixed, floating) = (of_kind("fixed"), of_kind("floating"));
+        let power = match self.status.as_str() {
+            "ACTIVE" if self.task.as_deref() == Some("deleting") => return None,
+            "ACTIVE" => Power::Running,
+            "BUILD" | "REBOOT" | "HARD_REBOOT" | "PASSWORD" => Power::Pending,
+            "DELETED" | "SOFT_DELETED" => return None,
+            "ERROR" => {
+                Power::Failed(self.fault.map_or_else(|| "Nova gives no reason".to_owned(), |fault| fault.message))
+            }
+            _ => Power::Off,
+        };
+        let disk = self.metadata.contains_key(DISK);
+        Some(Instance {
+            key: MachineKey { layer: layer.clone(), id },
+            id: self.id,
+            address: fixed.or(floating),
+            public_address: floating,
+            power,
+            owner: self.metadata.get(OWNER).cloned(),
+            batch: id,
+            disk,
+            has_its_disk: !disk || !self.volumes.is_empty(),
+        })
+    }
+}

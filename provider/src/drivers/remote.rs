@@ -1,0 +1,555 @@
+//! Machines that a cloud's API makes, cloud-init boots and SSH works on: all that clouds have in common. What differs
+//! is a [`cloud::Cloud`].
+//!
+//! Failures: a run that is cut off leaves machines that carry their layer and id as tags; the next `create` of the
+//! same ids takes them over. A machine that cannot be reached counts as failed, never as gone. A new configuration is
+//! checked as a copy on the machine before anything live is touched.
+
+pub(crate) mod cloud;
+mod keys;
+mod ssh;
+mod user_data;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+
+use super::Settings;
+use crate::bundle::{Bundle, CHECKED, Service};
+use crate::driver::{
+    Admitted, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Need, Offer, Order,
+    Result, Signal, Source, Status,
+};
+use cloud::{Cloud, DiskHint, Instance, Power};
+use keys::Keys;
+use ssh::{Jump, Sessions, Target};
+
+/// Settings of every cloud whose machines are reached by SSH.
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
+    ("connect", "private or public: the address at which this program reaches machines (public if they have one)"),
+    ("egress", "the network that the machines are seen by from other clouds, such as 198.51.100.7/32 of a NAT gateway"),
+    (
+        "jump",
+        "a host through which machines are reached, user@host or user@host:port; it must be in ~/.ssh/known_hosts",
+    ),
+    ("ssh_from", "the network from which machines are worked on (0.0.0.0/0)"),
+    ("ssh_key", "the file of the stack's SSH key, Ed25519, made if it is not there (.lampwright/ssh_key)"),
+];
+
+const ROOT: &str = "/var/lib/lampwright/machine";
+const SCRIPT: &str = include_str!("remote/machine.py");
+const SSH_PORT: u16 = 22;
+/// From the order to an address and a running machine.
+const LAUNCH_PATIENCE: Duration = Duration::from_mins(10);
+/// Packages may have to be installed.
+const BOOT_PATIENCE: Duration = Duration::from_mins(15);
+const POLL: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(crate) struct Remote {
+    cloud: Arc<dyn Cloud>,
+    keys: Keys,
+    sessions: Arc<Sessions>,
+    connect_private: Option<bool>,
+    egress: Option<String>,
+    ssh_from: String,
+    /// As last seen; a machine's addresses do not change while a command runs.
+    seen: Mutex<BTreeMap<MachineKey, Instance>>,
+}
+
+impl Remote {
+    pub(crate) fn new(cloud: Arc<dyn Cloud>, settings: &Settings) -> Result<Remote> {
+        let connect_private = match settings.get("connect").map(String::as_str) {
+            None => None,
+            Some("private") => Some(true),
+            Some("public") => Some(false),
+            Some(other) => {
+                let reason = format!("{other:?} is neither private nor public");
+                return Err(DriverError::Setting { name: "connect".to_owned(), reason });
+            }
+        };
+        let path = settings.get("ssh_key").map_or_else(|| PathBuf::from(".lampwright/ssh_key"), PathBuf::from);
+        let keys = Keys::open(&path)?;
+        let jump = settings.get("jump").map(|text| jump(text)).transpose()?;
+        let sessions = Arc::new(Sessions::new(keys.client().clone(), jump));
+        Ok(Remote {
+            cloud,
+            keys,
+            sessions,
+            connect_private,
+            egress: settings.get("egress").cloned(),
+            ssh_from: settings.get("ssh_from").cloned().unwrap_or_else(|| "0.0.0.0/0".to_owned()),
+            seen: Mutex::default(),
+        })
+    }
+
+    async fn instances(&self, layer: &Layer) -> Result<Vec<Instance>> {
+        let instances = self.cloud.instances(layer).await?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|key, _| key.layer != *layer);
+        seen.extend(instances.iter().map(|instance| (instance.key.clone(), instance.clone())));
+        Ok(instances)
+    }
+
+    async fn instance(&self, key: &MachineKey) -> Result<Instance> {
+        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        if let Some(instance) = known.filter(|instance| instance.address.is_some()) {
+            return Ok(instance);
+        }
+        let found = self.instances(&key.layer).await?.into_iter().find(|instance| instance.key == *key);
+        found.ok_or_else(|| DriverError::NoSuchMachine(key.name()))
+    }
+
+    async fn target(&self, key: &MachineKey) -> Result<Target> {
+        let instance = self.instance(key).await?;
+        self.target_of(&instance)
+            .ok_or_else(|| DriverError::Boot { machine: key.name(), reason: "it has no address yet".to_owned() })
+    }
+
+    fn target_of(&self, instance: &Instance) -> Option<Target> {
+        let (private, public) = (instance.address, instance.public_address);
+        let address = match self.connect_private {
+            Some(true) => private,
+            Some(false) => public,
+            None => public.or(private),
+        };
+        let Instance { key, batch, .. } = instance;
+        Some(Target {
+            name: key.name(),
+            address: SocketAddr::new(address?, SSH_PORT),
+            keys: vec![self.keys.machine(&key.layer, key.id).public(), self.keys.batch(&key.layer, *batch).public()],
+        })
+    }
+
+    /// One operation of `machine.py`.
+    async fn call<T: DeserializeOwned>(&self, key: &MachineKey, op: &str, head: Json) -> Result<T> {
+        let target = self.target(key).await?;
+        self.call_at(&target, key, op, head).await
+    }
+
+    async fn call_at<T: DeserializeOwned>(&self, target: &Target, key: &MachineKey, op: &str, head: Json) -> Result<T> {
+        let started = Instant::now();
+        let mut conversation = self.begin(target, op, &head).await?;
+        conversation.end().await?;
+        let answer = answer(target, key, &conversation.line().await?);
+        tracing::debug!(machine = %target.name, op, ms = started.elapsed().as_millis() as u64, ok = answer.is_ok(), "ssh: done");
+        answer
+    }
+
+    async fn begin(&self, target: &Target, op: &str, head: &Json) -> Result<ssh::Conversation> {
+        // The script comes first on standard input, as long as its first argument says; the rest is its input.
+        let loader = "import sys; exec(compile(sys.stdin.buffer.read(int(sys.argv[1])), 'lampwright', 'exec'))";
+        let mut conversation =
+            self.sessions.run(target, &format!("python3 -c \"{loader}\" {} {op}", SCRIPT.len())).await?;
+        conversation.say(SCRIPT.as_bytes()).await?;
+        conversation.say(format!("{head}\n").as_bytes()).await?;
+        Ok(conversation)
+    }
+
+    /// Waits until every ordered machine has an address and runs, or has failed.
+    async fn await_launch(&self, order: &Order) -> Created {
+        let deadline = Instant::now() + LAUNCH_PATIENCE;
+        loop {
+            let instances = match self.instances(&order.layer).await {
+                Ok(instances) => instances,
+                Err(error) => return Created { machines: Vec::new(), failure: Some(error) },
+            };
+            let ordered: Vec<&Instance> =
+                instances.iter().filter(|instance| order.ids.contains(&instance.key.id)).collect();
+            let waits = ordered.iter().any(|instance| {
+                instance.power == Power::Pending || (instance.power == Power::Running && instance.address.is_none())
+            });
+            if !waits || Instant::now() > deadline {
+                let failure = ordered.iter().find_map(|instance| match &instance.power {
+                    Power::Failed(reason) => {
+                        Some(DriverError::Boot { machine: instance.key.name(), reason: reason.clone() })
+                    }
+                    _ if waits => Some(DriverError::Boot {
+                        machine: instance.key.name(),
+                        reason: format!("the cloud did not start it within {} s", LAUNCH_PATIENCE.as_secs()),
+                    }),
+                    _ => None,
+                });
+                return Created {
+                    machines: ordered.into_iter().filter_map(|instance| seen(instance, Status::Created)).collect(),
+                    failure,
+                };
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Puts the data disk where it was, on a machine that may still be booting.
+    async fn mount(&self, key: &MachineKey) -> Result<()> {
+        let target = self.target(key).await?;
+        let deadline = Instant::now() + LAUNCH_PATIENCE;
+        while let Err(error) = self.call_at::<Json>(&target, key, "mount", json!({})).await {
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    fn user_data(&self, order: &Order, ids: &[u64], disk: DiskHint) -> Vec<u8> {
+        let first = ids.first().copied().unwrap_or_default();
+        let key = MachineKey { layer: order.layer.clone(), id: first };
+        let name = key.name();
+        let (host_key, name) = match ids {
+            [id] => (self.keys.machine(&order.layer, *id), Some(name.as_str())),
+            _ => (self.keys.batch(&order.layer, first), None),
+        };
+        user_data::render(&user_data::Boot {
+            name,
+            client_key: self.keys.client().public_key().to_openssh().unwrap_or_default(),
+            host_key: &host_key,
+            programs: &order.need.programs,
+            disk,
+        })
+    }
+
+    /// What the machine says of itself; one that cannot be reached is not well.
+    async fn look(&self, instance: &Instance) -> Status {
+        if instance.power != Power::Running || !instance.has_its_disk {
+            return Status::Failed;
+        }
+        let Some(target) = self.target_of(instance) else { return Status::Failed };
+        match self.call_at::<String>(&target, &instance.key, "status", json!({})).await {
+            Ok(status) if status == "running" => Status::Running,
+            Ok(status) if status == "created" => Status::Created,
+            Ok(_) => Status::Failed,
+            Err(error) => {
+                tracing::warn!("{}", error.explain());
+                Status::Failed
+            }
+        }
+    }
+}
+
+/// `user@host:port`.
+fn jump(text: &str) -> Result<Jump> {
+    let bad = || DriverError::Setting {
+        name: "jump".to_owned(),
+        reason: format!("{text:?} is not user@host or user@host:port"),
+    };
+    let (user, rest) = text.split_once('@').ok_or_else(bad)?;
+    let (host, port) = match rest.split_once(':') {
+        Some((host, port)) => (host, port.parse().map_err(|_| bad())?),
+        None => (rest, SSH_PORT),
+    };
+    Ok(Jump { user: user.to_owned(), host: host.to_owned(), port })
+}
+
+fn seen(instance: &Instance, status: Status) -> Option<Machine> {
+    Some(Machine {
+        key: instance.key.clone(),
+        address: instance.address?,
+        public_address: instance.public_address,
+        status,
+        owner: instance.owner.clone(),
+    })
+}
+
+fn answer<T: DeserializeOwned>(target: &Target, key: &MachineKey, line: &str) -> Result<T> {
+    let unexpected = || {
+        ssh::failed(target, &format!("an answer that nobody expected: {}", line.chars().take(200).collect::<String>()))
+    };
+    let answer: Json = serde_json::from_str(line).map_err(|_| unexpected())?;
+    if let Some(ok) = answer.get("ok") {
+        return serde_json::from_value(ok.clone()).map_err(|_| unexpected());
+    }
+    let detail = answer.get("detail").cloned().unwrap_or_default();
+    let text = |name: &str| detail.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let plain = detail.as_str().unwrap_or_default().to_owned();
+    Err(match answer.get("error").and_then(Json::as_str).unwrap_or_default() {
+        "check" => DriverError::Check { service: text("service"), machine: key.name(), output: text("output") },
+        "start" => DriverError::Start { service: text("service"), machine: key.name(), log: text("log") },
+        "missing-program" => {
+            let cure = format!("use an image that has it; it is missing on {}", key.name());
+            DriverError::MissingProgram { program: plain, cure }
+        }
+        _ => DriverError::Ssh { machine: key.name(), address: target.address.to_string(), reason: plain },
+    })
+}
+
+fn service_json(service: &Service) -> Json {
+    json!({
+        "name": service.name, "program": service.program, "args": service.args, "check": service.check,
+        "config": service.config, "stop": signal_name(service.stop), "pid_file": service.pid_file,
+    })
+}
+
+fn signal_name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Usr1 => "SIGUSR1",
+        Signal::Usr2 => "SIGUSR2",
+        Signal::Winch => "SIGWINCH",
+        Signal::Quit => "SIGQUIT",
+        Signal::Term => "SIGTERM",
+    }
+}
+
+/// The files that the machine asked for, as a tar archive.
+fn archive(bundle: &Bundle, names: &[String]) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for name in names {
+        let Some(file) = bundle.files.get(name) else { continue };
+        let mut header = tar::Header::new_gnu();
+        header.set_size(file.content.len() as u64);
+        header.set_mode(file.mode);
+        header.set_cksum();
+        archive.append_data(&mut header, name, file.content.as_slice())?;
+    }
+    archive.into_inner()
+}
+
+impl Driver for Remote {
+    fn layout(&self, _: &MachineKey) -> Layout {
+        Layout { root: PathBuf::from(ROOT), has_firewall: true }
+    }
+
+    fn management(&self) -> Vec<Ingress> {
+        let source = if self.ssh_from == "0.0.0.0/0" { Source::World } else { Source::Network(self.ssh_from.clone()) };
+        vec![Ingress { source, port: SSH_PORT }]
+    }
+
+    fn egress(&self) -> Option<String> {
+        self.egress.clone()
+    }
+
+    fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>> {
+        self.cloud.offer(need)
+    }
+
+    fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created> {
+        Box::pin(async move {
+            let nothing = |error| Created { machines: Vec::new(), failure: Some(error) };
+            let existing = match self.instances(&order.layer).await {
+                Ok(existing) => existing,
+                Err(error) => return nothing(error),
+            };
+            let (mut taken, mut missing) = (Vec::new(), Vec::new());
+            for id in &order.ids {
+                match existing.iter().find(|instance| instance.key.id == *id) {
+                    Some(instance) => taken.push(instance.clone()),
+                    None => missing.push(*id),
+                }
+            }
+            taken.retain(|instance| instance.owner.as_deref() != Some(&order.owner));
+            if !taken.is_empty()
+                && let Err(error) = self.cloud.give(&taken, &order.owner).await
+            {
+                return nothing(error);
+            }
+            let mut failure = None;
+            if !missing.is_empty() {
+                let rest = Order { ids: missing, ..order.clone() };
+                let user_data = |ids: &[u64], disk: DiskHint| self.user_data(&rest, ids, disk);
+                failure = self.cloud.launch(&rest, &user_data).await.failure;
+            }
+            let mut created = self.await_launch(order).await;
+            created.failure = failure.or(created.failure);
+            created
+        })
+    }
+
+    fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
+        Box::pin(async move {
+            let instances = self.instances(layer).await?;
+            let looks = instances.iter().map(|instance| self.look(instance));
+            let statuses = futures_util::future::join_all(looks).await;
+            Ok(instances.iter().zip(statuses).filter_map(|(instance, status)| seen(instance, status)).collect())
+        })
+    }
+
+    fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
+        Box::pin(async move { Ok(self.look(&self.instance(key).await?).await) })
+    }
+
+    fn await_boot<'a>(
+        &'a self,
+        key: &'a MachineKey,
+        tell: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let target = self.target(key).await?;
+            let mut told = 0;
+            loop {
+                let last = match self.call_at::<Vec<String>>(&target, key, "phases", json!({})).await {
+                    Ok(phases) => {
+                        for phase in phases.iter().skip(told) {
+                            tell(phase.split_once(' ').map_or(phase.as_str(), |(_, what)| what));
+                        }
+                        told = phases.len();
+                        let last = phases.last().and_then(|phase| phase.split_once(' ')).map_or("", |(_, what)| what);
+                        if last == "ready" {
+                            break;
+                        }
+                        if let Some(reason) = last.strip_prefix("failed: ") {
+                            return Err(DriverError::Boot { machine: key.name(), reason: reason.to_owned() });
+                        }
+                        last.to_owned()
+                    }
+                    Err(DriverError::Ssh { reason, .. }) if !reason.contains("host key") => reason,
+                    Err(error) => return Err(error),
+                };
+                if started.elapsed() > BOOT_PATIENCE {
+                    let reason = format!(
+                        "it was not ready within {} s; the last word was: {last}. Its log is /var/log/cloud-init-output.log",
+                        BOOT_PATIENCE.as_secs()
+                    );
+                    return Err(DriverError::Boot { machine: key.name(), reason });
+                }
+                tokio::time::sleep(POLL).await;
+            }
+            if self.sessions.shown(&target).await? != 0 {
+                let own = self.keys.machine(&key.layer, key.id);
+                let head =
+                    json!({ "private": own.private_text(), "public": own.public_text() + "\n", "name": key.name() });
+                let _: Json = self.call_at(&target, key, "own_host_key", head).await?;
+                self.sessions.forget(&target);
+            }
+            tracing::info!(machine = %key.name(), ms = started.elapsed().as_millis() as u64, "booted");
+            Ok(())
+        })
+    }
+
+    fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let Some(first) = keys.first() else { return Ok(()) };
+            let mut instances = self.instances(&first.layer).await?;
+            instances.retain(|instance| keys.contains(&instance.key));
+            if instances.is_empty() {
+                return Ok(());
+            }
+            self.cloud.terminate(&instances).await?;
+            for instance in &instances {
+                self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&instance.key);
+                if let Some(target) = self.target_of(instance) {
+                    self.sessions.forget(&target);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn mend<'a>(&'a self, layer: &'a Layer, ids: &'a [u64]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let mut broken = self.instances(layer).await?;
+            broken.retain(|instance| {
+                ids.contains(&instance.key.id) && (instance.power != Power::Running || !instance.has_its_disk)
+            });
+            if broken.is_empty() {
+                return Ok(());
+            }
+            for instance in &broken {
+                self.cloud.mend(instance).await?;
+            }
+            self.instances(layer).await?;
+            let mounts = broken.iter().map(|instance| self.mount(&instance.key));
+            futures_util::future::try_join_all(mounts).await.map(drop)
+        })
+    }
+
+    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        self.cloud.dissolve(layer)
+    }
+
+    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+        self.cloud.admit(to, by, rules)
+    }
+
+    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+        self.cloud.admitted(to)
+    }
+
+    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        self.cloud.expel_unknown(to)
+    }
+
+    fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move {
+            let target = self.target(key).await?;
+            // The machine keeps the services beside the files, to tell later whether all is well.
+            let services: Vec<Json> = bundle.services.iter().map(service_json).collect();
+            let mut manifest = bundle.manifest();
+            manifest["services"] = json!(services);
+            let head =
+                json!({ "manifest": manifest, "folders": bundle.folders, "services": services, "checked": CHECKED });
+            let mut conversation = self.begin(&target, "install", &head).await?;
+            let asked = conversation.line().await?;
+            let wanted = serde_json::from_str::<Json>(&asked).ok();
+            let wanted =
+                wanted.and_then(|asked| serde_json::from_value::<Vec<String>>(asked.get("send")?.clone()).ok());
+            let Some(wanted) = wanted else { return answer(&target, key, &asked) };
+            let io = |source| DriverError::Io { what: "packing the files", path: key.name(), source };
+            conversation.say(&archive(bundle, &wanted).map_err(io)?).await?;
+            conversation.end().await?;
+            answer(&target, key, &conversation.line().await?)
+        })
+    }
+
+    fn start<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let services: Vec<Json> = services.iter().map(service_json).collect();
+            self.call(key, "start", json!({ "services": services })).await
+        })
+    }
+
+    /// A machine that cannot be reached has nothing that could be stopped politely.
+    fn stop<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let services: Vec<Json> = services.iter().map(service_json).collect();
+            match self.call(key, "stop", json!({ "services": services })).await {
+                Err(DriverError::Ssh { .. } | DriverError::NoSuchMachine(_)) => Ok(()),
+                other => other,
+            }
+        })
+    }
+
+    fn signal<'a>(&'a self, key: &'a MachineKey, service: &'a Service, signal: Signal) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let head = json!({ "service": service_json(service), "signal": signal_name(signal) });
+            self.call(key, "signal", head).await
+        })
+    }
+
+    fn ask<'a>(&'a self, key: &'a MachineKey, socket: &'a str, line: &'a str) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async move { self.call(key, "ask", json!({ "socket": socket, "line": line })).await })
+    }
+
+    fn reach<'a>(&'a self, key: &'a MachineKey, port: u16) -> BoxFuture<'a, Result<SocketAddr>> {
+        Box::pin(async move { self.sessions.forward(&self.target(key).await?, port).await })
+    }
+
+    fn probe<'a>(&'a self, key: &'a MachineKey, port: u16, path: &'a str) -> BoxFuture<'a, Option<(u16, String)>> {
+        Box::pin(async move { self.call(key, "probe", json!({ "port": port, "path": path })).await.ok().flatten() })
+    }
+
+    fn read<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            let content: Option<String> = self.call(key, "read", json!({ "path": path })).await?;
+            Ok(content.and_then(|content| BASE64_STANDARD.decode(content).ok()))
+        })
+    }
+
+    fn write<'a>(&'a self, key: &'a MachineKey, path: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let head = json!({ "path": path, "content": BASE64_STANDARD.encode(content) });
+            self.call(key, "write", head).await
+        })
+    }
+
+    fn remove<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.call(key, "remove", json!({ "path": path })).await })
+    }
+}

@@ -1,0 +1,87 @@
+#!/bin/sh
+# Runs once, at a machine's first boot, from its user-data. Notes every phase in /var/lib/lampwright/phases; the last
+# line is "ready", or "failed: " and why. @NAME@ is replaced before it is sent.
+set -u
+state=/var/lib/lampwright
+mkdir -p "$state"
+phase() { echo "$(cut -d' ' -f1 /proc/uptime) $*" >> "$state/phases"; }
+fail() { phase "failed: $*"; exit 1; }
+
+account() {
+  id lampwright-run >/dev/null 2>&1 || useradd --system --home-dir "$state" --shell /usr/sbin/nologin lampwright-run || fail "the account lampwright-run could not be made"
+  mkdir -p "$state/machine"
+  chown lampwright-run: "$state/machine"
+}
+
+has() { # program: also with a version at its end, or a module of PHP
+  case $1 in *.so) ls /usr/lib/php/*/"$1" >/dev/null 2>&1 && return ;; esac
+  for place in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do
+    for found in "$place/$1" "$place/$1"[0-9]*; do [ -x "$found" ] && return; done
+  done
+  return 1
+}
+
+# Only what is missing, and without starting what is installed: a service runs with its configuration, or not at all.
+packages() {
+  missing=
+  for pair in @PROGRAMS@; do has "${pair%%:*}" || missing="$missing ${pair#*:}"; done
+  [ -n "$missing" ] || return 0
+  phase "installing$missing"
+  command -v apt-get >/dev/null || fail "missing:$missing. Only images of Debian and Ubuntu install packages; use an image that has them"
+  printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+  chmod 755 /usr/sbin/policy-rc.d
+  export DEBIAN_FRONTEND=noninteractive
+  tries=0
+  until apt-get update -qq >"$state/apt.log" 2>&1 && apt-get install -y -qq --no-install-recommends $missing >>"$state/apt.log" 2>&1; do
+    tries=$((tries + 1))
+    [ $tries -lt 3 ] || fail "$missing could not be installed: $(grep -m1 '^E:' "$state/apt.log" || tail -n 1 "$state/apt.log")"
+    sleep 3
+  done
+  rm -f /usr/sbin/policy-rc.d
+  for unit in haproxy apache2 apache-htcacheclean php*-fpm mongod; do
+    for file in /lib/systemd/system/$unit.service; do [ -e "$file" ] && systemctl disable --now "$(basename "$file")" >/dev/null 2>&1; done
+  done
+  return 0
+}
+
+# The data disk: found by its id, else the one disk that is neither mounted nor partitioned. Formatted only if it
+# holds nothing at all.
+disk() {
+  [ "@DISK@" = yes ] || return 0
+  phase "looking for the data disk"
+  waited=0
+  device=
+  while [ -z "$device" ]; do
+    for found in /dev/disk/by-id/*@DISK_ID@* /dev/vdb /dev/sdf /dev/xvdf /dev/nvme1n1 /dev/sdb; do
+      [ -b "$found" ] || continue
+      found=$(readlink -f "$found")
+      grep -q "^$found" /proc/mounts && continue
+      [ -z "$(blkid -p -s PTTYPE -o value "$found" 2>/dev/null)" ] || continue
+      device=$found
+      break
+    done
+    waited=$((waited + 1))
+    [ -n "$device" ] || [ $waited -lt 300 ] || fail "the data disk was not attached within 300 s"
+    [ -n "$device" ] || sleep 1
+  done
+  kind=$(blkid -p -s TYPE -o value "$device")
+  case $? in
+    0) [ "$kind" = ext4 ] || fail "the data disk $device holds $kind, which is not what this machine would have made; nothing was formatted" ;;
+    2) phase "formatting the data disk"; mkfs.ext4 -q -L lampwright-data -m 1 "$device" || fail "the data disk $device could not be formatted" ;;
+    *) fail "the data disk $device could not be looked at; nothing was formatted" ;;
+  esac
+  # Below the disk it stays root's: without the disk nobody can write here by mistake.
+  mkdir -p "$state/machine/data"
+  printf 'LABEL=lampwright-data %s ext4 defaults,nofail,x-systemd.device-timeout=60 0 2\n' "$state/machine/data" >> /etc/fstab
+  mount "$device" "$state/machine/data" || fail "the data disk $device could not be mounted"
+  resize2fs "$device" >/dev/null 2>&1
+  chown -R lampwright-run: "$state/machine/data"
+}
+
+# A second boot finds its work done.
+tail -n 1 "$state/phases" 2>/dev/null | grep -q ' ready$' && exit 0
+phase "booted"
+account
+packages
+disk
+phase "ready"

@@ -1,0 +1,85 @@
+//! What the API of a cloud must do for machines that are worked on by SSH. Everything above it is the same for all.
+//!
+//! A cloud keeps no record of ours: what belongs to a layer is found by its tags, before anything is made, so that an
+//! answer that was lost never makes a twin.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::driver::{Admitted, BoxFuture, DriverError, Ingress, Layer, MachineKey, Need, Offer, Order, Result};
+
+/// A machine as the API tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Instance {
+    pub(crate) key: MachineKey,
+    /// The cloud's own id.
+    pub(crate) id: String,
+    /// None until the cloud has given one.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) public_address: Option<IpAddr>,
+    pub(crate) power: Power,
+    pub(crate) owner: Option<String>,
+    /// The first id of the machines that were made by the same call, and so with the same user-data.
+    pub(crate) batch: u64,
+    /// Whether it has a data disk.
+    pub(crate) disk: bool,
+    /// Whether that hangs on it; so for a machine that has none.
+    pub(crate) has_its_disk: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Power {
+    /// On its way: it will run, or fail.
+    Pending,
+    Running,
+    Off,
+    /// The cloud could not make it.
+    Failed(String),
+}
+
+/// Makes the user-data for machines that one call makes; for a single one it can be its own.
+pub(crate) type UserData<'a> = &'a (dyn Fn(&[u64], DiskHint) -> Vec<u8> + Send + Sync);
+
+/// What is known of the data disk when the machine is ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DiskHint {
+    None,
+    /// There will be one, whose id the cloud makes together with the machine.
+    Any,
+    /// A part of the name under which the machine finds it.
+    Id(String),
+}
+
+/// What a launch has made, and why it did not make all.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) failure: Option<DriverError>,
+}
+
+pub(crate) trait Cloud: fmt::Debug + Send + Sync {
+    fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>>;
+
+    /// The machines of a layer that exist, by id.
+    fn instances<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Instance>>>;
+
+    /// Makes machines that do not exist: none of `order.ids` is there. May return before they run.
+    fn launch<'a>(&'a self, order: &'a Order, user_data: UserData<'a>) -> BoxFuture<'a, Launched>;
+
+    /// Writes down a new owner.
+    fn give<'a>(&'a self, instances: &'a [Instance], owner: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Power, disk: what the API can give back to a machine that lost it.
+    fn mend<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes machines and their data disks; done when all are gone.
+    fn terminate<'a>(&'a self, instances: &'a [Instance]) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes what the layer has besides machines.
+    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>>;
+
+    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>>;
+
+    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>>;
+
+    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>>;
+}

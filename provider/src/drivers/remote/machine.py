@@ -1,0 +1,372 @@
+# Runs on a machine, as root, one call per connection: `python3 - OP`, with this text and then its input on standard
+# input. Answers with one line of JSON: {"ok": ..} or {"error": kind, "detail": ..}. Needs only Python's library,
+# which every image with cloud-init has.
+import glob, hashlib, json, os, pwd, re, shutil, signal, socket, subprocess, sys, tarfile, tempfile, time, urllib.error, urllib.request
+
+ROOT = "/var/lib/lampwright/machine"
+PHASES = "/var/lib/lampwright/phases"
+ACCOUNT = "lampwright-run"
+MANIFEST = "manifest.json"
+
+
+class Refused(Exception):
+    def __init__(self, kind, detail):
+        self.kind, self.detail = kind, detail
+
+
+def path(relative):
+    full = os.path.normpath(os.path.join(ROOT, relative))
+    if not full.startswith(ROOT + "/"):
+        raise Refused("path", relative)
+    return full
+
+
+def owner():
+    entry = pwd.getpwnam(ACCOUNT)
+    return entry.pw_uid, entry.pw_gid
+
+
+def folder(full, mode=0o755):
+    missing = []
+    while not os.path.isdir(full):
+        missing.append(full)
+        full = os.path.dirname(full)
+    for one in reversed(missing):
+        os.mkdir(one)
+        os.chmod(one, mode)
+        os.chown(one, *owner())
+
+
+def write(full, content, mode):
+    # Beside the target, so that the rename is atomic; on the disk before it, so that a power cut leaves old or new.
+    folder(os.path.dirname(full))
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(full), prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fchmod(out.fileno(), mode)
+            os.fchown(out.fileno(), *owner())
+            os.fsync(out.fileno())
+        os.rename(temporary, full)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def digest(full):
+    try:
+        with open(full, "rb") as file:
+            return "sha256:" + hashlib.sha256(file.read()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def manifest():
+    try:
+        with open(os.path.join(ROOT, MANIFEST)) as file:
+            return json.load(file)
+    except (FileNotFoundError, ValueError):
+        return {"files": [], "services": []}
+
+
+def differs(entry):
+    full = path(entry["path"])
+    if digest(full) != entry["digest"]:
+        return True
+    return (os.stat(full).st_mode & 0o7777) != int(entry["mode"], 8)
+
+
+def program(name):
+    for place in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        if os.access(os.path.join(place, name), os.X_OK):
+            return os.path.join(place, name)
+        versions = sorted(glob.glob(os.path.join(place, name) + "[0-9]*"))
+        if versions:
+            return versions[-1]
+    raise Refused("missing-program", name)
+
+
+def unit(service):
+    return "lampwright-%s.service" % service["name"]
+
+
+def systemctl(*args):
+    return subprocess.run(["systemctl", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+def main_pid(service):
+    pid = int(systemctl("show", "-p", "MainPID", "--value", unit(service)).stdout.strip() or 0)
+    return pid or None
+
+
+# -- install: what differs is asked for, checked as a copy, and moved into place
+
+def install(head, stream):
+    wanted, services = head["manifest"], head["services"]
+    if not os.path.isdir(os.path.dirname(ROOT)):
+        raise Refused("boot", "the machine was not prepared")
+    for name in head["folders"]:
+        folder(path(name))
+    changed = [entry["path"] for entry in wanted["files"] if differs(entry)]
+    names = {entry["path"] for entry in wanted["files"]}
+    obsolete = [entry["path"] for entry in manifest()["files"] if entry["path"] not in names]
+    # A check looks at the whole configuration, also at what did not change.
+    checked = [name for name in names if name.startswith("etc/")] if any(name.startswith("etc/") for name in changed) else []
+    print(json.dumps({"send": sorted(set(changed) | set(checked))}), flush=True)
+    contents = {}
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for member in archive:
+            contents[member.name] = archive.extractfile(member).read()
+    entries = {entry["path"]: entry for entry in wanted["files"]}
+    if checked:
+        check(head, {name: (contents[name], int(entries[name]["mode"], 8)) for name in checked})
+    for name in changed:
+        write(path(name), contents[name], int(entries[name]["mode"], 8))
+    for name in obsolete:
+        if os.path.exists(path(name)):
+            os.unlink(path(name))
+    if changed or obsolete or manifest() != wanted:
+        write(os.path.join(ROOT, MANIFEST), json.dumps(wanted).encode(), 0o644)
+    units(services)
+    return sorted(changed + obsolete)
+
+
+def check(head, files):
+    copy = path("new")
+    shutil.rmtree(copy, ignore_errors=True)
+    try:
+        for name in head["folders"]:
+            folder(os.path.join(copy, name))
+        for name, (content, mode) in files.items():
+            write(os.path.join(copy, name), content.replace(ROOT.encode(), copy.encode()), mode)
+        for service in head["services"]:
+            config = os.path.join(copy, service["config"])
+            args = [config if arg == head["checked"] else arg for arg in service["check"]]
+            command = ["setpriv", "--reuid", ACCOUNT, "--regid", ACCOUNT, "--clear-groups", program(service["program"]), *args]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=copy, timeout=30)
+            if done.returncode != 0:
+                text = done.stdout.decode(errors="replace").replace(copy, ROOT)
+                raise Refused("check", {"service": service["name"], "output": text[-4000:]})
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+UNIT = """[Unit]
+Description=%(name)s, by lampwright
+After=network-online.target local-fs.target
+%(mount)s
+[Service]
+Type=simple
+ExecStart=%(command)s
+User=%(account)s
+Group=%(account)s
+WorkingDirectory=%(root)s
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+KillMode=mixed
+KillSignal=%(stop)s
+TimeoutStopSec=15
+Restart=on-failure
+RestartSec=2
+StandardOutput=append:%(root)s/log/%(name)s.out
+StandardError=inherit
+LimitNOFILE=65536
+# mongod locks the memory that holds its keys, and ends if it may not.
+LimitMEMLOCK=infinity
+PrivateTmp=true
+NoNewPrivileges=true
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def quoted(arg):
+    return '"%s"' % arg.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+
+
+def units(services):
+    changed = False
+    for service in services:
+        command = " ".join([program(service["program"]), *map(quoted, service["args"])])
+        mount = "RequiresMountsFor=%s/data\n" % ROOT if os.path.isdir(ROOT + "/data") else ""
+        text = UNIT % {"name": service["name"], "command": command, "account": ACCOUNT, "root": ROOT, "stop": service["stop"], "mount": mount}
+        target = "/etc/systemd/system/" + unit(service)
+        if not os.path.exists(target) or open(target).read() != text:
+            with open(target + ".new", "w") as out:
+                out.write(text)
+            os.rename(target + ".new", target)
+            changed = True
+    if changed:
+        systemctl("daemon-reload")
+        systemctl("enable", *[unit(service) for service in services])
+
+
+# -- services
+
+def is_active(service):
+    return systemctl("is-active", unit(service)).stdout.strip() == "active"
+
+
+def start(head, _):
+    services = head["services"]
+    if all(is_active(service) for service in services):
+        return None
+    for service in reversed(services):
+        systemctl("stop", unit(service))
+    for service in services:
+        pid_file = path(service["pid_file"])
+        systemctl("reset-failed", unit(service))
+        systemctl("start", unit(service))
+        deadline = time.monotonic() + 20
+        while not (os.path.exists(pid_file) and is_active(service)):
+            restarts = systemctl("show", "-p", "NRestarts", "--value", unit(service)).stdout.strip()
+            if time.monotonic() > deadline or restarts not in ("", "0") or systemctl("is-failed", unit(service)).stdout.strip() == "failed":
+                raise Refused("start", {"service": service["name"], "log": log(service)})
+            time.sleep(0.02)
+    return None
+
+
+# What a person needs to see: complaints, if there are any, else the last words.
+def log(service):
+    lines = []
+    for file in sorted(glob.glob(path("log") + "/*"), key=os.path.getmtime):
+        with open(file, errors="replace") as text:
+            lines += [line[:400] for line in text.read()[-200000:].splitlines()]
+    complaints = [line for line in lines if re.search(r'"s":"[FE]"|[Ee]rror|ERROR|FATAL|emerg|ALERT', line)]
+    state = systemctl("show", "-p", "ActiveState,SubState,Result", unit(service)).stdout.split()
+    return "\n".join((complaints or lines)[-5:] + [" ".join(state)])
+
+
+def stop(head, _):
+    for service in reversed(head["services"]):
+        systemctl("stop", unit(service))
+
+
+def send_signal(head, _):
+    pid = main_pid(head["service"])
+    if pid:
+        os.kill(pid, getattr(signal, head["signal"]))
+
+
+def status(_head, _):
+    services = manifest()["services"]
+    if not services or not os.path.exists(os.path.join(ROOT, MANIFEST)):
+        return "created"
+    started = [service for service in services if os.path.exists("/etc/systemd/system/" + unit(service))]
+    if len(started) < len(services):
+        return "created"
+    well = all(is_active(service) for service in services) and not any(differs(entry) for entry in manifest()["files"])
+    return "running" if well else "failed"
+
+
+# -- small things
+
+def ask(head, _):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(5)
+    connection.connect(path(head["socket"]))
+    connection.sendall(head["line"].encode() + b"\n")
+    connection.shutdown(socket.SHUT_WR)
+    answer = b""
+    while len(answer) < 16 << 20:
+        part = connection.recv(65536)
+        if not part:
+            break
+        answer += part
+    return answer.decode(errors="replace")
+
+
+def probe(head, _):
+    try:
+        request = urllib.request.Request("http://127.0.0.1:%d%s" % (head["port"], head["path"]))
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=2) as answer:
+            return [answer.status, answer.read(65536).decode(errors="replace")]
+    except urllib.error.HTTPError as error:
+        return [error.code, error.read(65536).decode(errors="replace")]
+    except OSError:
+        return None
+
+
+def read(head, _):
+    import base64
+    try:
+        with open(path(head["path"]), "rb") as file:
+            return base64.b64encode(file.read()).decode()
+    except FileNotFoundError:
+        return None
+
+
+def put(head, _):
+    import base64
+    write(path(head["path"]), base64.b64decode(head["content"]), 0o644)
+
+
+def remove(head, _):
+    try:
+        os.unlink(path(head["path"]))
+    except FileNotFoundError:
+        pass
+
+
+def phases(_head, _):
+    try:
+        with open(PHASES) as file:
+            return file.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+# The data disk, after it was detached and came back, perhaps under another name.
+def mount(_head, _):
+    with open("/etc/fstab") as table:
+        if "LABEL=lampwright-data" not in table.read():
+            return None
+    data = path("data")
+    for service in reversed(manifest()["services"]):
+        systemctl("stop", unit(service))
+    while os.path.ismount(data):
+        if subprocess.run(["umount", "-l", data], capture_output=True).returncode != 0:
+            break
+    deadline = time.monotonic() + 60
+    while True:
+        for device in glob.glob("/dev/vd[b-z]") + glob.glob("/dev/sd[b-z]") + glob.glob("/dev/xvd[b-z]") + glob.glob("/dev/nvme[0-9]n1"):
+            label = subprocess.run(["blkid", "-p", "-s", "LABEL", "-o", "value", device], capture_output=True, text=True).stdout.strip()
+            if label == "lampwright-data":
+                done = subprocess.run(["mount", device, data], capture_output=True, text=True)
+                if done.returncode != 0:
+                    raise Refused("io", "the data disk could not be mounted: " + done.stderr.strip())
+                return None
+        if time.monotonic() > deadline:
+            raise Refused("io", "the data disk is not there")
+        time.sleep(0.5)
+
+
+# The key that came with the user-data may be shared by machines that were made by one call; this one is the
+# machine's alone.
+def own_host_key(head, _):
+    target = "/etc/ssh/ssh_host_ed25519_key"
+    for name, content, mode in ((target, head["private"], 0o600), (target + ".pub", head["public"], 0o644)):
+        with open(name + ".new", "w") as out:
+            os.fchmod(out.fileno(), mode)
+            out.write(content)
+        os.rename(name + ".new", name)
+    with open("/etc/hostname", "w") as out:
+        out.write(head["name"] + "\n")
+    # Without this line sudo asks the network for the machine's own name, and waits where nobody answers.
+    with open("/etc/hosts", "a") as out:
+        out.write("127.0.1.1 %s\n" % head["name"])
+    subprocess.run(["hostname", head["name"]])
+    systemctl("reload", "ssh.service")
+
+
+OPS = {"install": install, "start": start, "stop": stop, "signal": send_signal, "status": status, "ask": ask, "probe": probe,
+       "read": read, "write": put, "remove": remove, "phases": phases, "mount": mount, "own_host_key": own_host_key}
+
+try:
+    result = {"ok": OPS[sys.argv[2]](json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)}
+except Refused as refused:
+    result = {"error": refused.kind, "detail": refused.detail}
+except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+    result = {"error": "io", "detail": "%s: %s" % (type(error).__name__, error)}
+print(json.dumps(result), flush=True)
