@@ -65,6 +65,11 @@ pub(crate) fn get(url: &str) -> Answer {
 
 impl Load {
     pub(crate) fn start(url: &str, threads: usize) -> Load {
+        Load::paced(url, threads, Duration::ZERO)
+    }
+
+    /// As above, with a pause after every request: where machines boot beside it, the load must leave them something.
+    pub(crate) fn paced(url: &str, threads: usize, pause: Duration) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..threads).map(|_| {
             let (stop, url) = (stop.clone(), url.to_owned());
@@ -84,6 +89,7 @@ impl Load {
                         Ok(answer) => answers.bad.push(format!("{answer:?}")),
                         Err(error) => answers.bad.push(error),
                     }
+                    std::thread::sleep(pause);
                 }
                 answers
             })

@@ -1,6 +1,7 @@
 //! The whole product from outside: the two programs, real daemons, the real terraform.
 
 mod cli;
+mod clouds;
 mod hostile_plugins;
 mod load;
 mod modules;

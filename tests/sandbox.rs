@@ -9,6 +9,8 @@ pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
     /// A loopback network of its own, so that tests can run side by side.
     network: String,
+    /// What the programs see besides: credentials of clouds.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 #[must_use = "look at the output, or say .success()"]
@@ -28,7 +30,8 @@ impl Sandbox {
         std::fs::set_permissions(folder.path(), mode).expect("permissions");
         // nextest runs each test in a process of its own, cargo test all in one.
         let number = std::process::id().wrapping_mul(7) + NEXT.fetch_add(1, Ordering::Relaxed);
-        Sandbox { folder, network: format!("127.{}.{}.0/20", 100 + number % 100, number / 100 % 16 * 16) }
+        let network = format!("127.{}.{}.0/20", 100 + number % 100, number / 100 % 16 * 16);
+        Sandbox { folder, network, environment: Vec::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -66,8 +69,13 @@ impl Sandbox {
         );
     }
 
+    #[expect(clippy::print_stdout, reason = "what took how long is part of a test's result")]
     pub(crate) fn lampwright(&self, folder: &str, args: &[&str]) -> Ran {
-        Ran::of(self.lampwright_command(folder, args).output().expect("lampwright runs"))
+        let started = Instant::now();
+        let ran = Ran::of(self.lampwright_command(folder, args).output().expect("lampwright runs"));
+        // Shown where a test fails, or with --no-capture.
+        println!("lampwright {} → exit {} after {:.1} s", args.join(" "), ran.code, started.elapsed().as_secs_f32());
+        ran
     }
 
     pub(crate) fn lampwright_command(&self, folder: &str, args: &[&str]) -> Command {
@@ -76,6 +84,7 @@ impl Sandbox {
         for name in ["PATH", "HOME", "LAMPWRIGHT_CACHE"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command
     }
 

@@ -1,0 +1,180 @@
+//! Whole stacks on clouds: the API of each is real software that is not ours, and its machines really boot.
+//!
+//! `make test-clouds` starts the test beds and runs these; nothing else does.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::load::{Load, get, request};
+use crate::sandbox::{Sandbox, copy, repository, wait_for};
+
+/// A cloud of the test beds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bed {
+    Aws,
+    OpenStack,
+}
+
+impl Bed {
+    fn name(self) -> &'static str {
+        match self {
+            Bed::Aws => "aws",
+            Bed::OpenStack => "openstack",
+        }
+    }
+
+    fn place(self) -> String {
+        let variable = match self {
+            Bed::Aws => "LAMPWRIGHT_TESTBED_AWS",
+            Bed::OpenStack => "LAMPWRIGHT_TESTBED_OPENSTACK",
+        };
+        std::env::var(variable)
+            .unwrap_or_else(|_| panic!("{variable} is not set: run these tests by `make test-clouds`"))
+    }
+
+    fn cloud_block(self, sandbox: &Sandbox, extra: &str) -> String {
+        let key = sandbox.join("key").display().to_string();
+        let settings = match self {
+            Bed::Aws => format!(
+                "region = \"eu-west-1\", endpoint_url = \"{}\", image_owners = \"self\", connect = \"private\"",
+                self.place()
+            ),
+            Bed::OpenStack => "network = \"internal\"".to_owned(),
+        };
+        format!(
+            "  cloud \"{0}\" {{\n    driver   = \"{0}\"\n    settings = {{ {settings}, ssh_key = \"{key}\"{extra} }}\n  }}\n",
+            self.name()
+        )
+    }
+
+    /// Asks or changes the cloud behind the product's back (`tests/testbeds/apis.py`).
+    fn api(self, args: &[&str]) -> Json {
+        let script = repository().join("tests/testbeds/apis.py");
+        let mut command = Command::new("python3");
+        let output = command.arg(script).args([self.name(), &self.place()]).args(args).output().expect("python3 runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// The names of the machines that the API lists; a name that is there twice is twice in the list.
+    fn machines(self, scope: &str) -> Vec<String> {
+        let listed = self.api(&["list", scope]);
+        let machines = listed["machines"].as_object().expect("machines");
+        machines.iter().flat_map(|(name, all)| all.as_array().expect("a list").iter().map(|_| name.clone())).collect()
+    }
+
+    #[track_caller]
+    fn assert_empty(self, scope: &str) {
+        let nothing = serde_json::json!({ "machines": {}, "disks": [], "groups": [], "others": [] });
+        assert_eq!(self.api(&["list", scope]), nothing);
+    }
+}
+
+/// A scope of this test alone: the clouds are shared.
+fn scope() -> String {
+    format!("t{}", std::process::id())
+}
+
+/// With the credentials of both clouds, as their users have them.
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    let own = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    sandbox.environment = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let openrc = std::fs::read_to_string(Bed::OpenStack.place()).expect("the openrc file of the test bed");
+    let words = openrc.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+    sandbox.environment.extend(words.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    sandbox
+}
+
+/// The lamp module, on the clouds that `module` says.
+fn write_stack(sandbox: &Sandbox, clouds: &str, module: &str) {
+    copy(&repository().join("modules/lamp"), &sandbox.join("lamp"));
+    let text = format!(
+        "stack \"shop\" {{}}\nvariable \"web_nodes\" {{ default = 2 }}\nvariable \"db_members\" {{ default = 3 }}\nprovider \"lampwright\" {{\n  scope = \"{}\"\n{clouds}}}\nmodule \"lamp\" {{\n  source     = \"../lamp\"\n  web_nodes  = var.web_nodes\n  db_members = var.db_members\n  image      = \"debian-12-lamp*\"\n{module}}}\noutput \"url\" {{ value = module.lamp.url }}\noutput \"nodes\" {{ value = module.lamp.nodes }}\n",
+        scope()
+    );
+    sandbox.write("stack/main.stack.hcl", &text);
+}
+
+const APPLY: &[&str] = &["apply", "-auto-approve"];
+
+fn url(sandbox: &Sandbox) -> String {
+    sandbox.lampwright("stack", &["output", "-raw", "url"]).success().trim().to_owned()
+}
+
+fn nodes(url: &str, requests: usize) -> std::collections::BTreeSet<String> {
+    (0..requests).map(|_| get(url).json()["node"].as_str().expect("a node").to_owned()).collect()
+}
+
+fn write_line(url: &str, text: &str) -> u16 {
+    request(url, "POST", "/?format=json", &format!("text={text}")).expect("an answer").status
+}
+
+/// Everything that a stack goes through on one cloud.
+fn lives_on(bed: Bed) {
+    let sandbox = sandbox();
+    let cloud = format!("  cloud = \"{}\"\n", bed.name());
+    write_stack(&sandbox, &bed.cloud_block(&sandbox, ""), &cloud);
+    sandbox.lampwright("stack", APPLY).success();
+    let url = url(&sandbox);
+
+    // Each node at the address that the cloud tells.
+    let listed = bed.api(&["list", &scope()])["machines"].clone();
+    let told: Json =
+        serde_json::from_str(&sandbox.lampwright("stack", &["output", "-json", "nodes"]).success()).expect("JSON");
+    let told = told.get("value").unwrap_or(&told).as_object().expect("nodes").clone();
+    assert_eq!(told.keys().collect::<Vec<_>>(), ["db-1", "db-2", "db-3", "lb-1", "web-1", "web-2"]);
+    for (name, address) in &told {
+        let address = address.as_str().expect("an address").split(':').next().expect("a host");
+        assert_eq!(listed[name][0]["address"], address, "{name}");
+    }
+    assert_eq!(nodes(&url, 6).len(), 2);
+    assert_eq!(write_line(&url, "kept"), 200);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+
+    // Growing and shrinking under load.
+    let load = Load::paced(&url, 4, Duration::from_millis(50));
+    sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", "web_nodes=4"]).success();
+    assert_eq!(nodes(&url, 40).len(), 4);
+    sandbox.lampwright("stack", APPLY).success();
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    assert_eq!(answers.by_node.len(), 4, "{answers:?}");
+    assert_eq!(bed.machines(&scope()), ["db-1", "db-2", "db-3", "lb-1", "web-1", "web-2"]);
+
+    // What somebody does by hand is seen, and made good.
+    bed.api(&["terminate", &scope(), "web-1"]);
+    bed.api(&["terminate", &scope(), "db-3"]);
+    bed.api(&["detach", &scope(), "db-2"]);
+    bed.api(&["open", &scope(), "db", "27017"]);
+    let disks = bed.api(&["list", &scope()])["disks"].as_array().expect("disks").len();
+    let plan = sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]);
+    assert_eq!(plan.code, 2, "{}{}", plan.stdout, plan.stderr);
+    for expected in ["db-2 is failed: it is repaired", "+ db-4", "+ web-5", "not asked for: tcp 27017 from anywhere"] {
+        assert!(plan.stdout.contains(expected), "{expected:?} is not in:\n{}", plan.stdout);
+    }
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    assert_eq!(bed.machines(&scope()), ["db-1", "db-2", "db-4", "lb-1", "web-2", "web-5"]);
+    // The disk of the machine that was lost hangs on its successor: there are as many as before.
+    let listed = bed.api(&["list", &scope()]);
+    assert_eq!(listed["disks"].as_array().expect("disks").len(), disks);
+    assert!(listed["machines"]["db-4"][0]["disk"].is_string(), "{listed}");
+    wait_for("both nodes serving", Duration::from_secs(20), || nodes(&url, 4).len() == 2);
+    assert_eq!(get(&url).json()["entries"][0]["text"], "kept");
+
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    bed.assert_empty(&scope());
+}
+
+#[test]
+fn a_stack_lives_on_aws() {
+    lives_on(Bed::Aws);
+}
+
+#[test]
+fn a_stack_lives_on_openstack() {
+    lives_on(Bed::OpenStack);
+}
