@@ -72,6 +72,9 @@ impl Bed {
     }
 }
 
+/// Where the machines of the test beds see this host (`tests/testbeds/machines/watch.py`).
+const HOST: &str = "10.254.254.1";
+
 /// A scope of this test alone: the clouds are shared.
 fn scope() -> String {
     format!("t{}", std::process::id())
@@ -177,4 +180,41 @@ fn a_stack_lives_on_aws() {
 #[test]
 fn a_stack_lives_on_openstack() {
     lives_on(Bed::OpenStack);
+}
+
+#[test]
+fn one_stack_lives_on_three_clouds() {
+    let sandbox = sandbox();
+    let local = format!(
+        "  cloud \"local\" {{\n    driver   = \"local\"\n    settings = {{ root = \"{}\", network = \"{}\", egress = \"{HOST}/32\" }}\n  }}\n",
+        sandbox.join("m").display(),
+        sandbox.network
+    );
+    let clouds = format!(
+        "{local}{}{}",
+        Bed::Aws.cloud_block(&sandbox, ""),
+        Bed::OpenStack.cloud_block(&sandbox, ", floating_network = \"ext\"")
+    );
+    let module = "  lb_cloud = \"local\"\n  web_cloud = \"aws\"\n  db_cloud = \"openstack\"\n  public = true\n";
+    write_stack(&sandbox, &clouds, module);
+    sandbox.lampwright("stack", APPLY).success();
+    let url = url(&sandbox);
+    assert_eq!(nodes(&url, 6).len(), 2);
+    assert_eq!(write_line(&url, "over_three_clouds"), 200);
+    assert_eq!(get(&url).json()["entries"][0]["text"], "over_three_clouds");
+    assert_eq!(Bed::Aws.machines(&scope()), ["web-1", "web-2"]);
+    assert_eq!(Bed::OpenStack.machines(&scope()), ["db-1", "db-2", "db-3"]);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    // The database lets in the web nodes, by the addresses that they have outside, and its own members; nobody else.
+    let web = &Bed::Aws.api(&["list", &scope()])["machines"];
+    let mut from: Vec<std::net::IpAddr> =
+        ["web-1", "web-2"].iter().map(|name| web[name][0]["public"].as_str().expect("an address").parse().expect("an address")).collect();
+    from.sort();
+    let shown = sandbox.lampwright("stack", &["show", "-json"]).success();
+    let expected = format!("/db: tcp 27017 from {}, {}", from[0], from[1]);
+    assert!(shown.contains(&expected), "{expected:?} is not in:\n{shown}");
+
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    Bed::Aws.assert_empty(&scope());
+    Bed::OpenStack.assert_empty(&scope());
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
     /// A loopback network of its own, so that tests can run side by side.
-    network: String,
+    pub(crate) network: String,
     /// What the programs see besides: credentials of clouds.
     pub(crate) environment: Vec<(String, String)>,
 }

@@ -87,8 +87,13 @@ class Machine:
                 run("ip", "-n", self.name, "addr", "add", address + "/32", "dev", "host0")
                 run("ip", "route", "replace", address + "/32", "dev", BRIDGE, "src", HOST)
                 self.public.append(address)
+        # Inside of its cloud a machine is known by its private address, outside by its public one, if it has one: as
+        # behind the address translation of a cloud.
         if addresses:
-            run("ip", "-n", self.name, "route", "replace", "default", "dev", "host0", "src", addresses[0])
+            network = ".".join(addresses[0].split(".")[:2]) + ".0.0/16"
+            run("ip", "-n", self.name, "route", "replace", network, "dev", "host0", "src", addresses[0])
+            run("ip", "-n", self.name, "route", "replace", HOST + "/32", "dev", "host0", "src", addresses[0])
+            run("ip", "-n", self.name, "route", "replace", "default", "dev", "host0", "src", addresses[-1])
 
     def firewall(self, ingress):
         if ingress == self.rules:
