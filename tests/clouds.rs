@@ -18,14 +18,14 @@ pub(crate) enum Bed {
 }
 
 impl Bed {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Bed::Aws => "aws",
             Bed::OpenStack => "openstack",
         }
     }
 
-    fn place(self) -> String {
+    pub(crate) fn place(self) -> String {
         let variable = match self {
             Bed::Aws => "LAMPWRIGHT_TESTBED_AWS",
             Bed::OpenStack => "LAMPWRIGHT_TESTBED_OPENSTACK",
@@ -34,14 +34,19 @@ impl Bed {
             .unwrap_or_else(|_| panic!("{variable} is not set: run these tests by `make test-clouds`"))
     }
 
-    fn cloud_block(self, sandbox: &Sandbox, extra: &str) -> String {
+    /// The API as it is, without a proxy in front of it.
+    pub(crate) fn endpoint(self) -> String {
+        match self {
+            Bed::Aws => format!(", endpoint_url = \"{}\"", self.place()),
+            Bed::OpenStack => String::new(),
+        }
+    }
+
+    pub(crate) fn cloud_block(self, sandbox: &Sandbox, extra: &str) -> String {
         let key = sandbox.join("key").display().to_string();
         let settings = match self {
-            Bed::Aws => format!(
-                "region = \"eu-west-1\", endpoint_url = \"{}\", image_owners = \"self\", connect = \"private\"",
-                self.place()
-            ),
-            Bed::OpenStack => "network = \"internal\"".to_owned(),
+            Bed::Aws => "region = \"eu-west-1\", image_owners = \"self\", connect = \"private\"",
+            Bed::OpenStack => "network = \"internal\"",
         };
         format!(
             "  cloud \"{0}\" {{\n    driver   = \"{0}\"\n    settings = {{ {settings}, ssh_key = \"{key}\"{extra} }}\n  }}\n",
@@ -50,7 +55,7 @@ impl Bed {
     }
 
     /// Asks or changes the cloud behind the product's back (`tests/testbeds/apis.py`).
-    fn api(self, args: &[&str]) -> Json {
+    pub(crate) fn api(self, args: &[&str]) -> Json {
         let script = repository().join("tests/testbeds/apis.py");
         let mut command = Command::new("python3");
         let output = command.arg(script).args([self.name(), &self.place()]).args(args).output().expect("python3 runs");
@@ -59,14 +64,14 @@ impl Bed {
     }
 
     /// The names of the machines that the API lists; a name that is there twice is twice in the list.
-    fn machines(self, scope: &str) -> Vec<String> {
+    pub(crate) fn machines(self, scope: &str) -> Vec<String> {
         let listed = self.api(&["list", scope]);
         let machines = listed["machines"].as_object().expect("machines");
         machines.iter().flat_map(|(name, all)| all.as_array().expect("a list").iter().map(|_| name.clone())).collect()
     }
 
     #[track_caller]
-    fn assert_empty(self, scope: &str) {
+    pub(crate) fn assert_empty(self, scope: &str) {
         let nothing = serde_json::json!({ "machines": {}, "disks": [], "groups": [], "others": [] });
         assert_eq!(self.api(&["list", scope]), nothing);
     }
@@ -76,12 +81,12 @@ impl Bed {
 const HOST: &str = "10.254.254.1";
 
 /// A scope of this test alone: the clouds are shared.
-fn scope() -> String {
+pub(crate) fn scope() -> String {
     format!("t{}", std::process::id())
 }
 
 /// With the credentials of both clouds, as their users have them.
-fn sandbox() -> Sandbox {
+pub(crate) fn sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new();
     let own = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
     sandbox.environment = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
@@ -101,7 +106,7 @@ fn write_stack(sandbox: &Sandbox, clouds: &str, module: &str) {
     sandbox.write("stack/main.stack.hcl", &text);
 }
 
-const APPLY: &[&str] = &["apply", "-auto-approve"];
+pub(crate) const APPLY: &[&str] = &["apply", "-auto-approve"];
 
 fn url(sandbox: &Sandbox) -> String {
     sandbox.lampwright("stack", &["output", "-raw", "url"]).success().trim().to_owned()
@@ -119,7 +124,7 @@ fn write_line(url: &str, text: &str) -> u16 {
 fn lives_on(bed: Bed) {
     let sandbox = sandbox();
     let cloud = format!("  cloud = \"{}\"\n", bed.name());
-    write_stack(&sandbox, &bed.cloud_block(&sandbox, ""), &cloud);
+    write_stack(&sandbox, &bed.cloud_block(&sandbox, &bed.endpoint()), &cloud);
     sandbox.lampwright("stack", APPLY).success();
     let url = url(&sandbox);
 
@@ -192,7 +197,7 @@ fn one_stack_lives_on_three_clouds() {
     );
     let clouds = format!(
         "{local}{}{}",
-        Bed::Aws.cloud_block(&sandbox, ""),
+        Bed::Aws.cloud_block(&sandbox, &Bed::Aws.endpoint()),
         Bed::OpenStack.cloud_block(&sandbox, ", floating_network = \"ext\"")
     );
     let module = "  lb_cloud = \"local\"\n  web_cloud = \"aws\"\n  db_cloud = \"openstack\"\n  public = true\n";
@@ -207,8 +212,10 @@ fn one_stack_lives_on_three_clouds() {
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
     // The database lets in the web nodes, by the addresses that they have outside, and its own members; nobody else.
     let web = &Bed::Aws.api(&["list", &scope()])["machines"];
-    let mut from: Vec<std::net::IpAddr> =
-        ["web-1", "web-2"].iter().map(|name| web[name][0]["public"].as_str().expect("an address").parse().expect("an address")).collect();
+    let mut from: Vec<std::net::IpAddr> = ["web-1", "web-2"]
+        .iter()
+        .map(|name| web[name][0]["public"].as_str().expect("an address").parse().expect("an address"))
+        .collect();
     from.sort();
     let shown = sandbox.lampwright("stack", &["show", "-json"]).success();
     let expected = format!("/db: tcp 27017 from {}, {}", from[0], from[1]);
@@ -217,4 +224,49 @@ fn one_stack_lives_on_three_clouds() {
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
     Bed::Aws.assert_empty(&scope());
     Bed::OpenStack.assert_empty(&scope());
+}
+
+/// The cloud's own load balancer in front of web nodes. The test beds carry no traffic through it; what it is told is
+/// looked at.
+fn balances_on(bed: Bed) {
+    let sandbox = sandbox();
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    let (name, scope) = (bed.name(), scope());
+    let layers = format!(
+        "variable \"web_nodes\" {{ default = 1 }}\nresource \"lamp_cluster\" \"web\" {{\n  nodes = var.web_nodes\n  app   = \"./app\"\n  cloud = \"{name}\"\n  image = \"debian-12-lamp*\"\n  health_check = {{ interval_ms = 5000 }}\n}}\nresource \"lb_pool\" \"lb\" {{\n  kind     = \"native\"\n  backend  = lamp_cluster.web\n  cloud    = \"{name}\"\n  listener = {{ port = 80 }}\n}}\noutput \"address\" {{ value = lb_pool.lb.address }}\n",
+    );
+    let cloud = bed.cloud_block(&sandbox, &bed.endpoint());
+    sandbox.write(
+        "stack/main.stack.hcl",
+        &format!("provider \"lampwright\" {{\n  scope = \"{scope}\"\n{cloud}}}\n{layers}"),
+    );
+    sandbox.lampwright("stack", APPLY).success();
+    let address = sandbox.lampwright("stack", &["output", "-raw", "address"]).success();
+    let look = || {
+        let listed = bed.api(&["list", &scope]);
+        let machines = listed["machines"].as_object().expect("machines").values();
+        let mut addresses: Vec<String> =
+            machines.map(|machine| machine[0]["address"].as_str().expect("an address").to_owned()).collect();
+        addresses.sort();
+        (listed["others"].clone(), addresses)
+    };
+    for nodes in [1, 2, 1] {
+        sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", &format!("web_nodes={nodes}")]).success();
+        let (balancers, addresses) = look();
+        assert_eq!(addresses.len(), nodes);
+        assert_eq!(balancers, serde_json::json!([{ "host": address.trim(), "targets": addresses }]));
+    }
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    bed.assert_empty(&scope);
+}
+
+#[test]
+fn aws_balances_a_layer_itself() {
+    balances_on(Bed::Aws);
+}
+
+#[test]
+fn openstack_balances_a_layer_itself() {
+    balances_on(Bed::OpenStack);
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod clouds;
+mod faulty_clouds;
 mod hostile_plugins;
 mod load;
 mod modules;

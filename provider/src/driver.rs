@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a driver never sees a resource or a schema.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -129,6 +130,38 @@ impl fmt::Display for Ingress {
             }
         }
     }
+}
+
+/// A load balancer of the cloud itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balancer {
+    pub layer: Layer,
+    /// Where it listens.
+    pub port: u16,
+    /// As HAProxy calls it.
+    pub algorithm: String,
+    pub check_path: String,
+    pub check_interval_ms: u64,
+    pub fall: u64,
+    pub rise: u64,
+    /// `address:port` of every server.
+    pub targets: BTreeSet<String>,
+}
+
+/// A load balancer that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BalancerSeen {
+    /// The name or address that clients come to.
+    pub host: String,
+    pub targets: BTreeSet<String>,
+}
+
+/// What a cloud's own load balancers can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BalancerTraits {
+    pub algorithms: &'static [&'static str],
+    /// How often a server can be checked at most.
+    pub shortest_check_ms: u64,
 }
 
 /// A rule that is there.
@@ -297,6 +330,18 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Takes away what nobody of ours asked for at the door of a layer.
     fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>>;
+
+    /// What the cloud's own load balancers can do; none if it has none.
+    fn balancer_traits(&self) -> Option<BalancerTraits>;
+
+    /// Who comes in at the servers of the cloud's own load balancer of a layer.
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>>;
+
+    /// Makes the load balancer of a layer what it shall be; returns the name or address that clients come to.
+    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>>;
+
+    /// The load balancer of a layer, if it is there. `dissolve` removes it.
+    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>>;
 
     /// Brings the machine's files to what the bundle says: only those that differ, after every service has
     /// accepted its new configuration, each by an atomic rename. Returns the paths that changed.

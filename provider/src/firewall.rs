@@ -18,7 +18,7 @@ struct Rules {
 }
 
 /// The rules as text, for the plan; none while they cannot be known.
-pub(crate) fn texts<R: Resource>(
+pub(crate) async fn texts<R: Resource>(
     context: &Context,
     state: &State<R::Model>,
     proposed: &Value,
@@ -31,7 +31,7 @@ pub(crate) fn texts<R: Resource>(
     if has_unknown_upstream && has_firewall(context, state)? {
         return Ok(None);
     }
-    Ok(rules::<R>(context, state)?.map(|rules| rules.texts()))
+    Ok(rules::<R>(context, state).await?.map(|rules| rules.texts()))
 }
 
 fn has_firewall<M>(context: &Context, state: &State<M>) -> Result<bool, Vec<Problem>> {
@@ -56,13 +56,17 @@ fn upstream_text(layer: &Layer, rule: &str) -> String {
 }
 
 /// None while addresses are missing that a rule is made of.
-fn rules<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Option<Rules>, Vec<Problem>> {
+async fn rules<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Option<Rules>, Vec<Problem>> {
     let driver = context.driver(&state.group)?;
     let group = &state.group;
     let is_public = group.public.unwrap_or(false);
+    // A layer without machines is one of the cloud's own making.
+    let is_native = R::wanted(&state.own) == Some(0) && R::door(&state.own) == Door::World;
     let mut own = Vec::new();
     if driver.has_firewall() {
-        own.extend(driver.management());
+        if !is_native {
+            own.extend(driver.management());
+        }
         let port = R::port(&state.own);
         match R::door(&state.own) {
             Door::OnRequest => {}
@@ -81,7 +85,11 @@ fn rules<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Opti
         return Ok(Some(Rules { own, upstream: None }));
     }
     let own_cloud = group.cloud.as_deref().unwrap_or(&context.default_cloud);
-    let source = if own_cloud == upstream.cloud && !upstream.is_public {
+    let source = if is_native && own_cloud == upstream.cloud {
+        let source = driver.balancer_source(&group.layer()).await;
+        source
+            .map_err(|error| vec![driver_problem("Looking for where the load balancer's requests come from", &error)])?
+    } else if own_cloud == upstream.cloud && !upstream.is_public {
         Source::Layer(group.layer())
     } else if let Some(network) = driver.egress() {
         Source::Network(network)
@@ -120,7 +128,7 @@ pub(crate) async fn apply<R: Resource>(context: &Context, state: &mut State<R::M
 }
 
 async fn settle<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Vec<String>, Vec<Problem>> {
-    let Some(rules) = rules::<R>(context, state)? else { return Ok(Vec::new()) };
+    let Some(rules) = rules::<R>(context, state).await? else { return Ok(Vec::new()) };
     let layer = state.group.layer();
     let id = layer.to_string();
     let driver = context.driver(&state.group)?;

@@ -22,10 +22,10 @@ class Aws:
     def __init__(self, url):
         self.url = url
 
-    def query(self, action, **params):
-        params.update(Action=action, Version="2016-11-15")
+    def query(self, action, service="ec2", **params):
+        params.update(Action=action, Version={"ec2": "2016-11-15", "elasticloadbalancing": "2015-12-01"}[service])
         request = urllib.request.Request(self.url, data=urllib.parse.urlencode(params).encode(), headers={
-            "Authorization": "AWS4-HMAC-SHA256 Credential=watch/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=0"})
+            "Authorization": "AWS4-HMAC-SHA256 Credential=watch/20260101/eu-west-1/%s/aws4_request, SignedHeaders=host, Signature=0" % service})
         with urllib.request.urlopen(request, timeout=30) as answer:
             return ET.fromstring(re.sub(rb' xmlns="[^"]*"', b"", answer.read(), count=1))
 
@@ -78,7 +78,18 @@ class Aws:
         return {"machines": self.of_scope(scope),
                 "disks": [item.findtext("volumeId") for item in self.query("DescribeVolumes").findall("volumeSet/item") if ours(item)],
                 "groups": [item.findtext("groupName") for item in self.query("DescribeSecurityGroups").findall("securityGroupInfo/item") if ours(item)],
-                "others": []}
+                "others": self.balancers(scope)}
+
+    def balancers(self, scope):
+        groups = {item.findtext("groupId"): self.tagged(item).get("lampwright:scope", "") for item in self.query("DescribeSecurityGroups").findall("securityGroupInfo/item")}
+        found = []
+        for item in self.query("DescribeLoadBalancers", "elasticloadbalancing").iter("member"):
+            if item.find("LoadBalancerArn") is not None and any(groups.get(group.text, "").startswith(scope) for group in item.iter("member") if group.text):
+                arn = item.findtext("LoadBalancerArn")
+                targets = [target.findtext("Target/Id") for group in self.query("DescribeTargetGroups", "elasticloadbalancing", LoadBalancerArn=arn).iter("TargetGroupArn")
+                           for target in self.query("DescribeTargetHealth", "elasticloadbalancing", TargetGroupArn=group.text).iter("member") if target.find("Target") is not None]
+                found.append({"host": item.findtext("DNSName"), "targets": sorted(targets)})
+        return found
 
     def terminate(self, scope, name):
         self.query("TerminateInstances", **{"InstanceId.1": self.of_scope(scope)[name][0]["id"]})
@@ -191,7 +202,11 @@ class OpenStack:
                 "disks": [volume["id"] for volume in self.get("block-storage", "/volumes/detail")["volumes"] if ours(volume)],
                 "groups": [group["name"] for group in groups if group["description"].startswith("lampwright " + scope)],
                 "others": [address["id"] for address in self.get("network", "/v2.0/floatingips")["floatingips"] if address["description"].startswith("lampwright " + scope)]
-                        + [balancer["id"] for balancer in balancers if balancer["description"].startswith("lampwright " + scope)]}
+                        + [{"host": balancer["vip_address"], "targets": self.targets(balancer)} for balancer in balancers if balancer["description"].startswith("lampwright " + scope)]}
+
+    def targets(self, balancer):
+        pools = [pool["id"] for pool in balancer["pools"]]
+        return sorted(member["address"] for pool in pools for member in self.get("load-balancer", "/v2.0/lbaas/pools/%s/members" % pool)["members"])
 
     def terminate(self, scope, name):
         ident = self.of_scope(scope)[name][0]["id"]

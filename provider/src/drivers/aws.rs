@@ -9,6 +9,7 @@
 
 mod catalog;
 mod ec2;
+mod elb;
 mod groups;
 mod query;
 mod volumes;
@@ -20,7 +21,10 @@ use tokio::sync::OnceCell;
 use super::remote::cloud::{Cloud, Instance, Launched, UserData};
 use super::remote::{self, Remote};
 use super::{DriverInfo, Settings};
-use crate::driver::{Admitted, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order, Result};
+use crate::driver::{
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order,
+    Result, Source,
+};
 use query::{EC2, Params, Query};
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -151,9 +155,27 @@ impl Cloud for Aws {
 
     fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            self.delete_balancer(layer).await?;
             self.delete_orphans(layer).await?;
             self.delete_group(layer).await
         })
+    }
+
+    fn balancer_traits(&self) -> BalancerTraits {
+        BalancerTraits { algorithms: &["leastconn", "roundrobin"], shortest_check_ms: 5000 }
+    }
+
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+        // A load balancer is in the group of its layer.
+        Box::pin(async move { Ok(Source::Layer(layer.clone())) })
+    }
+
+    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        Box::pin(Aws::set_balancer(self, wanted))
+    }
+
+    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        Box::pin(self.describe_balancer(layer))
     }
 
     fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {

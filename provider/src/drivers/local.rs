@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{DriverInfo, Settings};
+use super::{DriverInfo, Settings, no_balancers};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    Admitted, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Need, Offer, Order,
-    Result, Signal, Status,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
+    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
 };
 use process::Account;
 use store::Store;
@@ -209,6 +209,22 @@ impl Driver for Local {
 
     fn expel_unknown<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn balancer_traits(&self) -> Option<BalancerTraits> {
+        None
+    }
+
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+        Box::pin(async move { Ok(Source::Layer(layer.clone())) })
+    }
+
+    fn set_balancer<'a>(&'a self, _: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async { Err(no_balancers()) })
+    }
+
+    fn balancer<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {

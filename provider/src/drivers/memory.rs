@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::DriverInfo;
+use super::{DriverInfo, no_balancers};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    Admitted, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Need, Offer, Order,
-    Result, Signal, Status,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
+    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -147,6 +147,22 @@ impl Driver for Memory {
     fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
         self.rules().entry(to.clone()).or_default().retain(|rule| rule.by.is_some());
         now(Ok(()))
+    }
+
+    fn balancer_traits(&self) -> Option<BalancerTraits> {
+        None
+    }
+
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+        Box::pin(async move { Ok(Source::Layer(layer.clone())) })
+    }
+
+    fn set_balancer<'a>(&'a self, _: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async { Err(no_balancers()) })
+    }
+
+    fn balancer<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {

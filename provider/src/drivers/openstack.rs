@@ -7,6 +7,7 @@
 //! Failures: see `session`. A server that Nova could not make (no host, no network) is in state ERROR: its fault is
 //! reported, and the next apply removes it and makes another.
 
+mod balancers;
 mod catalog;
 mod credentials;
 mod groups;
@@ -25,7 +26,10 @@ use super::remote::cloud::{Cloud, Instance, Launched, UserData};
 use super::remote::{self, Remote};
 use super::{DriverInfo, Settings};
 use crate::bundle::hex;
-use crate::driver::{Admitted, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order, Result};
+use crate::driver::{
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order,
+    Result, Source,
+};
 use credentials::Credentials;
 use session::Session;
 
@@ -123,10 +127,29 @@ impl Cloud for OpenStack {
 
     fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            self.delete_balancer(layer).await?;
             self.delete_orphans(layer).await?;
             self.delete_server_group(layer).await?;
             self.delete_group(layer).await
         })
+    }
+
+    fn balancer_traits(&self) -> BalancerTraits {
+        BalancerTraits { algorithms: &["leastconn", "roundrobin", "source"], shortest_check_ms: 1000 }
+    }
+
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+        // The machines that Octavia makes belong to somebody else; they have addresses in the network.
+        let _ = layer;
+        Box::pin(async move { Ok(Source::Network(self.network_cidr().await?)) })
+    }
+
+    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        Box::pin(OpenStack::set_balancer(self, wanted))
+    }
+
+    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        Box::pin(self.describe_balancer(layer))
     }
 
     fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {

@@ -24,8 +24,8 @@ use serde_json::{Value as Json, json};
 use super::Settings;
 use crate::bundle::{Bundle, CHECKED, Service};
 use crate::driver::{
-    Admitted, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Need, Offer, Order,
-    Result, Signal, Source, Status,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
+    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
 };
 use cloud::{Cloud, DiskHint, Instance, Power};
 use keys::Keys;
@@ -474,6 +474,22 @@ impl Driver for Remote {
 
     fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
         self.cloud.expel_unknown(to)
+    }
+
+    fn balancer_traits(&self) -> Option<BalancerTraits> {
+        Some(self.cloud.balancer_traits())
+    }
+
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+        self.cloud.balancer_source(layer)
+    }
+
+    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        self.cloud.set_balancer(wanted)
+    }
+
+    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        self.cloud.balancer(layer)
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {

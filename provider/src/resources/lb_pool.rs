@@ -1,6 +1,8 @@
 //! `lb_pool`: a load balancer in front of a layer, HAProxy.
 
-use std::collections::BTreeMap;
+mod native;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -19,12 +21,14 @@ pub(super) struct LbPool;
 
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub(super) struct Model {
+    kind: Option<String>,
     backend: Option<Backend>,
     algorithm: Option<String>,
     listener: Option<Listener>,
     health_check: Option<HealthCheck>,
     address: Option<String>,
     url: Option<String>,
+    targets: Option<BTreeSet<String>>,
 }
 
 /// The part of a `lamp_cluster` that a load balancer needs.
@@ -57,6 +61,8 @@ struct HealthCheck {
     rise: Option<u64>,
 }
 
+const HAPROXY: &str = "haproxy";
+const NATIVE: &str = "native";
 const PORT: u16 = 8080;
 const READY_PATIENCE: Duration = Duration::from_secs(10);
 /// Health checks every half a second, two of which have to be good.
@@ -66,8 +72,8 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(15);
 impl Resource for LbPool {
     const NAME: &'static str = "lb_pool";
     const DEFAULT_NAME: &'static str = "lb";
-    const DOC: &'static str = "A load balancer in front of a layer: HAProxy.";
-    const REPLACE: &'static [&'static str] = &[];
+    const DOC: &'static str = "A load balancer in front of a layer: HAProxy, or the cloud's own.";
+    const REPLACE: &'static [&'static str] = &["kind"];
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("haproxy", "haproxy")];
     type Model = Model;
 
@@ -102,6 +108,13 @@ impl Resource for LbPool {
         ]);
         vec![
             (
+                "kind",
+                Attribute::optional_computed(
+                    Ty::String,
+                    "haproxy: machines of this layer; native: the cloud's own, an Application Load Balancer of AWS or Octavia's (haproxy)",
+                ),
+            ),
+            (
                 "backend",
                 Attribute {
                     ty: nested(backend),
@@ -131,11 +144,19 @@ impl Resource for LbPool {
             ),
             ("address", Attribute::computed(Ty::String, "the address that clients come to")),
             ("url", Attribute::computed(Ty::String, "the URL that clients come to")),
+            (
+                "targets",
+                Attribute::computed(Ty::set(Ty::String), "address:port of every server behind a native load balancer"),
+            ),
         ]
     }
 
     fn validate(own: &Model) -> Vec<Problem> {
         let mut problems = Vec::new();
+        if own.kind.as_deref().is_some_and(|kind| ![HAPROXY, NATIVE].contains(&kind)) {
+            let detail = "A load balancer is `haproxy` or `native`.";
+            problems.push(Problem::error("invalid argument", detail).at(Path::attribute("kind")));
+        }
         if let Some(algorithm) = own.algorithm.as_deref()
             && !haproxy::ALGORITHMS.contains(&algorithm)
         {
@@ -160,8 +181,8 @@ impl Resource for LbPool {
         problems
     }
 
-    fn wanted(_: &Model) -> Option<u64> {
-        Some(1)
+    fn wanted(own: &Model) -> Option<u64> {
+        Some(u64::from(!native::is_native(own)))
     }
 
     fn port(own: &Model) -> u16 {
@@ -182,8 +203,13 @@ impl Resource for LbPool {
         })
     }
 
-    fn plan(_: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
+    fn plan(context: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         planned.own.algorithm.get_or_insert_with(|| "roundrobin".to_owned());
+        planned.own.kind.get_or_insert_with(|| HAPROXY.to_owned());
+        if native::is_native(&planned.own) {
+            return native::plan(context, planned);
+        }
+        planned.own.targets = Some(BTreeSet::new());
         fill_addresses(planned);
         Ok(())
     }
@@ -195,7 +221,8 @@ impl Resource for LbPool {
             Some("roundrobin") | None => "round robin",
             Some(algorithm) => algorithm,
         };
-        format!("{algorithm} over {backend}, health check GET {}", check(own).path)
+        let kind = if native::is_native(own) { "the cloud's own, " } else { "" };
+        format!("{kind}{algorithm} over {backend}, health check GET {}", check(own).path)
     }
 
     fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
@@ -228,6 +255,9 @@ impl Resource for LbPool {
         if !problems.is_empty() {
             return problems;
         }
+        if native::is_native(&state.own) {
+            return native::apply(context, state).await;
+        }
         fill_addresses(state);
         let (driver, bundles) = match (context.driver(&state.group), LbPool::bundles(context, state)) {
             (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
@@ -248,7 +278,10 @@ impl Resource for LbPool {
         Vec::new()
     }
 
-    async fn read(_: &Context, _: &mut State<Model>) -> Vec<Problem> {
+    async fn read(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
+        if native::is_native(&state.own) {
+            return native::read(context, state).await;
+        }
         Vec::new()
     }
 }

@@ -39,7 +39,8 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
     if let Some(before) = moved_from.filter(|_| problems.is_empty()) {
         problems = firewall::revoke::<R>(context, &before).await;
     }
-    if let Some(bundles) = state.group.bundles.as_mut().filter(|_| problems.is_empty()) {
+    if problems.is_empty() {
+        let bundles = state.group.bundles.get_or_insert_default();
         bundles.retain(|name, _| planned_bundles.as_ref().is_none_or(|planned| planned.contains_key(name)));
     }
     if problems.is_empty() {

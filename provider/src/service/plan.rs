@@ -150,7 +150,7 @@ async fn plan<R: Resource>(
     // Again, now that the machines are known: addresses and URLs follow from them.
     R::plan(context, &mut planned, prior.as_ref())?;
     let offer = offer::<R>(context, &planned, prior.as_ref()).await?;
-    planned.group.firewall = firewall::texts::<R>(context, &planned, request.proposed)?;
+    planned.group.firewall = firewall::texts::<R>(context, &planned, request.proposed).await?;
     let mut preview = plan_bundles::<R>(context, &mut planned, prior.as_ref())?;
     preview.notes.extend(offer);
     let value = encode_planned::<R>(&planned, &schema.block, request.config).map_err(|problem| vec![problem])?;

@@ -39,6 +39,28 @@ impl OpenStack {
         self.network_id.get_or_try_init(find).await.map(String::as_str)
     }
 
+    /// The network's addresses, of its first IPv4 subnet.
+    pub(super) async fn network_cidr(&self) -> Result<String> {
+        #[derive(Debug, Deserialize)]
+        struct Subnets {
+            subnets: Vec<Subnet>,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Subnet {
+            cidr: String,
+        }
+        let network = self.network_id().await?;
+        let found: Subnets = self
+            .session
+            .get(Service::Network, &format!("/subnets?network_id={network}&ip_version=4&fields=cidr"))
+            .await?;
+        found.subnets.into_iter().next().map(|subnet| subnet.cidr).ok_or_else(|| DriverError::NoSuchOffer {
+            what: "subnet",
+            wanted: format!("with IPv4 addresses in the network {network}"),
+            known: "none".to_owned(),
+        })
+    }
+
     async fn floating_network_id(&self) -> Result<&str> {
         let find = async || self.find_network(self.floating_network.as_deref(), true).await;
         self.floating_network_id.get_or_try_init(find).await.map(String::as_str)

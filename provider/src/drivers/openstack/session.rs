@@ -25,6 +25,7 @@ use crate::drivers::http::{Attempt, Http, Reply};
 pub(super) enum Service {
     Compute,
     Image,
+    LoadBalancer,
     Network,
     Volume,
 }
@@ -34,6 +35,7 @@ impl Service {
         match self {
             Service::Compute => &["compute"],
             Service::Image => &["image"],
+            Service::LoadBalancer => &["load-balancer"],
             Service::Network => &["network"],
             Service::Volume => &["block-storage", "volumev3"],
         }
@@ -44,6 +46,7 @@ impl Service {
         match self {
             Service::Compute | Service::Volume => "",
             Service::Image => "v2",
+            Service::LoadBalancer => "v2.0/lbaas",
             Service::Network => "v2.0",
         }
     }
@@ -52,6 +55,7 @@ impl Service {
         match self {
             Service::Compute => "nova",
             Service::Image => "glance",
+            Service::LoadBalancer => "octavia",
             Service::Network => "neutron",
             Service::Volume => "cinder",
         }
@@ -124,6 +128,12 @@ impl Session {
         }
     }
 
+    /// Whether the cloud has the service at all.
+    pub(super) async fn has(&self, service: Service) -> Result<bool> {
+        let token = self.token().await?;
+        Ok(service.types().iter().any(|kind| token.endpoints.contains_key(*kind)))
+    }
+
     async fn run(&self, call: &Call<'_>, is_repeatable: bool) -> Result<Json> {
         self.http.persist(is_repeatable, || self.attempt(call)).await
     }
@@ -137,6 +147,10 @@ impl Session {
             };
             let reply = match self.send(call, &token).await {
                 Ok(reply) => reply,
+                Err(Attempt::Refused(DriverError::Api { code, .. })) if code == "401" && !last => {
+                    self.forget(&token).await;
+                    continue;
+                }
                 Err(error) => return error,
             };
             if reply.status != 401 || last {

@@ -6,7 +6,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::driver::{Admitted, BoxFuture, DriverError, Ingress, Layer, MachineKey, Need, Offer, Order, Result};
+use crate::driver::{
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, DriverError, Ingress, Layer, MachineKey, Need, Offer,
+    Order, Result, Source,
+};
 
 /// A machine as the API tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +79,14 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
 
     /// Removes what the layer has besides machines.
     fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>>;
+
+    fn balancer_traits(&self) -> BalancerTraits;
+
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>>;
+
+    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>>;
+
+    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>>;
 
     fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>>;
 
