@@ -3,6 +3,7 @@
 mod apply;
 mod console;
 mod export;
+mod import;
 mod init;
 mod output;
 mod plan;
@@ -50,6 +51,8 @@ enum Command {
     Apply(apply::ApplyArgs),
     /// Remove everything that the stack has made
     Destroy(apply::DestroyArgs),
+    /// Record something that exists already, such as a layer whose state was lost
+    Import(import::ImportArgs),
     /// Print the outputs of the stack
     Output(output::OutputArgs),
     /// Print what exists, or a saved plan
@@ -80,6 +83,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Plan(args) => args.common.json,
         Command::Apply(args) => args.common.json,
         Command::Destroy(args) => args.common.json,
+        Command::Import(args) => args.common.json,
         Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
         Command::Console(_) | Command::Export(_) | Command::Version(_) => false,
     });
@@ -89,6 +93,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Plan(args) => plan::run(&args).await,
         Command::Apply(args) => apply::run(&args).await,
         Command::Destroy(args) => apply::run_destroy(&args).await,
+        Command::Import(args) => import::run(&args).await,
         Command::Output(args) => output::run(&args),
         Command::Show(args) => show::run(&args).await,
         Command::Console(args) => console::run(&args).await,

@@ -346,3 +346,27 @@ fn a_resource_that_is_renamed_hands_its_layer_over() {
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
     down(&sandbox);
 }
+
+#[test]
+fn layers_whose_state_was_lost_are_imported() {
+    let (sandbox, url) = up();
+    assert_eq!(write_line(&url, "kept"), 200);
+    let before = [sandbox.pid("web-1", "apache2"), sandbox.pid("db-1", "mongod"), sandbox.pid("lb-1", "haproxy")];
+    std::fs::remove_file(sandbox.join("stack/terraform.tfstate")).expect("removed");
+    for (address, name) in
+        [("module.lamp.mongo_replset.db", "db"), ("module.lamp.lamp_cluster.web", "web"), ("module.lamp.lb_pool.lb", "lb")]
+    {
+        sandbox.lampwright("stack", &["import", address, &format!("t-lamp/{name}")]).success();
+    }
+    let again = sandbox.lampwright("stack", &["import", "module.lamp.lb_pool.lb", "t-lamp/lb"]).failure();
+    assert!(again.contains("is in the state already"), "{again}");
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    assert_eq!(get(&url).json()["entries"][0]["text"], "kept");
+    let after = [sandbox.pid("web-1", "apache2"), sandbox.pid("db-1", "mongod"), sandbox.pid("lb-1", "haproxy")];
+    assert_eq!(before, after);
+    down(&sandbox);
+    // What is not there is not found.
+    let nothing = sandbox.lampwright("stack", &["import", "module.lamp.lb_pool.lb", "t-lamp/lb"]).failure();
+    assert!(nothing.contains("has no machines of a layer t-lamp/lb"), "{nothing}");
+}

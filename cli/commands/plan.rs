@@ -1,5 +1,6 @@
 //! `lampwright plan`, and the planning that apply and destroy begin with.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -151,12 +152,23 @@ pub(super) async fn make(
     goal: Goal,
     common: &CommonArgs,
 ) -> Result<Planned, Shown> {
+    let options = PlanOptions { goal, refresh: common.refresh, adopt: BTreeMap::new() };
+    make_with(session, inputs, state, options, common).await
+}
+
+pub(super) async fn make_with(
+    session: &Session,
+    inputs: Inputs,
+    state: &State,
+    options: PlanOptions,
+    common: &CommonArgs,
+) -> Result<Planned, Shown> {
     if common.json {
         json::version();
     }
     let (events, shower) = Shower::start(common.json);
     let run = session.run_with_state(inputs, usize::from(common.parallelism), events, state).await?;
-    let (plan, diags) = plan::plan(&run, state, &PlanOptions { goal, refresh: common.refresh }).await;
+    let (plan, diags) = plan::plan(&run, state, &options).await;
     show_diagnostics(session, &diags, common.json);
     if diags.has_errors() {
         run.providers.shutdown().await;

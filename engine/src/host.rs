@@ -102,6 +102,15 @@ pub struct ReadResponse {
     pub problems: Vec<Problem>,
 }
 
+/// An object that a provider found by an id.
+#[derive(Debug, Clone)]
+pub struct ImportResponse {
+    /// None if there are problems.
+    pub state: Option<Value>,
+    pub private: Vec<u8>,
+    pub problems: Vec<Problem>,
+}
+
 /// A running provider. Values carry no marks here.
 pub trait Provider: fmt::Debug + Send + Sync {
     fn schemas(&self) -> &Arc<ProviderSchemas>;
@@ -113,6 +122,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
         ty: &'a str,
         config: &'a Value,
     ) -> BoxFuture<'a, Result<Vec<Problem>>>;
+    /// Finds an object that was made before by its id, which only the provider understands.
+    fn import<'a>(&'a self, ty: &'a str, id: &'a str, address: &'a str) -> BoxFuture<'a, Result<ImportResponse>>;
     /// Brings attributes as they lie in a state file to the present schema.
     fn upgrade<'a>(
         &'a self,

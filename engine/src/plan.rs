@@ -59,6 +59,8 @@ pub struct Change {
     pub private: Vec<u8>,
     pub dependencies: BTreeSet<ResourceAddr>,
     pub create_before_destroy: bool,
+    /// What an import has found; it is in no state yet.
+    pub adopted: Option<Box<InstanceState>>,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +90,8 @@ pub struct PlanOptions {
     pub goal: Goal,
     /// Ask the providers what there is; else believe the state.
     pub refresh: bool,
+    /// Objects that exist and are not in the state: the provider's id by address.
+    pub adopt: BTreeMap<InstanceAddr, String>,
 }
 
 impl Plan {
@@ -228,9 +232,10 @@ impl Planning<'_> {
                 }
                 let triggered = self.trigger(&desired.lifecycle.replace_triggered_by);
                 let (permits, refresh) = (self.permits.clone(), self.options.refresh);
+                let adopt = self.options.adopt.get(&addr).cloned();
                 tasks.spawn(async move {
                     let _permit = permits.acquire_owned().await;
-                    let request = instance::Request { desired: &desired, recorded, triggered, refresh };
+                    let request = instance::Request { desired: &desired, recorded, triggered, refresh, adopt };
                     (Some(addr), instance::plan_instance(&run, request).await)
                 });
             }

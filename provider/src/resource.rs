@@ -119,6 +119,10 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
         state: &mut State<Self::Model>,
     ) -> impl Future<Output = Vec<Problem>> + Send;
 
+    /// What can be told of a layer by looking at its machines; what cannot is null, and the next plan shows it as a
+    /// change.
+    fn imported(context: &Context, group: &Group) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send;
+
     /// Brings computed attributes to what is real, beyond the status of machines, which the frame reads.
     fn read(context: &Context, state: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send;
 }

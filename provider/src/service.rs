@@ -5,6 +5,7 @@
 
 mod apply;
 mod configure;
+mod import;
 mod model;
 mod plan;
 mod preview;
@@ -70,6 +71,8 @@ pub trait AnyResource: std::fmt::Debug + Send + Sync {
         prior: &'a Value,
         planned: &'a Value,
     ) -> BoxFuture<'a, (Value, Vec<Problem>)>;
+    /// The state of a layer that exists, found by `SCOPE/NAME` or `CLOUD:SCOPE/NAME`.
+    fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>>;
     fn read<'a>(
         &'a self,
         context: &'a Context,

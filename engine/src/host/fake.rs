@@ -12,7 +12,8 @@ use value::{Path, Problem, Value};
 
 use super::providers::Launcher;
 use super::{
-    ApplyRequest, ApplyResponse, BoxFuture, PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse, Result,
+    ApplyRequest, ApplyResponse, BoxFuture, ImportResponse, PlanRequest, PlanResponse, Provider, ReadRequest,
+    ReadResponse, Result,
 };
 
 pub type PlanFn = dyn Fn(&PlanRequest<'_>, Value) -> PlanResponse + Send + Sync;
@@ -105,6 +106,17 @@ impl Provider for FakeProvider {
 
     fn validate_resource<'a>(&'a self, _: Mode, _: &'a str, _: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
         now(Ok(Vec::new()))
+    }
+
+    /// An object whose attributes are all null; `read` may fill them in.
+    fn import<'a>(&'a self, ty: &'a str, id: &'a str, address: &'a str) -> BoxFuture<'a, Result<ImportResponse>> {
+        Box::pin(async move {
+            self.note("import", &format!("{address} {id}"));
+            let attributes =
+                self.schemas.resources.get(ty).map(|schema| schema.block.attributes.clone()).unwrap_or_default();
+            let nulls = attributes.iter().map(|(name, attribute)| (name.clone(), Value::Null(attribute.implied_ty())));
+            Ok(ImportResponse { state: Some(Value::object(nulls)), private: Vec::new(), problems: Vec::new() })
+        })
     }
 
     fn upgrade<'a>(

@@ -16,8 +16,8 @@ use value::{Problem, Ty, Value};
 
 use super::launch::Plugin;
 use super::{
-    ApplyRequest, ApplyResponse, BoxFuture, HostError, PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse,
-    Result,
+    ApplyRequest, ApplyResponse, BoxFuture, HostError, ImportResponse, PlanRequest, PlanResponse, Provider,
+    ReadRequest, ReadResponse, Result,
 };
 
 /// How long a plugin has to end after Shutdown before it is killed, as go-plugin has it.
@@ -209,6 +209,27 @@ impl Provider for GrpcProvider {
                 private: answer.private,
                 problems: problems(&answer.diagnostics),
             })
+        })
+    }
+
+    fn import<'a>(&'a self, ty: &'a str, id: &'a str, address: &'a str) -> BoxFuture<'a, Result<ImportResponse>> {
+        Box::pin(async move {
+            let call = "ImportResourceState";
+            let value_ty = self.ty(Mode::Managed, ty, call)?;
+            let message = wire::import_resource_state::Request {
+                type_name: ty.to_owned(),
+                id: id.to_owned(),
+                client_capabilities: capabilities(),
+            };
+            let answer = self.client().import_resource_state(about(address, message)).await;
+            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            // A provider may find more than was asked for; what is not of this type has no address here.
+            let found = answer.imported_resources.into_iter().find(|found| found.type_name == ty);
+            let (state, private) = match found {
+                Some(found) => (Some(self.value(found.state.as_ref(), &value_ty, call)?), found.private),
+                None => (None, Vec::new()),
+            };
+            Ok(ImportResponse { state, private, problems: problems(&answer.diagnostics) })
         })
     }
 

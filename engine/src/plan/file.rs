@@ -169,6 +169,8 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
             create_before_destroy: change["create_before_destroy"].as_bool()?,
             provider,
             addr: addr.clone(),
+            // An import is no part of a plan that is saved.
+            adopted: None,
         };
         plan.changes.insert(addr, decoded);
     }

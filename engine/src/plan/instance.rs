@@ -15,7 +15,7 @@ use super::{Action, Change, Reason};
 use crate::event::Event;
 use crate::host::check::plan_violations;
 use crate::host::{PlanRequest, Provider, ReadRequest};
-use crate::run::{Run, host_diagnostics, ignore_changes, located, mark, problem_diagnostic};
+use crate::run::{Run, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
 use crate::state::InstanceState;
 
 pub(super) enum Outcome {
@@ -30,6 +30,8 @@ pub(super) struct Request<'a> {
     /// What triggers a replacement, if anything does.
     pub(super) triggered: Option<String>,
     pub(super) refresh: bool,
+    /// The provider's id of an object that exists and is not in the state yet.
+    pub(super) adopt: Option<String>,
 }
 
 /// The value in the state file, as far as the present schema can read it.
@@ -56,7 +58,7 @@ pub(super) async fn plan_instance(run: &Run, request: Request<'_>) -> Outcome {
 
 /// Whether everything that is asked of the provider went well is in the diagnostics.
 async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
-    let Request { desired, recorded, triggered, refresh } = request;
+    let Request { desired, mut recorded, triggered, refresh, adopt } = request;
     let span = Some(desired.span);
     let provider = run.provider(&desired.provider).await?;
     let schema = &desired.schema;
@@ -70,6 +72,11 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     }
     let null = Value::Null(schema.block.implied_ty());
     let address = desired.addr.to_string();
+    let mut adopted = None;
+    if let Some(id) = adopt.filter(|_| recorded.is_none()) {
+        adopted = Some(import(&*provider, desired, &id, diags).await?);
+        recorded.clone_from(&adopted);
+    }
     let existing = match &recorded {
         Some(recorded) => existing(run, &*provider, &desired.addr, recorded, refresh, span, diags).await?,
         None => Existing { recorded: null.clone(), value: null.clone(), private: Vec::new() },
@@ -142,7 +149,37 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         private: answer.private,
         dependencies: (*desired.dependencies).clone(),
         create_before_destroy: create_first,
+        adopted: adopted.map(Box::new),
     })
+}
+
+async fn import(
+    provider: &dyn Provider,
+    desired: &DesiredInstance,
+    id: &str,
+    diags: &mut Diagnostics,
+) -> Result<InstanceState, Diagnostics> {
+    let span = Some(desired.span);
+    let address = desired.addr.to_string();
+    let found = provider.import(&desired.addr.ty, id, &address).await;
+    let found = found.map_err(|error| host_diagnostics(&error, span))?;
+    push_all(&found.problems, span, diags)?;
+    let Some(state) = found.state.filter(|state| !state.is_null() && state.is_wholly_known()) else {
+        let note = format!("The provider found nothing for {address} by the id {id:?}, and did not say why.");
+        return Err(Diagnostics(vec![broken_promise(span).note(note)]));
+    };
+    let like = InstanceState {
+        provider: desired.provider.clone(),
+        schema_version: desired.schema.version,
+        attributes: serde_json::Value::Null,
+        sensitive_paths: Vec::new(),
+        private: Vec::new(),
+        dependencies: (*desired.dependencies).clone(),
+        tainted: false,
+        create_before_destroy: desired.lifecycle.create_before_destroy,
+    };
+    let value = mark(state, &desired.schema, &[]);
+    Ok(to_state(&value, &desired.schema, &desired.provider, found.private, &like))
 }
 
 struct Existing {
@@ -261,6 +298,7 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
         private: Vec::new(),
         dependencies: (*desired.dependencies).clone(),
         create_before_destroy: false,
+        adopted: None,
     })
 }
 
@@ -312,6 +350,7 @@ pub(super) async fn plan_orphan(
         dependencies,
         create_before_destroy: recorded.create_before_destroy,
         schema: Arc::clone(&schema),
+        adopted: None,
     };
     Outcome::Planned(Box::new(change), diags)
 }

@@ -132,7 +132,7 @@ impl Bed {
 }
 
 pub(crate) async fn plan_for(run: &Run, store: &Store, goal: Goal) -> (Plan, Diagnostics) {
-    plan::plan(run, store.state(), &PlanOptions { goal, refresh: true }).await
+    plan::plan(run, store.state(), &PlanOptions { goal, refresh: true, adopt: BTreeMap::new() }).await
 }
 
 pub(crate) fn shown(plan: &Plan, diags: &Diagnostics, sources: &SourceMap) -> String {

@@ -155,7 +155,7 @@ impl Cloud for Aws {
 
     fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.delete_balancer(layer).await?;
+            Box::pin(self.delete_balancer(layer)).await?;
             self.delete_orphans(layer).await?;
             self.delete_group(layer).await
         })

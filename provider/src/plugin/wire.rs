@@ -281,14 +281,28 @@ impl Provider for Wire {
         &self,
         request: Request<wire::import_resource_state::Request>,
     ) -> Result<Response<wire::import_resource_state::Response>, Status> {
-        let detail = format!(
-            "{} cannot be imported yet. A layer that a lost state described is taken over when it is applied again.",
-            request.get_ref().type_name
-        );
-        let problem = Problem::error("import is not supported", detail);
-        Ok(Response::new(wire::import_resource_state::Response {
-            diagnostics: diagnostics(&[problem]),
-            ..Default::default()
+        let address = address(&request);
+        let request = request.into_inner();
+        let (service, ty) = (self.service.clone(), self.ty(&request.type_name));
+        let imported = guarded(async move {
+            let ty = ty.map_err(|problem| vec![problem])?;
+            let context = service.context(address.as_deref()).map_err(|problem| vec![problem])?;
+            let resource = service.resource(&request.type_name).map_err(|problem| vec![problem])?;
+            let state = resource.import(&context, &request.id).await?;
+            Ok(wire::import_resource_state::ImportedResource {
+                type_name: request.type_name,
+                state: Some(value_to_wire(&state, &ty)),
+                private: Vec::new(),
+            })
+        });
+        let imported = imported.await.map_err(|problem| vec![problem]).flatten();
+        Ok(Response::new(match imported {
+            Ok(imported) => {
+                wire::import_resource_state::Response { imported_resources: vec![imported], ..Default::default() }
+            }
+            Err(problems) => {
+                wire::import_resource_state::Response { diagnostics: diagnostics(&problems), ..Default::default() }
+            }
         }))
     }
 

@@ -256,6 +256,21 @@ impl Resource for LampCluster {
         take_away(context, &prior_own, &mut state.group, leaving).await
     }
 
+    async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
+        let port = rollout::number_after(context, group, "etc/httpd.conf", "Listen").await;
+        Ok(Model {
+            nodes: Some(group.machines().len() as u64),
+            app: None,
+            environment: None,
+            database: None,
+            health_check: None,
+            port: port.or(Some(PORT)),
+            php_workers: None,
+            drain_seconds: None,
+            app_digest: None,
+        })
+    }
+
     async fn read(_: &Context, _: &mut State<Model>) -> Vec<Problem> {
         Vec::new()
     }

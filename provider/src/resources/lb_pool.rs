@@ -14,7 +14,7 @@ use super::rollout;
 use crate::bundle::Bundle;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Server};
 use crate::driver::{Driver, Layer, MachineKey, Status};
-use crate::resource::{Context, Door, MachineModel, Resource, State, Upstream, driver_problem, machine_ty};
+use crate::resource::{Context, Door, Group, MachineModel, Resource, State, Upstream, driver_problem, machine_ty};
 
 #[derive(Debug)]
 pub(super) struct LbPool;
@@ -276,6 +276,21 @@ impl Resource for LbPool {
             rollout::record_bundle(context, &mut state.group, &machine.name, &bundle);
         }
         Vec::new()
+    }
+
+    async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
+        let kind = if group.machines().is_empty() { NATIVE } else { HAPROXY };
+        let port = rollout::number_after(context, group, "etc/haproxy.cfg", "bind").await;
+        Ok(Model {
+            kind: Some(kind.to_owned()),
+            backend: None,
+            algorithm: None,
+            listener: port.map(|port| Listener { port: Some(port) }),
+            health_check: None,
+            address: group.machines().first().and_then(|machine| machine.address.clone()),
+            url: None,
+            targets: None,
+        })
     }
 
     async fn read(context: &Context, state: &mut State<Model>) -> Vec<Problem> {

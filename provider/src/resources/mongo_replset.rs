@@ -197,6 +197,30 @@ impl Resource for MongoReplset {
         Vec::new()
     }
 
+    /// The set's credentials are on every member.
+    async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
+        let port = rollout::number_after(context, group, "etc/mongod.conf", "port:").await;
+        let mut own = Model {
+            members: Some(group.machines().len() as u64),
+            replica_set: Some("rs0".to_owned()),
+            version: None,
+            disk_gb: None,
+            port: port.or(Some(PORT)),
+            database: Some("app".to_owned()),
+            credentials: None,
+            uri: None,
+        };
+        let driver = context.driver(group)?.clone();
+        let state = State { group: group.clone(), own: own.clone() };
+        own.credentials = adopted(&*driver, &state).await;
+        if own.credentials.is_none() {
+            let detail = "None of its members could be asked for the credentials of the replica set, so it cannot be managed. Repair one of them first.";
+            return Err(vec![Problem::error("nothing to import", detail)]);
+        }
+        own.uri = uri(&own, group);
+        Ok(own)
+    }
+
     /// A member whose process runs and which is no part of the set, or cannot follow it, is not well either.
     async fn read(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
         let Some(admin) = admin(context, state) else { return Vec::new() };

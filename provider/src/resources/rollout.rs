@@ -232,3 +232,18 @@ pub(super) fn mark_running(group: &mut Group, id: u64) {
 pub(super) fn leaving(before: &[MachineModel], after: &[MachineModel]) -> Vec<MachineModel> {
     before.iter().filter(|old| after.iter().all(|new| new.id != old.id)).cloned().collect()
 }
+
+/// The number that follows a word in a file of the layer's first machine that has it: a port in its configuration.
+pub(super) async fn number_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<u16> {
+    let driver = context.driver(group).ok()?;
+    for machine in group.machines() {
+        let Ok(Some(bytes)) = driver.read(&group.key(machine.id), path).await else { continue };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(word).map(str::to_owned));
+        let digits = |line: String| line.rsplit([':', ' ']).next().and_then(|text| text.trim().parse().ok());
+        if let Some(number) = line.and_then(digits) {
+            return Some(number);
+        }
+    }
+    None
+}

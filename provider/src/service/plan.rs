@@ -104,6 +104,10 @@ impl<R: Resource> AnyResource for R {
         Box::pin(super::apply::apply::<R>(context, prior, planned))
     }
 
+    fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>> {
+        Box::pin(super::import::import::<R>(context, id))
+    }
+
     fn read<'a>(
         &'a self,
         context: &'a Context,

@@ -271,7 +271,7 @@ impl Aws {
             match self.elb::<Nothing>("DeleteTargetGroup", &params).await {
                 // Until AWS knows that its load balancer is gone.
                 Err(error) if has_code(&error, "ResourceInUse") && Instant::now() < deadline => {
-                    tokio::time::sleep(POLL).await
+                    tokio::time::sleep(POLL).await;
                 }
                 Err(error) if has_code(&error, "TargetGroupNotFound") => return Ok(()),
                 other => return other.map(drop),

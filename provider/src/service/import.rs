@@ -1,0 +1,54 @@
+//! Importing: a layer that exists and that no state knows, found by the tags of its machines.
+
+use value::{Problem, Value};
+
+use super::model::encode;
+use crate::driver::Layer;
+use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
+
+pub(super) async fn import<R: Resource>(context: &Context, id: &str) -> Result<Value, Vec<Problem>> {
+    let (cloud, layer) = match id.split_once(':') {
+        Some((cloud, layer)) => (cloud.to_owned(), layer),
+        None => (context.default_cloud.clone(), id),
+    };
+    let bad = |detail: String| vec![Problem::error("nothing to import", detail)];
+    if !layer.contains('/') {
+        let detail = format!(
+            "{id:?} is not the id of a layer. Write SCOPE/NAME, as its `id` says and its machines' tags do, or CLOUD:SCOPE/NAME."
+        );
+        return Err(bad(detail));
+    }
+    let layer = Layer::of_id(layer);
+    let driver = context.driver_of(&cloud)?;
+    let found = driver.list(&layer).await;
+    let found = found.map_err(|error| vec![driver_problem(&format!("Looking for the machines of {layer}"), &error)])?;
+    let balancer = driver.balancer(&layer).await;
+    let balancer = balancer.map_err(|error| vec![driver_problem("Looking for the load balancer", &error)])?;
+    if found.is_empty() && balancer.is_none() {
+        let detail = format!(
+            "The cloud {cloud:?} has no machines of a layer {layer}. Its machines carry the scope and the name as tags."
+        );
+        return Err(bad(detail));
+    }
+    let machines = found.iter().map(|machine| MachineModel {
+        id: machine.key.id,
+        name: machine.key.name(),
+        address: Some(machine.address.to_string()),
+        port: 0,
+        status: RUNNING.to_owned(),
+    });
+    let group = Group {
+        id: Some(layer.to_string()),
+        name: Some(layer.name.clone()),
+        cloud: Some(cloud.clone()),
+        machines: Some(machines.collect()),
+        last_id: Some(found.iter().map(|machine| machine.key.id).max().unwrap_or(0)),
+        generation: found.iter().find_map(|machine| machine.owner.clone()).filter(|owner| !owner.is_empty()),
+        ..Group::default()
+    };
+    let own = R::imported(context, &group).await?;
+    let mut state = State { group, own };
+    let port = R::port(&state.own);
+    state.group.machines.iter_mut().flatten().for_each(|machine| machine.port = port);
+    encode::<R>(&state, &super::schema::schema::<R>().block).map_err(|problem| vec![problem])
+}
