@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use crate::load::{Load, get, request};
 use crate::sandbox::{Sandbox, copy, repository, wait_for};
+use crate::terraform;
 
 /// A cloud of the test beds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub(crate) fn sandbox() -> Sandbox {
 fn write_stack(sandbox: &Sandbox, clouds: &str, module: &str) {
     copy(&repository().join("modules/lamp"), &sandbox.join("lamp"));
     let text = format!(
-        "stack \"shop\" {{}}\nvariable \"web_nodes\" {{ default = 2 }}\nvariable \"db_members\" {{ default = 3 }}\nprovider \"lampwright\" {{\n  scope = \"{}\"\n{clouds}}}\nmodule \"lamp\" {{\n  source     = \"../lamp\"\n  web_nodes  = var.web_nodes\n  db_members = var.db_members\n  image      = \"debian-12-lamp*\"\n{module}}}\noutput \"url\" {{ value = module.lamp.url }}\noutput \"nodes\" {{ value = module.lamp.nodes }}\n",
+        "stack \"shop\" {{}}\nvariable \"web_nodes\" {{ default = 2 }}\nvariable \"db_members\" {{ default = 3 }}\nprovider \"lampwright\" {{\n  scope = \"{}\"\n{clouds}}}\nmodule \"lamp\" {{\n  source     = \"../lamp\"\n  web_nodes  = var.web_nodes\n  db_members = var.db_members\n  image      = \"lamp-debian-12*\"\n{module}}}\noutput \"url\" {{ value = module.lamp.url }}\noutput \"nodes\" {{ value = module.lamp.nodes }}\n",
         scope()
     );
     sandbox.write("stack/main.stack.hcl", &text);
@@ -173,6 +174,21 @@ fn lives_on(bed: Bed) {
     wait_for("both nodes serving", Duration::from_secs(20), || nodes(&url, 4).len() == 2);
     assert_eq!(get(&url).json()["entries"][0]["text"], "kept");
 
+    // The state is lost, and found again in the cloud.
+    std::fs::remove_file(sandbox.join("stack/terraform.tfstate")).expect("removed");
+    for (address, name) in [
+        ("module.lamp.mongo_replset.db", "db"),
+        ("module.lamp.lamp_cluster.web", "web"),
+        ("module.lamp.lb_pool.lb", "lb"),
+    ] {
+        let id = format!("{}:{}-lamp/{name}", bed.name(), scope());
+        sandbox.lampwright("stack", &["import", address, &id]).success();
+    }
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    assert_eq!(bed.machines(&scope()), ["db-1", "db-2", "db-4", "lb-1", "web-2", "web-5"]);
+    assert_eq!(get(&url).json()["entries"][0]["text"], "kept");
+
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
     bed.assert_empty(&scope());
 }
@@ -233,7 +249,7 @@ fn balances_on(bed: Bed) {
     sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
     let (name, scope) = (bed.name(), scope());
     let layers = format!(
-        "variable \"web_nodes\" {{ default = 1 }}\nresource \"lamp_cluster\" \"web\" {{\n  nodes = var.web_nodes\n  app   = \"./app\"\n  cloud = \"{name}\"\n  image = \"debian-12-lamp*\"\n  health_check = {{ interval_ms = 5000 }}\n}}\nresource \"lb_pool\" \"lb\" {{\n  kind     = \"native\"\n  backend  = lamp_cluster.web\n  cloud    = \"{name}\"\n  listener = {{ port = 80 }}\n}}\noutput \"address\" {{ value = lb_pool.lb.address }}\n",
+        "variable \"web_nodes\" {{ default = 1 }}\nresource \"lamp_cluster\" \"web\" {{\n  nodes = var.web_nodes\n  app   = \"./app\"\n  cloud = \"{name}\"\n  image = \"lamp-debian-12*\"\n  health_check = {{ interval_ms = 5000 }}\n}}\nresource \"lb_pool\" \"lb\" {{\n  kind     = \"native\"\n  backend  = lamp_cluster.web\n  cloud    = \"{name}\"\n  listener = {{ port = 80 }}\n}}\noutput \"address\" {{ value = lb_pool.lb.address }}\n",
     );
     let cloud = bed.cloud_block(&sandbox, &bed.endpoint());
     sandbox.write(
@@ -269,4 +285,155 @@ fn aws_balances_a_layer_itself() {
 #[test]
 fn openstack_balances_a_layer_itself() {
     balances_on(Bed::OpenStack);
+}
+
+/// Killed while machines are made: the cloud has them, and nobody has recorded it.
+fn survives_a_crash(bed: Bed) {
+    let sandbox = sandbox();
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    let name = bed.name();
+    let web = format!(
+        "resource \"lamp_cluster\" \"web\" {{\n  nodes = 2\n  app   = \"./app\"\n  cloud = \"{name}\"\n  image = \"lamp-debian-12*\"\n}}\n"
+    );
+    let cloud = bed.cloud_block(&sandbox, &bed.endpoint());
+    sandbox.write(
+        "stack/main.stack.hcl",
+        &format!("provider \"lampwright\" {{\n  scope = \"{}\"\n{cloud}}}\n{web}", scope()),
+    );
+    let mut command = sandbox.lampwright_command("stack", APPLY);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().expect("lampwright runs");
+    wait_for("both machines in the cloud", Duration::from_mins(1), || bed.machines(&scope()).len() == 2);
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let ids = || {
+        let listed = bed.api(&["list", &scope()]);
+        ["web-1", "web-2"].map(|name| listed["machines"][name][0]["id"].as_str().expect("an id").to_owned())
+    };
+    let before = ids();
+    let shown = sandbox.lampwright("stack", &["show"]).success();
+    assert!(!shown.contains("web-1"), "{shown}");
+    sandbox.lampwright("stack", APPLY).success();
+    // The very same machines, and no others.
+    assert_eq!((ids(), bed.machines(&scope()).len()), (before, 2));
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    bed.assert_empty(&scope());
+}
+
+#[test]
+fn a_crash_on_aws_makes_no_twins() {
+    survives_a_crash(Bed::Aws);
+}
+
+#[test]
+fn a_crash_on_openstack_makes_no_twins() {
+    survives_a_crash(Bed::OpenStack);
+}
+
+#[test]
+fn a_quota_is_looked_at_before_anything_is_made() {
+    let sandbox = sandbox();
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    let web = "resource \"lamp_cluster\" \"web\" {\n  nodes = 60\n  app   = \"./app\"\n  cloud = \"openstack\"\n}\n";
+    let cloud = Bed::OpenStack.cloud_block(&sandbox, "");
+    sandbox.write(
+        "stack/main.stack.hcl",
+        &format!("provider \"lampwright\" {{\n  scope = \"{}\"\n{cloud}}}\n{web}", scope()),
+    );
+    let refused = sandbox.lampwright("stack", APPLY).failure();
+    assert!(refused.contains("the quota for instances is used up: 60 more are needed"), "{refused}");
+    assert!(refused.contains("Raise it to at least"), "{refused}");
+    assert_eq!(Bed::OpenStack.machines(&scope()), Vec::<String>::new());
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    Bed::OpenStack.assert_empty(&scope());
+}
+
+#[test]
+fn what_a_cloud_does_not_have_is_said_in_the_plan() {
+    let sandbox = sandbox();
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    for (bed, attribute, expected) in [
+        (
+            Bed::Aws,
+            "size  = \"t3.enormous\"",
+            "there is no size \"t3.enormous\". There are: t3.nano (2 cpu, 0.5 GiB), t3.micro",
+        ),
+        (Bed::Aws, "os    = \"plan-9\"", "there is no os \"plan-9\". There are: debian-12"),
+        (Bed::OpenStack, "size  = \"x1.tiny\"", "There are: m1.small (1 cpu, 1 GiB, disk 10 GiB), m1.medium"),
+        (Bed::OpenStack, "cpu   = 64", "there is no size with 64 processors and 1 GiB of memory"),
+        (
+            Bed::OpenStack,
+            "image = \"slackware\"",
+            "There are: debian-12-genericcloud-amd64-20261101, lamp-debian-12-20261101",
+        ),
+    ] {
+        let name = bed.name();
+        let web = format!(
+            "resource \"lamp_cluster\" \"web\" {{\n  app   = \"./app\"\n  cloud = \"{name}\"\n  {attribute}\n}}\n"
+        );
+        let cloud = bed.cloud_block(&sandbox, &bed.endpoint());
+        sandbox.write(
+            "stack/main.stack.hcl",
+            &format!("provider \"lampwright\" {{\n  scope = \"{}\"\n{cloud}}}\n{web}", scope()),
+        );
+        let refused = sandbox.lampwright("stack", &["plan"]).failure();
+        // Lines are broken where the terminal ends.
+        let flat = refused.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(expected), "{expected:?} is not in:\n{refused}");
+    }
+}
+
+/// The real terraform on a cloud, with the exported module.
+#[test]
+fn terraform_drives_a_cloud() {
+    let Some(program) = terraform::program() else { return };
+    let sandbox = sandbox();
+    write_stack(&sandbox, &Bed::OpenStack.cloud_block(&sandbox, ""), "  cloud = \"openstack\"\n");
+    let out = sandbox.join("exported").display().to_string();
+    sandbox.lampwright(".", &["export", "stack", &out]).success();
+    terraform::write_config(&sandbox);
+    let terraform = terraform::Terraform { sandbox: &sandbox, program, folder: "exported/stack" };
+    terraform.run(&["get"]).success();
+    terraform.run(&["apply", "-auto-approve"]).success();
+    assert_eq!(terraform.run(&["plan", "-detailed-exitcode"]).code, 0);
+    let url = terraform.run(&["output", "-raw", "url"]).success();
+    assert_eq!(nodes(&url, 6).len(), 2);
+    assert_eq!(write_line(&url, "by_terraform"), 200);
+    let load = Load::paced(&url, 2, Duration::from_millis(50));
+    terraform.run(&["apply", "-auto-approve", "-var", "web_nodes=3"]).success();
+    terraform.run(&["apply", "-auto-approve", "-var", "web_nodes=2"]).success();
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    // Found by its tags, as by our own command.
+    terraform.run(&["state", "rm", "module.lamp.lb_pool.lb"]).success();
+    terraform.run(&["import", "module.lamp.lb_pool.lb", &format!("openstack:{}/lb", scope())]).success();
+    terraform.run(&["apply", "-auto-approve"]).success();
+    assert_eq!(terraform.run(&["plan", "-detailed-exitcode"]).code, 0);
+    terraform.run(&["destroy", "-auto-approve"]).success();
+    Bed::OpenStack.assert_empty(&scope());
+}
+
+/// Tokens of the test bed live for 55 s (`scripts/test-clouds`). A machine of a plain image installs its packages when
+/// it boots, and an apply that waits for it takes longer.
+#[test]
+fn a_token_that_ends_while_machines_boot_is_renewed() {
+    let mut sandbox = sandbox();
+    sandbox.environment.push(("LAMPWRIGHT_LOG".to_owned(), "debug".to_owned()));
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    let web = "resource \"lamp_cluster\" \"web\" {\n  nodes = 2\n  app   = \"./app\"\n  cloud = \"openstack\"\n  os    = \"debian-12\"\n}\nresource \"lb_pool\" \"lb\" {\n  backend = lamp_cluster.web\n  cloud   = \"openstack\"\n}\n";
+    let cloud = Bed::OpenStack.cloud_block(&sandbox, "");
+    sandbox.write(
+        "stack/main.stack.hcl",
+        &format!("provider \"lampwright\" {{\n  scope = \"{}\"\n{cloud}}}\n{web}", scope()),
+    );
+    let applied = sandbox.lampwright("stack", APPLY);
+    let log = format!("{}{}", applied.stdout, applied.stderr);
+    applied.success();
+    assert!(log.contains("web-1 installing apache2 php-fpm php-mongodb"), "{log}");
+    let logins: Vec<&str> = log.lines().filter(|line| line.contains("keystone POST /auth/tokens")).collect();
+    // One for each of the two processes that plan and apply use; every other one is a renewal.
+    assert!(logins.len() > 2, "{logins:#?}");
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    Bed::OpenStack.assert_empty(&scope());
 }

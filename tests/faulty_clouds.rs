@@ -141,7 +141,7 @@ fn breaks(bed: Bed, sandbox: &Sandbox, proxy: &Proxy, at: usize, mode: &str, mac
     went_through
 }
 
-const WEB: &str = "resource \"lamp_cluster\" \"web\" {\n  nodes = 1\n  app   = \"./app\"\n  cloud = \"aws\"\n  image = \"debian-12-lamp*\"\n}\n";
+const WEB: &str = "resource \"lamp_cluster\" \"web\" {\n  nodes = 1\n  app   = \"./app\"\n  cloud = \"aws\"\n  image = \"lamp-debian-12*\"\n}\n";
 const DB: &str = "resource \"mongo_replset\" \"db\" {\n  members = 1\n  cloud   = \"openstack\"\n}\n";
 
 #[test]

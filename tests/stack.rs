@@ -353,9 +353,11 @@ fn layers_whose_state_was_lost_are_imported() {
     assert_eq!(write_line(&url, "kept"), 200);
     let before = [sandbox.pid("web-1", "apache2"), sandbox.pid("db-1", "mongod"), sandbox.pid("lb-1", "haproxy")];
     std::fs::remove_file(sandbox.join("stack/terraform.tfstate")).expect("removed");
-    for (address, name) in
-        [("module.lamp.mongo_replset.db", "db"), ("module.lamp.lamp_cluster.web", "web"), ("module.lamp.lb_pool.lb", "lb")]
-    {
+    for (address, name) in [
+        ("module.lamp.mongo_replset.db", "db"),
+        ("module.lamp.lamp_cluster.web", "web"),
+        ("module.lamp.lb_pool.lb", "lb"),
+    ] {
         sandbox.lampwright("stack", &["import", address, &format!("t-lamp/{name}")]).success();
     }
     let again = sandbox.lampwright("stack", &["import", "module.lamp.lb_pool.lb", "t-lamp/lb"]).failure();

@@ -6,7 +6,7 @@ use crate::load::{Load, get};
 use crate::sandbox::{Ran, Sandbox};
 
 /// CI sets LAMPWRIGHT_REQUIRE_TERRAFORM, so that these tests can never pass by not running.
-fn terraform() -> Option<std::path::PathBuf> {
+pub(crate) fn program() -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join("terraform")).find(|program| program.is_file());
     if found.is_none() {
@@ -21,19 +21,20 @@ fn tell(text: &str) {
     eprintln!("{text}");
 }
 
-struct Terraform<'s> {
-    sandbox: &'s Sandbox,
-    program: std::path::PathBuf,
-    folder: &'static str,
+pub(crate) struct Terraform<'s> {
+    pub(crate) sandbox: &'s Sandbox,
+    pub(crate) program: std::path::PathBuf,
+    pub(crate) folder: &'static str,
 }
 
 impl Terraform<'_> {
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(&self.program);
         command.args(args).current_dir(self.sandbox.join(self.folder)).env_clear();
         for name in ["PATH", "HOME", "LAMPWRIGHT_CACHE"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
+        command.envs(self.sandbox.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command.env("TF_CLI_CONFIG_FILE", self.sandbox.join("terraform.rc"));
         command.env("TF_IN_AUTOMATION", "1");
         let ran = Ran::of(command.output().expect("terraform runs"));
@@ -50,7 +51,7 @@ impl Terraform<'_> {
 }
 
 /// A config that takes the plugin from a folder of its own: beside build files terraform may pick a wrong one.
-fn write_config(sandbox: &Sandbox) {
+pub(crate) fn write_config(sandbox: &Sandbox) {
     let plugins = sandbox.join("plugins");
     std::fs::create_dir_all(&plugins).expect("a folder");
     let plugin = env!("CARGO_BIN_EXE_terraform-provider-lampwright");
@@ -64,7 +65,7 @@ fn write_config(sandbox: &Sandbox) {
 
 #[test]
 fn the_exported_module_lives_under_terraform() {
-    let Some(program) = terraform() else { return };
+    let Some(program) = program() else { return };
     let sandbox = Sandbox::new();
     sandbox.write_lamp_stack();
     let out = sandbox.join("exported").display().to_string();
@@ -98,7 +99,7 @@ fn the_exported_module_lives_under_terraform() {
 
 #[test]
 fn two_layers_of_one_name_are_refused() {
-    let Some(program) = terraform() else { return };
+    let Some(program) = program() else { return };
     let sandbox = Sandbox::new();
     let requirement = "terraform {\n  required_providers {\n    lampwright = {\n      source = \"lampwright/lampwright\"\n    }\n  }\n}\n";
     let resources = "resource \"mongo_replset\" \"a\" {\n  provider = lampwright\n}\nresource \"mongo_replset\" \"b\" {\n  provider = lampwright\n}\n";
@@ -111,7 +112,7 @@ fn two_layers_of_one_name_are_refused() {
 /// Terraform reads the state that we write, and finds nothing to do.
 #[test]
 fn the_state_is_terraforms() {
-    let Some(program) = terraform() else { return };
+    let Some(program) = program() else { return };
     let sandbox = Sandbox::new();
     let stack = format!(
         "terraform {{\n  required_providers {{\n    lampwright = {{\n      source = \"lampwright/lampwright\"\n    }}\n  }}\n}}\n{}resource \"mongo_replset\" \"db\" {{\n  provider = lampwright\n  members  = 1\n}}\n",

@@ -176,7 +176,7 @@ pub struct Admitted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     pub key: MachineKey,
-    /// Where the other layers on the same cloud reach it.
+    /// Where the other layers on the same cloud reach it; unspecified (0.0.0.0) if the cloud gave it none.
     pub address: IpAddr,
     /// Where the rest of the world reaches it, if it does.
     pub public_address: Option<IpAddr>,

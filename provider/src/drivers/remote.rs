@@ -7,11 +7,12 @@
 
 pub(crate) mod cloud;
 mod keys;
+mod launch;
 mod ssh;
 mod user_data;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
     Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
 };
-use cloud::{Cloud, DiskHint, Instance, Power};
+use cloud::{Cloud, Instance, Power};
 use keys::Keys;
 use ssh::{Jump, Sessions, Target};
 
@@ -153,39 +154,6 @@ impl Remote {
         Ok(conversation)
     }
 
-    /// Waits until every ordered machine has an address and runs, or has failed.
-    async fn await_launch(&self, order: &Order) -> Created {
-        let deadline = Instant::now() + LAUNCH_PATIENCE;
-        loop {
-            let instances = match self.instances(&order.layer).await {
-                Ok(instances) => instances,
-                Err(error) => return Created { machines: Vec::new(), failure: Some(error) },
-            };
-            let ordered: Vec<&Instance> =
-                instances.iter().filter(|instance| order.ids.contains(&instance.key.id)).collect();
-            let waits = ordered.iter().any(|instance| {
-                instance.power == Power::Pending || (instance.power == Power::Running && instance.address.is_none())
-            });
-            if !waits || Instant::now() > deadline {
-                let failure = ordered.iter().find_map(|instance| match &instance.power {
-                    Power::Failed(reason) => {
-                        Some(DriverError::Boot { machine: instance.key.name(), reason: reason.clone() })
-                    }
-                    _ if waits => Some(DriverError::Boot {
-                        machine: instance.key.name(),
-                        reason: format!("the cloud did not start it within {} s", LAUNCH_PATIENCE.as_secs()),
-                    }),
-                    _ => None,
-                });
-                return Created {
-                    machines: ordered.into_iter().filter_map(|instance| seen(instance, Status::Created)).collect(),
-                    failure,
-                };
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
     /// Puts the data disk where it was, on a machine that may still be booting.
     async fn mount(&self, key: &MachineKey) -> Result<()> {
         let target = self.target(key).await?;
@@ -197,23 +165,6 @@ impl Remote {
             tokio::time::sleep(POLL).await;
         }
         Ok(())
-    }
-
-    fn user_data(&self, order: &Order, ids: &[u64], disk: DiskHint) -> Vec<u8> {
-        let first = ids.first().copied().unwrap_or_default();
-        let key = MachineKey { layer: order.layer.clone(), id: first };
-        let name = key.name();
-        let (host_key, name) = match ids {
-            [id] => (self.keys.machine(&order.layer, *id), Some(name.as_str())),
-            _ => (self.keys.batch(&order.layer, first), None),
-        };
-        user_data::render(&user_data::Boot {
-            name,
-            client_key: self.keys.client().public_key().to_openssh().unwrap_or_default(),
-            host_key: &host_key,
-            programs: &order.need.programs,
-            disk,
-        })
     }
 
     /// What the machine says of itself; one that cannot be reached is not well.
@@ -248,14 +199,15 @@ fn jump(text: &str) -> Result<Jump> {
     Ok(Jump { user: user.to_owned(), host: host.to_owned(), port })
 }
 
-fn seen(instance: &Instance, status: Status) -> Option<Machine> {
-    Some(Machine {
+/// One that has no address (it could not be made, or is just being made) is there all the same, to be removed.
+fn seen(instance: &Instance, status: Status) -> Machine {
+    Machine {
         key: instance.key.clone(),
-        address: instance.address?,
+        address: instance.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         public_address: instance.public_address,
         status,
         owner: instance.owner.clone(),
-    })
+    }
 }
 
 fn answer<T: DeserializeOwned>(target: &Target, key: &MachineKey, line: &str) -> Result<T> {
@@ -330,35 +282,7 @@ impl Driver for Remote {
     }
 
     fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created> {
-        Box::pin(async move {
-            let nothing = |error| Created { machines: Vec::new(), failure: Some(error) };
-            let existing = match self.instances(&order.layer).await {
-                Ok(existing) => existing,
-                Err(error) => return nothing(error),
-            };
-            let (mut taken, mut missing) = (Vec::new(), Vec::new());
-            for id in &order.ids {
-                match existing.iter().find(|instance| instance.key.id == *id) {
-                    Some(instance) => taken.push(instance.clone()),
-                    None => missing.push(*id),
-                }
-            }
-            taken.retain(|instance| instance.owner.as_deref() != Some(&order.owner));
-            if !taken.is_empty()
-                && let Err(error) = self.cloud.give(&taken, &order.owner).await
-            {
-                return nothing(error);
-            }
-            let mut failure = None;
-            if !missing.is_empty() {
-                let rest = Order { ids: missing, ..order.clone() };
-                let user_data = |ids: &[u64], disk: DiskHint| self.user_data(&rest, ids, disk);
-                failure = self.cloud.launch(&rest, &user_data).await.failure;
-            }
-            let mut created = self.await_launch(order).await;
-            created.failure = failure.or(created.failure);
-            created
-        })
+        Box::pin(self.make(order))
     }
 
     fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
@@ -366,7 +290,7 @@ impl Driver for Remote {
             let instances = self.instances(layer).await?;
             let looks = instances.iter().map(|instance| self.look(instance));
             let statuses = futures_util::future::join_all(looks).await;
-            Ok(instances.iter().zip(statuses).filter_map(|(instance, status)| seen(instance, status)).collect())
+            Ok(instances.iter().zip(statuses).map(|(instance, status)| seen(instance, status)).collect())
         })
     }
 

@@ -28,7 +28,9 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
     let had_machines = !state.group.machines().is_empty();
     if let Some(machines) = &mut state.group.machines {
         machines.retain_mut(|machine| {
-            let Some(found) = existing.iter().find(|existing| existing.key.id == machine.id) else { return false };
+            let found = existing.iter().find(|existing| existing.key.id == machine.id);
+            // One without an address is no machine to work with: another is made, and it is removed then.
+            let Some(found) = found.filter(|found| !found.address.is_unspecified()) else { return false };
             machine.address = Some(found.known_address(is_public).to_string());
             let status = if found.status == Status::Running { RUNNING } else { Status::Failed.as_str() };
             status.clone_into(&mut machine.status);
@@ -36,7 +38,8 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         });
         // What an interrupted run has made and not recorded: kept if it is wanted, removed if not.
         for found in &existing {
-            if machines.iter().all(|machine| machine.id != found.key.id) && had_machines {
+            let is_usable = !found.address.is_unspecified();
+            if machines.iter().all(|machine| machine.id != found.key.id) && had_machines && is_usable {
                 machines.push(MachineModel {
                     id: found.key.id,
                     name: found.key.name(),

@@ -23,7 +23,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 from apis import Aws
 aws = Aws(sys.argv[1])
-for name in ("debian-12-amd64-20261101", "debian-12-lamp-20261101"):
+for name in ("debian-12-amd64-20261101", "lamp-debian-12-20261101"):
     aws.query("RegisterImage", Name=name, Architecture="x86_64", RootDeviceName="/dev/xvda", VirtualizationType="hvm")
 PY
 echo "up: http://127.0.0.1:$port"

@@ -90,7 +90,7 @@ def resources():
     t, _ = token("admin", e["ADMIN_PW"], "admin")
     s.headers["X-Auth-Token"] = t
     # What machines boot from is known by name (../machines/watch.py); the content is never read.
-    for name in ("debian-12-genericcloud-amd64-20261101", "debian-12-lamp-20261101"):
+    for name in ("debian-12-genericcloud-amd64-20261101", "lamp-debian-12-20261101"):
         img = call("POST", b("GLA") + "/v2/images", {
             "name": name, "disk_format": "raw", "container_format": "bare",
             "visibility": "public", "min_disk": 1})
@@ -104,6 +104,12 @@ def resources():
         "provider:network_type": "flat", "provider:physical_network": "physnet1"}})["network"]
     call("POST", b("NEU") + "/v2.0/subnets", {"subnet": {
         "network_id": net["id"], "ip_version": 4, "cidr": "203.0.113.0/24", "enable_dhcp": False}})
+    # Room for several tests at once; still little enough to be used up by one.
+    projects = call("GET", KEY + "/projects?name=demo")["projects"]
+    call("PUT", b("NOV") + f"/v2.1/os-quota-sets/{projects[0]['id']}", {"quota_set": {
+        "instances": 40, "cores": 80, "ram": 160000}})
+    call("PUT", b("NEU") + f"/v2.0/quotas/{projects[0]['id']}", {"quota": {
+        "security_group": 100, "security_group_rule": 500, "port": 500, "floatingip": 50}})
     # The project's own network, with a way out.
     admin = s.headers["X-Auth-Token"]
     s.headers["X-Auth-Token"], demo = token("demo", e["DEMO_PW"], "demo")

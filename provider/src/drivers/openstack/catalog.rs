@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn names_match_patterns() {
-        assert!(matches("debian-12-lamp*", "debian-12-lamp-20261101"));
-        assert!(matches("*lamp*1", "debian-12-lamp-20261101"));
+        assert!(matches("lamp-debian-12*", "lamp-debian-12-20261101"));
+        assert!(matches("*lamp*1", "lamp-debian-12-20261101"));
         assert!(matches("debian", "debian") && !matches("debian", "debian-12"));
         assert!(!matches("*lamp", "debian-12-lamp-1"));
     }

@@ -54,15 +54,24 @@ struct ServerGroup {
 }
 
 impl OpenStack {
+    /// Without those that are being deleted.
     pub(super) async fn servers(&self, layer: &Layer) -> Result<Vec<Instance>> {
+        Ok(self
+            .all_servers(layer)
+            .await?
+            .into_iter()
+            .filter(|(_, is_leaving)| !is_leaving)
+            .map(|(server, _)| server)
+            .collect())
+    }
+
+    /// Each with whether it is being deleted.
+    async fn all_servers(&self, layer: &Layer) -> Result<Vec<(Instance, bool)>> {
         let path = format!("/servers/detail?tags={}", escaped(&tag(layer)));
         let servers: Vec<Server> =
             paged(&self.session, Service::Compute, &path, "servers", |server: &Server| server.id.clone()).await?;
-        let mut found: Vec<Instance> = servers.into_iter().filter_map(|server| server.read(layer)).collect();
-        found.sort_by(|a, b| (a.key.id, &a.id).cmp(&(b.key.id, &b.id)));
-        // Two of one id would be a twin; the elder in the order of ids is the machine, the other a stray to be removed
-        // by hand. It has never been seen, since nothing is made before it was looked for.
-        found.dedup_by(|later, earlier| later.key == earlier.key);
+        let mut found: Vec<(Instance, bool)> = servers.into_iter().filter_map(|server| server.read(layer)).collect();
+        found.sort_by(|(a, _), (b, _)| (a.key.id, &a.id).cmp(&(b.key.id, &b.id)));
         Ok(found)
     }
 
@@ -195,6 +204,9 @@ impl OpenStack {
         {
             self.attach(&volume, &instance.id).await?;
         }
+        if self.floating_network.is_some() && instance.public_address.is_none() {
+            self.give_floating_address(&instance.key, &instance.id).await?;
+        }
         Ok(())
     }
 
@@ -218,12 +230,15 @@ impl OpenStack {
         futures_util::future::try_join_all(releases).await?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let left = self.servers(&first.key.layer).await?;
-            let left: Vec<String> = left
-                .into_iter()
-                .filter(|server| ids.contains(&server.id.as_str()))
-                .map(|server| server.key.name())
-                .collect();
+            let mut left = self.all_servers(&first.key.layer).await?;
+            left.retain(|(server, _)| ids.contains(&server.id.as_str()));
+            // A deletion may fail inside of Nova, which leaves the server in ERROR; it takes another one.
+            for (server, _) in
+                left.iter().filter(|(server, is_leaving)| !is_leaving && matches!(server.power, Power::Failed(_)))
+            {
+                self.session.delete(Service::Compute, &format!("/servers/{}", server.id)).await?;
+            }
+            let left: Vec<String> = left.into_iter().map(|(server, _)| server.key.name()).collect();
             if left.is_empty() {
                 break;
             }
@@ -311,7 +326,7 @@ impl ServerBody<'_> {
 }
 
 impl Server {
-    fn read(self, layer: &Layer) -> Option<Instance> {
+    fn read(self, layer: &Layer) -> Option<(Instance, bool)> {
         let id: u64 = self.metadata.get(ID)?.parse().ok()?;
         let of_kind = |kind: &str| {
             let all = self.addresses.values().flatten();
@@ -321,7 +336,6 @@ impl Server {
         };
         let (fixed, floating) = (of_kind("fixed"), of_kind("floating"));
         let power = match self.status.as_str() {
-            "ACTIVE" if self.task.as_deref() == Some("deleting") => return None,
             "ACTIVE" => Power::Running,
             "BUILD" | "REBOOT" | "HARD_REBOOT" | "PASSWORD" => Power::Pending,
             "DELETED" | "SOFT_DELETED" => return None,
@@ -330,8 +344,9 @@ impl Server {
             }
             _ => Power::Off,
         };
+        let is_leaving = self.task.as_deref() == Some("deleting");
         let disk = self.metadata.contains_key(DISK);
-        Some(Instance {
+        let instance = Instance {
             key: MachineKey { layer: layer.clone(), id },
             id: self.id,
             address: fixed.or(floating),
@@ -341,6 +356,7 @@ impl Server {
             batch: id,
             disk,
             has_its_disk: !disk || !self.volumes.is_empty(),
-        })
+        };
+        Some((instance, is_leaving))
     }
 }
