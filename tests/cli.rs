@@ -38,7 +38,7 @@ fn a_misspelled_argument_is_found_with_its_meaning() {
     5 │   node = 2
       │   ^^^^ `lamp_cluster` has no argument named `node`
       │
-      = did you mean `nodes`? (how many web nodes, a whole number from 0 to 100 (2))
+      = did you mean `nodes`? (how many web nodes, a whole number from 0 to 1000 (2))
     "#);
 }
 
@@ -51,7 +51,7 @@ fn a_provider_points_at_the_source() {
         "resource \"lamp_cluster\" \"web\" {\n  app   = \"./app\"\n  nodes = 1000\n}\n\nresource \"lb_pool\" \"lb\" {\n  backend   = lamp_cluster.web\n  algorithm = \"fastest\"\n}\n",
     );
     let out = check(&sandbox, &["validate"]);
-    assert!(out.contains("main.stack.hcl:3:11") && out.contains("from 0 to 100"), "{out}");
+    assert!(out.contains("main.stack.hcl:3:11") && out.contains("from 0 to 1000"), "{out}");
     assert!(out.contains("main.stack.hcl:8:15") && out.contains("HAProxy has no algorithm \"fastest\""), "{out}");
 }
 

@@ -24,8 +24,15 @@ const MUST_NOT: &[(&str, &[&str])] = &[
 ];
 
 /// The layers inside the provider: a module imports only what stands after it.
-const PROVIDER_LAYERS: &[&[&str]] =
-    &[&["plugin"], &["service"], &["resources"], &["resource"], &["drivers"], &["driver", "bundle", "place"]];
+const PROVIDER_LAYERS: &[&[&str]] = &[
+    &["plugin"],
+    &["service"],
+    &["resources"],
+    &["firewall"],
+    &["resource"],
+    &["drivers"],
+    &["driver", "bundle", "place"],
+];
 
 const MAX_LINES: usize = 600;
 

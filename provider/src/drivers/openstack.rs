@@ -129,7 +129,7 @@ impl Cloud for OpenStack {
         Box::pin(async move {
             self.delete_balancer(layer).await?;
             self.delete_orphans(layer).await?;
-            self.delete_server_group(layer).await?;
+            self.delete_server_groups(layer).await?;
             self.delete_group(layer).await
         })
     }

@@ -57,7 +57,7 @@ struct HealthCheck {
 }
 
 const DEFAULT_NODES: u64 = 2;
-const MAX_NODES: u64 = 100;
+const MAX_NODES: u64 = 1000;
 pub(super) const HEALTH_PATH: &str = "/livez.php";
 pub(super) const HEALTH_INTERVAL_MS: u64 = 500;
 const PORT: u16 = 8080;
@@ -102,7 +102,10 @@ impl Resource for LampCluster {
             ..Attribute::optional(Ty::Dynamic, description)
         };
         vec![
-            ("nodes", Attribute::optional_computed(Ty::Number, "how many web nodes, a whole number from 0 to 100 (2)")),
+            (
+                "nodes",
+                Attribute::optional_computed(Ty::Number, "how many web nodes, a whole number from 0 to 1000 (2)"),
+            ),
             (
                 "app",
                 Attribute::required(

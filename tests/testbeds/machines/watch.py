@@ -182,11 +182,12 @@ class Host:
         run("ip", "addr", "add", HOST + "/32", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")
         self.before = {}
-        for name in ("net/ipv4/ip_forward", "net/ipv4/conf/%s/proxy_arp" % BRIDGE):
+        # Every machine's systemd takes some inotify instances out of one purse.
+        for name, value in (("net/ipv4/ip_forward", "1"), ("net/ipv4/conf/%s/proxy_arp" % BRIDGE, "1"), ("fs/inotify/max_user_instances", "8192")):
             path = "/proc/sys/" + name
             self.before[path] = open(path).read()
             with open(path, "w") as out:
-                out.write("1")
+                out.write(value)
         subprocess.run(["nft", "-f", "-"], input='table ip lwm {}\nflush table ip lwm\ntable ip lwm { chain post { type nat hook postrouting priority 100; iifname "%s" oifname != "%s" masquerade; }\n}\n' % (BRIDGE, BRIDGE), text=True, check=True)
 
     def close(self):

@@ -105,19 +105,43 @@ impl OpenStack {
         })
     }
 
+    pub(super) async fn limits(&self) -> Result<Limits> {
+        let found: Json = self.session.get(Service::Compute, "/limits").await?;
+        let get = |name: &str| found.pointer(&format!("/limits/absolute/{name}")).and_then(Json::as_i64);
+        // Below zero: no limit.
+        let size = |name: &str| get(name).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let pair = |max: &str, used: &str| Some((get(max).filter(|max| *max >= 0)?, get(used)?));
+        Ok(Limits {
+            instances: pair("maxTotalInstances", "totalInstancesUsed"),
+            cores: pair("maxTotalCores", "totalCoresUsed"),
+            ram: pair("maxTotalRAMSize", "totalRAMUsed"),
+            group_size: size("maxServerGroupMembers").max(1),
+        })
+    }
+}
+
+/// What the project may have: each limit with what is used of it; none if there is no limit.
+#[derive(Debug)]
+pub(super) struct Limits {
+    instances: Option<(i64, i64)>,
+    cores: Option<(i64, i64)>,
+    /// In MiB.
+    ram: Option<(i64, i64)>,
+    /// How many servers a group may have.
+    pub(super) group_size: usize,
+}
+
+impl Limits {
     /// Before the first is made: half a layer helps nobody.
-    pub(super) async fn check_quota(&self, machines: u64, flavor: &Flavor) -> Result<()> {
-        let limits: Json = self.session.get(Service::Compute, "/limits").await?;
-        let get = |name: &str| limits.pointer(&format!("/limits/absolute/{name}")).and_then(Json::as_i64);
+    pub(super) fn check(&self, machines: u64, flavor: &Flavor) -> Result<()> {
         let needs = [
-            ("instances", "maxTotalInstances", "totalInstancesUsed", machines),
-            ("cores", "maxTotalCores", "totalCoresUsed", machines * flavor.vcpus),
-            ("ram (MiB)", "maxTotalRAMSize", "totalRAMUsed", machines * flavor.ram),
+            ("instances", self.instances, machines),
+            ("cores", self.cores, machines * flavor.vcpus),
+            ("ram (MiB)", self.ram, machines * flavor.ram),
         ];
-        for (what, max, used, need) in needs {
-            // Below zero: no limit.
-            let (Some(max), Some(used)) = (get(max), get(used)) else { continue };
-            if max >= 0 && used + i64::try_from(need).unwrap_or(i64::MAX) > max {
+        for (what, limit, need) in needs {
+            let Some((max, used)) = limit else { continue };
+            if used + i64::try_from(need).unwrap_or(i64::MAX - used) > max {
                 return Err(DriverError::Quota {
                     what: format!("the quota for {what}"),
                     message: format!("{need} more are needed, {used} of {max} are used; nothing was made"),

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::catalog::Limits;
 use super::session::{Service, is_conflict, is_lost};
 use super::volumes::Volume;
 use super::{DISK, ID, LAYER, OWNER, OpenStack, PATIENCE, POLL, SCOPE, escaped, paged, tag};
@@ -51,6 +52,8 @@ struct Fault {
 struct ServerGroup {
     id: String,
     name: String,
+    #[serde(default)]
+    members: Vec<String>,
 }
 
 impl OpenStack {
@@ -78,19 +81,20 @@ impl OpenStack {
     /// All at once; what fails does not stop the others.
     pub(super) async fn create_servers(&self, order: &Order, user_data: UserData<'_>) -> Result<()> {
         let image = self.image(&order.need).await?;
-        let (flavor, network, group, server_group, mut orphans) = tokio::try_join!(
+        let (flavor, limits, network, group, mut orphans) = tokio::try_join!(
             self.flavor(&order.need, &image),
+            self.limits(),
             self.network_id(),
             self.group_id(&order.layer),
-            self.server_group(&order.layer),
             async { if order.need.disk_gb.is_some() { self.orphans(&order.layer).await } else { Ok(Vec::new()) } },
         )?;
-        self.check_quota(order.ids.len() as u64, &flavor).await?;
+        limits.check(order.ids.len() as u64, &flavor)?;
+        let server_groups = self.server_groups(&order.layer, order.ids.len(), &limits).await?;
         let mut volumes: Vec<Option<Volume>> = Vec::new();
         for _ in &order.ids {
             volumes.push(orphans.pop());
         }
-        let creations = order.ids.iter().zip(volumes).map(|(id, orphan)| {
+        let creations = order.ids.iter().zip(volumes).zip(server_groups).map(|((id, orphan), server_group)| {
             let body = ServerBody {
                 order,
                 id: *id,
@@ -98,7 +102,7 @@ impl OpenStack {
                 flavor: &flavor.id,
                 network,
                 group: &group,
-                server_group: &server_group,
+                server_group,
             };
             self.create_server(body, orphan, user_data)
         });
@@ -254,40 +258,74 @@ impl OpenStack {
         futures_util::future::try_join_all(deletions).await.map(drop)
     }
 
-    /// The group that keeps a layer's machines on different hosts, as far as there are enough.
-    async fn server_group(&self, layer: &Layer) -> Result<String> {
-        let name = tag(layer);
+    /// The groups that keep a layer's machines on different hosts, as far as there are enough: one for each machine
+    /// that is to be made. A group holds only so many, so a large layer has several.
+    async fn server_groups(&self, layer: &Layer, count: usize, limits: &Limits) -> Result<Vec<Option<String>>> {
+        let mut existing = self.find_server_groups(layer).await?;
+        let mut chosen = Vec::new();
+        let mut number = existing.len();
+        while chosen.len() < count {
+            if let Some(group) = existing.pop() {
+                let room = limits.group_size.saturating_sub(group.members.len()).min(count - chosen.len());
+                chosen.extend(std::iter::repeat_n(Some(group.id), room));
+                continue;
+            }
+            number += 1;
+            match self.make_server_group(&format!("{}-{number}", tag(layer))).await {
+                Ok(group) => existing.push(group),
+                // Machines without a group are better than none.
+                Err(DriverError::Quota { .. }) => {
+                    tracing::warn!("the quota for server groups is used up; machines of {layer} may share a host");
+                    chosen.resize(count, None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(chosen)
+    }
+
+    async fn make_server_group(&self, name: &str) -> Result<ServerGroup> {
+        #[derive(Debug, Deserialize)]
+        struct Made {
+            server_group: ServerGroup,
+        }
+        let body = json!({ "server_group": { "name": name, "policy": "soft-anti-affinity" } });
         let mut tries = 0;
         loop {
-            if let Some(group) = self.find_server_group(&name).await? {
-                return Ok(group.id);
-            }
-            let body = json!({ "server_group": { "name": name, "policy": "soft-anti-affinity" } });
-            match self.session.post::<Json>(Service::Compute, "/os-server-groups", body).await {
-                Ok(made) => {
-                    let id = made.pointer("/server_group/id").and_then(Json::as_str);
-                    return Ok(id.unwrap_or_default().to_owned());
-                }
+            match self.session.post::<Made>(Service::Compute, "/os-server-groups", body.clone()).await {
+                Ok(made) => return Ok(made.server_group),
                 Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
-                Err(_) => tries += 1,
+                Err(_) => {
+                    tries += 1;
+                    tokio::time::sleep(POLL * tries).await;
+                    let found = self.all_server_groups().await?.into_iter().find(|group| group.name == name);
+                    if let Some(group) = found {
+                        return Ok(group);
+                    }
+                }
             }
         }
     }
 
-    async fn find_server_group(&self, name: &str) -> Result<Option<ServerGroup>> {
+    async fn all_server_groups(&self) -> Result<Vec<ServerGroup>> {
         #[derive(Debug, Deserialize)]
         struct Groups {
             server_groups: Vec<ServerGroup>,
         }
         let groups: Groups = self.session.get(Service::Compute, "/os-server-groups?limit=1000").await?;
-        Ok(groups.server_groups.into_iter().find(|group| group.name == name))
+        Ok(groups.server_groups)
     }
 
-    pub(super) async fn delete_server_group(&self, layer: &Layer) -> Result<()> {
-        match self.find_server_group(&tag(layer)).await? {
-            Some(group) => self.session.delete(Service::Compute, &format!("/os-server-groups/{}", group.id)).await,
-            None => Ok(()),
+    async fn find_server_groups(&self, layer: &Layer) -> Result<Vec<ServerGroup>> {
+        let prefix = format!("{}-", tag(layer));
+        Ok(self.all_server_groups().await?.into_iter().filter(|group| group.name.starts_with(&prefix)).collect())
+    }
+
+    pub(super) async fn delete_server_groups(&self, layer: &Layer) -> Result<()> {
+        for group in self.find_server_groups(layer).await? {
+            self.session.delete(Service::Compute, &format!("/os-server-groups/{}", group.id)).await?;
         }
+        Ok(())
     }
 }
 
@@ -298,7 +336,7 @@ struct ServerBody<'a> {
     flavor: &'a str,
     network: &'a str,
     group: &'a str,
-    server_group: &'a str,
+    server_group: Option<String>,
 }
 
 impl ServerBody<'_> {
@@ -321,7 +359,10 @@ impl ServerBody<'_> {
         if let Some(zone) = zone {
             server["availability_zone"] = json!(zone);
         }
-        json!({ "server": server, "os:scheduler_hints": { "group": self.server_group } })
+        match &self.server_group {
+            Some(group) => json!({ "server": server, "os:scheduler_hints": { "group": group } }),
+            None => json!({ "server": server }),
+        }
     }
 }
 
