@@ -48,7 +48,7 @@ fn a_provider_points_at_the_source() {
     sandbox.write("app/index.php", "<?php\n");
     sandbox.write(
         "main.stack.hcl",
-        "resource \"lamp_cluster\" \"web\" {\n  app   = \"./app\"\n  nodes = 1000\n}\n\nresource \"lb_pool\" \"lb\" {\n  backend   = lamp_cluster.web\n  algorithm = \"fastest\"\n}\n",
+        "resource \"lamp_cluster\" \"web\" {\n  app   = \"./app\"\n  nodes = 1001\n}\n\nresource \"lb_pool\" \"lb\" {\n  backend   = lamp_cluster.web\n  algorithm = \"fastest\"\n}\n",
     );
     let out = check(&sandbox, &["validate"]);
     assert!(out.contains("main.stack.hcl:3:11") && out.contains("from 0 to 1000"), "{out}");
