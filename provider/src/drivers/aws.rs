@@ -98,6 +98,21 @@ impl Aws {
         self.query.call(EC2, action, params, true).await
     }
 
+    /// As above, for what refers to something that was just made: AWS may not know of it yet everywhere ("Eventual
+    /// consistency in the Amazon EC2 API").
+    async fn ec2_soon<T: serde::de::DeserializeOwned>(&self, action: &str, params: &Params) -> Result<T> {
+        let mut tries: u32 = 0;
+        loop {
+            match self.ec2(action, params).await {
+                Err(error) if is_missing(&error) && tries < 6 => {
+                    tries += 1;
+                    tokio::time::sleep(ec2::POLL * tries).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     async fn ec2_once<T: serde::de::DeserializeOwned>(&self, action: &str, params: &Params) -> Result<T> {
         self.query.call(EC2, action, params, false).await
     }
@@ -141,7 +156,7 @@ impl Cloud for Aws {
             let mut params = query::list("ResourceId", instances.iter().map(|instance| instance.id.as_str()));
             params.push(("Tag.1.Key".to_owned(), OWNER.to_owned()));
             params.push(("Tag.1.Value".to_owned(), owner.to_owned()));
-            self.ec2::<Nothing>("CreateTags", &params).await.map(drop)
+            self.ec2_soon::<Nothing>("CreateTags", &params).await.map(drop)
         })
     }
 

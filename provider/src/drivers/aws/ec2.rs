@@ -140,8 +140,15 @@ impl Aws {
         let mut tries = 0;
         loop {
             let Err(error) = self.ec2_once::<Nothing>("RunInstances", &params).await else { break };
-            let may_exist = matches!(error, DriverError::Unreachable { .. })
-                || matches!(&error, DriverError::Api { code, .. } if super::query::is_passing(code));
+            let code = match &error {
+                DriverError::Api { code, .. } => Some(code.as_str()),
+                _ => None,
+            };
+            // The group may have been made a moment ago.
+            let is_early = code == Some("InvalidGroup.NotFound");
+            let may_exist = is_early
+                || matches!(error, DriverError::Unreachable { .. })
+                || code.is_some_and(super::query::is_passing);
             if !may_exist || tries == 4 {
                 return Err(error);
             }

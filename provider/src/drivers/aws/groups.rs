@@ -224,7 +224,9 @@ impl Aws {
         if params.len() == 1 {
             return Ok(());
         }
-        match self.ec2::<Nothing>(action, &params).await {
+        let is_new = action == "AuthorizeSecurityGroupIngress";
+        let done = if is_new { self.ec2_soon::<Nothing>(action, &params).await } else { self.ec2(action, &params).await };
+        match done {
             // Done by the same call before, whose answer was lost.
             Err(error)
                 if has_code(&error, "InvalidPermission.Duplicate")

@@ -68,7 +68,7 @@ impl Aws {
     pub(super) async fn attach(&self, volume: &str, instance: &str) -> Result<()> {
         let params = [("VolumeId", volume), ("InstanceId", instance), ("Device", DATA_DEVICE)];
         let params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        match self.ec2::<Nothing>("AttachVolume", &params).await {
+        match self.ec2_soon::<Nothing>("AttachVolume", &params).await {
             // An answer that was lost: it hangs there already.
             Err(error) if has_code(&error, "VolumeInUse") => Ok(()),
             other => other.map(drop),

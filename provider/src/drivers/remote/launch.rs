@@ -31,7 +31,8 @@ impl Remote {
             let user_data = |ids: &[u64], disk: DiskHint| self.user_data(&rest, ids, disk);
             failure = self.cloud.launch(&rest, &user_data).await.failure;
         }
-        let mut created = self.await_launch(order).await;
+        // After a failure nobody knows which of them there will be; else the cloud may only be slow to list them.
+        let mut created = self.await_launch(order, failure.is_none()).await;
         // A run that was cut off may have got as far as the machine, and not to its disk or its public address.
         for id in order.ids.iter().filter(|id| existing.iter().any(|instance| instance.key.id == **id)) {
             let key = MachineKey { layer: order.layer.clone(), id: *id };
@@ -60,7 +61,7 @@ impl Remote {
     }
 
     /// Waits until every ordered machine has an address and runs, or has failed.
-    async fn await_launch(&self, order: &Order) -> Created {
+    async fn await_launch(&self, order: &Order, all_exist: bool) -> Created {
         let deadline = Instant::now() + LAUNCH_PATIENCE;
         loop {
             let instances = match self.instances(&order.layer).await {
@@ -69,9 +70,11 @@ impl Remote {
             };
             let ordered: Vec<&Instance> =
                 instances.iter().filter(|instance| order.ids.contains(&instance.key.id)).collect();
-            let waits = ordered.iter().any(|instance| {
-                instance.power == Power::Pending || (instance.power == Power::Running && instance.address.is_none())
-            });
+            let is_missing = all_exist && ordered.len() < order.ids.len();
+            let waits = is_missing
+                || ordered.iter().any(|instance| {
+                    instance.power == Power::Pending || (instance.power == Power::Running && instance.address.is_none())
+                });
             if !waits || Instant::now() > deadline {
                 let failure = ordered.iter().find_map(|instance| match &instance.power {
                     Power::Failed(reason) => {
@@ -82,6 +85,12 @@ impl Remote {
                         reason: format!("the cloud did not start it within {} s", LAUNCH_PATIENCE.as_secs()),
                     }),
                     _ => None,
+                });
+                let failure = failure.or_else(|| {
+                    let names = order.keys().filter(|key| ordered.iter().all(|instance| instance.key != *key));
+                    let machine = names.map(|key| key.name()).collect::<Vec<_>>().join(", ");
+                    let reason = "the cloud took the order and does not list it".to_owned();
+                    is_missing.then_some(DriverError::Boot { machine, reason })
                 });
                 let usable = ordered.into_iter().filter(|instance| instance.address.is_some());
                 return Created { machines: usable.map(|instance| seen(instance, Status::Created)).collect(), failure };
