@@ -134,8 +134,9 @@ async fn settle<R: Resource>(context: &Context, state: &State<R::Model>) -> Resu
     let driver = context.driver(&state.group)?;
     if driver.has_firewall() {
         let done = async {
-            driver.admit(&layer, &id, &rules.own).await?;
-            driver.expel_unknown(&layer).await
+            // A rule that was added by hand may be in the way of the same rule of ours.
+            driver.expel_unknown(&layer).await?;
+            driver.admit(&layer, &id, &rules.own).await
         };
         done.await.map_err(|error| vec![driver_problem(&format!("Setting the firewall of {layer}"), &error)])?;
     }

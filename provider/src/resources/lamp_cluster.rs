@@ -267,7 +267,7 @@ impl Resource for LampCluster {
             environment: None,
             database: None,
             health_check: None,
-            port: port.or(Some(PORT)),
+            port,
             php_workers: None,
             drain_seconds: None,
             app_digest: None,

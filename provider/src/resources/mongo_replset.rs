@@ -200,13 +200,14 @@ impl Resource for MongoReplset {
     /// The set's credentials are on every member.
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
         let port = rollout::number_after(context, group, "etc/mongod.conf", "port:").await;
+        let replica_set = rollout::word_after(context, group, "etc/mongod.conf", "replSetName:").await;
         let mut own = Model {
             members: Some(group.machines().len() as u64),
-            replica_set: Some("rs0".to_owned()),
+            replica_set,
             version: None,
             disk_gb: None,
-            port: port.or(Some(PORT)),
-            database: Some("app".to_owned()),
+            port,
+            database: None,
             credentials: None,
             uri: None,
         };
@@ -217,7 +218,6 @@ impl Resource for MongoReplset {
             let detail = "None of its members could be asked for the credentials of the replica set, so it cannot be managed. Repair one of them first.";
             return Err(vec![Problem::error("nothing to import", detail)]);
         }
-        own.uri = uri(&own, group);
         Ok(own)
     }
 

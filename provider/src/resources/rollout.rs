@@ -37,7 +37,9 @@ pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut St
         problems = firewall::apply::<R>(context, state).await;
     }
     if problems.is_empty() {
-        problems = await_boot(context, &driver, &state.group, &ids).await;
+        // All of them: one that an earlier run has left may still be booting.
+        let all: Vec<u64> = state.group.machines().iter().map(|machine| machine.id).collect();
+        problems = await_boot(context, &driver, &state.group, &all).await;
     }
     problems
 }
@@ -233,16 +235,21 @@ pub(super) fn leaving(before: &[MachineModel], after: &[MachineModel]) -> Vec<Ma
     before.iter().filter(|old| after.iter().all(|new| new.id != old.id)).cloned().collect()
 }
 
-/// The number that follows a word in a file of the layer's first machine that has it: a port in its configuration.
+/// The port that follows a word in a file of the layer's first machine that has it.
 pub(super) async fn number_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<u16> {
+    let text = word_after(context, group, path, word).await?;
+    text.rsplit(':').next()?.parse().ok()
+}
+
+/// The last word of the line that begins with another, in a file of the layer's first machine that has it.
+pub(super) async fn word_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<String> {
     let driver = context.driver(group).ok()?;
     for machine in group.machines() {
         let Ok(Some(bytes)) = driver.read(&group.key(machine.id), path).await else { continue };
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(word).map(str::to_owned));
-        let digits = |line: String| line.rsplit([':', ' ']).next().and_then(|text| text.trim().parse().ok());
-        if let Some(number) = line.and_then(digits) {
-            return Some(number);
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(word)).map(str::to_owned);
+        if let Some(found) = line.as_deref().and_then(|line| line.split_whitespace().last()) {
+            return Some(found.to_owned());
         }
     }
     None

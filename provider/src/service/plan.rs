@@ -227,7 +227,9 @@ fn replaced_attributes<R: Resource>(
     }
     for name in R::REPLACE {
         let configured = request.config.get(name).filter(|value| !value.is_null());
-        if configured.is_some_and(|value| Some(value) != request.prior.get(name)) {
+        // What an import could not tell is no difference.
+        let before = request.prior.get(name).filter(|value| !value.is_null());
+        if configured.is_some_and(|value| before.is_some_and(|before| before != value)) {
             paths.push(Path::attribute(*name));
         }
     }

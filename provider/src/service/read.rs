@@ -51,7 +51,9 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
             }
         }
         machines.sort_by_key(|machine| machine.id);
-        if had_machines && machines.is_empty() {
+        // On a cloud a layer is more than its machines: disks with its data, groups, addresses. They are found again by
+        // this record, and its credentials open what is on the disks.
+        if had_machines && machines.is_empty() && !driver.has_firewall() {
             let ty = super::schema::schema::<R>().block.implied_ty();
             return (Value::Null(ty), Vec::new());
         }

@@ -137,6 +137,9 @@ class Machine:
             loop = run("losetup", "-f", "--show", file).strip()
             self.loops[ident] = loop
             self.inside("mknod", "/dev/vdb", "b", "7", loop.removeprefix("/dev/loop"))
+            # As virtio shows it: by the first 20 characters of the volume's id.
+            self.inside("mkdir", "-p", "/dev/disk/by-id")
+            self.inside("ln", "-sf", "/dev/vdb", "/dev/disk/by-id/virtio-" + ident[:20])
             say("attached", ident, "to", self.name)
 
     def inside(self, *command, check=True):

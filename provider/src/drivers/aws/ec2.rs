@@ -191,7 +191,8 @@ impl Aws {
 
     pub(super) async fn terminate_instances(&self, instances: &[Instance]) -> Result<()> {
         let ids: Vec<&str> = instances.iter().map(|instance| instance.id.as_str()).collect();
-        let volumes = self.volumes_of(&ids).await?;
+        let with_disk: Vec<&str> = instances.iter().filter(|one| one.disk).map(|one| one.id.as_str()).collect();
+        let volumes = self.volumes_of(&with_disk).await?;
         match self.ec2::<Nothing>("TerminateInstances", &list("InstanceId", ids.iter().copied())).await {
             Err(error) if !is_missing(&error) => return Err(error),
             Ok(_) | Err(_) => {}

@@ -88,6 +88,14 @@ struct Listener {
 #[serde(rename_all = "PascalCase")]
 struct TargetHealth {
     target: Target,
+    target_health: Option<Health>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Health {
+    #[serde(default)]
+    state: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -135,7 +143,9 @@ impl Aws {
     async fn targets(&self, group: &TargetGroup) -> Result<BTreeSet<Target>> {
         let params = vec![param("TargetGroupArn", &group.arn)];
         let found = self.elb_list("DescribeTargetHealth", &params, "TargetGroupNotFound").await?;
-        Ok(found.target_health_descriptions.member.into_iter().map(|health| health.target).collect())
+        // One that was taken out is listed while it ends its requests.
+        let is_in = |one: &TargetHealth| one.target_health.as_ref().is_none_or(|health| health.state != "draining");
+        Ok(found.target_health_descriptions.member.into_iter().filter(is_in).map(|health| health.target).collect())
     }
 
     pub(super) async fn describe_balancer(&self, layer: &Layer) -> Result<Option<BalancerSeen>> {

@@ -215,27 +215,36 @@ impl Aws {
         self.change("RevokeSecurityGroupIngress", &group_id, present.difference(&wanted)).await
     }
 
-    /// All rules in one call.
+    /// All rules in one call; one by one where AWS has one of them already, since it refuses them all then.
     async fn change(&self, action: &str, group: &str, rules: impl Iterator<Item = &Rule>) -> Result<()> {
-        let mut params: Params = vec![("GroupId".to_owned(), group.to_owned())];
-        for (at, rule) in rules.enumerate() {
-            params.extend(permission_params(at + 1, rule));
-        }
-        if params.len() == 1 {
+        let rules: Vec<&Rule> = rules.collect();
+        if rules.is_empty() {
             return Ok(());
         }
-        let is_new = action == "AuthorizeSecurityGroupIngress";
-        let done = if is_new { self.ec2_soon::<Nothing>(action, &params).await } else { self.ec2(action, &params).await };
-        match done {
-            // Done by the same call before, whose answer was lost.
-            Err(error)
-                if has_code(&error, "InvalidPermission.Duplicate")
-                    || has_code(&error, "InvalidPermission.NotFound") =>
-            {
+        match self.change_all(action, group, &rules).await {
+            Err(error) if is_settled(&error) && rules.len() > 1 => {
+                for rule in rules {
+                    match self.change_all(action, group, &[rule]).await {
+                        Err(error) if !is_settled(&error) => return Err(error),
+                        Ok(()) | Err(_) => {}
+                    }
+                }
                 Ok(())
             }
-            other => other.map(drop),
+            Err(error) if is_settled(&error) => Ok(()),
+            other => other,
         }
+    }
+
+    async fn change_all(&self, action: &str, group: &str, rules: &[&Rule]) -> Result<()> {
+        let mut params: Params = vec![("GroupId".to_owned(), group.to_owned())];
+        for (at, rule) in rules.iter().enumerate() {
+            params.extend(permission_params(at + 1, rule));
+        }
+        let is_new = action == "AuthorizeSecurityGroupIngress";
+        let done =
+            if is_new { self.ec2_soon::<Nothing>(action, &params).await } else { self.ec2(action, &params).await };
+        done.map(drop)
     }
 
     pub(super) async fn rules(&self, to: &Layer) -> Result<Vec<Admitted>> {
@@ -275,6 +284,11 @@ impl Aws {
             }
         }
     }
+}
+
+/// Done by the same call before, whose answer was lost.
+fn is_settled(error: &DriverError) -> bool {
+    has_code(error, "InvalidPermission.Duplicate") || has_code(error, "InvalidPermission.NotFound")
 }
 
 fn single(address: &IpAddr) -> From {

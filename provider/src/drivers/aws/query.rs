@@ -207,7 +207,8 @@ fn judge<T: DeserializeOwned>(call: &str, reply: &Reply) -> Attempt<T> {
             _ => Attempt::Refused(error),
         };
     };
-    let is_quota = code.ends_with("LimitExceeded") && !THROTTLED.contains(&code.as_str());
+    let is_quota =
+        code.ends_with("LimitExceeded") && code != "FilterLimitExceeded" && !THROTTLED.contains(&code.as_str());
     let error = if is_quota {
         let cure = "Ask for more in the AWS console under Service Quotas, or use less; apply again to go on".to_owned();
         DriverError::Quota { what: format!("the quota behind {code}"), message, cure }

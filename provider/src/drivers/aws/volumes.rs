@@ -61,8 +61,13 @@ impl Aws {
 
     /// The data disks that hang on these instances; the disks that they boot from carry no tag of ours.
     pub(super) async fn volumes_of(&self, instances: &[&str]) -> Result<Vec<Volume>> {
-        let filter = filters(&[("attachment.instance-id", instances), ("tag-key", &[LAYER])]);
-        self.describe_volumes(filter).await
+        let mut found = Vec::new();
+        // A filter holds 200 values.
+        for some in instances.chunks(190) {
+            let filter = filters(&[("attachment.instance-id", some), ("tag-key", &[LAYER])]);
+            found.extend(self.describe_volumes(filter).await?);
+        }
+        Ok(found)
     }
 
     pub(super) async fn attach(&self, volume: &str, instance: &str) -> Result<()> {

@@ -379,13 +379,13 @@ impl Server {
         let power = match self.status.as_str() {
             "ACTIVE" => Power::Running,
             "BUILD" | "REBOOT" | "HARD_REBOOT" | "PASSWORD" => Power::Pending,
-            "DELETED" | "SOFT_DELETED" => return None,
             "ERROR" => {
                 Power::Failed(self.fault.map_or_else(|| "Nova gives no reason".to_owned(), |fault| fault.message))
             }
             _ => Power::Off,
         };
-        let is_leaving = self.task.as_deref() == Some("deleting");
+        // DELETED is shown for a moment, before it is gone.
+        let is_leaving = self.task.as_deref() == Some("deleting") || self.status.ends_with("DELETED");
         let disk = self.metadata.contains_key(DISK);
         let instance = Instance {
             key: MachineKey { layer: layer.clone(), id },

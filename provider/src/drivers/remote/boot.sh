@@ -32,7 +32,7 @@ packages() {
   chmod 755 /usr/sbin/policy-rc.d
   export DEBIAN_FRONTEND=noninteractive
   tries=0
-  until apt-get update -qq >"$state/apt.log" 2>&1 && apt-get install -y -qq --no-install-recommends $missing >>"$state/apt.log" 2>&1; do
+  until apt-get -o DPkg::Lock::Timeout=300 update -qq >"$state/apt.log" 2>&1 && apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $missing >>"$state/apt.log" 2>&1; do
     tries=$((tries + 1))
     [ $tries -lt 3 ] || fail "$missing could not be installed: $(grep -m1 '^E:' "$state/apt.log" || tail -n 1 "$state/apt.log")"
     sleep 3
@@ -44,15 +44,34 @@ packages() {
   return 0
 }
 
-# The data disk: found by its id, else the one disk that is neither mounted nor partitioned. Formatted only if it
-# holds nothing at all.
+# Whole disks that could be the data disk. One whose id is known is found by it, and only after two minutes, where a
+# hypervisor shows no ids, by elimination; on EC2 it is a disk of EBS that is not the root's.
+candidates() {
+  root=$(findmnt -n -o SOURCE / 2>/dev/null)
+  if [ "@DISK_ID@" != - ]; then
+    for found in /dev/disk/by-id/*@DISK_ID@; do echo "$found"; done
+    [ "$1" -ge 120 ] || return 0
+    echo /dev/vdb
+    return 0
+  fi
+  echo /dev/sdf
+  echo /dev/xvdf
+  for found in /dev/nvme*n1; do
+    case $root in "$found"*) continue ;; esac
+    grep -q 'Amazon Elastic Block Store' "/sys/block/${found#/dev/}/device/model" 2>/dev/null && echo "$found"
+  done
+  # A machine without any of these names, as in a container.
+  [ -b /dev/vda ] || echo /dev/vdb
+}
+
+# Formatted only if it holds nothing at all.
 disk() {
   [ "@DISK@" = yes ] || return 0
   phase "looking for the data disk"
   waited=0
   device=
   while [ -z "$device" ]; do
-    for found in /dev/disk/by-id/*@DISK_ID@* /dev/vdb /dev/sdf /dev/xvdf /dev/nvme1n1 /dev/sdb; do
+    for found in $(candidates $waited); do
       [ -b "$found" ] || continue
       found=$(readlink -f "$found")
       grep -q "^$found" /proc/mounts && continue

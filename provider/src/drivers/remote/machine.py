@@ -6,7 +6,8 @@ import glob, hashlib, json, os, pwd, re, shutil, signal, socket, subprocess, sys
 ROOT = "/var/lib/lampwright/machine"
 PHASES = "/var/lib/lampwright/phases"
 ACCOUNT = "lampwright-run"
-MANIFEST = "manifest.json"
+# Root's own: what it says is removed and started.
+MANIFEST = "/var/lib/lampwright/manifest.json"
 
 
 class Refused(Exception):
@@ -14,10 +15,11 @@ class Refused(Exception):
         self.kind, self.detail = kind, detail
 
 
+# The services' account owns what is below ROOT, so a folder there may have become a link to somewhere else.
 def path(relative):
     full = os.path.normpath(os.path.join(ROOT, relative))
-    if not full.startswith(ROOT + "/"):
-        raise Refused("path", relative)
+    if not full.startswith(ROOT + "/") or not (os.path.realpath(os.path.dirname(full)) + "/").startswith(ROOT + "/"):
+        raise Refused("path", "%s leads out of the machine's folder" % relative)
     return full
 
 
@@ -64,7 +66,7 @@ def digest(full):
 
 def manifest():
     try:
-        with open(os.path.join(ROOT, MANIFEST)) as file:
+        with open(MANIFEST) as file:
             return json.load(file)
     except (FileNotFoundError, ValueError):
         return {"files": [], "services": []}
@@ -106,6 +108,7 @@ def install(head, stream):
     wanted, services = head["manifest"], head["services"]
     if not os.path.isdir(os.path.dirname(ROOT)):
         raise Refused("boot", "the machine was not prepared")
+    has_its_disk(head)
     for name in head["folders"]:
         folder(path(name))
     changed = [entry["path"] for entry in wanted["files"] if differs(entry)]
@@ -127,9 +130,20 @@ def install(head, stream):
         if os.path.exists(path(name)):
             os.unlink(path(name))
     if changed or obsolete or manifest() != wanted:
-        write(os.path.join(ROOT, MANIFEST), json.dumps(wanted).encode(), 0o644)
+        with open(MANIFEST + ".new", "w") as out:
+            json.dump(wanted, out)
+            out.flush()
+            os.fsync(out.fileno())
+        os.rename(MANIFEST + ".new", MANIFEST)
     units(services)
     return sorted(changed + obsolete)
+
+
+# Without its disk a database would write to the disk that goes with the machine.
+def has_its_disk(_head):
+    with open("/etc/fstab") as table:
+        if "LABEL=lampwright-data" in table.read() and not os.path.ismount(ROOT + "/data"):
+            raise Refused("io", "the data disk is not mounted")
 
 
 def check(head, files):
@@ -209,6 +223,7 @@ def is_active(service):
 
 
 def start(head, _):
+    has_its_disk(head)
     services = head["services"]
     if all(is_active(service) for service in services):
         return None
@@ -251,7 +266,7 @@ def send_signal(head, _):
 
 def status(_head, _):
     services = manifest()["services"]
-    if not services or not os.path.exists(os.path.join(ROOT, MANIFEST)):
+    if not services or not os.path.exists(MANIFEST):
         return "created"
     started = [service for service in services if os.path.exists("/etc/systemd/system/" + unit(service))]
     if len(started) < len(services):
