@@ -437,3 +437,27 @@ fn a_token_that_ends_while_machines_boot_is_renewed() {
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
     Bed::OpenStack.assert_empty(&scope());
 }
+
+/// The same scope and the same names, by accident: nothing of the other one is touched.
+#[test]
+fn two_stacks_of_one_scope_keep_apart() {
+    let bed = Bed::Aws;
+    let (one, other) = (sandbox(), sandbox());
+    for sandbox in [&one, &other] {
+        sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+        let web = "resource \"lamp_cluster\" \"web\" {\n  nodes = 1\n  app   = \"./app\"\n  cloud = \"aws\"\n  image = \"lamp-debian-12*\"\n}\n";
+        let cloud = bed.cloud_block(sandbox, &bed.endpoint());
+        sandbox.write(
+            "stack/main.stack.hcl",
+            &format!("provider \"lampwright\" {{\n  scope = \"{}\"\n{cloud}}}\n{web}", scope()),
+        );
+    }
+    one.lampwright("stack", APPLY).success();
+    let refused = other.lampwright("stack", APPLY).failure();
+    assert!(refused.contains("was made with another SSH key"), "{refused}");
+    other.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    assert_eq!(bed.machines(&scope()), ["web-1"]);
+    assert_eq!(one.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    one.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    bed.assert_empty(&scope());
+}

@@ -183,6 +183,8 @@ pub struct Machine {
     pub status: Status,
     /// The object that it belongs to ([`Order::owner`]).
     pub owner: Option<String>,
+    /// It was made with another SSH key: a stack that has the same scope by accident.
+    pub is_foreign: bool,
 }
 
 impl Machine {
@@ -261,6 +263,10 @@ pub enum DriverError {
     NoSuchOffer { what: &'static str, wanted: String, known: String },
     #[error("{machine} could not be reached by SSH at {address}: {reason}")]
     Ssh { machine: String, address: String, reason: String },
+    #[error(
+        "the cloud has a machine {machine} of a layer {layer} that was made with another SSH key. Another stack has the same scope: set a `scope` of this stack's own in the provider block. If it is this stack's, give it its key (`ssh_key`)"
+    )]
+    Foreign { machine: String, layer: String },
     #[error("{machine} did not come up: {reason}")]
     Boot { machine: String, reason: String },
     #[error("the setting `{name}` of the cloud is not valid: {reason}")]

@@ -79,7 +79,7 @@ impl Local {
 
     fn machine(&self, key: MachineKey, address: IpAddr, processes: &process::Table) -> Machine {
         let status = self.machine_status(&key, processes);
-        Machine { status, owner: self.store.owner(&key), public_address: None, key, address }
+        Machine { status, owner: self.store.owner(&key), public_address: None, is_foreign: false, key, address }
     }
 
     fn machine_status(&self, key: &MachineKey, processes: &process::Table) -> Status {

@@ -43,6 +43,7 @@ impl FakeMachine {
             public_address: None,
             status: self.status,
             owner: Some(self.owner.clone()),
+            is_foreign: false,
         }
     }
 }

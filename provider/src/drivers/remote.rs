@@ -92,7 +92,13 @@ impl Remote {
     }
 
     async fn instances(&self, layer: &Layer) -> Result<Vec<Instance>> {
-        let instances = self.cloud.instances(layer).await?;
+        let mut instances = self.cloud.instances(layer).await?;
+        for instance in &mut instances {
+            let owner = instance.owner.take().unwrap_or_default();
+            let (owner, key) = owner.rsplit_once('.').unwrap_or((&owner, ""));
+            instance.is_foreign = key != self.keys.id();
+            instance.owner = Some(owner.to_owned());
+        }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|key, _| key.layer != *layer);
         seen.extend(instances.iter().map(|instance| (instance.key.clone(), instance.clone())));
@@ -207,6 +213,7 @@ fn seen(instance: &Instance, status: Status) -> Machine {
         public_address: instance.public_address,
         status,
         owner: instance.owner.clone(),
+        is_foreign: instance.is_foreign,
     }
 }
 

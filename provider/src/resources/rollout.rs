@@ -115,7 +115,8 @@ async fn await_boot(context: &Context, driver: &Arc<dyn Driver>, group: &Group, 
 pub(crate) async fn strays(driver: &dyn Driver, group: &Group) -> Vec<MachineKey> {
     let Ok(existing) = driver.list(&group.layer()).await else { return Vec::new() };
     let wanted = |id: u64| group.machines().iter().any(|machine| machine.id == id);
-    existing.into_iter().map(|machine| machine.key).filter(|key| !wanted(key.id)).collect()
+    let ours = existing.into_iter().filter(|machine| !machine.is_foreign);
+    ours.map(|machine| machine.key).filter(|key| !wanted(key.id)).collect()
 }
 
 /// The file on a machine that says with which bundle its services run.

@@ -99,6 +99,10 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<
     let mut is_all_ours = true;
     let mut leaving = Vec::new();
     for machine in existing {
+        if machine.is_foreign && state.group.machines().iter().all(|known| known.id != machine.key.id) {
+            is_all_ours = false;
+            continue;
+        }
         // Another object has taken it over.
         let owner = machine.owner.as_deref().filter(|owner| !owner.is_empty());
         if let (Some(owner), Some(own)) = (owner, state.group.generation.as_deref())

@@ -294,6 +294,7 @@ impl Ec2Instance {
             public_address: self.ip_address,
             power,
             owner: tag(&self.tag_set, OWNER).map(str::to_owned),
+            is_foreign: false,
             batch: ids.first,
             disk,
             has_its_disk: has_disk || !disk,

@@ -394,6 +394,7 @@ impl Server {
             public_address: floating,
             power,
             owner: self.metadata.get(OWNER).cloned(),
+            is_foreign: false,
             batch: id,
             disk,
             has_its_disk: !disk || !self.volumes.is_empty(),

@@ -22,6 +22,8 @@ pub(crate) struct Instance {
     pub(crate) public_address: Option<IpAddr>,
     pub(crate) power: Power,
     pub(crate) owner: Option<String>,
+    /// Filled in above the cloud: whether another stack's key made it.
+    pub(crate) is_foreign: bool,
     /// The first id of the machines that were made by the same call, and so with the same user-data.
     pub(crate) batch: u64,
     /// Whether it has a data disk.

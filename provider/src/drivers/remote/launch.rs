@@ -14,6 +14,11 @@ impl Remote {
             Ok(existing) => existing,
             Err(error) => return nothing(error),
         };
+        if let Some(foreign) = existing.iter().find(|one| one.is_foreign && order.ids.contains(&one.key.id)) {
+            return nothing(DriverError::Foreign { machine: foreign.key.name(), layer: order.layer.to_string() });
+        }
+        // On the cloud the owner stands beside the key that opens the machine.
+        let marked = Order { owner: format!("{}.{}", order.owner, self.keys.id()), ..order.clone() };
         // What the cloud itself could not make is no use to anybody.
         let (failed, existing): (Vec<Instance>, Vec<Instance>) = existing
             .into_iter()
@@ -27,7 +32,7 @@ impl Remote {
         let missing: Vec<u64> = order.ids.iter().copied().filter(is_missing).collect();
         let mut failure = None;
         if !missing.is_empty() {
-            let rest = Order { ids: missing, ..order.clone() };
+            let rest = Order { ids: missing, ..marked.clone() };
             let user_data = |ids: &[u64], disk: DiskHint| self.user_data(&rest, ids, disk);
             failure = self.cloud.launch(&rest, &user_data).await.failure;
         }
@@ -52,7 +57,7 @@ impl Remote {
             seen.values().filter(|one| one.key.layer == order.layer && is_others(one)).cloned().collect()
         };
         if !taken.is_empty() {
-            let given = self.cloud.give(&taken, &order.owner).await;
+            let given = self.cloud.give(&taken, &marked.owner).await;
             created.failure = created.failure.or(given.err());
             let machines = created.machines.iter_mut();
             machines.for_each(|machine| machine.owner = Some(order.owner.clone()));
