@@ -22,6 +22,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
+use super::http::escaped;
 use super::remote::cloud::{Cloud, Instance, Launched, UserData};
 use super::remote::{self, Remote};
 use super::{DriverInfo, Settings};
@@ -138,9 +139,8 @@ impl Cloud for OpenStack {
         BalancerTraits { algorithms: &["leastconn", "roundrobin", "source"], shortest_check_ms: 1000 }
     }
 
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
-        // The machines that Octavia makes belong to somebody else; they have addresses in the network.
-        let _ = layer;
+    /// The machines that Octavia makes belong to somebody else; they have addresses in the network.
+    fn balancer_source<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Source>> {
         Box::pin(async move { Ok(Source::Network(self.network_cidr().await?)) })
     }
 
@@ -163,16 +163,6 @@ impl Cloud for OpenStack {
     fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.delete_unknown_rules(to))
     }
-}
-
-/// The text with everything escaped that means something in a query.
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 /// A list in a service's answer may go on: `{"servers": [..], "servers_links": [{"rel": "next", "href"}]}`. The next

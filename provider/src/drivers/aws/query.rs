@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::driver::{DriverError, Result};
 use crate::drivers::Settings;
-use crate::drivers::http::{Attempt, Http, Reply};
+use crate::drivers::http::{Attempt, Http, Reply, escaped};
 
 /// A service that speaks the protocol.
 #[derive(Debug, Clone, Copy)]
@@ -144,7 +144,7 @@ impl Query {
         let own = [("Action", action), ("Version", service.version)];
         let pairs = own.into_iter().chain(params.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let body =
-            pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&");
+            pairs.map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect::<Vec<_>>().join("&");
 
         let identity = credentials.into();
         let signing = v4::SigningParams::builder()
@@ -172,16 +172,6 @@ impl Query {
         }
         request.build().map_err(|error| unreachable(error.to_string()))
     }
-}
-
-/// Percent-encoding of RFC 3986, as signatures want it.
-fn encode(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 fn judge<T: DeserializeOwned>(call: &str, reply: &Reply) -> Attempt<T> {
