@@ -5,12 +5,17 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value as Json, json};
 
 use crate::clouds::{APPLY, Bed, sandbox, scope};
 use crate::load::request;
 use crate::sandbox::{Sandbox, repository};
+
+/// Most of a run is waiting.
+const WORKERS: usize = 4;
 
 const MODES: &[&str] = &["500", "503", "429", "refuse", "lost", "late", "cut", "401", "quota"];
 
@@ -25,21 +30,17 @@ struct Proxy {
 impl Proxy {
     /// Of the ports of the cloud's API, the first is the one that everything begins with.
     fn start(upstream: &[u16]) -> Proxy {
-        // Tests run side by side, each in a process of its own.
-        let base = 17_000 + (std::process::id() % 500) as u16 * 10;
-        let pairs =
-            upstream.iter().enumerate().flat_map(|(at, port)| [(base + at as u16).to_string(), port.to_string()]);
         let mut command = Command::new("python3");
         let mut process = command
             .arg(repository().join("tests/testbeds/proxy.py"))
-            .args(pairs)
+            .args(upstream.iter().map(u16::to_string))
             .stdout(Stdio::piped())
             .spawn()
             .expect("python3 runs");
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
-        assert_eq!(line.trim(), "ready");
-        Proxy { process, port: base }
+        let port = line.trim().strip_prefix("ready ").and_then(|port| port.parse().ok());
+        Proxy { process, port: port.unwrap_or_else(|| panic!("the proxy said: {line}")) }
     }
 
     /// Counts anew and breaks the call with this number; 0 breaks none.
@@ -65,83 +66,111 @@ impl Drop for Proxy {
     }
 }
 
-/// One machine, with a data disk where `layer` has one.
-fn write_stack(bed: Bed, sandbox: &Sandbox, proxy: &Proxy, layer: &str) {
-    let endpoint = match bed {
-        Bed::Aws => format!(", endpoint_url = \"http://127.0.0.1:{}/\"", proxy.port),
-        Bed::OpenStack => format!(", auth_url = \"http://127.0.0.1:{}/v3\"", proxy.port),
-    };
-    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
-    let text = format!(
-        "provider \"lampwright\" {{\n  scope = \"{}\"\n{}}}\n{layer}",
-        scope(),
-        bed.cloud_block(sandbox, &format!("{endpoint}, timeout_s = \"3\"")),
-    );
-    sandbox.write("stack/main.stack.hcl", &text);
+/// A stack of one machine behind a proxy.
+struct Victim {
+    bed: Bed,
+    sandbox: Sandbox,
+    proxy: Proxy,
+    scope: String,
 }
 
-#[expect(clippy::print_stdout, reason = "how many calls were broken is the result")]
-/// Breaks each call of an apply in turn.
-fn survives(bed: Bed, upstream: &[u16], layer: &str, machine: &str) {
-    let sandbox = sandbox();
-    let proxy = Proxy::start(upstream);
-    write_stack(bed, &sandbox, &proxy, layer);
-    proxy.break_call(0, "");
-    sandbox.lampwright("stack", APPLY).success();
-    let calls = proxy.calls();
-    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
-    bed.assert_empty(&scope());
+impl Victim {
+    fn new(bed: Bed, upstream: &[u16], layer: &str, number: usize) -> Victim {
+        let victim =
+            Victim { bed, sandbox: sandbox(), proxy: Proxy::start(upstream), scope: format!("{}-{number}", scope()) };
+        let port = victim.proxy.port;
+        let endpoint = match bed {
+            Bed::Aws => format!(", endpoint_url = \"http://127.0.0.1:{port}/\""),
+            Bed::OpenStack => format!(", auth_url = \"http://127.0.0.1:{port}/v3\""),
+        };
+        victim.sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+        let cloud = bed.cloud_block(&victim.sandbox, &format!("{endpoint}, timeout_s = \"3\""));
+        let text = format!("provider \"lampwright\" {{\n  scope = \"{}\"\n{cloud}}}\n{layer}", victim.scope);
+        victim.sandbox.write("stack/main.stack.hcl", &text);
+        victim
+    }
 
-    // Every call is broken: those that change something in all ways that differ in what is there afterwards, the
+    /// The calls of an apply.
+    fn calls(&self) -> Vec<String> {
+        self.proxy.break_call(0, "");
+        self.sandbox.lampwright("stack", APPLY).success();
+        let calls = self.proxy.calls();
+        self.destroy();
+        calls
+    }
+
+    fn destroy(&self) {
+        self.sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+        self.bed.assert_empty(&self.scope);
+    }
+
+    /// Whether the run with the broken call went through by itself.
+    #[expect(clippy::print_stdout, reason = "which call was broken is the result")]
+    fn breaks(&self, at: usize, mode: &str) -> bool {
+        self.proxy.break_call(at, mode);
+        let first = self.sandbox.lampwright("stack", APPLY);
+        let broken = self.proxy.calls().into_iter().find(|call| call.contains(" <- ")).unwrap_or_default();
+        println!("  call {at} ({broken}) → exit {}", first.code);
+        let what = format!("call {at} ({broken}):\n{}{}", first.stdout, first.stderr);
+        assert!(!first.stderr.contains("panicked") && !first.stderr.contains("This is a bug"), "{what}");
+        self.proxy.break_call(0, "");
+        let went_through = first.code == 0;
+        if !went_through {
+            assert_eq!(first.code, 1, "{what}");
+            assert!(first.stderr.contains("error: "), "{what}");
+            let again = self.sandbox.lampwright("stack", APPLY);
+            assert_eq!(again.code, 0, "after {what}\nthe next one:\n{}{}", again.stdout, again.stderr);
+        }
+        let machines = self.bed.machines(&self.scope);
+        assert_eq!(machines.len(), 1, "{machines:?} after {what}");
+        let shown = self.sandbox.lampwright("stack", &["show", "-json"]).success();
+        let name = format!("\"{}\"", machines[0]);
+        assert!(shown.contains(&name), "{machines:?} is not in the state after {what}\n{shown}");
+        self.destroy();
+        went_through
+    }
+}
+
+/// Calls that make something: what is there after they failed differs from way to way.
+fn makes(call: &str) -> bool {
+    ["Action=Run", "Action=Create", "Action=A", "POST"].iter().any(|verb| call.starts_with(verb))
+        && !call.contains("/auth/")
+}
+
+/// Breaks each call of an apply in turn, several stacks side by side.
+#[expect(clippy::print_stdout, reason = "how many calls were broken is the result")]
+fn survives(bed: Bed, upstream: &[u16], layer: &str) {
+    let victims: Vec<Victim> = (1..=WORKERS).map(|number| Victim::new(bed, upstream, layer, number)).collect();
+    let calls = victims[0].calls();
+    // Every call is broken: those that make something in all ways that differ in what is there afterwards, the
     // others in ways that take turns, unless somebody has an hour and asks for all.
     let all = std::env::var("LAMPWRIGHT_FAULTS").is_ok_and(|faults| faults == "all");
-    let (mut survived, mut stopped) = (0, 0);
-    for at in 1..=calls.len() {
-        for (number, mode) in MODES.iter().enumerate() {
-            let changes = |call: &String| {
-                ["Action=Run", "Action=Create", "Action=A", "POST"].iter().any(|verb| call.starts_with(verb))
-                    && !call.contains("/auth/")
-            };
-            if all || at % MODES.len() == number || (TELLING.contains(mode) && changes(&calls[at - 1])) {
-                match breaks(bed, &sandbox, &proxy, at, mode, machine) {
-                    true => survived += 1,
-                    false => stopped += 1,
+    let faults = calls.iter().zip(1..).flat_map(|(call, at)| {
+        let chosen = MODES.iter().enumerate().filter(move |(number, mode)| {
+            all || at % MODES.len() == *number || (TELLING.contains(mode) && makes(call))
+        });
+        chosen.map(move |(_, mode)| (at, *mode))
+    });
+    let faults = Mutex::new(faults.collect::<Vec<_>>().into_iter());
+    let next = || faults.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let (survived, stopped) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for victim in &victims {
+            scope.spawn(|| {
+                while let Some((at, mode)) = next() {
+                    let count = if victim.breaks(at, mode) { &survived } else { &stopped };
+                    count.fetch_add(1, Ordering::Relaxed);
                 }
-            }
+            });
         }
-    }
+    });
     println!(
-        "{}: {} calls in an apply; {survived} runs went through, {stopped} stopped and the next one went on",
+        "{}: {} calls in an apply; {} runs went through, {} stopped and the next one went on",
         bed.name(),
-        calls.len()
+        calls.len(),
+        survived.into_inner(),
+        stopped.into_inner()
     );
-}
-
-#[expect(clippy::print_stdout, reason = "which call was broken is the result")]
-/// Whether the run with the broken call went through by itself.
-fn breaks(bed: Bed, sandbox: &Sandbox, proxy: &Proxy, at: usize, mode: &str, machine: &str) -> bool {
-    proxy.break_call(at, mode);
-    let first = sandbox.lampwright("stack", APPLY);
-    let broken = proxy.calls().into_iter().find(|call| call.contains(" <- ")).unwrap_or_default();
-    println!("  call {at} ({broken}) → exit {}", first.code);
-    let what = format!("call {at} ({broken}):\n{}{}", first.stdout, first.stderr);
-    assert!(!first.stderr.contains("panicked") && !first.stderr.contains("This is a bug"), "{what}");
-    proxy.break_call(0, "");
-    let went_through = first.code == 0;
-    if !went_through {
-        assert_eq!(first.code, 1, "{what}");
-        assert!(first.stderr.contains("error: "), "{what}");
-        let again = sandbox.lampwright("stack", APPLY);
-        assert_eq!(again.code, 0, "after {what}\nthe next one:\n{}{}", again.stdout, again.stderr);
-    }
-    let machines = bed.machines(&scope());
-    assert_eq!(machines.len(), 1, "{machines:?} after {what}");
-    let shown = sandbox.lampwright("stack", &["show", "-json"]).success();
-    assert!(shown.contains(&format!("\"{}\"", machines[0])), "{machines:?} is not in the state after {what}\n{shown}");
-    assert!(machines[0].starts_with(machine), "{machines:?}");
-    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
-    bed.assert_empty(&scope());
-    went_through
 }
 
 const WEB: &str = "resource \"lamp_cluster\" \"web\" {\n  nodes = 1\n  app   = \"./app\"\n  cloud = \"aws\"\n  image = \"lamp-debian-12*\"\n}\n";
@@ -150,5 +179,14 @@ const WEB: &str = "resource \"lamp_cluster\" \"web\" {\n  nodes = 1\n  app   = \
 fn every_call_to_aws_may_fail() {
     let port =
         Bed::Aws.place().trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-    survives(Bed::Aws, &[port], WEB, "web-");
+    survives(Bed::Aws, &[port], WEB);
+}
+
+const DB: &str = "resource \"mongo_replset\" \"db\" {\n  members = 1\n  cloud   = \"openstack\"\n  image   = \"lamp-debian-12*\"\n}\n";
+
+#[test]
+fn every_call_to_openstack_may_fail() {
+    // Keystone, Glance, Placement, Nova, Neutron, .., as `tests/testbeds/openstack/up.sh` places them.
+    let ports: Vec<u16> = (15_000..15_008).collect();
+    survives(Bed::OpenStack, &ports, DB);
 }

@@ -3,6 +3,7 @@
 mod cli;
 mod clouds;
 mod faulty_clouds;
+mod golden_images;
 mod hostile_plugins;
 mod load;
 mod modules;

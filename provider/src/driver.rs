@@ -16,6 +16,9 @@ use crate::bundle::{Bundle, Service};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Is told what is happening, for whoever watches.
+pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
 /// A group of machines of one layer: `scope` tells stacks apart, `name` the layers of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Layer {
@@ -75,7 +78,7 @@ pub struct Need {
     pub size: Option<String>,
     pub cpu: Option<u64>,
     pub memory_gb: Option<u64>,
-    /// By the cloud's own name or id; else the newest of `os`.
+    /// By the cloud's own name or id, or [`BAKE`]; else the newest of `os`.
     pub image: Option<String>,
     /// Such as `debian-12`.
     pub os: Option<String>,
@@ -83,6 +86,16 @@ pub struct Need {
     pub programs: Vec<(&'static str, &'static str)>,
     /// Size of the disk that outlives the machine and holds the folder `data`.
     pub disk_gb: Option<u64>,
+}
+
+/// In place of the name of an image: one is made of a machine that has all that the layer's machines have in common.
+pub const BAKE: &str = "bake";
+
+impl Need {
+    /// The operating system where no image is named.
+    pub fn system(&self) -> &str {
+        self.os.as_deref().unwrap_or("debian-12")
+    }
 }
 
 /// What became of an [`Order`]: also when something failed, the machines that exist now.
@@ -303,7 +316,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>>;
 
     /// Makes machines, as few calls as the cloud allows; what exists already is given back, never made twice.
-    fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created>;
+    fn create<'a>(&'a self, order: &'a Order, tell: Tell<'a>) -> BoxFuture<'a, Created>;
 
     /// The machines of a layer, by id, with their present status.
     fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>>;
@@ -312,14 +325,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>>;
 
     /// Waits until a machine that was just made can be worked on. Tells what it waits for.
-    fn await_boot<'a>(
-        &'a self,
-        key: &'a MachineKey,
-        tell: &'a (dyn Fn(&str) + Send + Sync),
-    ) -> BoxFuture<'a, Result<()>>;
+    fn await_boot<'a>(&'a self, key: &'a MachineKey, tell: Tell<'a>) -> BoxFuture<'a, Result<()>>;
 
-    /// Gives back to machines of a layer what they have lost on the outside: power, their data disk.
-    fn mend<'a>(&'a self, layer: &'a Layer, ids: &'a [u64]) -> BoxFuture<'a, Result<()>>;
+    /// Gives back to machines that exist what they have lost on the outside: power, their data disk. A disk that is
+    /// nowhere any more is made anew, and is empty.
+    fn mend<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<()>>;
 
     /// Removes machines of one layer with all that is on them, also their data disks. A machine that is not there
     /// counts as removed.

@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod driver;
 pub mod drivers;
 mod firewall;
+mod locks;
 pub mod place;
 pub mod plugin;
 pub mod resource;

@@ -18,6 +18,7 @@ use value::{Path, Problem, Ty};
 
 use crate::bundle::Bundle;
 use crate::driver::{Driver, DriverError, Layer, MachineKey};
+use crate::locks::Locks;
 
 /// The attributes that every layer has.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
@@ -157,23 +158,9 @@ pub struct Context {
     /// Where copies of all bundles go, for people to read.
     pub bundle_dir: PathBuf,
     /// One piece of work on a layer at a time: an object that goes and one that comes may be the same machines.
-    pub layers: Arc<LayerLocks>,
+    pub layers: Arc<Locks>,
     /// The resource that is being worked on, for progress messages; empty under Terraform.
     pub address: String,
-}
-
-/// A lock for each layer that was ever worked on.
-#[derive(Debug, Default)]
-pub struct LayerLocks(std::sync::Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>);
-
-impl LayerLocks {
-    pub async fn lock(&self, id: &str) -> tokio::sync::OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            locks.entry(id.to_owned()).or_default().clone()
-        };
-        lock.lock_owned().await
-    }
 }
 
 impl Context {
@@ -245,7 +232,7 @@ pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
             "image",
             Attribute::optional(
                 Ty::String,
-                "the image of the machines by the cloud's own name or id; the newest of `os` if not set",
+                "the image of the machines by the cloud's own name or id; the newest of `os` if not set; \"bake\" makes one that has the layer's packages, once",
             ),
         ),
         ("os", Attribute::optional(Ty::String, "the operating system, such as debian-12 or ubuntu-24.04 (debian-12)")),

@@ -19,8 +19,9 @@ use value::schema::Schema;
 use value::{Problem, Value};
 
 use crate::driver::BoxFuture;
+use crate::locks::Locks;
 use crate::place::Place;
-use crate::resource::{Context, LayerLocks};
+use crate::resource::Context;
 use crate::resources;
 
 pub(crate) use configure::provider_schema;
@@ -32,7 +33,7 @@ pub struct Service {
     context: RwLock<Option<Context>>,
     claims: plan::Claims,
     /// Of the process, not of a configuration: a host may configure again while work is under way.
-    layers: Arc<LayerLocks>,
+    layers: Arc<Locks>,
 }
 
 /// A planned change.

@@ -4,16 +4,28 @@ usage: apis.py aws URL|openstack OPENRC list SCOPE
                                         terminate SCOPE MACHINE
                                         detach SCOPE MACHINE       takes its data disk away
                                         open SCOPE LAYER PORT      lets the world in
+                                        power_off SCOPE MACHINE
+                                        forget SCOPE MACHINE       detaches and deletes its data disk
+                                        baked                      the names of golden images
+                                        discard                    deletes them
 """
 import base64, json, re, sys, time, urllib.error, urllib.parse, urllib.request
 import xml.etree.ElementTree as ET
 
 
 class Wanted:
-    """An instance as an API lists it."""
+    """An instance as an API lists it. What a machine calls its data disk is the hypervisor's choice: Xen's on AWS."""
 
-    def __init__(self, ident, name, addresses, image, disks, ingress):
-        self.ident, self.name, self.addresses, self.image, self.disks, self.ingress = ident, name, addresses, image, disks, ingress
+    def __init__(self, ident, name, is_running, addresses, image, device, disks, ingress):
+        self.device = device
+        self.ident, self.name, self.is_running, self.addresses, self.image, self.disks, self.ingress = ident, name, is_running, addresses, image, disks, ingress
+
+
+class Kept:
+    """An image that was asked for of an instance."""
+
+    def __init__(self, ident, name, source, is_done):
+        self.ident, self.name, self.source, self.is_done = ident, name, source, is_done
 
 
 class Aws:
@@ -31,7 +43,7 @@ class Aws:
 
     def wanted(self):
         instances = [item for item in self.query("DescribeInstances").iter("item") if item.find("instanceId") is not None and item.find("instanceState") is not None]
-        instances = [item for item in instances if item.findtext("instanceState/name") in ("pending", "running")]
+        instances = [item for item in instances if item.findtext("instanceState/name") in ("pending", "running", "stopping", "stopped")]
         groups = {item.findtext("groupId"): item for item in self.query("DescribeSecurityGroups").findall("securityGroupInfo/item")}
         images = {item.findtext("imageId"): item.findtext("name") for item in self.query("DescribeImages", **{"Owner.1": "self"}).findall("imagesSet/item")}
         sizes = {item.findtext("volumeId"): int(item.findtext("size")) for item in self.query("DescribeVolumes").findall("volumeSet/item")}
@@ -51,10 +63,33 @@ class Aws:
                     ingress += [(protocol, rule.findtext("fromPort"), rule.findtext("toPort"), source) for source in sources]
             disks = [(entry.findtext("ebs/volumeId"), sizes.get(entry.findtext("ebs/volumeId"), 1)) for entry in item.findall("blockDeviceMapping/item") if entry.findtext("deviceName") == "/dev/sdf"]
             addresses = [item.findtext("privateIpAddress"), item.findtext("ipAddress")]
-            found.append(Wanted(item.findtext("instanceId"), item.findtext("instanceId"), [a for a in addresses if a], images.get(item.findtext("imageId"), ""), disks, sorted(set(ingress))))
+            is_running = item.findtext("instanceState/name") in ("pending", "running")
+            found.append(Wanted(item.findtext("instanceId"), item.findtext("instanceId"), is_running, [a for a in addresses if a], images.get(item.findtext("imageId"), ""), "/dev/xvdf", disks, sorted(set(ingress))))
         return found
 
+    def kept(self):
+        images = self.query("DescribeImages", **{"Owner.1": "self"}).findall("imagesSet/item")
+        return [Kept(item.findtext("imageId"), item.findtext("name"), item.findtext("sourceInstanceId"), True) for item in images if item.findtext("sourceInstanceId")]
+
+    def finish(self, kept):
+        pass
+
     # -- what a person might do by hand, for tests
+
+    def baked(self):
+        return [image.name for image in self.kept()]
+
+    def discard(self):
+        for image in self.kept():
+            self.query("DeregisterImage", ImageId=image.ident)
+
+    def power_off(self, scope, name):
+        self.query("StopInstances", **{"InstanceId.1": self.of_scope(scope)[name][0]["id"]})
+
+    def forget(self, scope, name):
+        disk = self.of_scope(scope)[name][0]["disk"]
+        self.detach(scope, name)
+        self.query("DeleteVolume", VolumeId=disk)
 
     def tagged(self, item):
         return {tag.findtext("key"): tag.findtext("value") for tag in item.findall("tagSet/item")}
@@ -148,8 +183,7 @@ class OpenStack:
                 self.token = None
 
     def wanted(self):
-        servers = [server for server in self.get("compute", "/servers/detail?all_tenants=1")["servers"] if server["status"] in ("ACTIVE", "BUILD", "REBOOT")]
-        servers = [server for server in servers if server["status"] == "ACTIVE"]
+        servers = [server for server in self.get("compute", "/servers/detail?all_tenants=1")["servers"] if server["status"] in ("ACTIVE", "SHUTOFF")]
         if not servers:
             self.details = {}
             return []
@@ -179,10 +213,42 @@ class OpenStack:
                 sources = [rule["remote_ip_prefix"]] if rule["remote_ip_prefix"] else [a + "/32" for a in members.get(rule["remote_group_id"], [])] if rule["remote_group_id"] else ["0.0.0.0/0"]
                 ingress += [(protocol, low and str(low), high and str(high), source) for source in sources]
             disks = [(volume["id"], 2) for volume in server.get("os-extended-volumes:volumes_attached", [])]
-            found.append(Wanted(server["id"], server["name"], addresses, images.get((server["image"] or {}).get("id"), ""), disks, sorted(set(ingress), key=str)))
+            found.append(Wanted(server["id"], server["name"], server["status"] == "ACTIVE", addresses, images.get((server["image"] or {}).get("id"), ""), "/dev/vdb", disks, sorted(set(ingress), key=str)))
         return found
 
+    def kept(self):
+        images = self.get("image", "/v2/images?limit=500")["images"]
+        return [Kept(image["id"], image["name"], image["instance_uuid"], image["status"] == "active") for image in images if image.get("instance_uuid")]
+
+    def finish(self, kept):
+        """What a hypervisor does once it has copied the disk; the fake one of the test bed does nothing."""
+        formats = [{"op": "add", "path": "/" + name, "value": value} for name, value in (("disk_format", "raw"), ("container_format", "bare"))]
+        for method, path, kind, body in (("PATCH", "", "application/openstack-images-v2.1-json-patch", json.dumps(formats).encode()),
+                                         ("PUT", "/file", "application/octet-stream", b"the disk is with the watcher")):
+            request = urllib.request.Request(self.urls["image"] + "/v2/images/" + kept.ident + path, method=method, data=body, headers={"X-Auth-Token": self.token, "Content-Type": kind})
+            urllib.request.urlopen(request, timeout=30).close()
+
     # -- what a person might do by hand, for tests
+
+    def baked(self):
+        return [image.name for image in self.kept()]
+
+    def discard(self):
+        for image in self.kept():
+            self.call("DELETE", "image", "/v2/images/" + image.ident)
+
+    def power_off(self, scope, name):
+        ident = self.of_scope(scope)[name][0]["id"]
+        self.call("POST", "compute", "/servers/%s/action" % ident, {"os-stop": None})
+        while self.get("compute", "/servers/" + ident)["server"]["status"] != "SHUTOFF":
+            time.sleep(0.2)
+
+    def forget(self, scope, name):
+        disk = self.of_scope(scope)[name][0]["disk"]
+        self.detach(scope, name)
+        self.call("DELETE", "block-storage", "/volumes/" + disk)
+        while any(volume["id"] == disk for volume in self.get("block-storage", "/volumes")["volumes"]):
+            time.sleep(0.2)
 
     def of_scope(self, scope):
         found = {}

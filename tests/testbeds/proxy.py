@@ -1,6 +1,6 @@
 """Stands in front of a cloud's API, counts the calls, and breaks the one that it is told to break.
 
-usage: proxy.py LISTEN_PORT UPSTREAM_PORT [LISTEN_PORT UPSTREAM_PORT ..]
+usage: proxy.py UPSTREAM_PORT ..       listens on a free port for each, and says on which for the first
 
 Addresses of the upstream ports in answers (Keystone's catalog) are rewritten to its own. Told by requests to the first
 port: POST /_proxy with {"at": N, "mode": M} starts to count anew and breaks the N-th call (0: none); GET /_proxy tells
@@ -16,7 +16,6 @@ how many there were, and which was broken. Modes:
 import http.client, json, socket, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-PAIRS = [(int(listen), int(upstream)) for listen, upstream in zip(sys.argv[1::2], sys.argv[2::2])]
 LOCK = threading.Lock()
 STATE = {"at": 0, "mode": "", "count": 0, "calls": []}
 QUOTA = {
@@ -108,8 +107,9 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
-servers = [Server(("127.0.0.1", listen), Handler) for listen, _ in PAIRS]
+servers = [Server(("127.0.0.1", 0), Handler) for _ in sys.argv[1:]]
+PAIRS = [(server.server_port, int(upstream)) for server, upstream in zip(servers, sys.argv[1:])]
 for server in servers[1:]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
-print("ready", flush=True)
+print("ready", servers[0].server_port, flush=True)
 servers[0].serve_forever()

@@ -11,6 +11,7 @@ mod catalog;
 mod ec2;
 mod elb;
 mod groups;
+mod images;
 mod query;
 mod volumes;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use super::remote::cloud::{Cloud, Instance, Launched, UserData};
+use super::remote::cloud::{Cloud, Foundation, Golden, Instance, Launched, Mended, UserData};
 use super::remote::{self, Remote};
 use super::{DriverInfo, Settings};
 use crate::driver::{
@@ -160,8 +161,8 @@ impl Cloud for Aws {
         })
     }
 
-    fn mend<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.mend_instance(instance))
+    fn mend<'a>(&'a self, instance: &'a Instance, need: &'a Need) -> BoxFuture<'a, Result<Mended>> {
+        Box::pin(self.mend_instance(instance, need))
     }
 
     fn terminate<'a>(&'a self, instances: &'a [Instance]) -> BoxFuture<'a, Result<()>> {
@@ -174,6 +175,26 @@ impl Cloud for Aws {
             self.delete_orphans(layer).await?;
             self.delete_group(layer).await
         })
+    }
+
+    fn foundation<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Foundation>> {
+        Box::pin(Self::foundation(self, need))
+    }
+
+    fn golden<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Golden>>> {
+        Box::pin(Self::golden(self, name))
+    }
+
+    fn keep<'a>(&'a self, instance: &'a Instance, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(Self::keep(self, instance, name))
+    }
+
+    fn discard<'a>(&'a self, golden: &'a Golden) -> BoxFuture<'a, Result<()>> {
+        Box::pin(Self::discard(self, golden))
+    }
+
+    fn power_off<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>> {
+        Box::pin(Self::power_off(self, instance))
     }
 
     fn balancer_traits(&self) -> BalancerTraits {

@@ -79,7 +79,7 @@ async fn make(driver: &dyn Driver, key: &MachineKey) -> Machine {
 async fn make_all(driver: &dyn Driver, layer: &Layer, ids: &[u64]) -> Vec<Machine> {
     let need = Need { programs: vec![("sh", "dash")], ..Need::default() };
     let order = Order { layer: layer.clone(), ids: ids.to_vec(), owner: "me".to_owned(), need };
-    let created = driver.create(&order).await;
+    let created = driver.create(&order, &|_| ()).await;
     assert!(created.failure.is_none(), "{:?}", created.failure);
     driver.admit(layer, &layer.to_string(), &driver.management()).await.unwrap();
     created.machines

@@ -24,7 +24,7 @@ use super::{DriverInfo, Settings, no_balancers};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
-    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
+    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
 };
 use process::Account;
 use store::Store;
@@ -150,7 +150,7 @@ impl Driver for Local {
         Box::pin(async { Ok(Offer::default()) })
     }
 
-    fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created> {
+    fn create<'a>(&'a self, order: &'a Order, _: Tell<'a>) -> BoxFuture<'a, Created> {
         Box::pin(async move {
             let mut created = Created { machines: Vec::new(), failure: None };
             for key in order.keys() {
@@ -183,7 +183,7 @@ impl Driver for Local {
     }
 
     /// What a folder has lost, `install` and `start` bring back.
-    fn mend<'a>(&'a self, _: &'a Layer, _: &'a [u64]) -> BoxFuture<'a, Result<()>> {
+    fn mend<'a>(&'a self, _: &'a Order) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -10,7 +10,7 @@ use super::{DriverInfo, no_balancers};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
-    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
+    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -85,7 +85,7 @@ impl Driver for Memory {
         now(Ok(Offer::default()))
     }
 
-    fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created> {
+    fn create<'a>(&'a self, order: &'a Order, _: Tell<'a>) -> BoxFuture<'a, Created> {
         let mut machines = self.machines();
         let created = order.keys().map(|key| {
             let host = machines.len() as u8 + 1;
@@ -117,7 +117,7 @@ impl Driver for Memory {
         now(Ok(()))
     }
 
-    fn mend<'a>(&'a self, _: &'a Layer, _: &'a [u64]) -> BoxFuture<'a, Result<()>> {
+    fn mend<'a>(&'a self, _: &'a Order) -> BoxFuture<'a, Result<()>> {
         now(Ok(()))
     }
 

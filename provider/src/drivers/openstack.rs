@@ -11,6 +11,7 @@ mod balancers;
 mod catalog;
 mod credentials;
 mod groups;
+mod images;
 mod networks;
 mod servers;
 mod session;
@@ -23,7 +24,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::http::escaped;
-use super::remote::cloud::{Cloud, Instance, Launched, UserData};
+use super::remote::cloud::{Cloud, Foundation, Golden, Instance, Launched, Mended, UserData};
 use super::remote::{self, Remote};
 use super::{DriverInfo, Settings};
 use crate::bundle::hex;
@@ -118,8 +119,8 @@ impl Cloud for OpenStack {
         Box::pin(self.set_owner(instances, owner))
     }
 
-    fn mend<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.mend_server(instance))
+    fn mend<'a>(&'a self, instance: &'a Instance, need: &'a Need) -> BoxFuture<'a, Result<Mended>> {
+        Box::pin(self.mend_server(instance, need))
     }
 
     fn terminate<'a>(&'a self, instances: &'a [Instance]) -> BoxFuture<'a, Result<()>> {
@@ -130,9 +131,30 @@ impl Cloud for OpenStack {
         Box::pin(async move {
             self.delete_balancer(layer).await?;
             self.delete_orphans(layer).await?;
+            self.release_addresses(layer).await?;
             self.delete_server_groups(layer).await?;
             self.delete_group(layer).await
         })
+    }
+
+    fn foundation<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Foundation>> {
+        Box::pin(Self::foundation(self, need))
+    }
+
+    fn golden<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Golden>>> {
+        Box::pin(Self::golden(self, name))
+    }
+
+    fn keep<'a>(&'a self, instance: &'a Instance, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(Self::keep(self, instance, name))
+    }
+
+    fn discard<'a>(&'a self, golden: &'a Golden) -> BoxFuture<'a, Result<()>> {
+        Box::pin(Self::discard(self, golden))
+    }
+
+    fn power_off<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>> {
+        Box::pin(Self::power_off(self, instance))
     }
 
     fn balancer_traits(&self) -> BalancerTraits {

@@ -5,6 +5,7 @@
 //! same ids takes them over. A machine that cannot be reached counts as failed, never as gone. A new configuration is
 //! checked as a copy on the machine before anything live is touched.
 
+mod bake;
 pub(crate) mod cloud;
 mod keys;
 mod launch;
@@ -26,8 +27,9 @@ use super::Settings;
 use crate::bundle::{Bundle, CHECKED, Service};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
-    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
+    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
 };
+use crate::locks::Locks;
 use cloud::{Cloud, Instance, Power};
 use keys::Keys;
 use ssh::{Jump, Sessions, Target};
@@ -47,10 +49,6 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 const ROOT: &str = "/var/lib/lampwright/machine";
 const SCRIPT: &str = include_str!("remote/machine.py");
 const SSH_PORT: u16 = 22;
-/// From the order to an address and a running machine.
-const LAUNCH_PATIENCE: Duration = Duration::from_mins(10);
-/// Packages may have to be installed.
-const BOOT_PATIENCE: Duration = Duration::from_mins(15);
 const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -63,6 +61,8 @@ pub(crate) struct Remote {
     ssh_from: String,
     /// As last seen; a machine's addresses do not change while a command runs.
     seen: Mutex<BTreeMap<MachineKey, Instance>>,
+    /// Images, by name.
+    baking: Locks,
 }
 
 impl Remote {
@@ -88,6 +88,7 @@ impl Remote {
             egress: settings.get("egress").cloned(),
             ssh_from: settings.get("ssh_from").cloned().unwrap_or_else(|| "0.0.0.0/0".to_owned()),
             seen: Mutex::default(),
+            baking: Locks::default(),
         })
     }
 
@@ -158,19 +159,6 @@ impl Remote {
         conversation.say(SCRIPT.as_bytes()).await?;
         conversation.say(format!("{head}\n").as_bytes()).await?;
         Ok(conversation)
-    }
-
-    /// Puts the data disk where it was, on a machine that may still be booting.
-    async fn mount(&self, key: &MachineKey) -> Result<()> {
-        let target = self.target(key).await?;
-        let deadline = Instant::now() + LAUNCH_PATIENCE;
-        while let Err(error) = self.call_at::<Json>(&target, key, "mount", json!({})).await {
-            if Instant::now() > deadline {
-                return Err(error);
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(())
     }
 
     /// What the machine says of itself; one that cannot be reached is not well.
@@ -285,11 +273,11 @@ impl Driver for Remote {
     }
 
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>> {
-        self.cloud.offer(need)
+        if bake::is_baked(need) { Box::pin(self.baked_offer(need)) } else { self.cloud.offer(need) }
     }
 
-    fn create<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Created> {
-        Box::pin(self.make(order))
+    fn create<'a>(&'a self, order: &'a Order, tell: Tell<'a>) -> BoxFuture<'a, Created> {
+        Box::pin(self.make(order, tell))
     }
 
     fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
@@ -305,55 +293,8 @@ impl Driver for Remote {
         Box::pin(async move { Ok(self.look(&self.instance(key).await?).await) })
     }
 
-    fn await_boot<'a>(
-        &'a self,
-        key: &'a MachineKey,
-        tell: &'a (dyn Fn(&str) + Send + Sync),
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            let started = Instant::now();
-            let target = self.target(key).await?;
-            let mut told = 0;
-            loop {
-                let last = match self.call_at::<Vec<String>>(&target, key, "phases", json!({})).await {
-                    // Most have booted long ago: of these nothing is told.
-                    Ok(phases) if told == 0 && phases.last().is_some_and(|last| last.ends_with(" ready")) => break,
-                    Ok(phases) => {
-                        for phase in phases.iter().skip(told) {
-                            tell(phase.split_once(' ').map_or(phase.as_str(), |(_, what)| what));
-                        }
-                        told = phases.len();
-                        let last = phases.last().and_then(|phase| phase.split_once(' ')).map_or("", |(_, what)| what);
-                        if last == "ready" {
-                            break;
-                        }
-                        if let Some(reason) = last.strip_prefix("failed: ") {
-                            return Err(DriverError::Boot { machine: key.name(), reason: reason.to_owned() });
-                        }
-                        last.to_owned()
-                    }
-                    Err(DriverError::Ssh { reason, .. }) if !reason.contains("host key") => reason,
-                    Err(error) => return Err(error),
-                };
-                if started.elapsed() > BOOT_PATIENCE {
-                    let reason = format!(
-                        "it was not ready within {} s; the last word was: {last}. Its log is /var/log/cloud-init-output.log",
-                        BOOT_PATIENCE.as_secs()
-                    );
-                    return Err(DriverError::Boot { machine: key.name(), reason });
-                }
-                tokio::time::sleep(POLL).await;
-            }
-            if self.sessions.shown(&target).await? != 0 {
-                let own = self.keys.machine(&key.layer, key.id);
-                let head =
-                    json!({ "private": own.private_text(), "public": own.public_text() + "\n", "name": key.name() });
-                let _: Json = self.call_at(&target, key, "own_host_key", head).await?;
-                self.sessions.forget(&target);
-            }
-            tracing::info!(machine = %key.name(), ms = started.elapsed().as_millis() as u64, "booted");
-            Ok(())
-        })
+    fn await_boot<'a>(&'a self, key: &'a MachineKey, tell: Tell<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.booted(key, tell))
     }
 
     fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
@@ -375,22 +316,8 @@ impl Driver for Remote {
         })
     }
 
-    fn mend<'a>(&'a self, layer: &'a Layer, ids: &'a [u64]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            let mut broken = self.instances(layer).await?;
-            broken.retain(|instance| {
-                ids.contains(&instance.key.id) && (instance.power != Power::Running || !instance.has_its_disk)
-            });
-            if broken.is_empty() {
-                return Ok(());
-            }
-            for instance in &broken {
-                self.cloud.mend(instance).await?;
-            }
-            self.instances(layer).await?;
-            let mounts = broken.iter().map(|instance| self.mount(&instance.key));
-            futures_util::future::try_join_all(mounts).await.map(drop)
-        })
+    fn mend<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.give_back(order))
     }
 
     fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {

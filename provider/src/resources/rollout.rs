@@ -28,10 +28,10 @@ pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut St
     let mut problems = Vec::new();
     if !old.is_empty() {
         // What there is comes first: a disk that was detached goes back to its own machine, not to a new one.
-        problems = mend(&driver, state, &old).await;
+        problems = mend::<R>(&driver, state, &old).await;
     }
     if problems.is_empty() && !ids.is_empty() {
-        problems = create::<R>(&driver, state, &ids).await;
+        problems = create::<R>(context, &driver, state, &ids).await;
     }
     if problems.is_empty() {
         problems = firewall::apply::<R>(context, state).await;
@@ -44,21 +44,30 @@ pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut St
     problems
 }
 
-async fn mend<M>(driver: &Arc<dyn Driver>, state: &State<M>, ids: &[u64]) -> Vec<Problem> {
-    match driver.mend(&state.group.layer(), ids).await {
+fn order<R: Resource>(state: &State<R::Model>, ids: &[u64]) -> Order {
+    Order {
+        layer: state.group.layer(),
+        ids: ids.to_vec(),
+        owner: state.group.generation.clone().unwrap_or_default(),
+        need: need::<R>(state),
+    }
+}
+
+async fn mend<R: Resource>(driver: &Arc<dyn Driver>, state: &State<R::Model>, ids: &[u64]) -> Vec<Problem> {
+    match driver.mend(&order::<R>(state, ids)).await {
         Ok(()) => Vec::new(),
         Err(error) => vec![driver_problem("Giving machines back what they have lost", &error)],
     }
 }
 
-async fn create<R: Resource>(driver: &Arc<dyn Driver>, state: &mut State<R::Model>, ids: &[u64]) -> Vec<Problem> {
-    let order = Order {
-        layer: state.group.layer(),
-        ids: ids.to_vec(),
-        owner: state.group.generation.clone().unwrap_or_default(),
-        need: need::<R>(state),
-    };
-    let created = driver.create(&order).await;
+async fn create<R: Resource>(
+    context: &Context,
+    driver: &Arc<dyn Driver>,
+    state: &mut State<R::Model>,
+    ids: &[u64],
+) -> Vec<Problem> {
+    let order = order::<R>(state, ids);
+    let created = driver.create(&order, &|what| context.progress(what)).await;
     fill_in(&mut state.group, &created.machines);
     let Some(error) = created.failure else { return Vec::new() };
     let names: Vec<String> = order.keys().map(|key| key.name()).collect();

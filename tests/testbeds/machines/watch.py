@@ -30,8 +30,9 @@ def say(*words):
 
 
 class Machine:
-    def __init__(self, number, wanted, user_data, images, state):
-        self.number, self.wanted, self.images = number, wanted, images
+    def __init__(self, number, wanted, user_data, lower, state):
+        self.wanted, self.lower = wanted, lower
+        self.process = None
         self.name = "lwm%d" % number
         self.folder = os.path.join(state, "machines", wanted.ident)
         self.volumes = os.path.join(state, "volumes")
@@ -39,17 +40,13 @@ class Machine:
         self.user_data = user_data
 
     def start(self):
-        began = time.time()
-        lower = [self.images + "/base"]
-        if "lamp" in self.wanted.image:
-            lower.insert(0, self.images + "/daemons")
         root = self.folder + "/root"
         for part in ("upper", "work", "root"):
             os.makedirs(os.path.join(self.folder, part), exist_ok=True)
         os.makedirs(self.volumes, exist_ok=True)
-        run("mount", "-t", "overlay", "overlay", "-o", "lowerdir=%s,upperdir=%s/upper,workdir=%s/work" % (":".join(lower), self.folder, self.folder), root)
+        run("mount", "-t", "overlay", "overlay", "-o", "lowerdir=%s,upperdir=%s/upper,workdir=%s/work" % (":".join(self.lower), self.folder, self.folder), root)
         seed = root + "/var/lib/cloud/seed/nocloud"
-        os.makedirs(seed)
+        os.makedirs(seed, exist_ok=True)
         with open(seed + "/user-data", "wb") as out:
             out.write(self.user_data)
         with open(seed + "/meta-data", "w") as out:
@@ -57,7 +54,13 @@ class Machine:
         shutil.copy("/etc/resolv.conf", root + "/etc/resolv.conf")
         self.network()
         self.firewall(self.wanted.ingress)
-        console = open(self.folder + "/console", "wb")
+        if self.wanted.is_running:
+            self.boot()
+
+    def boot(self):
+        began = time.time()
+        root = self.folder + "/root"
+        console = open(self.folder + "/console", "ab")
         self.process = subprocess.Popen(["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "-D", root, "-M", self.name,
                                          "--network-namespace-path=/run/netns/" + self.name, "--resolv-conf=off", "--rlimit=RLIMIT_MEMLOCK=infinity", "--capability=CAP_IPC_LOCK,CAP_SYS_RESOURCE"],
                                         stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
@@ -114,6 +117,7 @@ class Machine:
         self.rules = ingress
 
     def disks(self, disks):
+        device = self.wanted.device
         names = [ident for ident, _ in disks]
         for ident in [ident for ident in self.loops if ident not in names]:
             # Who uses a disk that is gone gets errors; a database ends over them.
@@ -124,7 +128,7 @@ class Machine:
                 except OSError:
                     pass
             self.inside("umount", "-l", "/var/lib/lampwright/machine/data", check=False)
-            self.inside("rm", "-f", "/dev/vdb")
+            self.inside("rm", "-f", device)
             run("losetup", "-d", self.loops.pop(ident), check=False)
             say("detached", ident, "from", self.name)
         for ident, size in disks:
@@ -136,10 +140,11 @@ class Machine:
                     out.truncate(size << 30)
             loop = run("losetup", "-f", "--show", file).strip()
             self.loops[ident] = loop
-            self.inside("mknod", "/dev/vdb", "b", "7", loop.removeprefix("/dev/loop"))
-            # As virtio shows it: by the first 20 characters of the volume's id.
-            self.inside("mkdir", "-p", "/dev/disk/by-id")
-            self.inside("ln", "-sf", "/dev/vdb", "/dev/disk/by-id/virtio-" + ident[:20])
+            self.inside("mknod", device, "b", "7", loop.removeprefix("/dev/loop"))
+            if device.startswith("/dev/vd"):
+                # As virtio shows it: by the first 20 characters of the volume's id.
+                self.inside("mkdir", "-p", "/dev/disk/by-id")
+                self.inside("ln", "-sf", device, "/dev/disk/by-id/virtio-" + ident[:20])
             say("attached", ident, "to", self.name)
 
     def inside(self, *command, check=True):
@@ -149,11 +154,17 @@ class Machine:
         self.wanted = wanted
         self.address(wanted.addresses)
         self.firewall(wanted.ingress)
-        self.disks(wanted.disks)
+        if wanted.is_running and self.process is None:
+            self.boot()
+        elif not wanted.is_running and self.process is not None:
+            self.power_off()
+            say("switched off", self.name, wanted.ident)
+        if self.process is not None:
+            self.disks(wanted.disks)
 
-    def stop(self):
-        # As a cloud does it: no time to finish anything.
-        if self.process.poll() is None:
+    # As a cloud does it: no time to finish anything.
+    def power_off(self):
+        if self.process is not None and self.process.poll() is None:
             if self.init:
                 try:
                     os.kill(int(self.init), signal.SIGKILL)
@@ -165,8 +176,19 @@ class Machine:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self.process = None
         for loop in self.loops.values():
             run("losetup", "-d", loop, check=False)
+        self.loops = {}
+
+    # A disk that nobody writes to is a folder that nobody writes to.
+    def keep(self, folder):
+        run("cp", "-a", self.folder + "/upper", folder + ".new")
+        os.rename(folder + ".new", folder)
+        say("kept", self.wanted.ident, "as", folder)
+
+    def stop(self):
+        self.power_off()
         run("umount", "-l", self.folder + "/root", check=False)
         run("ip", "netns", "del", self.name, check=False)
         run("ip", "link", "del", self.name + "h", check=False)
@@ -174,6 +196,32 @@ class Machine:
             run("ip", "route", "del", address + "/32", "dev", BRIDGE, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
         say("stopped", self.name, self.wanted.ident)
+
+
+class Images:
+    """The root file systems that images stand for: those of machines/image, and what machines were kept as."""
+
+    def __init__(self, given, state):
+        self.given, self.folder, self.lower = given, os.path.join(state, "images"), {}
+        os.makedirs(self.folder, exist_ok=True)
+
+    def of(self, name):
+        if name in self.lower:
+            return self.lower[name]
+        return ([self.given + "/daemons"] if name.startswith("lamp-") else []) + [self.given + "/base"]
+
+    # An image that is deleted stays here: machines may still be made of it.
+    def keep(self, cloud, machines, wanted):
+        for kept in cloud.kept():
+            machine = machines.get(kept.source, (None, None))[1]
+            folder = os.path.join(self.folder, kept.ident)
+            is_off = kept.source not in wanted or not wanted[kept.source].is_running
+            if machine and is_off and not os.path.exists(folder):
+                machine.power_off()
+                machine.keep(folder)
+                self.lower[kept.name] = [folder] + machine.lower
+            if not kept.is_done and os.path.exists(folder):
+                cloud.finish(kept)
 
 
 class Host:
@@ -215,6 +263,7 @@ def main():
     os.makedirs(options.state, exist_ok=True)
     host = Host()
     machines, number = {}, 0
+    images = Images(options.images, options.state)
     say("watching")
     try:
         with ThreadPoolExecutor(8) as pool:
@@ -222,6 +271,7 @@ def main():
                 for cloud in clouds:
                     try:
                         wanted = {one.ident: one for one in cloud.wanted() if one.addresses}
+                        images.keep(cloud, machines, wanted)
                     except (OSError, ET.ParseError, ValueError, KeyError) as error:
                         # The API is away or being broken on purpose: what runs goes on running.
                         say("the API does not answer:", error)
@@ -235,7 +285,7 @@ def main():
                     for ident, one in wanted.items():
                         if ident not in machines:
                             number += 1
-                            machine = Machine(number, one, cloud.user_data(one), options.images, options.state)
+                            machine = Machine(number, one, cloud.user_data(one), images.of(one.image), options.state)
                             machines[ident] = (cloud, machine)
                             fresh.append((one, machine, pool.submit(machine.start)))
                         else:

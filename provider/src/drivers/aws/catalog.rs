@@ -16,7 +16,6 @@ const SYSTEMS: &[(&str, &str, &str)] = &[
     ("ubuntu-22.04", "099720109477", "ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-amd64-server-*"),
     ("ubuntu-24.04", "099720109477", "ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-amd64-server-*"),
 ];
-const SYSTEM: &str = "debian-12";
 
 #[derive(Debug, Deserialize)]
 struct DescribeInstanceTypes {
@@ -128,7 +127,7 @@ impl Aws {
     }
 
     pub(super) async fn image(&self, need: &Need) -> Result<Image> {
-        let (params, wanted) = match (&need.image, need.os.as_deref().unwrap_or(SYSTEM)) {
+        let (params, wanted) = match (&need.image, need.system()) {
             (Some(id), _) if id.starts_with("ami-") => (list("ImageId", [id.as_str()]), format!("{id:?}")),
             (Some(name), _) => {
                 let mut params = filters(&[("name", &[name]), ("state", &["available"])]);

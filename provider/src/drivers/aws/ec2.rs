@@ -13,8 +13,8 @@ use super::query::{Items, Params, filters, list};
 use super::volumes::{DATA_DEVICE, Volume};
 use super::{Aws, DISK, IDS, LAYER, Network, Nothing, OWNER, SCOPE, Subnet, has_code, is_missing};
 use crate::bundle::hex;
-use crate::driver::{DriverError, Layer, MachineKey, Order, Result};
-use crate::drivers::remote::cloud::{DiskHint, Instance, Power, UserData};
+use crate::driver::{DriverError, Layer, MachineKey, Need, Order, Result};
+use crate::drivers::remote::cloud::{DiskHint, Instance, Mended, Power, UserData};
 
 const GONE_PATIENCE: Duration = Duration::from_mins(5);
 pub(super) const POLL: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub(super) struct Ec2Instance {
     tag_set: Items<Tag>,
     #[serde(default)]
     block_device_mapping: Items<Mapping>,
-    state_reason: Option<StateReason>,
+    placement: Option<Placement>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,9 +55,9 @@ struct StateName {
 }
 
 #[derive(Debug, Deserialize)]
-struct StateReason {
-    #[serde(default)]
-    message: String,
+#[serde(rename_all = "camelCase")]
+struct Placement {
+    availability_zone: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -224,18 +224,20 @@ impl Aws {
         self.delete_volumes(volumes).await
     }
 
-    /// Starts what was stopped, and gives back a disk that was detached.
-    pub(super) async fn mend_instance(&self, instance: &Instance) -> Result<()> {
+    /// Starts what was stopped, and gives back a disk that was detached, or another one.
+    pub(super) async fn mend_instance(&self, instance: &Instance, need: &Need) -> Result<Mended> {
         if instance.power == Power::Off {
             self.ec2::<Nothing>("StartInstances", &list("InstanceId", [instance.id.as_str()])).await?;
         }
-        if !instance.has_its_disk {
-            let mut orphans = self.orphans(&instance.key.layer).await?;
-            if let Some(volume) = orphans.pop() {
-                self.attach(&volume.id, &instance.id).await?;
-            }
-        }
-        Ok(())
+        let Some(size) = need.disk_gb.filter(|_| !instance.has_its_disk) else { return Ok(Mended::Own) };
+        let zone = instance.zone.as_deref().unwrap_or_default();
+        let orphan = self.orphans(&instance.key.layer).await?.into_iter().find(|volume| volume.zone == zone);
+        let (volume, mended) = match orphan {
+            Some(volume) => (volume.id, Mended::Own),
+            None => (self.create_volume(&instance.key, size, zone).await?, Mended::EmptyDisk),
+        };
+        self.attach(&volume, &instance.id).await?;
+        Ok(mended)
     }
 
     pub(super) async fn find_network(&self) -> Result<Network> {
@@ -277,13 +279,10 @@ impl Ec2Instance {
     fn read(self, layer: &Layer) -> Option<Instance> {
         let ids = Ids::parse(tag(&self.tag_set, IDS)?)?;
         let power = match self.instance_state.name.as_str() {
-            "pending" => Power::Pending,
+            // On its way up or down.
+            "pending" | "stopping" => Power::Pending,
             "running" => Power::Running,
-            _ => match self.state_reason.map(|reason| reason.message).filter(|reason| reason.starts_with("Server.")) {
-                // What AWS itself has stopped, it says so.
-                Some(reason) => Power::Failed(reason),
-                None => Power::Off,
-            },
+            _ => Power::Off,
         };
         let has_disk = self.block_device_mapping.iter().any(|mapping| mapping.device_name == DATA_DEVICE);
         let disk = tag(&self.tag_set, DISK).is_some();
@@ -296,6 +295,7 @@ impl Ec2Instance {
             owner: tag(&self.tag_set, OWNER).map(str::to_owned),
             is_foreign: false,
             batch: ids.first,
+            zone: self.placement.and_then(|placement| placement.availability_zone),
             disk,
             has_its_disk: has_disk || !disk,
         })

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::ec2::{POLL, is_not_yet};
+use super::ec2::{POLL, is_not_yet, tag_params};
 use super::query::{Items, Params, filters};
 use super::{Aws, LAYER, Nothing, SCOPE, has_code, is_missing};
-use crate::driver::{Layer, Result};
+use crate::driver::{DriverError, Layer, MachineKey, Result};
 
 /// What the disk is called when it is attached; the machine may know it by another name.
 pub(super) const DATA_DEVICE: &str = "/dev/sdf";
@@ -70,12 +70,45 @@ impl Aws {
         Ok(found)
     }
 
+    /// A disk in place of one that is nowhere any more.
+    pub(super) async fn create_volume(&self, key: &MachineKey, size: u64, zone: &str) -> Result<String> {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Made {
+            volume_id: String,
+        }
+        let size = size.to_string();
+        // An answer that was lost leaves an orphan, which the next try takes; the token makes AWS give back the same.
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let params = [("AvailabilityZone", zone), ("Size", &size), ("VolumeType", "gp3"), ("ClientToken", &token)];
+        let mut params: Params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let Layer { scope, name } = &key.layer;
+        let shown = format!("{name} data");
+        params.extend(tag_params(1, "volume", &[("Name", &shown), (SCOPE, scope), (LAYER, name)]));
+        let made: Made = self.ec2("CreateVolume", &params).await?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let filter = filters(&[("volume-id", &[&made.volume_id]), ("status", &["available"])]);
+            if !self.describe_volumes(filter).await?.is_empty() {
+                return Ok(made.volume_id);
+            }
+            if Instant::now() > deadline {
+                let reason = format!("its new disk {} was not ready within {} s", made.volume_id, PATIENCE.as_secs());
+                return Err(DriverError::Boot { machine: key.name(), reason });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     pub(super) async fn attach(&self, volume: &str, instance: &str) -> Result<()> {
         let params = [("VolumeId", volume), ("InstanceId", instance), ("Device", DATA_DEVICE)];
         let params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         match self.ec2_soon::<Nothing>("AttachVolume", &params).await {
-            // An answer that was lost: it hangs there already.
-            Err(error) if has_code(&error, "VolumeInUse") => Ok(()),
+            // An answer that was lost: it hangs there already. Or on another machine.
+            Err(error) if has_code(&error, "VolumeInUse") => {
+                let there = filters(&[("volume-id", &[volume]), ("attachment.instance-id", &[instance])]);
+                if self.describe_volumes(there).await?.is_empty() { Err(error) } else { Ok(()) }
+            }
             other => other.map(drop),
         }
     }

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::session::{Service, is_lost, is_missing};
+use super::session::{Service, is_missing};
 use super::{OpenStack, POLL, paged};
 use crate::driver::{Balancer, BalancerSeen, DriverError, Layer, Result};
 
@@ -96,20 +96,8 @@ impl OpenStack {
         let body = json!({ "loadbalancer": {
             "name": name, "description": format!("{BY}{}", wanted.layer), "vip_network_id": self.network_id().await?, "listeners": [listener],
         } });
-        let mut tries = 0;
-        loop {
-            match self.session.post::<Json>(Service::LoadBalancer, "/loadbalancers", body.clone()).await {
-                Ok(_) => break,
-                Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
-                Err(_) => {
-                    tries += 1;
-                    tokio::time::sleep(POLL * tries).await;
-                    if self.find_balancer(&wanted.layer).await?.is_some() {
-                        break;
-                    }
-                }
-            }
-        }
+        let look = || async { Ok(self.find_balancer(&wanted.layer).await?.map(|_| json!({}))) };
+        self.session.make_once::<Json, _>(Service::LoadBalancer, "/loadbalancers", body, look).await?;
         Ok(self.wait_for_balancer(&wanted.layer).await?.vip_address)
     }
 

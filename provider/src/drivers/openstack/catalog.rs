@@ -7,8 +7,6 @@ use super::session::Service;
 use super::{OpenStack, paged};
 use crate::driver::{DriverError, Need, Result};
 
-const SYSTEM: &str = "debian-12";
-
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Flavor {
     pub(super) id: String,
@@ -17,7 +15,7 @@ pub(super) struct Flavor {
     /// In MiB.
     ram: u64,
     /// In GiB.
-    disk: u64,
+    pub(super) disk: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -35,11 +33,16 @@ pub(super) struct Image {
     min_ram: u64,
     os_distro: Option<String>,
     os_version: Option<String>,
+    /// `snapshot` where Nova has made it of a server; it has its other properties from that server's image.
+    image_type: Option<String>,
 }
 
 impl Image {
     /// By its properties, else by its name: `Debian 12 (bookworm)` is `debian-12`.
     fn is_system(&self, os: &str) -> bool {
+        if self.image_type.as_deref() == Some("snapshot") {
+            return false;
+        }
         if let (Some(distro), Some(version)) = (&self.os_distro, &self.os_version) {
             return format!("{distro}-{version}") == os;
         }
@@ -90,13 +93,13 @@ impl OpenStack {
         images.retain(|image| image.status == "active");
         let is_meant = |image: &&Image| match &need.image {
             Some(wanted) => image.id == *wanted || matches(wanted, &image.name),
-            None => image.is_system(need.os.as_deref().unwrap_or(SYSTEM)),
+            None => image.is_system(need.system()),
         };
         let newest = images.iter().filter(is_meant).max_by(|a, b| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)));
         newest.cloned().ok_or_else(|| {
             let wanted = match &need.image {
                 Some(image) => format!("{image:?}"),
-                None => format!("of {}", need.os.as_deref().unwrap_or(SYSTEM)),
+                None => format!("of {}", need.system()),
             };
             let mut known: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
             known.sort_unstable();
@@ -182,6 +185,7 @@ mod tests {
             min_ram: 0,
             os_distro: properties.map(|(distro, _)| distro.to_owned()),
             os_version: properties.map(|(_, version)| version.to_owned()),
+            image_type: None,
         }
     }
 
@@ -193,6 +197,8 @@ mod tests {
         assert!(!image("debian-125", None).is_system("debian-12"));
         assert!(image("whatever", Some(("ubuntu", "24.04"))).is_system("ubuntu-24.04"));
         assert!(!image("debian-12", Some(("ubuntu", "24.04"))).is_system("debian-12"));
+        let snapshot = Image { image_type: Some("snapshot".to_owned()), ..image("debian-12", Some(("debian", "12"))) };
+        assert!(!snapshot.is_system("debian-12"));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::session::{Service, is_lost};
-use super::{OpenStack, POLL, escaped, paged};
-use crate::driver::{DriverError, MachineKey, Result};
+use super::session::Service;
+use super::{OpenStack, escaped, paged};
+use crate::driver::{DriverError, Layer, MachineKey, Result};
 use crate::drivers::remote::cloud::Instance;
 
 #[derive(Debug, Deserialize)]
@@ -95,35 +95,47 @@ impl OpenStack {
             .ports
             .first()
             .ok_or_else(|| DriverError::Boot { machine: key.name(), reason: "it has no port".to_owned() })?;
-        let mut tries = 0;
-        loop {
-            let existing: Json =
-                self.session.get(Service::Network, &format!("/floatingips?port_id={}", port.id)).await?;
-            if existing.get("floatingips").and_then(Json::as_array).is_some_and(|found| !found.is_empty()) {
-                return Ok(());
-            }
-            let address = json!({ "floating_network_id": network, "port_id": port.id, "description": describe(key) });
-            match self.session.post::<Json>(Service::Network, "/floatingips", json!({ "floatingip": address })).await {
-                Ok(_) => return Ok(()),
-                Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
-                Err(_) => tries += 1,
-            }
-            tokio::time::sleep(POLL * tries).await;
+        let path = format!("/floatingips?port_id={}", port.id);
+        let look = || async {
+            let existing: Json = self.session.get(Service::Network, &path).await?;
+            Ok(existing.get("floatingips").and_then(Json::as_array).and_then(|found| found.first().cloned()))
+        };
+        if look().await?.is_some() {
+            return Ok(());
         }
+        let address = json!({ "floating_network_id": network, "port_id": port.id, "description": describe(key) });
+        let body = json!({ "floatingip": address });
+        self.session.make_once::<Json, _>(Service::Network, "/floatingips", body, look).await.map(drop)
     }
 
     pub(super) async fn floating_addresses_of(&self, instances: &[Instance]) -> Result<Vec<FloatingAddress>> {
         if instances.iter().all(|instance| instance.public_address.is_none()) && self.floating_network.is_none() {
             return Ok(Vec::new());
         }
+        let descriptions: Vec<String> = instances.iter().map(|instance| describe(&instance.key)).collect();
+        self.floating_addresses(|description| descriptions.iter().any(|known| known == description)).await
+    }
+
+    async fn floating_addresses(&self, is_meant: impl Fn(&str) -> bool) -> Result<Vec<FloatingAddress>> {
         let mut found: Vec<FloatingAddress> =
             paged(&self.session, Service::Network, "/floatingips", "floatingips", |address: &FloatingAddress| {
                 address.id.clone()
             })
             .await?;
-        let descriptions: Vec<String> = instances.iter().map(|instance| describe(&instance.key)).collect();
-        found.retain(|address| descriptions.contains(&address.description));
+        found.retain(|address| is_meant(&address.description));
         Ok(found)
+    }
+
+    /// Those whose machines were removed by somebody else.
+    pub(super) async fn release_addresses(&self, layer: &Layer) -> Result<()> {
+        if self.floating_network.is_none() {
+            return Ok(());
+        }
+        let prefix = describe_all(layer);
+        for address in self.floating_addresses(|description| description.starts_with(&prefix)).await? {
+            self.release(&address).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn release(&self, address: &FloatingAddress) -> Result<()> {
@@ -132,5 +144,9 @@ impl OpenStack {
 }
 
 fn describe(key: &MachineKey) -> String {
-    format!("lampwright {} {}", key.layer, key.id)
+    format!("{}{}", describe_all(&key.layer), key.id)
+}
+
+fn describe_all(layer: &Layer) -> String {
+    format!("lampwright {layer} ")
 }

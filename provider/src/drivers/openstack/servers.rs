@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::catalog::Limits;
-use super::session::{Service, is_conflict, is_lost};
+use super::session::{Service, is_conflict};
 use super::volumes::Volume;
 use super::{DISK, ID, LAYER, OWNER, OpenStack, PATIENCE, POLL, SCOPE, escaped, paged, tag};
-use crate::driver::{DriverError, Layer, MachineKey, Order, Result};
-use crate::drivers::remote::cloud::{DiskHint, Instance, Power, UserData};
+use crate::driver::{DriverError, Layer, MachineKey, Need, Order, Result};
+use crate::drivers::remote::cloud::{DiskHint, Instance, Mended, Power, UserData};
 
 #[derive(Debug, Deserialize)]
 struct Server {
@@ -30,6 +30,22 @@ struct Server {
     fault: Option<Fault>,
     #[serde(rename = "OS-EXT-STS:task_state")]
     task: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Shown {
+    server: Server,
+}
+
+/// The answer to an order tells nothing but the id.
+#[derive(Debug, Deserialize)]
+struct Ordered {
+    server: OrderedServer,
+}
+
+#[derive(Debug, Deserialize)]
+struct OrderedServer {
+    id: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,28 +136,13 @@ impl OpenStack {
         // virtio shows the first 20 characters of a volume's id as the serial number of the disk.
         let hint = volume.as_ref().map_or(DiskHint::None, |volume| DiskHint::Id(volume.id.chars().take(20).collect()));
         let json = body.json(&key, self.zone(body.id), &user_data(&[body.id], hint));
-        let mut tries = 0;
-        let server = loop {
-            match self.session.post::<Json>(Service::Compute, "/servers", json.clone()).await {
-                Ok(made) => break made.pointer("/server/id").and_then(Json::as_str).map(str::to_owned),
-                Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
-                Err(error) => {
-                    tries += 1;
-                    tracing::debug!(target: "api", "looking for what POST /servers has made: {}", error.explain());
-                    tokio::time::sleep(POLL * tries).await;
-                    let existing = self.servers(&key.layer).await?;
-                    if let Some(server) = existing.into_iter().find(|server| server.key == key) {
-                        break Some(server.id);
-                    }
-                }
-            }
+        let look = || async {
+            let existing = self.servers(&key.layer).await?;
+            let found = existing.into_iter().find(|server| server.key == key);
+            Ok(found.map(|server| Ordered { server: OrderedServer { id: server.id } }))
         };
-        let Some(server) = server else {
-            return Err(DriverError::Unreachable {
-                call: "nova POST /servers".to_owned(),
-                reason: "the answer holds no id".to_owned(),
-            });
-        };
+        let Ordered { server } = self.session.make_once(Service::Compute, "/servers", json, look).await?;
+        let server = server.id;
         if volume.is_some() || self.floating_network.is_some() {
             self.wait_until_active(&server, &key).await?;
         }
@@ -155,10 +156,6 @@ impl OpenStack {
     }
 
     async fn wait_until_active(&self, server: &str, key: &MachineKey) -> Result<()> {
-        #[derive(Debug, Deserialize)]
-        struct Shown {
-            server: Server,
-        }
         let deadline = Instant::now() + PATIENCE * 2;
         loop {
             let shown: Shown = self.session.get(Service::Compute, &format!("/servers/{server}")).await?;
@@ -195,23 +192,49 @@ impl OpenStack {
         futures_util::future::try_join_all(changes).await.map(drop)
     }
 
-    pub(super) async fn mend_server(&self, instance: &Instance) -> Result<()> {
-        if instance.power == Power::Off {
-            let path = format!("/servers/{}/action", instance.id);
-            let started =
-                self.session.order(Method::POST, Service::Compute, &path, Some(json!({ "os-start": null }))).await;
-            // It may be on its way already.
-            started.or_else(|error| if is_conflict(&error) { Ok(()) } else { Err(error) })?;
+    pub(super) async fn mend_server(&self, instance: &Instance, need: &Need) -> Result<Mended> {
+        if instance.power != Power::Running {
+            self.wake(instance).await?;
         }
-        if !instance.has_its_disk
-            && let Some(volume) = self.disk_for(&instance.key).await?
-        {
+        let mut mended = Mended::Own;
+        if let Some(size) = need.disk_gb.filter(|_| !instance.has_its_disk) {
+            let volume = match self.disk_for(&instance.key).await? {
+                Some(volume) => volume,
+                None => {
+                    mended = Mended::EmptyDisk;
+                    self.create_volume(&instance.key, size).await?
+                }
+            };
             self.attach(&volume, &instance.id).await?;
         }
         if self.floating_network.is_some() && instance.public_address.is_none() {
             self.give_floating_address(&instance.key, &instance.id).await?;
         }
-        Ok(())
+        Ok(mended)
+    }
+
+    /// The action that leads from a server's status back to ACTIVE ("Server concepts", Nova).
+    async fn wake(&self, instance: &Instance) -> Result<()> {
+        let shown: Shown = self.session.get(Service::Compute, &format!("/servers/{}", instance.id)).await?;
+        let action = match shown.server.status.as_str() {
+            "ACTIVE" => return Ok(()),
+            "PAUSED" => json!({ "unpause": null }),
+            "SUSPENDED" => json!({ "resume": null }),
+            "SHELVED" | "SHELVED_OFFLOADED" => json!({ "unshelve": null }),
+            "RESCUE" => json!({ "unrescue": null }),
+            "ERROR" => json!({ "reboot": { "type": "HARD" } }),
+            _ => json!({ "os-start": null }),
+        };
+        match self.act(&instance.id, action).await {
+            // It may be on its way already.
+            Err(error) if is_conflict(&error) => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) async fn act(&self, server: &str, action: Json) -> Result<()> {
+        let path = format!("/servers/{server}/action");
+        self.session.order(Method::POST, Service::Compute, &path, Some(action)).await
     }
 
     pub(super) async fn delete_servers(&self, instances: &[Instance]) -> Result<()> {
@@ -290,21 +313,12 @@ impl OpenStack {
             server_group: ServerGroup,
         }
         let body = json!({ "server_group": { "name": name, "policy": "soft-anti-affinity" } });
-        let mut tries = 0;
-        loop {
-            match self.session.post::<Made>(Service::Compute, "/os-server-groups", body.clone()).await {
-                Ok(made) => return Ok(made.server_group),
-                Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
-                Err(_) => {
-                    tries += 1;
-                    tokio::time::sleep(POLL * tries).await;
-                    let found = self.all_server_groups().await?.into_iter().find(|group| group.name == name);
-                    if let Some(group) = found {
-                        return Ok(group);
-                    }
-                }
-            }
-        }
+        let look = || async {
+            let found = self.all_server_groups().await?.into_iter().find(|group| group.name == name);
+            Ok(found.map(|server_group| Made { server_group }))
+        };
+        let made: Made = self.session.make_once(Service::Compute, "/os-server-groups", body, look).await?;
+        Ok(made.server_group)
     }
 
     async fn all_server_groups(&self) -> Result<Vec<ServerGroup>> {
@@ -396,6 +410,7 @@ impl Server {
             owner: self.metadata.get(OWNER).cloned(),
             is_foreign: false,
             batch: id,
+            zone: None,
             disk,
             has_its_disk: !disk || !self.volumes.is_empty(),
         };

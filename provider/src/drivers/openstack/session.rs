@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use tokio::sync::{Mutex, OnceCell};
 
+use super::POLL;
 use super::credentials::Credentials;
 use crate::driver::{DriverError, Result};
 use crate::drivers::http::{Attempt, Http, Reply};
@@ -113,6 +114,34 @@ impl Session {
         let call = Call { service, method: Method::POST, path, body: Some(body) };
         let made = self.run(&call, false).await?;
         serde_json::from_value(made).map_err(|error| unreadable(&name(&call), &error))
+    }
+
+    /// Makes something that must not be made twice: when the answer is lost, `look` tells what is there.
+    pub(super) async fn make_once<T, F>(
+        &self,
+        service: Service,
+        path: &str,
+        body: Json,
+        look: impl Fn() -> F,
+    ) -> Result<T>
+    where
+        T: DeserializeOwned,
+        F: Future<Output = Result<Option<T>>> + Send,
+    {
+        let mut tries = 0;
+        loop {
+            match self.post(service, path, body.clone()).await {
+                Err(error) if is_lost(&error) && tries < 4 => {
+                    tries += 1;
+                    tracing::debug!(target: "api", "looking for what POST {path} has made: {}", error.explain());
+                    tokio::time::sleep(POLL * tries).await;
+                    if let Some(found) = look().await? {
+                        return Ok(found);
+                    }
+                }
+                other => return other,
+            }
+        }
     }
 
     /// An order that does no harm when it is given twice.

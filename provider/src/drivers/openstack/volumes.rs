@@ -81,26 +81,13 @@ impl OpenStack {
         if let Some(zone) = self.zones.first() {
             volume["availability_zone"] = json!(zone);
         }
-        let mut tries = 0;
-        let made = loop {
-            match self.session.post::<Shown>(Service::Volume, "/volumes", json!({ "volume": volume })).await {
-                Ok(made) => break made.volume,
-                Err(error) if !is_lost(&error) || tries == 4 => return Err(error),
-                Err(error) => {
-                    tries += 1;
-                    tracing::debug!(target: "api", "looking for what POST /volumes has made: {}", error.explain());
-                    tokio::time::sleep(POLL * tries).await;
-                    let id = key.id.to_string();
-                    let existing = self.volumes(&key.layer).await?;
-                    if let Some(volume) = existing
-                        .into_iter()
-                        .find(|volume| volume.attachments.is_empty() && volume.metadata.get(ID) == Some(&id))
-                    {
-                        break volume;
-                    }
-                }
-            }
+        let look = || async {
+            let id = key.id.to_string();
+            let is_it = |volume: &Volume| volume.attachments.is_empty() && volume.metadata.get(ID) == Some(&id);
+            Ok(self.volumes(&key.layer).await?.into_iter().find(is_it).map(|volume| Shown { volume }))
         };
+        let body = json!({ "volume": volume });
+        let Shown { volume: made } = self.session.make_once(Service::Volume, "/volumes", body, look).await?;
         self.wait_for(&made.id, "available").await?;
         Ok(made)
     }
@@ -184,7 +171,9 @@ impl OpenStack {
     }
 
     pub(super) async fn delete_orphans(&self, layer: &Layer) -> Result<()> {
-        let orphans = self.orphans(layer).await?;
+        let mut orphans = self.volumes(layer).await?;
+        // Also those that Cinder could not make or delete.
+        orphans.retain(|volume| volume.status == "available" || volume.status.starts_with("error"));
         let deletions = orphans.iter().map(|volume| self.delete_volume(volume));
         futures_util::future::try_join_all(deletions).await.map(drop)
     }

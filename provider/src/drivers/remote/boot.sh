@@ -60,8 +60,6 @@ candidates() {
     case $root in "$found"*) continue ;; esac
     grep -q 'Amazon Elastic Block Store' "/sys/block/${found#/dev/}/device/model" 2>/dev/null && echo "$found"
   done
-  # A machine without any of these names, as in a container.
-  [ -b /dev/vda ] || echo /dev/vdb
 }
 
 # Formatted only if it holds nothing at all.

@@ -26,6 +26,8 @@ pub(crate) struct Instance {
     pub(crate) is_foreign: bool,
     /// The first id of the machines that were made by the same call, and so with the same user-data.
     pub(crate) batch: u64,
+    /// Where its disk has to be, on a cloud where that matters.
+    pub(crate) zone: Option<String>,
     /// Whether it has a data disk.
     pub(crate) disk: bool,
     /// Whether that hangs on it; so for a machine that has none.
@@ -55,6 +57,40 @@ pub(crate) enum DiskHint {
     Id(String),
 }
 
+/// What a golden image is baked upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Foundation {
+    /// The image, as people know it.
+    pub(crate) image: String,
+    /// Differs wherever an image that is baked upon one would be of no use for the other.
+    pub(crate) digest: String,
+}
+
+/// An image of ours, as the API tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Golden {
+    /// The cloud's own id.
+    pub(crate) id: String,
+    pub(crate) state: GoldenState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GoldenState {
+    Pending,
+    Ready,
+    /// The cloud could not make it.
+    Failed(String),
+}
+
+/// What a machine was given back, as far as the machine has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mended {
+    /// All that is its own.
+    Own,
+    /// A disk that is new and empty.
+    EmptyDisk,
+}
+
 /// What a launch has made, and why it did not make all.
 #[derive(Debug)]
 pub(crate) struct Launched {
@@ -73,14 +109,27 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
     /// Writes down a new owner.
     fn give<'a>(&'a self, instances: &'a [Instance], owner: &'a str) -> BoxFuture<'a, Result<()>>;
 
-    /// Power, disk: what the API can give back to a machine that lost it.
-    fn mend<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>>;
+    /// Power, disk: what the API can give back to a machine that lost it. May return before it runs.
+    fn mend<'a>(&'a self, instance: &'a Instance, need: &'a Need) -> BoxFuture<'a, Result<Mended>>;
 
     /// Removes machines and their data disks; done when all are gone.
     fn terminate<'a>(&'a self, instances: &'a [Instance]) -> BoxFuture<'a, Result<()>>;
 
     /// Removes what the layer has besides machines.
     fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>>;
+
+    fn foundation<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Foundation>>;
+
+    /// The image of ours with a name, if it is there.
+    fn golden<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Golden>>>;
+
+    /// Asks for an image of a machine that is off. One that has the name already is left as it is.
+    fn keep<'a>(&'a self, instance: &'a Instance, name: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    fn discard<'a>(&'a self, golden: &'a Golden) -> BoxFuture<'a, Result<()>>;
+
+    /// Switches a machine off; may return before it is.
+    fn power_off<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>>;
 
     fn balancer_traits(&self) -> BalancerTraits;
 

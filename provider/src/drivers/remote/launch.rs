@@ -1,14 +1,23 @@
-//! Making machines: those that exist are taken over, the others are launched, and all have to run in the end.
+//! Making machines: those that exist are taken over, the others are launched, and all have to run in the end. And
+//! giving back what they lose later.
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::cloud::{DiskHint, Instance, Power};
-use super::{LAUNCH_PATIENCE, POLL, Remote, seen, user_data};
-use crate::driver::{Created, DriverError, MachineKey, Order, Status};
+use serde_json::{Value as Json, json};
+
+use super::bake::is_baked;
+use super::cloud::{DiskHint, Instance, Mended, Power};
+use super::{POLL, Remote, seen, user_data};
+use crate::driver::{Created, DriverError, Layer, MachineKey, Order, Result, Status, Tell};
+
+/// From the order to an address and a running machine.
+const LAUNCH_PATIENCE: Duration = Duration::from_mins(10);
+/// Packages may have to be installed.
+const BOOT_PATIENCE: Duration = Duration::from_mins(15);
 
 impl Remote {
-    pub(super) async fn make(&self, order: &Order) -> Created {
+    pub(super) async fn make(&self, order: &Order, tell: Tell<'_>) -> Created {
         let nothing = |error| Created { machines: Vec::new(), failure: Some(error) };
         let existing = match self.instances(&order.layer).await {
             Ok(existing) => existing,
@@ -32,7 +41,13 @@ impl Remote {
         let missing: Vec<u64> = order.ids.iter().copied().filter(is_missing).collect();
         let mut failure = None;
         if !missing.is_empty() {
-            let rest = Order { ids: missing, ..marked.clone() };
+            let mut rest = Order { ids: missing, ..marked.clone() };
+            if is_baked(&rest.need) {
+                match self.golden(&rest.need, tell).await {
+                    Ok(image) => rest.need.image = Some(image),
+                    Err(error) => return nothing(error),
+                }
+            }
             let user_data = |ids: &[u64], disk: DiskHint| self.user_data(&rest, ids, disk);
             failure = self.cloud.launch(&rest, &user_data).await.failure;
         }
@@ -42,7 +57,7 @@ impl Remote {
         for id in order.ids.iter().filter(|id| existing.iter().any(|instance| instance.key.id == **id)) {
             let key = MachineKey { layer: order.layer.clone(), id: *id };
             let mended = match self.instance(&key).await {
-                Ok(instance) => self.cloud.mend(&instance).await,
+                Ok(instance) => self.cloud.mend(&instance, &order.need).await,
                 Err(error) => Err(error),
             };
             failure = failure.or(mended.err());
@@ -102,6 +117,112 @@ impl Remote {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Waits until the machines of a layer are as wanted.
+    pub(super) async fn wait_for(
+        &self,
+        layer: &Layer,
+        complaint: &str,
+        is_done: impl Fn(&[Instance]) -> bool,
+    ) -> Result<Vec<Instance>> {
+        let deadline = Instant::now() + LAUNCH_PATIENCE;
+        loop {
+            let instances = self.instances(layer).await?;
+            if is_done(&instances) {
+                return Ok(instances);
+            }
+            if Instant::now() > deadline {
+                let reason = format!("{complaint} within {} s", LAUNCH_PATIENCE.as_secs());
+                return Err(DriverError::Boot { machine: layer.to_string(), reason });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    pub(super) async fn give_back(&self, order: &Order) -> Result<()> {
+        let is_settled = |one: &Instance| {
+            !order.ids.contains(&one.key.id) || !matches!(one.power, Power::Pending) || one.address.is_none()
+        };
+        // One that is on its way, up or down, takes no orders.
+        let all = |all: &[Instance]| all.iter().all(is_settled);
+        let mut broken = self.wait_for(&order.layer, "it was neither on nor off", all).await?;
+        broken.retain(|one| order.ids.contains(&one.key.id) && (one.power != Power::Running || !one.has_its_disk));
+        if broken.is_empty() {
+            return Ok(());
+        }
+        let mut mended = Vec::new();
+        // One after the other: no two take the same disk.
+        for instance in &broken {
+            mended.push(self.cloud.mend(instance, &order.need).await?);
+        }
+        let is_up = |one: &Instance| {
+            let is_meant = broken.iter().any(|broken| broken.key == one.key);
+            !is_meant || (one.power == Power::Running && one.address.is_some() && one.has_its_disk)
+        };
+        self.wait_for(&order.layer, "the cloud did not give back what was lost", |all| all.iter().all(is_up)).await?;
+        let mounts = broken.iter().zip(mended).map(|(instance, mended)| self.mount(&instance.key, mended));
+        futures_util::future::try_join_all(mounts).await.map(drop)
+    }
+
+    /// Puts the data disk where it was, on a machine that may still be booting.
+    async fn mount(&self, key: &MachineKey, mended: Mended) -> Result<()> {
+        let target = self.target(key).await?;
+        let head = json!({ "is_empty": mended == Mended::EmptyDisk });
+        let deadline = Instant::now() + LAUNCH_PATIENCE;
+        while let Err(error) = self.call_at::<Json>(&target, key, "mount", head.clone()).await {
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until a machine says that it is ready, and gives it the host key that is its alone.
+    pub(super) async fn booted(&self, key: &MachineKey, tell: Tell<'_>) -> Result<()> {
+        let started = Instant::now();
+        let target = self.target(key).await?;
+        let mut told = 0;
+        loop {
+            let last = match self.call_at::<Vec<String>>(&target, key, "phases", json!({})).await {
+                // Most have booted long ago: of these nothing is told.
+                Ok(phases) if told == 0 && phases.last().is_some_and(|last| last.ends_with(" ready")) => break,
+                Ok(phases) => {
+                    let what =
+                        |phase: &String| phase.split_once(' ').map_or(phase.clone(), |(_, what)| what.to_owned());
+                    let last = phases.last().map(what).unwrap_or_default();
+                    if last == "ready" {
+                        tell(&format!("ready after {:.1} s", started.elapsed().as_secs_f64()));
+                        break;
+                    }
+                    phases.iter().skip(told).for_each(|phase| tell(&what(phase)));
+                    told = phases.len();
+                    if let Some(reason) = last.strip_prefix("failed: ") {
+                        return Err(DriverError::Boot { machine: key.name(), reason: reason.to_owned() });
+                    }
+                    last
+                }
+                Err(DriverError::Ssh { reason, .. }) if !reason.contains("host key") => reason,
+                Err(error) => return Err(error),
+            };
+            if started.elapsed() > BOOT_PATIENCE {
+                let reason = format!(
+                    "it was not ready within {} s; the last word was: {last}. Its log is /var/log/cloud-init-output.log",
+                    BOOT_PATIENCE.as_secs()
+                );
+                return Err(DriverError::Boot { machine: key.name(), reason });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        if self.sessions.shown(&target).await? != 0 {
+            let own = self.keys.machine(&key.layer, key.id);
+            let head = json!({ "private": own.private_text(), "public": own.public_text() + "\n", "name": key.name() });
+            let _: Json = self.call_at(&target, key, "own_host_key", head).await?;
+            self.sessions.forget(&target);
+        }
+        tracing::info!(machine = %key.name(), ms = started.elapsed().as_millis() as u64, "booted");
+        Ok(())
     }
 
     fn user_data(&self, order: &Order, ids: &[u64], disk: DiskHint) -> Vec<u8> {

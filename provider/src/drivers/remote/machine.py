@@ -108,7 +108,7 @@ def install(head, stream):
     wanted, services = head["manifest"], head["services"]
     if not os.path.isdir(os.path.dirname(ROOT)):
         raise Refused("boot", "the machine was not prepared")
-    has_its_disk(head)
+    with_its_disk()
     for name in head["folders"]:
         folder(path(name))
     changed = [entry["path"] for entry in wanted["files"] if differs(entry)]
@@ -139,11 +139,11 @@ def install(head, stream):
     return sorted(changed + obsolete)
 
 
-# Without its disk a database would write to the disk that goes with the machine.
-def has_its_disk(_head):
-    with open("/etc/fstab") as table:
-        if "LABEL=lampwright-data" in table.read() and not os.path.ismount(ROOT + "/data"):
-            raise Refused("io", "the data disk is not mounted")
+# Without its disk a database would write to the disk that goes with the machine. A run that was cut off may have left
+# it attached, and not mounted.
+def with_its_disk():
+    if needs_disk() and not os.path.ismount(ROOT + "/data"):
+        mount_disk(10)
 
 
 def check(head, files):
@@ -223,7 +223,7 @@ def is_active(service):
 
 
 def start(head, _):
-    has_its_disk(head)
+    with_its_disk()
     services = head["services"]
     if all(is_active(service) for service in services):
         return None
@@ -332,29 +332,93 @@ def phases(_head, _):
         return []
 
 
-# The data disk, after it was detached and came back, perhaps under another name.
-def mount(_head, _):
-    with open("/etc/fstab") as table:
-        if "LABEL=lampwright-data" not in table.read():
-            return None
-    data = path("data")
+# The data disk, after it was detached and came back, perhaps under another name. One that is new is empty; any other
+# is waited for, and only then an empty one is taken.
+def mount(head, _):
+    if not needs_disk():
+        return None
+    last = (phases(None, None) or [""])[-1]
+    if not last.endswith(" ready") and " failed: " not in last:
+        raise Refused("boot", "the machine is still booting")
     for service in reversed(manifest()["services"]):
         systemctl("stop", unit(service))
-    while os.path.ismount(data):
-        if subprocess.run(["umount", "-l", data], capture_output=True).returncode != 0:
+    while os.path.ismount(path("data")):
+        if subprocess.run(["umount", "-l", path("data")], capture_output=True).returncode != 0:
             break
-    deadline = time.monotonic() + 60
+    mount_disk(60, head["is_empty"])
+    return None
+
+
+def needs_disk():
+    with open("/etc/fstab") as table:
+        return "LABEL=lampwright-data" in table.read()
+
+
+def mount_disk(patience, is_empty=False):
+    deadline = time.monotonic() + patience
     while True:
-        for device in glob.glob("/dev/vd[b-z]") + glob.glob("/dev/sd[b-z]") + glob.glob("/dev/xvd[b-z]") + glob.glob("/dev/nvme[0-9]n1"):
-            label = subprocess.run(["blkid", "-p", "-s", "LABEL", "-o", "value", device], capture_output=True, text=True).stdout.strip()
-            if label == "lampwright-data":
-                done = subprocess.run(["mount", device, data], capture_output=True, text=True)
-                if done.returncode != 0:
-                    raise Refused("io", "the data disk could not be mounted: " + done.stderr.strip())
-                return None
-        if time.monotonic() > deadline:
+        is_last = time.monotonic() > deadline
+        device = find_disk(is_empty or is_last)
+        if device:
+            done = subprocess.run(["mount", device, path("data")], capture_output=True, text=True)
+            if done.returncode != 0:
+                raise Refused("io", "the data disk could not be mounted: " + done.stderr.strip())
+            os.chown(path("data"), *owner())
+            return
+        if is_last:
             raise Refused("io", "the data disk is not there")
         time.sleep(0.5)
+
+
+def blkid(device, what):
+    done = subprocess.run(["blkid", "-p", "-s", what, "-o", "value", device], capture_output=True, text=True)
+    return done.returncode, done.stdout.strip()
+
+
+# By the label that it got when it was formatted. Formatted is only what holds nothing at all (blkid says 2).
+def find_disk(takes_empty):
+    devices = glob.glob("/dev/vd[b-z]") + glob.glob("/dev/sd[b-z]") + glob.glob("/dev/xvd[b-z]") + glob.glob("/dev/nvme[0-9]n1")
+    for device in devices:
+        if blkid(device, "LABEL")[1] == "lampwright-data":
+            return device
+    with open("/proc/mounts") as table:
+        mounted = [line.split()[0] for line in table]
+    for device in devices if takes_empty else []:
+        if any(name.startswith(device) for name in mounted) or not lasts(device):
+            continue
+        if blkid(device, "TYPE")[0] != 2 or blkid(device, "PTTYPE")[0] != 2:
+            continue
+        done = subprocess.run(["mkfs.ext4", "-q", "-L", "lampwright-data", "-m", "1", device], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Refused("io", "the data disk could not be formatted: " + done.stderr.strip())
+        return device
+    return None
+
+
+# On EC2 there are disks that go with the machine; those that stay say so.
+def lasts(device):
+    try:
+        with open("/sys/block/%s/device/model" % os.path.basename(device)) as model:
+            return "nvme" not in device or "Amazon Elastic Block Store" in model.read()
+    except OSError:
+        return "nvme" not in device
+
+
+# Before an image is made of the machine: takes away what is this machine's alone. The account that does it goes last.
+def generalize(head, _):
+    for name in [ROOT, MANIFEST, PHASES, "/etc/sudoers.d/90-cloud-init-users"] + glob.glob("/etc/ssh/ssh_host_*"):
+        if os.path.isdir(name):
+            shutil.rmtree(name)
+        elif os.path.exists(name):
+            os.unlink(name)
+    subprocess.run(["apt-get", "clean"], capture_output=True)
+    cleaned = subprocess.run(["cloud-init", "clean", "--logs"], capture_output=True, text=True)
+    if cleaned.returncode != 0:
+        raise Refused("io", "cloud-init clean: " + cleaned.stderr.strip())
+    # systemd makes a new one at the next boot ("Building images", systemd.io).
+    open("/etc/machine-id", "w").close()
+    subprocess.run(["userdel", "--force", "--remove", head["account"]], capture_output=True)
+    os.sync()
 
 
 # The key that came with the user-data may be shared by machines that were made by one call; this one is the
@@ -376,7 +440,7 @@ def own_host_key(head, _):
 
 
 OPS = {"install": install, "start": start, "stop": stop, "signal": send_signal, "status": status, "ask": ask, "probe": probe,
-       "read": read, "write": put, "remove": remove, "phases": phases, "mount": mount, "own_host_key": own_host_key}
+       "read": read, "write": put, "remove": remove, "phases": phases, "mount": mount, "own_host_key": own_host_key, "generalize": generalize}
 
 try:
     result = {"ok": OPS[sys.argv[2]](json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)}

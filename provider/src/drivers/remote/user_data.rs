@@ -13,6 +13,9 @@ use flate2::write::GzEncoder;
 use super::cloud::DiskHint;
 use super::keys::HostKey;
 
+/// What runs at the first boot, before it is filled in.
+pub(super) const SCRIPT: &str = include_str!("boot.sh");
+
 /// The account by which machines are worked on.
 pub(super) const ACCOUNT: &str = "lampwright";
 
@@ -82,7 +85,7 @@ fn script(boot: &Boot<'_>) -> String {
         DiskHint::Any => ("yes", "-"),
         DiskHint::Id(id) => ("yes", id.as_str()),
     };
-    include_str!("boot.sh").replace("@PROGRAMS@", &programs.join(" ")).replace("@DISK@", disk).replace("@DISK_ID@", id)
+    SCRIPT.replace("@PROGRAMS@", &programs.join(" ")).replace("@DISK@", disk).replace("@DISK_ID@", id)
 }
 
 #[cfg(test)]
