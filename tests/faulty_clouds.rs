@@ -14,8 +14,8 @@ use crate::clouds::{APPLY, Bed, sandbox, scope};
 use crate::load::request;
 use crate::sandbox::{Sandbox, repository};
 
-/// Most of a run is waiting.
-const WORKERS: usize = 4;
+/// Half of a run is waiting.
+const WORKERS: usize = 2;
 
 const MODES: &[&str] = &["500", "503", "429", "refuse", "lost", "late", "cut", "401", "quota"];
 
@@ -84,7 +84,7 @@ impl Victim {
             Bed::OpenStack => format!(", auth_url = \"http://127.0.0.1:{port}/v3\""),
         };
         victim.sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
-        let cloud = bed.cloud_block(&victim.sandbox, &format!("{endpoint}, timeout_s = \"3\""));
+        let cloud = bed.cloud_block(&victim.sandbox, &format!("{endpoint}, timeout_s = \"8\""));
         let text = format!("provider \"lampwright\" {{\n  scope = \"{}\"\n{cloud}}}\n{layer}", victim.scope);
         victim.sandbox.write("stack/main.stack.hcl", &text);
         victim

@@ -4,6 +4,7 @@ mod cli;
 mod clouds;
 mod faulty_clouds;
 mod golden_images;
+mod guarded_clouds;
 mod hostile_plugins;
 mod load;
 mod modules;

@@ -193,3 +193,48 @@ fn rust_files(root: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// The policy in the docs and the calls of the driver are the same.
+#[test]
+fn the_policy_for_aws_names_what_is_called() {
+    let mut called = BTreeSet::new();
+    let folder = repository().join("provider/src/drivers");
+    let mut files = vec![folder.join("aws.rs")];
+    let entries = std::fs::read_dir(folder.join("aws")).expect("the driver");
+    files.extend(entries.map(|entry| entry.expect("an entry").path()));
+    for file in files {
+        let text = std::fs::read_to_string(file).expect("a source file");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let words = code.split('"').skip(1).step_by(2).filter(|word| {
+            let is_action = [
+                "Add",
+                "Attach",
+                "Authorize",
+                "Create",
+                "Delete",
+                "Deregister",
+                "Describe",
+                "Modify",
+                "Register",
+                "Revoke",
+                "Run",
+                "Start",
+                "Stop",
+                "Terminate",
+            ];
+            is_action
+                .iter()
+                .any(|verb| word.strip_prefix(verb).is_some_and(|rest| rest.starts_with(char::is_uppercase)))
+        });
+        called.extend(words.filter(|word| !word.ends_with("Result")).map(str::to_owned));
+    }
+    let policy = std::fs::read_to_string(repository().join("docs/examples/aws-policy.json")).expect("the policy");
+    let named = policy
+        .split('"')
+        .filter_map(|word| word.split_once(':'))
+        .filter(|(service, _)| matches!(*service, "ec2" | "elasticloadbalancing"));
+    let named: BTreeSet<String> = named.map(|(_, action)| action.to_owned()).collect();
+    // ELBv2 asks for this right where something is made with tags.
+    called.insert("AddTags".to_owned());
+    assert_eq!(named, called);
+}

@@ -8,6 +8,8 @@ usage: apis.py aws URL|openstack OPENRC list SCOPE
                                         forget SCOPE MACHINE       detaches and deletes its data disk
                                         baked                      the names of golden images
                                         discard                    deletes them
+                                        raw SERVICE ACTION [NAME VALUE ..]     (AWS) one call
+                                        application_credential     (OpenStack) makes one
 """
 import base64, json, re, sys, time, urllib.error, urllib.parse, urllib.request
 import xml.etree.ElementTree as ET
@@ -35,7 +37,7 @@ class Aws:
         self.url = url
 
     def query(self, action, service="ec2", **params):
-        params.update(Action=action, Version={"ec2": "2016-11-15", "elasticloadbalancing": "2015-12-01"}[service])
+        params.update(Action=action, Version={"ec2": "2016-11-15", "iam": "2010-05-08", "elasticloadbalancing": "2015-12-01"}[service])
         request = urllib.request.Request(self.url, data=urllib.parse.urlencode(params).encode(), headers={
             "Authorization": "AWS4-HMAC-SHA256 Credential=watch/20260101/eu-west-1/%s/aws4_request, SignedHeaders=host, Signature=0" % service})
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -75,6 +77,10 @@ class Aws:
         pass
 
     # -- what a person might do by hand, for tests
+
+    def raw(self, service, action, *pairs):
+        answer = self.query(action, service, **dict(zip(pairs[::2], pairs[1::2])))
+        return {element.tag: element.text for element in answer.iter() if element.text}
 
     def baked(self):
         return [image.name for image in self.kept()]
@@ -159,7 +165,8 @@ class OpenStack:
         request = urllib.request.Request(self.rc["OS_AUTH_URL"] + "/auth/tokens", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             self.token = answer.headers["X-Subject-Token"]
-            catalog = json.load(answer)["token"]["catalog"]
+            token = json.load(answer)["token"]
+        self.user, catalog = token["user"]["id"], token["catalog"]
         self.urls = {entry["type"]: entry["endpoints"][0]["url"] for entry in catalog if entry["endpoints"]}
 
     def get(self, service, path):
@@ -229,6 +236,13 @@ class OpenStack:
             urllib.request.urlopen(request, timeout=30).close()
 
     # -- what a person might do by hand, for tests
+
+    def application_credential(self):
+        self.login()
+        self.urls["identity"] = self.rc["OS_AUTH_URL"]
+        body = {"application_credential": {"name": "lampwright-%f" % time.time()}}
+        made = self.call("POST", "identity", "/users/%s/application_credentials" % self.user, body)["application_credential"]
+        return {"auth_url": self.rc["OS_AUTH_URL"], "id": made["id"], "secret": made["secret"]}
 
     def baked(self):
         return [image.name for image in self.kept()]

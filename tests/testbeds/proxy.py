@@ -8,7 +8,7 @@ how many there were, and which was broken. Modes:
   500, 503, 429   an answer that says so; the cloud never gets to know of the call
   refuse          the connection ends without an answer, before the cloud gets to know of the call
   lost            the same, after the cloud has done it
-  late            the cloud has done it, and the answer comes after 6 s
+  late            the cloud has done it, and the answer comes after 10 s
   cut             the cloud has done it, and half of the answer comes
   401             the token has ended, says the answer
   quota           as the cloud says that a quota is used up
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         if mode == "lost":
             return self.hang_up()
         if mode == "late":
-            time.sleep(6)
+            time.sleep(10)
         passed = [(name, value) for name, value in reply.getheaders() if name.lower() not in ("connection", "content-length", "transfer-encoding", "date", "server")]
         if mode == "cut":
             self.send_response_only(reply.status)

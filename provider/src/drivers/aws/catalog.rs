@@ -92,6 +92,23 @@ impl Aws {
         }
     }
 
+    /// The availability zones that have machines of this size.
+    pub(super) async fn zones_with(&self, size: &str) -> Result<Vec<String>> {
+        #[derive(Debug, Deserialize)]
+        struct Offerings {
+            #[serde(rename = "instanceTypeOfferingSet", default)]
+            offerings: Items<Offering>,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Offering {
+            location: String,
+        }
+        let mut params = filters(&[("instance-type", &[size])]);
+        params.push(("LocationType".to_owned(), "availability-zone".to_owned()));
+        let found: Offerings = self.ec2("DescribeInstanceTypeOfferings", &params).await?;
+        Ok(found.offerings.item.into_iter().map(|offering| offering.location).collect())
+    }
+
     async fn fitting_size(&self, cpu: u64, memory_gb: u64) -> Result<String> {
         let mut types = self.types(&filters(&[("instance-type", FAMILIES)])).await?;
         let fits =

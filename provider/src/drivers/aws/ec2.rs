@@ -125,7 +125,15 @@ impl Aws {
             self.group(&order.layer),
             async { if order.need.disk_gb.is_some() { self.orphans(&order.layer).await } else { Ok(Vec::new()) } },
         )?;
-        let calls = plan_calls(&order.ids, network, orphans);
+        let zones = self.zones_with(&size).await?;
+        let subnets = network.subnets.iter().filter(|subnet| zones.contains(&subnet.zone)).cloned();
+        let network = Network { vpc: network.vpc.clone(), subnets: subnets.collect() };
+        if network.subnets.is_empty() {
+            let known = format!("the zones {}", zones.join(", "));
+            let wanted = format!("{size:?} in the zones of the subnets");
+            return Err(DriverError::NoSuchOffer { what: "size", wanted, known });
+        }
+        let calls = plan_calls(&order.ids, &network, orphans);
         let runs = calls.iter().map(|call| {
             let hint = if order.need.disk_gb.is_some() { DiskHint::Any } else { DiskHint::None };
             let user_data = user_data(&call.ids, hint);

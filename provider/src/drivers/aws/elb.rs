@@ -22,6 +22,7 @@ const ELB: Service = Service {
     endpoint_variable: "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2",
 };
 const PATIENCE: Duration = Duration::from_mins(5);
+const ACTIVE_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Every answer of this service: `<ActionResponse><ActionResult>..`.
 #[derive(Debug, Deserialize)]
@@ -69,6 +70,17 @@ struct LoadBalancer {
     arn: String,
     #[serde(rename = "DNSName")]
     dns_name: String,
+    #[serde(rename = "State")]
+    state: Option<State>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    reason: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -163,7 +175,29 @@ impl Aws {
         let (balancer, group) = tokio::try_join!(self.make_balancer(wanted), self.make_target_group(wanted))?;
         self.set_targets(wanted, &group).await?;
         self.set_listener(wanted, &balancer, &group).await?;
+        self.await_active(&wanted.layer).await?;
         Ok(balancer.dns_name)
+    }
+
+    /// AWS makes the machines of a new load balancer in some minutes.
+    async fn await_active(&self, layer: &Layer) -> Result<()> {
+        let deadline = Instant::now() + ACTIVE_PATIENCE;
+        loop {
+            let state = self.find_balancer(layer).await?.and_then(|found| found.state);
+            let (code, reason) = state.map(|state| (state.code, state.reason)).unwrap_or_default();
+            let is_late = Instant::now() > deadline;
+            match code.as_str() {
+                "active" | "active_impaired" => return Ok(()),
+                "failed" => {}
+                _ if !is_late => {
+                    tokio::time::sleep(POLL).await;
+                    continue;
+                }
+                _ => {}
+            }
+            let reason = format!("its load balancer is {code} {reason}").trim().to_owned();
+            return Err(DriverError::Boot { machine: layer.to_string(), reason });
+        }
     }
 
     async fn make_balancer(&self, wanted: &Balancer) -> Result<LoadBalancer> {

@@ -5,13 +5,14 @@
 use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::driver::{DriverError, Result};
 use crate::drivers::Settings;
@@ -41,6 +42,9 @@ const THROTTLED: &[&str] = &[
 /// Codes that a later attempt gets around.
 const PASSING: &[&str] = &["InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"];
 
+/// Credentials that end so soon are found anew.
+const RENEW_BEFORE: Duration = Duration::from_mins(1);
+
 pub(super) fn is_passing(code: &str) -> bool {
     PASSING.contains(&code)
 }
@@ -55,6 +59,8 @@ pub(super) struct Query {
     endpoint: Option<String>,
     /// Made at the first call: reading profiles and asking for an instance's role takes time.
     config: OnceCell<SdkConfig>,
+    /// Until they end: an instance's role or a login takes a call to find.
+    credentials: Mutex<Option<Credentials>>,
 }
 
 impl Query {
@@ -66,7 +72,29 @@ impl Query {
             profile: settings.get("profile").cloned(),
             endpoint: settings.get("endpoint_url").cloned(),
             config: OnceCell::new(),
+            credentials: Mutex::new(None),
         })
+    }
+
+    async fn credentials(&self, config: &SdkConfig) -> std::result::Result<Credentials, String> {
+        let mut kept = self.credentials.lock().await;
+        let soon = SystemTime::now() + RENEW_BEFORE;
+        let is_good = |kept: &&Credentials| kept.expiry().is_none_or(|end| end > soon);
+        if let Some(credentials) = kept.as_ref().filter(is_good) {
+            return Ok(credentials.clone());
+        }
+        let provider = config.credentials_provider().ok_or("there is no source of credentials")?;
+        let found = provider.provide_credentials().await.map_err(|error| {
+            let mut reason = format!("no AWS credentials were found: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(error) = source {
+                reason = format!("{reason}: {error}");
+                source = error.source();
+            }
+            format!("{reason}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the setting `profile`")
+        })?;
+        *kept = Some(found.clone());
+        Ok(found)
     }
 
     async fn config(&self) -> &SdkConfig {
@@ -121,17 +149,7 @@ impl Query {
             name: "region".to_owned(),
             reason: "no region is set; set it here, by AWS_REGION, or in the profile".to_owned(),
         })?;
-        let provider =
-            config.credentials_provider().ok_or_else(|| unreachable("there is no source of credentials".to_owned()))?;
-        let credentials = provider.provide_credentials().await.map_err(|error| {
-            let mut reason = format!("no AWS credentials were found: {error}");
-            let mut source = std::error::Error::source(&error);
-            while let Some(error) = source {
-                reason = format!("{reason}: {error}");
-                source = error.source();
-            }
-            unreachable(format!("{reason}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the setting `profile`"))
-        })?;
+        let credentials = self.credentials(config).await.map_err(unreachable)?;
         let endpoint = self
             .endpoint
             .clone()

@@ -8,6 +8,7 @@ PHASES = "/var/lib/lampwright/phases"
 ACCOUNT = "lampwright-run"
 # Root's own: what it says is removed and started.
 MANIFEST = "/var/lib/lampwright/manifest.json"
+CHANGES = "/var/lib/lampwright/changes.log"
 
 
 class Refused(Exception):
@@ -406,7 +407,7 @@ def lasts(device):
 
 # Before an image is made of the machine: takes away what is this machine's alone. The account that does it goes last.
 def generalize(head, _):
-    for name in [ROOT, MANIFEST, PHASES, "/etc/sudoers.d/90-cloud-init-users"] + glob.glob("/etc/ssh/ssh_host_*"):
+    for name in [ROOT, MANIFEST, PHASES, CHANGES, "/etc/sudoers.d/90-cloud-init-users"] + glob.glob("/etc/ssh/ssh_host_*"):
         if os.path.isdir(name):
             shutil.rmtree(name)
         elif os.path.exists(name):
@@ -436,16 +437,35 @@ def own_host_key(head, _):
     with open("/etc/hosts", "a") as out:
         out.write("127.0.1.1 %s\n" % head["name"])
     subprocess.run(["hostname", head["name"]])
-    systemctl("reload", "ssh.service")
+    # Debian's name for it, and everybody else's.
+    if systemctl("reload", "ssh.service").returncode != 0:
+        systemctl("reload", "sshd.service")
+
+
+# What was done here, by whichever run: one line for each call that changed something or failed.
+def note(op, head, result):
+    what = {"install": lambda: " ".join(result.get("ok") or []), "signal": lambda: "%s %s" % (head["signal"], head["service"]["name"]),
+            "start": lambda: " ".join(service["name"] for service in head["services"]), "write": lambda: head["path"], "remove": lambda: head["path"]}
+    if op in ("status", "ask", "probe", "read", "phases") or (op == "install" and result.get("ok") == []):
+        return
+    detail = json.dumps(result) if "error" in result else what[op]() if op in what else ""
+    with open(CHANGES, "a") as out:
+        out.write("%s %s %s\n" % (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), op, detail))
 
 
 OPS = {"install": install, "start": start, "stop": stop, "signal": send_signal, "status": status, "ask": ask, "probe": probe,
        "read": read, "write": put, "remove": remove, "phases": phases, "mount": mount, "own_host_key": own_host_key, "generalize": generalize}
 
+op, head = sys.argv[2], json.loads(sys.stdin.buffer.readline())
 try:
-    result = {"ok": OPS[sys.argv[2]](json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)}
+    result = {"ok": OPS[op](head, sys.stdin.buffer)}
 except Refused as refused:
     result = {"error": refused.kind, "detail": refused.detail}
 except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
     result = {"error": "io", "detail": "%s: %s" % (type(error).__name__, error)}
+try:
+    note(op, head, result)
+except OSError:
+    # A disk that is full is told by what could not be done, not by what could not be noted.
+    pass
 print(json.dumps(result), flush=True)

@@ -46,6 +46,8 @@ type Shared = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 pub(super) struct Sessions {
     key: Arc<PrivateKey>,
     jump: Option<Jump>,
+    /// One connection to the jump host, for all machines.
+    through: tokio::sync::Mutex<Option<Arc<Handle<KnownHost>>>>,
     open: Mutex<HashMap<SocketAddr, Shared>>,
     forwards: tokio::sync::Mutex<HashMap<(SocketAddr, u16), SocketAddr>>,
     limit: Semaphore,
@@ -62,7 +64,7 @@ struct Connection {
     /// Which of the target's keys the machine has shown.
     shown: usize,
     /// Kept, since the connection runs through it.
-    _jump: Option<Handle<KnownHost>>,
+    _jump: Option<Arc<Handle<KnownHost>>>,
 }
 
 impl Sessions {
@@ -70,6 +72,7 @@ impl Sessions {
         Sessions {
             key: Arc::new(key),
             jump,
+            through: tokio::sync::Mutex::default(),
             open: Mutex::default(),
             forwards: tokio::sync::Mutex::default(),
             limit: Semaphore::new(AT_ONCE),
@@ -128,7 +131,11 @@ impl Sessions {
         Ok(Connection { handle, shown, _jump: jump })
     }
 
-    async fn jump_to(&self, jump: &Jump, target: &Target) -> Result<Handle<KnownHost>> {
+    async fn jump_to(&self, jump: &Jump, target: &Target) -> Result<Arc<Handle<KnownHost>>> {
+        let mut kept = self.through.lock().await;
+        if let Some(handle) = kept.as_ref().filter(|handle| !handle.is_closed()) {
+            return Ok(handle.clone());
+        }
         let handler = KnownHost { host: jump.host.clone(), port: jump.port };
         let config = Arc::new(client::Config { nodelay: true, ..client::Config::default() });
         let connected = client::connect(config, (jump.host.as_str(), jump.port), handler).await;
@@ -137,6 +144,8 @@ impl Sessions {
             error => failed(target, &format!("the jump host {}: {error}", jump.host)),
         })?;
         self.authenticate(&mut handle, &jump.user, target).await?;
+        let handle = Arc::new(handle);
+        *kept = Some(handle.clone());
         Ok(handle)
     }
 
