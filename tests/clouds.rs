@@ -174,6 +174,20 @@ fn lives_on(bed: Bed) {
     wait_for("both nodes serving", Duration::from_secs(20), || nodes(&url, 4).len() == 2);
     assert_eq!(get(&url).json()["entries"][0]["text"], "kept");
 
+    // A machine that somebody switched off, and a disk that is nowhere any more: its member begins with an empty one.
+    bed.api(&["power_off", &scope(), "web-2"]);
+    bed.api(&["forget", &scope(), "db-2"]);
+    let plan = sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]);
+    assert_eq!(plan.code, 2, "{}{}", plan.stdout, plan.stderr);
+    for expected in ["db-2 is failed: it is repaired", "web-2 is failed: it is repaired"] {
+        assert!(plan.stdout.contains(expected), "{expected:?} is not in:\n{}", plan.stdout);
+    }
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    assert_eq!(bed.machines(&scope()), ["db-1", "db-2", "db-4", "lb-1", "web-2", "web-5"]);
+    assert_eq!(bed.api(&["list", &scope()])["disks"].as_array().expect("disks").len(), disks);
+    assert_eq!(nodes(&url, 6).len(), 2);
+
     // The state is lost, and found again in the cloud.
     std::fs::remove_file(sandbox.join("stack/terraform.tfstate")).expect("removed");
     for (address, name) in [

@@ -276,6 +276,9 @@ pub enum DriverError {
     NoSuchOffer { what: &'static str, wanted: String, known: String },
     #[error("{machine} could not be reached by SSH at {address}: {reason}")]
     Ssh { machine: String, address: String, reason: String },
+    /// As `Ssh`, where trying again leads nowhere.
+    #[error("{machine} is not spoken to by SSH at {address}: {reason}")]
+    Untrusted { machine: String, address: String, reason: String },
     #[error(
         "the cloud has a machine {machine} of a layer {layer} that was made with another SSH key. Another stack has the same scope: set a `scope` of this stack's own in the provider block. If it is this stack's, give it its key (`ssh_key`)"
     )]

@@ -282,6 +282,7 @@ pub fn driver_problem(what: &str, error: &DriverError) -> Problem {
         DriverError::Quota { .. } => "a quota is used up",
         DriverError::NoSuchOffer { .. } => "the cloud does not have it",
         DriverError::Ssh { .. } => "the machine could not be reached",
+        DriverError::Untrusted { .. } => "the machine could not be trusted",
         DriverError::Foreign { .. } => "the machines of another stack",
         DriverError::Boot { .. } => "a machine did not come up",
         DriverError::NoAddress { .. } => "no address is free",

@@ -171,7 +171,7 @@ impl Remote {
         let head = json!({ "is_empty": mended == Mended::EmptyDisk });
         let deadline = Instant::now() + LAUNCH_PATIENCE;
         while let Err(error) = self.call_at::<Json>(&target, key, "mount", head.clone()).await {
-            if Instant::now() > deadline {
+            if Instant::now() > deadline || matches!(error, DriverError::Untrusted { .. }) {
                 return Err(error);
             }
             tokio::time::sleep(POLL).await;
@@ -203,7 +203,7 @@ impl Remote {
                     }
                     last
                 }
-                Err(DriverError::Ssh { reason, .. }) if !reason.contains("host key") => reason,
+                Err(DriverError::Ssh { reason, .. }) => reason,
                 Err(error) => return Err(error),
             };
             if started.elapsed() > BOOT_PATIENCE {

@@ -105,7 +105,7 @@ impl Sessions {
         let shown = Arc::new(Mutex::new(None));
         let verify = Verify { keys: target.keys.clone(), shown: shown.clone() };
         let wrong_key = || {
-            failed(
+            untrusted(
                 target,
                 "its host key is not the one that it was given. Either another machine answers at this address, or the stack's SSH key was exchanged",
             )
@@ -140,10 +140,16 @@ impl Sessions {
         let config = Arc::new(client::Config { nodelay: true, ..client::Config::default() });
         let connected = client::connect(config, (jump.host.as_str(), jump.port), handler).await;
         let mut handle = connected.map_err(|error| match error {
-            russh::Error::UnknownKey => failed(target, &format!("the jump host {} is not in ~/.ssh/known_hosts with the key that it shows; connect to it once with ssh", jump.host)),
+            russh::Error::UnknownKey => untrusted(target, &format!("the jump host {} is not in ~/.ssh/known_hosts with the key that it shows; connect to it once with ssh", jump.host)),
             error => failed(target, &format!("the jump host {}: {error}", jump.host)),
         })?;
-        self.authenticate(&mut handle, &jump.user, target).await?;
+        // A jump host is not about to boot: what it does not take now, it does not take later.
+        self.authenticate(&mut handle, &jump.user, target).await.map_err(|error| match error {
+            DriverError::Ssh { machine, address, reason } => {
+                DriverError::Untrusted { machine, address, reason: format!("the jump host {}: {reason}", jump.host) }
+            }
+            other => other,
+        })?;
         let handle = Arc::new(handle);
         *kept = Some(handle.clone());
         Ok(handle)
@@ -232,6 +238,11 @@ impl Sessions {
 
 pub(super) fn failed(target: &Target, reason: &str) -> DriverError {
     DriverError::Ssh { machine: target.name.clone(), address: target.address.to_string(), reason: reason.to_owned() }
+}
+
+fn untrusted(target: &Target, reason: &str) -> DriverError {
+    let (machine, address) = (target.name.clone(), target.address.to_string());
+    DriverError::Untrusted { machine, address, reason: reason.to_owned() }
 }
 
 /// A command that runs on a machine: it is sent bytes, and answers with lines.
