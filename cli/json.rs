@@ -43,9 +43,8 @@ pub(crate) fn diagnostic_json(diagnostic: &Diagnostic, sources: &SourceMap) -> J
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    let detail: Vec<&str> = std::iter::once(&diagnostic.label)
-        .chain(&diagnostic.notes)
-        .map(String::as_str)
+    let detail: Vec<&str> = std::iter::once(&*diagnostic.label)
+        .chain(diagnostic.notes.iter().map(String::as_str))
         .filter(|text| !text.is_empty())
         .collect();
     let mut json = json!({ "severity": severity, "summary": diagnostic.summary, "detail": detail.join("\n") });

@@ -13,29 +13,32 @@ pub use value::Severity;
 pub struct Diagnostic {
     pub severity: Severity,
     /// Short and fixed, without names.
-    pub summary: String,
+    pub summary: Box<str>,
     /// What is wrong with the marked place, in a few words.
-    pub label: String,
+    pub label: Box<str>,
     /// Sentences: why, and what to do. Each becomes a note under the source text.
     pub notes: Vec<String>,
     pub span: Option<Span>,
+    /// What of the root module checked itself and failed: `var.nodes`, `output.url`, `lamp_cluster.web`.
+    pub subject: Option<Box<str>>,
     /// Other places that belong to the problem.
     pub related: Vec<(Span, String)>,
 }
 
 impl Diagnostic {
-    pub fn error(summary: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+    pub fn error(summary: impl Into<Box<str>>, label: impl Into<Box<str>>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
             summary: summary.into(),
             label: label.into(),
             notes: Vec::new(),
             span: None,
+            subject: None,
             related: Vec::new(),
         }
     }
 
-    pub fn warning(summary: impl Into<String>, label: impl Into<String>) -> Diagnostic {
+    pub fn warning(summary: impl Into<Box<str>>, label: impl Into<Box<str>>) -> Diagnostic {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(summary, label) }
     }
 
@@ -71,6 +74,11 @@ impl Diagnostic {
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Diagnostic {
         self.related.push((span, label.into()));
         self
+    }
+
+    #[must_use]
+    pub fn about(self, subject: Option<Box<str>>) -> Diagnostic {
+        Diagnostic { subject, ..self }
     }
 
     pub fn is_error(&self) -> bool {

@@ -4,6 +4,7 @@
 //! on with what depends on that. Plan and apply drive the same machine; plan supplies planned values, with
 //! unknown parts, and apply supplies final ones.
 
+mod asserts;
 mod inputs;
 mod nodes;
 mod run;
@@ -23,6 +24,7 @@ use crate::program::{ModuleId, Program};
 use crate::source::SourceLoader;
 use nodes::{Node, NodeId, NodeKind, Nodes};
 
+pub use asserts::{RunOutputs, Verdict};
 pub use inputs::{Input, Inputs, read_variable, read_variables_file};
 
 /// Something for the engine to do.

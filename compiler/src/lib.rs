@@ -22,6 +22,7 @@ pub mod lang;
 pub mod program;
 pub mod source;
 pub mod syntax;
+pub mod testing;
 
 pub use evaluation::{Environment, Evaluation, Inputs, Work};
 pub use program::Program;

@@ -131,8 +131,8 @@ pub(crate) fn problem_diagnostic(problem: &Problem, desired: &DesiredInstance) -
 
 pub(crate) fn located(problem: &Problem, span: Option<Span>) -> Diagnostic {
     let diagnostic = match problem.severity {
-        Severity::Error => Diagnostic::error(&problem.summary, ""),
-        Severity::Warning => Diagnostic::warning(&problem.summary, ""),
+        Severity::Error => Diagnostic::error(problem.summary.as_str(), ""),
+        Severity::Warning => Diagnostic::warning(problem.summary.as_str(), ""),
     };
     diagnostic.at_opt(span).note(problem.detail.clone())
 }

@@ -42,7 +42,7 @@ fn report(diagnostic: &Diagnostic) -> Report<usize> {
             labels.push(Label::primary(span.file.0 as usize, range).with_message(&diagnostic.label));
         }
         None if diagnostic.label.is_empty() => {}
-        None => notes.insert(0, diagnostic.label.clone()),
+        None => notes.insert(0, diagnostic.label.to_string()),
     }
     for (span, message) in &diagnostic.related {
         let range = span.start as usize..span.end as usize;

@@ -212,8 +212,17 @@ impl Nodes {
     pub(super) fn undeclared(&self, program: &Program, module: ModuleId, expr: &Expr) -> Diagnostics {
         let mut references = Vec::new();
         refs::of_expr(expr, &mut references);
-        let found = references.iter().filter_map(|reference| self.targets(program, module, reference).err());
-        Diagnostics(found.map(|diagnostic| *diagnostic).collect())
+        let found = references.iter().filter_map(|reference| self.is_undeclared(program, module, reference));
+        Diagnostics(found.collect())
+    }
+
+    pub(super) fn is_undeclared(
+        &self,
+        program: &Program,
+        module: ModuleId,
+        reference: &Reference,
+    ) -> Option<Diagnostic> {
+        self.targets(program, module, reference).err().map(|diagnostic| *diagnostic)
     }
 
     fn targets(

@@ -181,7 +181,8 @@ impl Evaluation {
         for validation in &variable.validations {
             let mut scope = ModuleScope::new(self, module, inst);
             scope.validated = Some((name.clone(), value.clone()));
-            let found = check(validation, &scope, "invalid value for a variable", Some(blamed));
+            let blame = Blame { subject: subject(module, || format!("var.{name}")), at: Some(blamed) };
+            let found = check(validation, &scope, "invalid value for a variable", blame);
             self.diags.extend(found);
         }
         self.values.insert((node, inst), value);
@@ -192,7 +193,8 @@ impl Evaluation {
         let decl = self.program.module(module).decl.clone();
         let output = &decl.outputs[name];
         for precondition in &output.preconditions {
-            let found = check(precondition, &ModuleScope::new(self, module, inst), "precondition failed", None);
+            let blame = Blame { subject: subject(module, || format!("output.{name}")), at: None };
+            let found = check(precondition, &ModuleScope::new(self, module, inst), "precondition failed", blame);
             self.diags.extend(found);
         }
         let value = self.evaluate(&output.value, module, inst);
@@ -324,7 +326,8 @@ impl Evaluation {
         scope.count_index = if let Key::Int(idx) = key { Some(idx) } else { None };
         let mut found = Diagnostics::default();
         for precondition in &resource.lifecycle.preconditions {
-            found.extend(check(precondition, &scope, "precondition failed", None));
+            let blame = Blame { subject: subject(module, || addr.resource().to_string()), at: None };
+            found.extend(check(precondition, &scope, "precondition failed", blame));
         }
         let target = Target { kind: &resource.ty.name, header: resource.header };
         let mut ctx = Ctx::new(&scope);
@@ -362,7 +365,8 @@ impl Evaluation {
         for postcondition in &resource.lifecycle.postconditions {
             let mut scope = ModuleScope::new(self, module, inst);
             scope.self_value = Some(value.clone());
-            let found = check(postcondition, &scope, "postcondition failed", None);
+            let blame = Blame { subject: subject(module, || addr.resource().to_string()), at: None };
+            let found = check(postcondition, &scope, "postcondition failed", blame);
             self.diags.extend(found);
         }
     }
@@ -408,8 +412,19 @@ fn read_for_each(value: &Value) -> Result<Repeated<Value>, String> {
     }
 }
 
+/// Whose condition it is, and where a person is pointed to if it is not the condition itself.
+struct Blame {
+    subject: Option<Box<str>>,
+    at: Option<Span>,
+}
+
+/// Tests can expect a failure of what is in the root module.
+fn subject(module: ModuleId, name: impl FnOnce() -> String) -> Option<Box<str>> {
+    (module == ROOT).then(|| name().into())
+}
+
 /// Evaluates a condition; a false one is reported with its message, an unknown one is not.
-fn check(condition: &Condition, scope: &ModuleScope<'_>, summary: &str, blamed: Option<Span>) -> Diagnostics {
+fn check(condition: &Condition, scope: &ModuleScope<'_>, summary: &str, blame: Blame) -> Diagnostics {
     let mut diags = Diagnostics::default();
     let holds = eval::evaluate_as(&condition.condition, &Ty::Bool, scope, &mut diags);
     let fails = holds.as_bool() == Some(false);
@@ -417,8 +432,8 @@ fn check(condition: &Condition, scope: &ModuleScope<'_>, summary: &str, blamed: 
         let message = eval::evaluate_as(&condition.error_message, &Ty::String, scope, &mut diags);
         let text =
             if message.has_marks() { "(the message is sensitive)" } else { message.as_str().unwrap_or("(no message)") };
-        let diagnostic = Diagnostic::error(summary, text).at(blamed.unwrap_or(condition.span));
-        diags.push(match blamed {
+        let diagnostic = Diagnostic::error(summary, text).at(blame.at.unwrap_or(condition.span)).about(blame.subject);
+        diags.push(match blame.at {
             Some(_) => diagnostic.related(condition.span, "this does not hold"),
             None => diagnostic,
         });

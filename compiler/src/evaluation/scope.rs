@@ -5,7 +5,7 @@ use std::sync::Arc;
 use value::{Ty, Value};
 
 use super::nodes::NodeKind;
-use super::{Evaluation, InstId, Instances, Repeated};
+use super::{Evaluation, InstId, Instances, Repeated, RunOutputs};
 use crate::addr::Mode;
 use crate::diag::Diagnostic;
 use crate::lang::eval::{Ctx, Scope};
@@ -22,11 +22,22 @@ pub(super) struct ModuleScope<'e> {
     pub(super) self_value: Option<Value>,
     /// A variable that is being validated has its value here.
     pub(super) validated: Option<(Arc<str>, Value)>,
+    /// In an assertion of a test: the outputs of earlier runs.
+    pub(super) runs: Option<&'e RunOutputs>,
 }
 
 impl<'e> ModuleScope<'e> {
     pub(super) fn new(evaluation: &'e Evaluation, module: ModuleId, inst: InstId) -> ModuleScope<'e> {
-        ModuleScope { evaluation, module, inst, each: None, count_index: None, self_value: None, validated: None }
+        ModuleScope {
+            evaluation,
+            module,
+            inst,
+            each: None,
+            count_index: None,
+            self_value: None,
+            validated: None,
+            runs: None,
+        }
     }
 
     fn value(&self, kind: NodeKind) -> Value {
@@ -174,6 +185,14 @@ impl Scope for ModuleScope<'_> {
                 let (ty, name) = attribute(0).zip(attribute(1)).ok_or_else(|| needs_name("data.type.name"))?;
                 let (value, taken) = self.resource(Mode::Data, ty, name, &steps[2..], ctx);
                 Ok((value, taken + 2))
+            }
+            "output" if self.runs.is_some() => {
+                let name = attribute(0).ok_or_else(|| needs_name("output.name"))?;
+                Ok((self.value(NodeKind::Output(name.clone())), 1))
+            }
+            "run" if let Some(runs) = self.runs => {
+                let name = attribute(0).ok_or_else(|| needs_name("run.name.output"))?;
+                Ok((runs.get(name).cloned().unwrap_or(Value::DYNAMIC), 1))
             }
             _ => match attribute(0) {
                 Some(name) => {

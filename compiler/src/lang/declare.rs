@@ -1,8 +1,8 @@
 //! Bodies to declarations: what a module says there is. Values are not computed here; names and shapes are
 //! checked.
 
-mod blocks;
-mod resource;
+pub(crate) mod blocks;
+pub(crate) mod resource;
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::source::Span;
 use crate::syntax::ast::{Attribute, Block, Body, Expr, Ident};
 
 pub use blocks::declare;
+pub(crate) use blocks::provider as declare_provider;
 
 /// One folder of stack files.
 #[derive(Debug, Clone, Default)]
@@ -160,15 +161,15 @@ fn without(body: &Body, attributes: &[&str], blocks: &[&str]) -> Body {
 }
 
 /// What a block of a certain kind looks like: its labels and the attributes and blocks that it may hold.
-struct Shape {
-    labels: &'static [&'static str],
-    attributes: &'static [&'static str],
-    blocks: &'static [&'static str],
+pub(crate) struct Shape {
+    pub(crate) labels: &'static [&'static str],
+    pub(crate) attributes: &'static [&'static str],
+    pub(crate) blocks: &'static [&'static str],
 }
 
 impl Shape {
     /// Reports what does not belong; `false` if the labels are wrong, so that the block cannot be used.
-    fn check(&self, block: &Block, diags: &mut crate::diag::Diagnostics) -> bool {
+    pub(crate) fn check(&self, block: &Block, diags: &mut crate::diag::Diagnostics) -> bool {
         use crate::diag::Diagnostic;
         let kind = &block.kind.name;
         for attribute in &block.body.attributes {
@@ -190,7 +191,7 @@ impl Shape {
         self.check_labels(block, diags)
     }
 
-    fn check_labels(&self, block: &Block, diags: &mut crate::diag::Diagnostics) -> bool {
+    pub(crate) fn check_labels(&self, block: &Block, diags: &mut crate::diag::Diagnostics) -> bool {
         use crate::diag::Diagnostic;
         let fits = block.labels.len() == self.labels.len();
         if !fits {

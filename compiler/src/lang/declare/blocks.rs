@@ -157,7 +157,7 @@ fn output(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
     module.outputs.insert(name.name, output);
 }
 
-fn provider(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
+pub(crate) fn provider(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
     let shape = Shape { labels: &["name"], attributes: &[], blocks: &[] };
     if !shape.check_labels(block, diags) {
         return;
@@ -222,7 +222,7 @@ fn required_providers(module: &mut ModuleDecl, block: &Block, diags: &mut Diagno
 }
 
 /// The constant text of an attribute.
-pub(super) fn text(body: &Body, name: &str, diags: &mut Diagnostics) -> Option<String> {
+pub(crate) fn text(body: &Body, name: &str, diags: &mut Diagnostics) -> Option<String> {
     let attribute = body.attribute(name)?;
     let found = attribute.expr.as_literal_str().map(str::to_owned);
     if found.is_none() {
@@ -233,7 +233,7 @@ pub(super) fn text(body: &Body, name: &str, diags: &mut Diagnostics) -> Option<S
 }
 
 /// The constant truth value of an attribute.
-pub(super) fn flag(body: &Body, name: &str, diags: &mut Diagnostics) -> Option<bool> {
+pub(crate) fn flag(body: &Body, name: &str, diags: &mut Diagnostics) -> Option<bool> {
     let attribute = body.attribute(name)?;
     let value = constant(&attribute.expr, diags);
     let found = value::convert::convert(&value, &Ty::Bool).ok().and_then(|value| value.as_bool());
@@ -245,12 +245,12 @@ pub(super) fn flag(body: &Body, name: &str, diags: &mut Diagnostics) -> Option<b
 }
 
 /// A value that refers to nothing; functions may be called.
-pub(super) fn constant(expr: &Expr, diags: &mut Diagnostics) -> Value {
+pub(crate) fn constant(expr: &Expr, diags: &mut Diagnostics) -> Value {
     eval::evaluate(expr, &NoScope, diags)
 }
 
 /// The expressions of a list that is not evaluated, as in `depends_on`.
-pub(super) fn expressions(body: &Body, name: &str, diags: &mut Diagnostics) -> Vec<Expr> {
+pub(crate) fn expressions(body: &Body, name: &str, diags: &mut Diagnostics) -> Vec<Expr> {
     match body.attribute(name) {
         None => Vec::new(),
         Some(attribute) => match &attribute.expr.kind {
@@ -264,18 +264,18 @@ pub(super) fn expressions(body: &Body, name: &str, diags: &mut Diagnostics) -> V
     }
 }
 
-pub(super) fn missing(name: &str, block: &Block) -> Diagnostic {
+pub(crate) fn missing(name: &str, block: &Block) -> Diagnostic {
     let label = format!("`{}` needs the argument `{name}`", block.kind.name);
     Diagnostic::error("missing argument", label).at(block.header)
 }
 
-pub(super) fn twice(what: &str, name: &str, span: crate::source::Span, first: crate::source::Span) -> Diagnostic {
+pub(crate) fn twice(what: &str, name: &str, span: crate::source::Span, first: crate::source::Span) -> Diagnostic {
     Diagnostic::error("declared twice", format!("the {what} `{name}` is already declared"))
         .at(span)
         .related(first, "it was declared here")
 }
 
 /// Kept here so that `provider = x.y` and `providers = { .. }` read the same.
-pub(super) fn provider_argument(body: &Body, diags: &mut Diagnostics) -> Option<super::ProviderRef> {
+pub(crate) fn provider_argument(body: &Body, diags: &mut Diagnostics) -> Option<super::ProviderRef> {
     body.attribute("provider").and_then(|attribute| provider_ref(&attribute.expr, diags))
 }

@@ -158,7 +158,7 @@ fn attribute_path(expr: &Expr) -> Option<Path> {
     }
 }
 
-pub(super) fn condition(block: &Block, diags: &mut Diagnostics) -> Option<Condition> {
+pub(crate) fn condition(block: &Block, diags: &mut Diagnostics) -> Option<Condition> {
     let shape = Shape { labels: &[], attributes: &["condition", "error_message"], blocks: &[] };
     shape.check(block, diags);
     match (block.body.attribute("condition"), block.body.attribute("error_message")) {
@@ -197,7 +197,7 @@ pub(super) fn provider_ref(expr: &Expr, diags: &mut Diagnostics) -> Option<Provi
     }
 }
 
-fn passed_providers(body: &Body, diags: &mut Diagnostics) -> Vec<(ProviderRef, ProviderRef)> {
+pub(crate) fn passed_providers(body: &Body, diags: &mut Diagnostics) -> Vec<(ProviderRef, ProviderRef)> {
     let Some(attribute) = body.attribute("providers") else { return Vec::new() };
     let ExprKind::Object(items) = &attribute.expr.kind else {
         let label = "write { name_in_the_module = name_here }";
