@@ -40,6 +40,12 @@ pub struct Summary {
 }
 
 pub async fn apply(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Diagnostics) {
+    let (summary, _, diags) = evaluate(run, store, plan).await;
+    (summary, diags)
+}
+
+/// As `apply`, with everything that was evaluated, for whoever has questions about it.
+pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Evaluation, Diagnostics) {
     let mut applying = Applying {
         run: run.clone(),
         store,
@@ -57,7 +63,7 @@ pub async fn apply(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Diagn
     let mut evaluation = if plan.is_destroy { run.lenient_evaluation() } else { run.evaluation() };
     applying.drive(&mut evaluation).await;
     applying.finish(&evaluation);
-    (applying.summary, applying.diags)
+    (applying.summary, evaluation, applying.diags)
 }
 
 struct Applying<'a> {

@@ -134,7 +134,13 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BoxFuture<'a, Result<ReadResponse>>;
     fn plan<'a>(&'a self, request: PlanRequest<'a>) -> BoxFuture<'a, Result<PlanResponse>>;
     fn apply<'a>(&'a self, request: ApplyRequest<'a>) -> BoxFuture<'a, Result<ApplyResponse>>;
-    fn read_data<'a>(&'a self, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
+    /// `address` is for what stands in front of a provider; the protocol does not carry it.
+    fn read_data<'a>(
+        &'a self,
+        ty: &'a str,
+        config: &'a Value,
+        address: &'a str,
+    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
     /// Asks the provider to end what it is doing as soon as that is safe.
     fn stop(&self) -> BoxFuture<'_, ()>;
     /// Ends the process.

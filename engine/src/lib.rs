@@ -12,4 +12,5 @@ pub mod host;
 pub mod plan;
 pub mod run;
 pub mod state;
+pub mod testing;
 pub mod validate;

@@ -116,6 +116,12 @@ impl Change {
 
 /// Plans. The plan is whole only if the diagnostics hold no error.
 pub async fn plan(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Diagnostics) {
+    let (plan, _, diags) = evaluate(run, state, options).await;
+    (plan, diags)
+}
+
+/// As `plan`, with everything that was evaluated, for whoever has questions about it.
+pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Evaluation, Diagnostics) {
     let mut planning = Planning {
         run: run.clone(),
         state,
@@ -138,7 +144,7 @@ pub async fn plan(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Dia
     }
     planning.spread_create_before_destroy();
     planning.outputs(evaluation.outputs());
-    (planning.plan, planning.diags)
+    (planning.plan, evaluation, planning.diags)
 }
 
 struct Planning<'p> {

@@ -96,7 +96,7 @@ async fn read_data(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
     let desired = &step.desired;
     let provider = run.provider(&desired.provider).await?;
     let (config, sensitive) = desired.config.clone().unmark_with_paths();
-    let read = provider.read_data(&desired.addr.ty, &config).await;
+    let read = provider.read_data(&desired.addr.ty, &config, &desired.addr.to_string()).await;
     let (value, problems) = read.map_err(|error| host_diagnostics(&error, Some(desired.span)))?;
     let mut diags = Diagnostics::default();
     problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));

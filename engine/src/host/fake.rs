@@ -152,7 +152,12 @@ impl Provider for FakeProvider {
         now(Ok((self.apply)(&request, made)))
     }
 
-    fn read_data<'a>(&'a self, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+    fn read_data<'a>(
+        &'a self,
+        ty: &'a str,
+        config: &'a Value,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
         self.note("read", ty);
         now(Ok((self.fill(ty, config, |name, _| Value::string(format!("{name} of {ty}"))), Vec::new())))
     }

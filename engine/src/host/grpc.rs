@@ -281,7 +281,12 @@ impl Provider for GrpcProvider {
         })
     }
 
-    fn read_data<'a>(&'a self, ty: &'a str, config: &'a Value) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+    fn read_data<'a>(
+        &'a self,
+        ty: &'a str,
+        config: &'a Value,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
         Box::pin(async move {
             let call = "ReadDataSource";
             let value_ty = self.ty(Mode::Data, ty, call)?;

@@ -38,9 +38,13 @@ impl Launcher for PluginLauncher {
     }
 }
 
+/// Puts something in front of the provider of a configuration.
+pub type Wrap = dyn Fn(&ProviderAddr, Arc<dyn Provider>) -> Arc<dyn Provider> + Send + Sync;
+
 #[expect(missing_debug_implementations, reason = "holds a launcher, which need not be printable")]
 pub struct Providers {
     launcher: Arc<dyn Launcher>,
+    wrap: Option<Box<Wrap>>,
     schemas: Arc<Schemas>,
     /// Started for their schema and not given to a configuration yet.
     spare: Mutex<HashMap<ProviderSource, Arc<dyn Provider>>>,
@@ -69,7 +73,18 @@ impl Providers {
                 (source, schemas)
             })
             .collect();
-        Ok(Providers { launcher, schemas: Arc::new(schemas), spare: Mutex::new(spare), configured: Mutex::default() })
+        Ok(Providers {
+            launcher,
+            wrap: None,
+            schemas: Arc::new(schemas),
+            spare: Mutex::new(spare),
+            configured: Mutex::default(),
+        })
+    }
+
+    #[must_use]
+    pub fn wrapped(self, wrap: Box<Wrap>) -> Providers {
+        Providers { wrap: Some(wrap), ..self }
     }
 
     pub fn schemas(&self) -> &Arc<Schemas> {
@@ -86,6 +101,10 @@ impl Providers {
         let provider = match spare {
             Some(provider) => provider,
             None => self.launcher.launch(&addr.source).await?,
+        };
+        let provider = match &self.wrap {
+            Some(wrap) => wrap(addr, provider),
+            None => provider,
         };
         configured.insert(addr.clone(), provider.clone());
         Ok((provider, true))
