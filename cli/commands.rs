@@ -8,6 +8,7 @@ mod init;
 mod output;
 mod plan;
 mod show;
+pub(crate) mod test;
 mod validate;
 
 use std::ffi::OsString;
@@ -57,6 +58,8 @@ enum Command {
     Output(output::OutputArgs),
     /// Print what exists, or a saved plan
     Show(show::ShowArgs),
+    /// Run the module's tests, and compare what they plan with what was accepted
+    Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
     Console(console::ConsoleArgs),
     /// Write the stack and the modules it calls as Terraform modules
@@ -84,6 +87,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Apply(args) => args.common.json,
         Command::Destroy(args) => args.common.json,
         Command::Import(args) => args.common.json,
+        Command::Test(args) => args.json,
         Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
         Command::Console(_) | Command::Export(_) | Command::Version(_) => false,
     });
@@ -94,6 +98,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Apply(args) => apply::run(&args).await,
         Command::Destroy(args) => apply::run_destroy(&args).await,
         Command::Import(args) => import::run(&args).await,
+        Command::Test(args) => test::run(&args).await,
         Command::Output(args) => output::run(&args),
         Command::Show(args) => show::run(&args).await,
         Command::Console(args) => console::run(&args).await,

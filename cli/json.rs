@@ -1,12 +1,18 @@
 //! The `-json` stream: one JSON object a line, in the form of Terraform's machine-readable UI (version 1.2).
 
+use std::path::{Path, PathBuf};
+
 use compiler::diag::{Diagnostic, Diagnostics, Severity};
 use compiler::source::{SourceMap, Span};
+use compiler::testing::TestFile;
 use engine::event::Event;
 use engine::plan::{Change, Plan, show::counts};
+use engine::testing::Status;
 use serde_json::{Map, Value as Json, json};
 use value::codec::json as values;
 
+use crate::commands::test::{Report, RunReport};
+use crate::snapshots::Difference;
 use crate::ui;
 
 fn emit(level: &str, message: &str, kind: &str, mut fields: Map<String, Json>) {
@@ -127,6 +133,42 @@ pub(crate) fn summary(operation: &str, add: usize, change: usize, remove: usize)
     let changes = json!({ "add": add, "change": change, "remove": remove, "import": 0, "operation": operation });
     let message = format!("{operation}: {add} to add, {change} to change, {remove} to destroy");
     emit("info", &message, "change_summary", one("changes", changes));
+}
+
+pub(crate) fn test_abstract(files: &[(String, TestFile)]) {
+    let names = files.iter().map(|(path, file)| {
+        let runs: Vec<&str> = file.runs.iter().map(|run| &*run.name.name).collect();
+        (path.clone(), json!(runs))
+    });
+    let message = format!("Found {} test files", files.len());
+    emit("info", &message, "test_abstract", one("test_abstract", Json::Object(names.collect())));
+}
+
+pub(crate) fn test_run(path: &str, run: &RunReport) {
+    let status = run.status.as_str();
+    let json = json!({
+        "path": path, "run": run.name, "progress": "complete", "status": status,
+        "elapsed": u64::try_from(run.elapsed.as_millis()).unwrap_or(u64::MAX),
+    });
+    emit("info", &format!("  \"{}\"... {status}", run.name), "test_run", one("test_run", json));
+}
+
+pub(crate) fn snapshot(difference: &Difference, folder: &Path) {
+    let path = folder.join(&difference.path).display().to_string();
+    let json = json!({ "path": path, "diff": difference.lines(folder).join("\n") });
+    emit("error", &format!("{path} differs"), "test_snapshot", one("test_snapshot", json));
+}
+
+pub(crate) fn test_summary(reports: &[Report], unowned: &[PathBuf], is_good: bool) {
+    let count =
+        |wanted: Status| reports.iter().flat_map(|report| &report.runs).filter(|run| run.status == wanted).count();
+    let json = json!({
+        "status": if is_good { "pass" } else { "fail" },
+        "passed": count(Status::Pass), "failed": count(Status::Fail),
+        "errored": count(Status::Error), "skipped": count(Status::Skip),
+        "unowned_snapshots": unowned.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>(),
+    });
+    emit("info", if is_good { "Success!" } else { "Failure!" }, "test_summary", one("test_summary", json));
 }
 
 /// A plan as `show -json` has it (format 1.2), with what this program knows of it.

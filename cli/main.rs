@@ -6,7 +6,10 @@ mod commands;
 mod disk;
 mod exit;
 mod json;
+mod junit;
 mod session;
+mod snapshots;
+mod test_report;
 mod ui;
 
 use std::process::ExitCode;

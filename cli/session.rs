@@ -15,6 +15,7 @@ use engine::host::launch::{PluginSearch, Progress};
 use engine::host::providers::{PluginLauncher, Providers};
 use engine::run::{Run, host_diagnostics};
 use engine::state::State;
+use engine::testing::Tester;
 use tokio::sync::{mpsc, watch};
 
 use crate::commands::InputArgs;
@@ -140,7 +141,8 @@ impl Session {
             }
         });
         let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        let launcher = PluginLauncher { search: plugin_search(), folder: folder.clone(), progress };
+        let launcher =
+            PluginLauncher { search: plugin_search(), folder: folder.clone(), progress, environment: Vec::new() };
         let providers = match Providers::start(Arc::new(launcher), sources).await {
             Ok(providers) => providers,
             Err(error) => {
@@ -157,6 +159,34 @@ impl Session {
             parallelism,
             events,
             cancelled: cancelled_by_user(),
+        })
+    }
+}
+
+impl Session {
+    /// Prepares tests. `name` tells what they make from everything else.
+    pub(crate) fn tester(&self, inputs: Inputs, name: &str) -> anyhow::Result<Tester> {
+        let folder = std::env::current_dir()?;
+        let scratch = Path::new(DATA).join("tests").join(name);
+        std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+        let launcher = |variable: &str, value: &str| {
+            let (progress, _) = mpsc::unbounded_channel();
+            let environment = vec![(variable.to_owned(), value.to_owned())];
+            Arc::new(PluginLauncher { search: plugin_search(), folder: folder.clone(), progress, environment })
+        };
+        // What happens inside of a run is of interest only in the log.
+        let (events, _) = mpsc::unbounded_channel();
+        Ok(Tester {
+            program: self.program.clone(),
+            loader: self.loader.clone(),
+            cwd: folder.display().to_string(),
+            launcher: launcher("LAMPWRIGHT_TEST", name),
+            simulator: launcher("LAMPWRIGHT_SIMULATE", "1"),
+            inputs,
+            parallelism: 10,
+            events,
+            cancelled: cancelled_by_user(),
+            scratch,
         })
     }
 }

@@ -71,6 +71,35 @@ pub(crate) fn plan(text: &str) {
     }
 }
 
+/// A word in a colour.
+pub(crate) fn status(word: &str, code: &str) -> String {
+    paint(code, word)
+}
+
+/// Lines of a unified diff, in its colours.
+pub(crate) fn diff(lines: &[String]) {
+    for text in lines {
+        let code = match text.chars().next() {
+            Some('+') => "32",
+            Some('-') => "31",
+            Some('@') => "36",
+            _ => {
+                line(text);
+                continue;
+            }
+        };
+        line(&paint(code, text));
+    }
+}
+
+/// Asks for y or n; without a terminal the answer is no.
+pub(crate) fn choose(question: &str) -> bool {
+    print!("{question}");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "yes")
+}
+
 /// Asks; anything but `yes` is a no. Without a terminal there is nobody to ask.
 pub(crate) fn confirm(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {

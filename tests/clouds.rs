@@ -329,7 +329,15 @@ fn survives_a_crash(bed: Bed) {
     assert!(!shown.contains("web-1"), "{shown}");
     sandbox.lampwright("stack", APPLY).success();
     // The very same machines, and no others.
-    assert_eq!((ids(), bed.machines(&scope()).len()), (before, 2));
+    assert_eq!((ids(), bed.machines(&scope()).len()), (before.clone(), 2));
+    if bed == Bed::Aws {
+        // An order whose answer was lost is done late, after it was given again: the later machine goes.
+        bed.api(&["twin", &scope(), "web-1"]);
+        assert_eq!(bed.machines(&scope()).len(), 3);
+        assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 2);
+        sandbox.lampwright("stack", APPLY).success();
+        assert_eq!((ids(), bed.machines(&scope()).len()), (before, 2));
+    }
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
     bed.assert_empty(&scope());

@@ -31,6 +31,7 @@ const PROVIDER_LAYERS: &[&[&str]] = &[
     &["firewall"],
     &["resource"],
     &["drivers"],
+    &["seed"],
     &["driver", "bundle", "place"],
 ];
 

@@ -88,11 +88,7 @@ impl Load<'_> {
                 self.diags.push(Diagnostic::error("endless module calls", label).at(call.source_span));
                 continue;
             }
-            if !(call.source.starts_with("./")
-                || call.source.starts_with("../")
-                || call.source == "."
-                || call.source == "..")
-            {
+            if !is_local(&call.source) {
                 let diagnostic = Diagnostic::error("unsupported module source", "only local folders are supported yet");
                 self.diags.push(diagnostic.at(call.source_span).note("write a path that starts with ./ or ../"));
                 continue;
@@ -159,6 +155,11 @@ impl Load<'_> {
     fn unreadable(&mut self, error: &LoadError, called_at: Option<Span>) {
         self.diags.push(Diagnostic::error("unreadable module", error.to_string()).at_opt(called_at));
     }
+}
+
+/// Whether a module's source is a folder beside the module that calls it.
+pub fn is_local(source: &str) -> bool {
+    source.starts_with("./") || source.starts_with("../") || source == "." || source == ".."
 }
 
 /// `*.stack.hcl` and `*.tf`; names that begin with a dot are backups of editors.

@@ -305,6 +305,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Where a machine's files will be.
     fn layout(&self, key: &MachineKey) -> Layout;
 
+    /// The address that a machine which is not there yet will have, where that is known before.
+    fn promised(&self, _: &MachineKey) -> Option<IpAddr> {
+        None
+    }
+
     /// Who may come in at every machine so that it can be worked on; empty where there is no firewall.
     fn management(&self) -> Vec<Ingress>;
 

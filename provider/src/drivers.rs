@@ -9,11 +9,12 @@ pub mod memory;
 mod openstack;
 mod remote;
 mod rules;
+pub mod simulated;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::driver::{Driver, DriverError, Result};
+use crate::driver::{BalancerTraits, Driver, DriverError, Result};
 
 /// What a `cloud` block says, besides its name and driver.
 pub type Settings = BTreeMap<String, String>;
@@ -27,6 +28,16 @@ pub struct DriverInfo {
     /// Those that it has in common with drivers of its kind.
     pub common_settings: &'static [(&'static str, &'static str)],
     pub connect: fn(&Settings) -> Result<Arc<dyn Driver>>,
+    /// What can be said of its machines without connecting to anything.
+    pub traits: Traits,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Traits {
+    /// Where a machine's files are; none if that is a matter of settings.
+    pub root: Option<&'static str>,
+    pub has_firewall: bool,
+    pub balancer: Option<BalancerTraits>,
 }
 
 pub const DRIVERS: &[DriverInfo] = &[aws::INFO, local::INFO, memory::INFO, openstack::INFO];

@@ -15,4 +15,5 @@ pub mod place;
 pub mod plugin;
 pub mod resource;
 pub mod resources;
+mod seed;
 pub mod service;

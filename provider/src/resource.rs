@@ -159,6 +159,8 @@ pub struct Context {
     pub bundle_dir: PathBuf,
     /// One piece of work on a layer at a time: an object that goes and one that comes may be the same machines.
     pub layers: Arc<Locks>,
+    /// Nothing is made: what would be random follows from names (`drivers/simulated.rs`).
+    pub is_simulated: bool,
     /// The resource that is being worked on, for progress messages; empty under Terraform.
     pub address: String,
 }

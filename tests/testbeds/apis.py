@@ -5,6 +5,7 @@ usage: apis.py aws URL|openstack OPENRC list SCOPE
                                         detach SCOPE MACHINE       takes its data disk away
                                         open SCOPE LAYER PORT      lets the world in
                                         power_off SCOPE MACHINE
+                                        twin SCOPE MACHINE         (AWS) makes another one with its tags
                                         forget SCOPE MACHINE       detaches and deletes its data disk
                                         baked                      the names of golden images
                                         discard                    deletes them
@@ -95,6 +96,15 @@ class Aws:
 
     def power_off(self, scope, name):
         self.query("StopInstances", **{"InstanceId.1": self.of_scope(scope)[name][0]["id"]})
+
+    def twin(self, scope, name):
+        ident = self.of_scope(scope)[name][0]["id"]
+        item = [item for item in self.query("DescribeInstances").iter("item") if item.findtext("instanceId") == ident and item.find("instanceState") is not None][0]
+        # The first of its call has these numbers.
+        tags = {**self.tagged(item), "lampwright:ids": name.rsplit("-", 1)[1] + "+1"}
+        pairs = {"TagSpecification.1.Tag.%d.%s" % (at + 1, part): value for at, pair in enumerate(tags.items()) for part, value in zip(("Key", "Value"), pair)}
+        self.query("RunInstances", ImageId=item.findtext("imageId"), MinCount=1, MaxCount=1, SubnetId=item.findtext("subnetId"),
+                   **{"SecurityGroupId.1": item.findtext("networkInterfaceSet/item/groupSet/item/groupId"), "TagSpecification.1.ResourceType": "instance", **pairs})
 
     def forget(self, scope, name):
         disk = self.of_scope(scope)[name][0]["disk"]

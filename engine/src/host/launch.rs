@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tonic::transport::{Channel, Endpoint};
 
+use super::providers::PluginLauncher;
 use super::{HostError, Result};
 
 /// go-plugin grants a minute; a plugin that needs longer is broken.
@@ -132,17 +133,13 @@ fn program_in(folder: &Path, name: &str) -> Option<PathBuf> {
     names.pop()
 }
 
-pub(super) async fn start(
-    program: &Path,
-    provider: &ProviderSource,
-    folder: &Path,
-    progress: UnboundedSender<Progress>,
-) -> Result<Plugin> {
+pub(super) async fn start(program: &Path, provider: &ProviderSource, launcher: &PluginLauncher) -> Result<Plugin> {
     let path = program.display().to_string();
     let identity = Identity::generate()?;
     let mut command = Command::new(program);
     command
-        .current_dir(folder)
+        .current_dir(&launcher.folder)
+        .envs(launcher.environment.iter().map(|(name, value)| (name, value)))
         .env(handshake::COOKIE_KEY, handshake::COOKIE_VALUE)
         .env(handshake::PROTOCOL_VERSIONS, handshake::PROTOCOL_VERSION.to_string())
         .env("PLUGIN_MIN_PORT", "10000")
@@ -157,7 +154,7 @@ pub(super) async fn start(
     let mut child = command.spawn().map_err(|cause| HostError::Start { path: path.clone(), cause })?;
     let log = Log::default();
     let stderr = child.stderr.take().expect("standard error was piped");
-    let log_reader = tokio::spawn(forward_log(stderr, log.clone(), progress, provider.short()));
+    let log_reader = tokio::spawn(forward_log(stderr, log.clone(), launcher.progress.clone(), provider.short()));
     let stdout = child.stdout.take().expect("standard output was piped");
     let mut lines = BufReader::new(stdout).lines();
     let failed = |reason: String| HostError::Handshake { path: path.clone(), reason };

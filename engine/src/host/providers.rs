@@ -25,13 +25,15 @@ pub struct PluginLauncher {
     /// The folder of the root module: where plugins run.
     pub folder: PathBuf,
     pub progress: UnboundedSender<Progress>,
+    /// Variables that the plugin gets besides ours.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Launcher for PluginLauncher {
     fn launch<'a>(&'a self, source: &'a ProviderSource) -> super::BoxFuture<'a, Result<Arc<dyn Provider>>> {
         Box::pin(async move {
             let program = self.search.find(source)?;
-            let plugin = launch::start(&program, source, &self.folder, self.progress.clone()).await?;
+            let plugin = launch::start(&program, source, self).await?;
             let provider = GrpcProvider::new(source.clone(), plugin).await?;
             Ok(Arc::new(provider) as Arc<dyn Provider>)
         })
@@ -44,7 +46,7 @@ pub type Wrap = dyn Fn(&ProviderAddr, Arc<dyn Provider>) -> Arc<dyn Provider> + 
 #[expect(missing_debug_implementations, reason = "holds a launcher, which need not be printable")]
 pub struct Providers {
     launcher: Arc<dyn Launcher>,
-    wrap: Option<Box<Wrap>>,
+    wrap: Option<Arc<Wrap>>,
     schemas: Arc<Schemas>,
     /// Started for their schema and not given to a configuration yet.
     spare: Mutex<HashMap<ProviderSource, Arc<dyn Provider>>>,
@@ -83,8 +85,14 @@ impl Providers {
     }
 
     #[must_use]
-    pub fn wrapped(self, wrap: Box<Wrap>) -> Providers {
+    pub fn wrapped(self, wrap: Arc<Wrap>) -> Providers {
         Providers { wrap: Some(wrap), ..self }
+    }
+
+    /// With what stands in front of another run's providers.
+    #[must_use]
+    pub fn wrapped_like(self, other: &Providers) -> Providers {
+        Providers { wrap: other.wrap.clone(), ..self }
     }
 
     pub fn schemas(&self) -> &Arc<Schemas> {

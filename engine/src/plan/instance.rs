@@ -277,7 +277,8 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
     let ty = desired.schema.block.implied_ty();
     let (action, after) = if config.is_wholly_known() {
         run.tell(Event::Reading { addr: desired.addr.clone() });
-        let (read, problems) = provider.read_data(&desired.addr.ty, &config, &desired.addr.to_string()).await.map_err(host)?;
+        let (read, problems) =
+            provider.read_data(&desired.addr.ty, &config, &desired.addr.to_string()).await.map_err(host)?;
         report(&problems, desired, diags)?;
         (Action::NoOp, read)
     } else {

@@ -110,7 +110,13 @@ struct Fill<'a> {
 }
 
 impl Fill<'_> {
-    fn block(&self, block: &Block, value: &Value, given: Option<&Value>, at: &str) -> std::result::Result<Value, Problem> {
+    fn block(
+        &self,
+        block: &Block,
+        value: &Value,
+        given: Option<&Value>,
+        at: &str,
+    ) -> std::result::Result<Value, Problem> {
         let Some(entries) = value.as_entries() else { return Ok(value.clone()) };
         let mut filled = Attributes::new();
         for (name, value) in entries {
@@ -161,7 +167,8 @@ fn made_up(ty: &Ty, at: &str) -> Value {
         Ty::String => {
             let digest = Sha256::digest(at.as_bytes());
             let letters = b"abcdefghijkmnpqrstuvwxyz23456789";
-            let text: String = digest[..8].iter().map(|byte| char::from(letters[usize::from(*byte) % letters.len()])).collect();
+            let text: String =
+                digest[..8].iter().map(|byte| char::from(letters[usize::from(*byte) % letters.len()])).collect();
             Value::string(text)
         }
         Ty::Number => Value::number(0),
@@ -169,9 +176,9 @@ fn made_up(ty: &Ty, at: &str) -> Value {
         Ty::List(element) => Value::list((**element).clone(), Vec::new()),
         Ty::Set(element) => Value::set((**element).clone(), Vec::new()),
         Ty::Map(element) => Value::map((**element).clone(), Vec::<(&str, Value)>::new()),
-        Ty::Object(object) => {
-            Value::object(object.attributes.iter().map(|(name, ty)| (name.clone(), made_up(ty, &format!("{at}.{name}")))))
-        }
+        Ty::Object(object) => Value::object(
+            object.attributes.iter().map(|(name, ty)| (name.clone(), made_up(ty, &format!("{at}.{name}")))),
+        ),
         Ty::Tuple(items) => Value::tuple(items.iter().map(|ty| made_up(ty, at)).collect()),
         Ty::Dynamic => Value::Null(Ty::Dynamic),
     }
@@ -237,8 +244,7 @@ impl Provider for Substituted {
         let Some(values) = self.values(Mode::Managed, request.ty, request.address) else {
             return self.inner.plan(request);
         };
-        let fill =
-            Fill { given: values.given.as_ref(), address: request.address, is_unknown: !values.during_plan };
+        let fill = Fill { given: values.given.as_ref(), address: request.address, is_unknown: !values.during_plan };
         let (planned, problems) =
             split(self.fill(Mode::Managed, request.ty, request.proposed, &fill), request.proposed);
         let requires_replace: Vec<Path> = Vec::new();

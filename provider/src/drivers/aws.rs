@@ -21,12 +21,14 @@ use tokio::sync::OnceCell;
 
 use super::remote::cloud::{Cloud, Foundation, Golden, Instance, Launched, Mended, UserData};
 use super::remote::{self, Remote};
-use super::{DriverInfo, Settings};
+use super::{DriverInfo, Settings, Traits};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order,
     Result, Source,
 };
 use query::{EC2, Params, Query};
+
+const BALANCERS: BalancerTraits = BalancerTraits { algorithms: &["leastconn", "roundrobin"], shortest_check_ms: 5000 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
     name: "aws",
@@ -47,6 +49,7 @@ pub(super) const INFO: DriverInfo = DriverInfo {
     ],
     common_settings: remote::SETTINGS,
     connect: |settings| Ok(Arc::new(Remote::new(Arc::new(Aws::new(settings)?), settings)?)),
+    traits: Traits { root: Some(remote::ROOT), has_firewall: true, balancer: Some(BALANCERS) },
 };
 
 /// Tags that say what is whose.
@@ -198,7 +201,7 @@ impl Cloud for Aws {
     }
 
     fn balancer_traits(&self) -> BalancerTraits {
-        BalancerTraits { algorithms: &["leastconn", "roundrobin"], shortest_check_ms: 5000 }
+        BALANCERS
     }
 
     fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{DriverInfo, Settings, no_balancers};
+use super::{DriverInfo, Settings, Traits, no_balancers};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
@@ -39,6 +39,7 @@ pub(super) const INFO: DriverInfo = DriverInfo {
     ],
     common_settings: &[],
     connect: |settings| Ok(Arc::new(Local::new(settings)?)),
+    traits: Traits { root: None, has_firewall: false, balancer: None },
 };
 
 /// How long daemons have to end by themselves before they are killed.

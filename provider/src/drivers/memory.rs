@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{DriverInfo, no_balancers};
+use super::{DriverInfo, Traits, no_balancers};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
@@ -19,6 +19,7 @@ pub(super) const INFO: DriverInfo = DriverInfo {
     settings: &[],
     common_settings: &[],
     connect: |_| Ok(Arc::new(Memory::default())),
+    traits: Traits { root: None, has_firewall: false, balancer: None },
 };
 
 #[derive(Debug, Default)]

@@ -26,7 +26,7 @@ use tokio::sync::OnceCell;
 use super::http::escaped;
 use super::remote::cloud::{Cloud, Foundation, Golden, Instance, Launched, Mended, UserData};
 use super::remote::{self, Remote};
-use super::{DriverInfo, Settings};
+use super::{DriverInfo, Settings, Traits};
 use crate::bundle::hex;
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order,
@@ -34,6 +34,9 @@ use crate::driver::{
 };
 use credentials::Credentials;
 use session::Session;
+
+const BALANCERS: BalancerTraits =
+    BalancerTraits { algorithms: &["leastconn", "roundrobin", "source"], shortest_check_ms: 1000 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
     name: "openstack",
@@ -51,6 +54,7 @@ pub(super) const INFO: DriverInfo = DriverInfo {
     ],
     common_settings: remote::SETTINGS,
     connect: |settings| Ok(Arc::new(Remote::new(Arc::new(OpenStack::new(settings)?), settings)?)),
+    traits: Traits { root: Some(remote::ROOT), has_firewall: true, balancer: Some(BALANCERS) },
 };
 
 #[derive(Debug)]
@@ -158,7 +162,7 @@ impl Cloud for OpenStack {
     }
 
     fn balancer_traits(&self) -> BalancerTraits {
-        BalancerTraits { algorithms: &["leastconn", "roundrobin", "source"], shortest_check_ms: 1000 }
+        BALANCERS
     }
 
     /// The machines that Octavia makes belong to somebody else; they have addresses in the network.

@@ -46,7 +46,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("ssh_key", "the file of the stack's SSH key, Ed25519, made if it is not there (.lampwright/ssh_key)"),
 ];
 
-const ROOT: &str = "/var/lib/lampwright/machine";
+pub(super) const ROOT: &str = "/var/lib/lampwright/machine";
 const SCRIPT: &str = include_str!("remote/machine.py");
 const SSH_PORT: u16 = 22;
 const POLL: Duration = Duration::from_millis(500);
@@ -61,6 +61,8 @@ pub(crate) struct Remote {
     ssh_from: String,
     /// As last seen; a machine's addresses do not change while a command runs.
     seen: Mutex<BTreeMap<MachineKey, Instance>>,
+    /// As last seen.
+    twins: Mutex<Vec<Instance>>,
     /// Images, by name.
     baking: Locks,
 }
@@ -88,12 +90,16 @@ impl Remote {
             egress: settings.get("egress").cloned(),
             ssh_from: settings.get("ssh_from").cloned().unwrap_or_else(|| "0.0.0.0/0".to_owned()),
             seen: Mutex::default(),
+            twins: Mutex::default(),
             baking: Locks::default(),
         })
     }
 
+    /// One for each key. Those that have the key of another one are noted: an order whose answer was lost may be done
+    /// long after it was given up and given anew.
     async fn instances(&self, layer: &Layer) -> Result<Vec<Instance>> {
         let mut instances = self.cloud.instances(layer).await?;
+        instances.sort_by(|a, b| (a.key.id, &a.created, &a.id).cmp(&(b.key.id, &b.created, &b.id)));
         for instance in &mut instances {
             let owner = instance.owner.take().unwrap_or_default();
             let (owner, key) = owner.rsplit_once('.').unwrap_or((&owner, ""));
@@ -102,8 +108,17 @@ impl Remote {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|key, _| key.layer != *layer);
-        seen.extend(instances.iter().map(|instance| (instance.key.clone(), instance.clone())));
-        Ok(instances)
+        let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
+        twins.retain(|twin| twin.key.layer != *layer);
+        let mut own: Vec<Instance> = Vec::new();
+        for instance in instances {
+            match own.last() {
+                Some(last) if last.key == instance.key => twins.push(instance),
+                _ => own.push(instance),
+            }
+        }
+        seen.extend(own.iter().map(|instance| (instance.key.clone(), instance.clone())));
+        Ok(own)
     }
 
     async fn instance(&self, key: &MachineKey) -> Result<Instance> {
@@ -163,7 +178,9 @@ impl Remote {
 
     /// What the machine says of itself; one that cannot be reached is not well.
     async fn look(&self, instance: &Instance) -> Status {
-        if instance.power != Power::Running || !instance.has_its_disk {
+        let has_twin = |twin: &Instance| twin.key == instance.key;
+        let is_doubled = self.twins.lock().unwrap_or_else(PoisonError::into_inner).iter().any(has_twin);
+        if instance.power != Power::Running || !instance.has_its_disk || is_doubled {
             return Status::Failed;
         }
         let Some(target) = self.target_of(instance) else { return Status::Failed };

@@ -16,8 +16,9 @@ use value::{Path, Problem, Ty};
 use super::rollout;
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
-use crate::driver::Driver;
+use crate::driver::{Driver, Layer};
 use crate::resource::{Context, Door, Group, MachineModel, RUNNING, Resource, State, driver_problem};
+use crate::seed;
 use admin::{Admin, MemberAddress};
 
 #[derive(Debug)]
@@ -134,13 +135,16 @@ impl Resource for MongoReplset {
         Door::Siblings
     }
 
-    fn plan(_: &Context, planned: &mut State<Model>, prior: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
+    fn plan(context: &Context, planned: &mut State<Model>, prior: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
         own.members.get_or_insert(DEFAULT_MEMBERS);
         own.replica_set.get_or_insert_with(|| "rs0".to_owned());
         own.disk_gb.get_or_insert(DISK_GB);
         own.port.get_or_insert(PORT);
         own.database.get_or_insert_with(|| "app".to_owned());
+        if context.is_simulated {
+            own.credentials.get_or_insert_with(|| Credentials::simulated(&planned.group.layer()));
+        }
         own.uri = uri(own, &planned.group);
         if let Some(prior) = prior {
             refuse_loss_of_majority(&prior.group, &planned.group)?;
@@ -418,6 +422,11 @@ fn invalid(attribute: &'static str, detail: String) -> Problem {
 }
 
 impl Credentials {
+    fn simulated(layer: &Layer) -> Credentials {
+        let secret = |name: &str| Some(seed::secret(layer, name));
+        Credentials { admin_password: secret("admin"), app_password: secret("app"), key: secret("key") }
+    }
+
     /// From the system's random source; 244 bits each.
     fn generate() -> Credentials {
         let secret = || format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());

@@ -10,7 +10,7 @@ use value::{Path, Problem, Step, Ty, Value};
 
 use crate::bundle::hex;
 use crate::driver::Driver;
-use crate::drivers::{self, Settings};
+use crate::drivers::{self, Settings, simulated};
 use crate::resource::Context;
 
 /// The cloud that exists without a word about it.
@@ -94,6 +94,10 @@ pub(super) fn validate(config: &Value) -> Vec<Problem> {
     problems
 }
 
+/// Set while tests run (`lampwright test`): what a test makes is nobody's but that test's, also where the stack that is
+/// tested is applied on the same clouds.
+const TEST_VARIABLE: &str = "LAMPWRIGHT_TEST";
+
 pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
     let mut problems = validate(config);
     let mut clouds: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
@@ -118,26 +122,35 @@ pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let scope = config.get("scope").and_then(Value::as_str).map_or_else(scope_of_folder, str::to_owned);
+    let is_simulated = simulated::is_wanted();
+    let scope = config.get("scope").and_then(Value::as_str).map(str::to_owned);
+    // A simulation looks the same wherever the folder is.
+    let scope = scope.unwrap_or_else(|| if is_simulated { "stack".to_owned() } else { scope_of_folder() });
     let bundle_dir = config.get("bundle_dir").and_then(Value::as_str).unwrap_or(".lampwright/bundles");
+    let (scope, bundle_dir) = match std::env::var(TEST_VARIABLE) {
+        Ok(test) if !is_simulated => (format!("{scope}-{test}"), format!(".lampwright/tests/{test}/bundles")),
+        _ => (scope, bundle_dir.to_owned()),
+    };
     Ok(Context {
         clouds: Arc::new(clouds),
         default_cloud,
         scope,
         bundle_dir: PathBuf::from(bundle_dir),
         layers: Arc::default(),
+        is_simulated,
         address: String::new(),
     })
 }
 
 fn connect(
     name: &str,
-    info: &drivers::DriverInfo,
+    info: &'static drivers::DriverInfo,
     settings: &Settings,
     clouds: &mut BTreeMap<String, Arc<dyn Driver>>,
     problems: &mut Vec<Problem>,
 ) {
-    match (info.connect)(settings) {
+    let connected = if simulated::is_wanted() { Ok(simulated::of(info)) } else { (info.connect)(settings) };
+    match connected {
         Ok(driver) => {
             clouds.insert(name.to_owned(), driver);
         }

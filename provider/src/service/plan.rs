@@ -9,7 +9,7 @@ use value::{Path, Problem, Value};
 use super::model::{decode, encode_planned};
 use super::preview::{self, Preview};
 use super::{AnyResource, PlanOutcome, PlanRequest};
-use crate::driver::BoxFuture;
+use crate::driver::{BoxFuture, MachineKey};
 use crate::firewall;
 use crate::place::Place;
 use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
@@ -148,7 +148,7 @@ async fn plan<R: Resource>(
     R::plan(context, &mut planned, prior.as_ref())?;
     // A count that is not known yet says nothing about which machines there will be.
     match R::wanted(&planned.own).filter(|_| is_known("nodes") && is_known("members")) {
-        Some(wanted) => plan_machines::<R>(&mut planned, prior.as_ref(), wanted),
+        Some(wanted) => plan_machines::<R>(context, &mut planned, prior.as_ref(), wanted)?,
         None => planned.group.machines = None,
     }
     // Again, now that the machines are known: addresses and URLs follow from them.
@@ -238,7 +238,14 @@ fn replaced_attributes<R: Resource>(
 
 /// Machines that are gone are replaced by new ones with new ids; machines that failed are repaired. When some have
 /// to leave, those that failed go first, then those with the highest ids.
-fn plan_machines<R: Resource>(planned: &mut State<R::Model>, prior: Option<&State<R::Model>>, wanted: u64) {
+fn plan_machines<R: Resource>(
+    context: &Context,
+    planned: &mut State<R::Model>,
+    prior: Option<&State<R::Model>>,
+    wanted: u64,
+) -> Result<(), Vec<Problem>> {
+    let driver = context.driver(&planned.group)?;
+    let layer = planned.group.layer();
     let port = R::port(&planned.own);
     let group = &mut planned.group;
     let mut kept: Vec<MachineModel> = prior.map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
@@ -256,7 +263,7 @@ fn plan_machines<R: Resource>(planned: &mut State<R::Model>, prior: Option<&Stat
         kept.push(MachineModel {
             id: last_id,
             name: format!("{name}-{last_id}"),
-            address: None,
+            address: driver.promised(&MachineKey { layer: layer.clone(), id: last_id }).map(|ip| ip.to_string()),
             port,
             status: RUNNING.to_owned(),
         });
@@ -264,6 +271,7 @@ fn plan_machines<R: Resource>(planned: &mut State<R::Model>, prior: Option<&Stat
     kept.sort_by_key(|machine| machine.id);
     group.machines = Some(kept);
     group.last_id = Some(last_id);
+    Ok(())
 }
 
 /// Renders every machine's files, before and after; digests follow from what can be rendered whole.

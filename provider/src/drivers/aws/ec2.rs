@@ -39,6 +39,8 @@ pub(super) struct Ec2Instance {
     instance_id: String,
     instance_state: StateName,
     #[serde(default)]
+    launch_time: String,
+    #[serde(default)]
     ami_launch_index: u64,
     private_ip_address: Option<IpAddr>,
     ip_address: Option<IpAddr>,
@@ -297,6 +299,7 @@ impl Ec2Instance {
         Some(Instance {
             key: MachineKey { layer: layer.clone(), id: ids.first + self.ami_launch_index * ids.step },
             id: self.instance_id,
+            created: self.launch_time,
             address: self.private_ip_address,
             public_address: self.ip_address,
             power,

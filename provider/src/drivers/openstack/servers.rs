@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use tokio::sync::Semaphore;
 
 use super::catalog::Limits;
 use super::session::{Service, is_conflict};
@@ -21,6 +22,8 @@ use crate::drivers::remote::cloud::{DiskHint, Instance, Mended, Power, UserData}
 struct Server {
     id: String,
     status: String,
+    #[serde(default)]
+    created: String,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     #[serde(default)]
@@ -72,6 +75,10 @@ struct ServerGroup {
     members: Vec<String>,
 }
 
+/// Servers that are ordered at the same time: Nova takes a second for each, whatever the number, and what waits too
+/// long is lost.
+const AT_ONCE: usize = 10;
+
 impl OpenStack {
     /// Without those that are being deleted.
     pub(super) async fn servers(&self, layer: &Layer) -> Result<Vec<Instance>> {
@@ -110,6 +117,7 @@ impl OpenStack {
         for _ in &order.ids {
             volumes.push(orphans.pop());
         }
+        let turns = Semaphore::new(AT_ONCE);
         let creations = order.ids.iter().zip(volumes).zip(server_groups).map(|((id, orphan), server_group)| {
             let body = ServerBody {
                 order,
@@ -120,7 +128,11 @@ impl OpenStack {
                 group: &group,
                 server_group,
             };
-            self.create_server(body, orphan, user_data)
+            let turns = &turns;
+            async move {
+                let _turn = turns.acquire().await;
+                self.create_server(body, orphan, user_data).await
+            }
         });
         let results = futures_util::future::join_all(creations).await;
         results.into_iter().collect::<Result<Vec<()>>>().map(drop)
@@ -404,6 +416,7 @@ impl Server {
         let instance = Instance {
             key: MachineKey { layer: layer.clone(), id },
             id: self.id,
+            created: self.created,
             address: fixed.or(floating),
             public_address: floating,
             power,

@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::cloud::{GoldenState, Instance, Power};
+use super::launch::REMIND;
 use super::user_data::{self, ACCOUNT};
 use super::{POLL, Remote};
 use crate::bundle::hex;
@@ -20,8 +21,6 @@ use crate::driver::{BAKE, Driver, DriverError, Layer, MachineKey, Need, Offer, O
 
 /// How long a cloud may take to copy a disk.
 const COPY_PATIENCE: Duration = Duration::from_mins(30);
-/// How often a person is told that it is still going on.
-const REMIND: Duration = Duration::from_secs(30);
 
 /// What an image is made of.
 #[derive(Debug)]

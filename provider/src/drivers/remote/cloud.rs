@@ -17,6 +17,8 @@ pub(crate) struct Instance {
     pub(crate) key: MachineKey,
     /// The cloud's own id.
     pub(crate) id: String,
+    /// When it was made, in a form that sorts; of two with one key the older is the one that is meant.
+    pub(crate) created: String,
     /// None until the cloud has given one.
     pub(crate) address: Option<IpAddr>,
     pub(crate) public_address: Option<IpAddr>,

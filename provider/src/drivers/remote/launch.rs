@@ -15,6 +15,8 @@ use crate::driver::{Created, DriverError, Layer, MachineKey, Order, Result, Stat
 const LAUNCH_PATIENCE: Duration = Duration::from_mins(10);
 /// Packages may have to be installed.
 const BOOT_PATIENCE: Duration = Duration::from_mins(15);
+/// How often a person is told that something is still going on.
+pub(super) const REMIND: Duration = Duration::from_secs(30);
 
 impl Remote {
     pub(super) async fn make(&self, order: &Order, tell: Tell<'_>) -> Created {
@@ -63,6 +65,9 @@ impl Remote {
             failure = failure.or(mended.err());
         }
         created.failure = failure.or(created.failure);
+        if let Err(error) = self.remove_twins(&order.layer).await {
+            created.failure.get_or_insert(error);
+        }
         // Only now: a machine that is still on its way takes no notes.
         let is_others = |instance: &Instance| {
             order.ids.contains(&instance.key.id) && instance.owner.as_deref() != Some(&order.owner)
@@ -82,7 +87,8 @@ impl Remote {
 
     /// Waits until every ordered machine has an address and runs, or has failed.
     async fn await_launch(&self, order: &Order, all_exist: bool) -> Created {
-        let deadline = Instant::now() + LAUNCH_PATIENCE;
+        let mut deadline = Instant::now() + LAUNCH_PATIENCE;
+        let mut settled = 0;
         loop {
             let instances = match self.instances(&order.layer).await {
                 Ok(instances) => instances,
@@ -91,10 +97,13 @@ impl Remote {
             let ordered: Vec<&Instance> =
                 instances.iter().filter(|instance| order.ids.contains(&instance.key.id)).collect();
             let is_missing = all_exist && ordered.len() < order.ids.len();
-            let waits = is_missing
-                || ordered.iter().any(|instance| {
-                    instance.power == Power::Pending || (instance.power == Power::Running && instance.address.is_none())
-                });
+            let waits = is_missing || ordered.iter().any(|instance| is_on_its_way(instance));
+            // A cloud that is getting on with it has all the time that it takes: many machines take long.
+            let now_settled = ordered.iter().filter(|instance| !is_on_its_way(instance)).count();
+            if now_settled > settled {
+                settled = now_settled;
+                deadline = Instant::now() + LAUNCH_PATIENCE;
+            }
             if !waits || Instant::now() > deadline {
                 let failure = ordered.iter().find_map(|instance| match &instance.power {
                     Power::Failed(reason) => {
@@ -140,6 +149,19 @@ impl Remote {
         }
     }
 
+    async fn remove_twins(&self, layer: &Layer) -> Result<()> {
+        let twins: Vec<Instance> = {
+            let seen = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.iter().filter(|twin| twin.key.layer == *layer && !twin.is_foreign).cloned().collect()
+        };
+        if twins.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = twins.iter().map(|twin| format!("{} ({})", twin.key.name(), twin.id)).collect();
+        tracing::warn!("made twice, so the later one is removed: {}", names.join(", "));
+        self.cloud.terminate(&twins).await
+    }
+
     pub(super) async fn give_back(&self, order: &Order) -> Result<()> {
         let is_settled = |one: &Instance| {
             !order.ids.contains(&one.key.id) || !matches!(one.power, Power::Pending) || one.address.is_none()
@@ -147,6 +169,7 @@ impl Remote {
         // One that is on its way, up or down, takes no orders.
         let all = |all: &[Instance]| all.iter().all(is_settled);
         let mut broken = self.wait_for(&order.layer, "it was neither on nor off", all).await?;
+        self.remove_twins(&order.layer).await?;
         broken.retain(|one| order.ids.contains(&one.key.id) && (one.power != Power::Running || !one.has_its_disk));
         if broken.is_empty() {
             return Ok(());
@@ -183,7 +206,7 @@ impl Remote {
     pub(super) async fn booted(&self, key: &MachineKey, tell: Tell<'_>) -> Result<()> {
         let started = Instant::now();
         let target = self.target(key).await?;
-        let mut told = 0;
+        let (mut told, mut reminded) = (0, started);
         loop {
             let last = match self.call_at::<Vec<String>>(&target, key, "phases", json!({})).await {
                 // Most have booted long ago: of these nothing is told.
@@ -206,6 +229,10 @@ impl Remote {
                 Err(DriverError::Ssh { reason, .. }) => reason,
                 Err(error) => return Err(error),
             };
+            if reminded.elapsed() > REMIND {
+                reminded = Instant::now();
+                tell(&format!("still booting after {} s: {last}", started.elapsed().as_secs()));
+            }
             if started.elapsed() > BOOT_PATIENCE {
                 let reason = format!(
                     "it was not ready within {} s; the last word was: {last}. Its log is /var/log/cloud-init-output.log",
@@ -241,4 +268,9 @@ impl Remote {
             disk,
         })
     }
+}
+
+/// Neither what was ordered yet nor a failure.
+fn is_on_its_way(instance: &Instance) -> bool {
+    instance.power == Power::Pending || (instance.power == Power::Running && instance.address.is_none())
 }

@@ -1,0 +1,168 @@
+//! Clouds that nobody talks to, for plans that shall be the same everywhere: tests with snapshots, and bundles that are
+//! rendered for review. What a cloud would give out at random, such as addresses, follows from names alone here.
+//!
+//! Nothing can be made on them: they serve plans only.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{DriverInfo, no_balancers};
+use crate::bundle::{Bundle, Service};
+use crate::driver::{
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
+    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
+};
+use crate::seed;
+
+/// Set by whoever wants plans of this kind: `LAMPWRIGHT_SIMULATE=1`.
+pub const VARIABLE: &str = "LAMPWRIGHT_SIMULATE";
+
+pub fn is_wanted() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty())
+}
+
+/// A simulation of a driver's clouds.
+pub fn of(info: &'static DriverInfo) -> Arc<dyn Driver> {
+    Arc::new(Simulated { info })
+}
+
+#[derive(Debug)]
+struct Simulated {
+    info: &'static DriverInfo,
+}
+
+fn refused<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
+    Box::pin(async {
+        let reason = format!("this provider only simulates ({VARIABLE} is set): nothing can be made or read");
+        Err(DriverError::Setting { name: VARIABLE.to_owned(), reason })
+    })
+}
+
+fn now<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Driver for Simulated {
+    fn layout(&self, key: &MachineKey) -> Layout {
+        let root = match self.info.traits.root {
+            Some(root) => PathBuf::from(root),
+            None => PathBuf::from("/machine").join(key.name()),
+        };
+        Layout { root, has_firewall: self.info.traits.has_firewall }
+    }
+
+    fn promised(&self, key: &MachineKey) -> Option<IpAddr> {
+        Some(seed::address(key))
+    }
+
+    fn management(&self) -> Vec<Ingress> {
+        let ssh = Ingress { source: Source::World, port: 22 };
+        if self.info.traits.has_firewall { vec![ssh] } else { Vec::new() }
+    }
+
+    fn egress(&self) -> Option<String> {
+        (!self.info.traits.has_firewall).then(|| "192.0.2.1/32".to_owned())
+    }
+
+    /// What there will be on the day of the apply is not asked for.
+    fn offer<'a>(&'a self, _: &'a Need) -> BoxFuture<'a, Result<Offer>> {
+        now(Ok(Offer::default()))
+    }
+
+    fn create<'a>(&'a self, _: &'a Order, _: Tell<'a>) -> BoxFuture<'a, Created> {
+        Box::pin(async { Created { machines: Vec::new(), failure: refused::<()>().await.err() } })
+    }
+
+    fn list<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
+        now(Ok(Vec::new()))
+    }
+
+    fn status<'a>(&'a self, _: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
+        now(Ok(Status::Running))
+    }
+
+    fn await_boot<'a>(&'a self, _: &'a MachineKey, _: Tell<'a>) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn mend<'a>(&'a self, _: &'a Order) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn delete<'a>(&'a self, _: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn dissolve<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn admit<'a>(&'a self, _: &'a Layer, _: &'a str, _: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn admitted<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+        now(Ok(Vec::new()))
+    }
+
+    fn expel_unknown<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn balancer_traits(&self) -> Option<BalancerTraits> {
+        self.info.traits.balancer
+    }
+
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+        now(Ok(Source::Layer(layer.clone())))
+    }
+
+    fn set_balancer<'a>(&'a self, _: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async { Err(no_balancers()) })
+    }
+
+    fn balancer<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        now(Ok(None))
+    }
+
+    fn install<'a>(&'a self, _: &'a MachineKey, _: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
+        refused()
+    }
+
+    fn start<'a>(&'a self, _: &'a MachineKey, _: &'a [Service]) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn stop<'a>(&'a self, _: &'a MachineKey, _: &'a [Service]) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn signal<'a>(&'a self, _: &'a MachineKey, _: &'a Service, _: Signal) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn ask<'a>(&'a self, _: &'a MachineKey, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<String>> {
+        refused()
+    }
+
+    fn reach<'a>(&'a self, _: &'a MachineKey, _: u16) -> BoxFuture<'a, Result<SocketAddr>> {
+        refused()
+    }
+
+    fn probe<'a>(&'a self, _: &'a MachineKey, _: u16, _: &'a str) -> BoxFuture<'a, Option<(u16, String)>> {
+        now(None)
+    }
+
+    fn read<'a>(&'a self, _: &'a MachineKey, _: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        now(Ok(None))
+    }
+
+    fn write<'a>(&'a self, _: &'a MachineKey, _: &'a str, _: &'a [u8]) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn remove<'a>(&'a self, _: &'a MachineKey, _: &'a str) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+}
