@@ -5,6 +5,7 @@ mod console;
 mod export;
 mod import;
 mod init;
+mod module;
 mod output;
 mod plan;
 mod show;
@@ -62,6 +63,8 @@ enum Command {
     Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
     Console(console::ConsoleArgs),
+    /// Work on a module that others reuse
+    Module(module::ModuleArgs),
     /// Write the stack and the modules it calls as Terraform modules
     Export(export::ExportArgs),
     /// Print the version
@@ -89,7 +92,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Import(args) => args.common.json,
         Command::Test(args) => args.json,
         Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
-        Command::Console(_) | Command::Export(_) | Command::Version(_) => false,
+        Command::Console(_) | Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
     });
     match cli.command {
         Command::Init(args) => init::run(&args).await,
@@ -102,6 +105,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Output(args) => output::run(&args),
         Command::Show(args) => show::run(&args).await,
         Command::Console(args) => console::run(&args).await,
+        Command::Module(args) => module::run(&args),
         Command::Export(args) => export::run(&args).await,
         Command::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");

@@ -24,6 +24,10 @@ impl SourceLoader for Disk {
         Ok(names)
     }
 
+    fn module(&self, source: &str) -> Option<Result<String, LoadError>> {
+        crate::library::folder(source)
+    }
+
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
         std::fs::read(path).map_err(|error| load_error(path, &error))
     }
@@ -51,6 +55,10 @@ impl SourceLoader for Overlay {
         };
         let names = self.texts.keys().filter(in_folder).filter_map(|path| Path::new(path).file_name()?.to_str());
         Ok(names.map(str::to_owned).collect())
+    }
+
+    fn module(&self, source: &str) -> Option<Result<String, LoadError>> {
+        Disk.module(source)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {

@@ -7,6 +7,7 @@ mod disk;
 mod exit;
 mod json;
 mod junit;
+mod library;
 mod session;
 mod snapshots;
 mod test_report;

@@ -68,9 +68,9 @@ pub(crate) fn finish(reports: &[Report], unowned: &[PathBuf], is_json: bool) -> 
     }
     let differing = reports.iter().flat_map(|report| &report.runs).filter(|run| !run.differences.is_empty()).count();
     if differing > 0 {
-        let plural = if differing == 1 { "" } else { "s" };
+        let what = if differing == 1 { "snapshot differs" } else { "snapshots differ" };
         ui::line(&format!(
-            "\n{differing} snapshot{plural} differ. If this is what you want: lampwright test --accept, or --review to see one by one."
+            "\n{differing} {what}. If this is what you want: lampwright test --accept, or --review to see one by one."
         ));
     }
     let word = if is_good { "Success" } else { "Failure" };

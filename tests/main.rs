@@ -11,4 +11,5 @@ mod modules;
 mod sandbox;
 mod stack;
 mod terraform;
+mod testing;
 mod tidy;

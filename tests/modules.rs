@@ -1,45 +1,46 @@
-//! The library of modules: each has a README and an example, and a snapshot of what the example plans, with the
-//! text of every file of every machine.
+//! The library of modules: each has a README with the reference of its variables and outputs, an example that can be
+//! planned, and tests with snapshots that hold.
 
 use crate::sandbox::{Sandbox, copy, repository};
 
-#[test]
-fn every_example_plans_what_its_snapshot_says() {
-    let root = repository().join("modules");
-    let mut examples = 0;
-    for module in folders(&root) {
-        assert!(module.join("README.md").is_file(), "{} needs a README.md", module.display());
-        let all = folders(&module.join("examples"));
-        assert!(!all.is_empty(), "{} needs an example", module.display());
-        for example in all {
-            examples += 1;
-            let sandbox = Sandbox::new();
-            copy(&module, &sandbox.join("module"));
-            let name = example.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
-            let folder = format!("module/examples/{name}");
-            // The same paths on every machine.
-            let provider = "provider \"lampwright\" {\n  scope         = \"snapshot\"\n  default_cloud = \"memory\"\n  cloud \"memory\" { driver = \"memory\" }\n  cloud \"local\" { driver = \"memory\" }\n}\n";
-            sandbox.write(&format!("{folder}/provider.stack.hcl"), provider);
-            let plan = sandbox.lampwright(&folder, &["plan", "-files"]).success();
-            let mut settings = insta::Settings::clone_current();
-            settings.set_prepend_module_to_snapshot(false);
-            settings.set_omit_expression(true);
-            settings.set_snapshot_path(module.join("examples/snapshots"));
-            settings.bind(|| insta::assert_snapshot!(name, plan));
-        }
+fn every_module(check: impl Fn(&str, &Sandbox)) {
+    let names = modules::names();
+    assert!(names.len() >= 5, "{names:?}");
+    for name in names {
+        let sandbox = Sandbox::new();
+        copy(&repository().join("modules").join(name), &sandbox.join("module"));
+        check(name, &sandbox);
     }
-    assert!(examples > 0);
 }
 
-fn folders(root: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
-    let mut folders: Vec<_> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.is_dir() && !matches!(path.file_name().and_then(|name| name.to_str()), Some("src" | "snapshots"))
-        })
-        .collect();
-    folders.sort();
-    folders
+#[test]
+fn every_module_passes_its_tests() {
+    every_module(|name, sandbox| {
+        let ran = sandbox.lampwright("module", &["test"]);
+        assert_eq!(ran.code, 0, "{name}:\n{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("Success: "), "{name} has no tests:\n{}", ran.stdout);
+    });
+}
+
+#[test]
+fn every_reference_is_that_of_its_module() {
+    every_module(|name, sandbox| {
+        let ran = sandbox.lampwright("module", &["module", "docs", "--check"]);
+        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+    });
+}
+
+#[test]
+fn every_example_can_be_planned() {
+    every_module(|name, sandbox| {
+        let examples = std::fs::read_dir(sandbox.join("module/examples")).expect("examples");
+        let examples: Vec<_> = examples.map(|entry| entry.expect("an entry").file_name()).collect();
+        assert!(!examples.is_empty(), "{name} needs an example");
+        for example in examples {
+            let folder = format!("module/examples/{}", example.display());
+            sandbox.write(&format!("{folder}/provider.stack.hcl"), &sandbox.provider_block());
+            let plan = sandbox.lampwright(&folder, &["plan"]).success();
+            assert!(plan.contains("machines to add on local"), "{name}: {plan}");
+        }
+    });
 }

@@ -15,7 +15,7 @@ use compiler::addr::ProviderSource;
 use compiler::binding::Schemas;
 use compiler::lang::declare::Resource;
 use compiler::program::{self, ModuleId, ROOT};
-use compiler::source::{FileId, Span, join_path};
+use compiler::source::{FileId, SourceMap, Span, join_path};
 use compiler::syntax;
 
 use super::plan::Shower;
@@ -138,11 +138,35 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(to)?;
         for entry in std::fs::read_dir(from)? {
             let entry = entry?;
+            // Snapshots of tests say nothing to Terraform.
+            if from.ends_with("tests") && entry.file_name() == "snapshots" {
+                continue;
+            }
             copy(&entry.path(), &to.join(entry.file_name()))?;
         }
         return Ok(());
     }
+    if from.to_string_lossy().ends_with(".tftest.hcl") {
+        let text = std::fs::read_to_string(from).with_context(|| format!("cannot read {}", from.display()))?;
+        return std::fs::write(to, test_file(text)).with_context(|| format!("cannot write {}", to.display()));
+    }
     std::fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
+}
+
+/// A test file as Terraform knows it: without `snapshot`.
+fn test_file(text: String) -> String {
+    let mut sources = SourceMap::default();
+    let file = sources.add("test", text);
+    let (body, _) = syntax::parse_file(file, &sources);
+    let text = &sources.get(file).text;
+    let runs = body.blocks_of("run").filter_map(|run| run.body.attribute("snapshot"));
+    let edits = runs.map(|attribute| {
+        let start = text[..attribute.name.span.start as usize].rfind('\n').map_or(0, |newline| newline + 1);
+        let end = attribute.expr.span.end as usize;
+        let end = text[end..].find('\n').map_or(text.len(), |newline| end + newline + 1);
+        (start, end, String::new())
+    });
+    apply(text, edits.collect())
 }
 
 /// Bytes to replace with a text.
@@ -158,6 +182,12 @@ fn edits(session: &Session, id: ModuleId, file: FileId, schemas: &Schemas, needs
         // The newline behind it goes, too.
         let end = end + text[end..].chars().next().filter(|ch| *ch == '\n').map_or(0, |_| 1);
         edits.push((block.span.start as usize, end, String::new()));
+    }
+    // Terraform knows nothing of the library: its modules are folders of the export.
+    for call in decl.calls.values().filter(|call| call.header.file == file && !program::is_local(&call.source)) {
+        let Some(child) = session.program.module(id).children.get(&call.name.name) else { continue };
+        let path = relative(&absolute(&decl.folder), &absolute(&session.program.module(*child).decl.folder));
+        edits.push((call.source_span.start as usize, call.source_span.end as usize, format!("{path:?}")));
     }
     for resource in decl.resources.values().filter(|resource| resource.header.file == file) {
         let Ok((provider, _)) = session.program.bind(id, resource, schemas) else { continue };
@@ -175,6 +205,16 @@ fn edits(session: &Session, id: ModuleId, file: FileId, schemas: &Schemas, needs
         }
     }
     edits
+}
+
+/// How one folder is called from another: `./b`, `../b`.
+fn relative(from: &Path, to: &Path) -> String {
+    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(common).map(|_| "..");
+    let down: Vec<String> =
+        to.components().skip(common).map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    let parts: Vec<&str> = up.chain(down.iter().map(String::as_str)).collect();
+    if parts.first() == Some(&"..") { parts.join("/") } else { format!("./{}", parts.join("/")) }
 }
 
 /// The name that the provider gives a layer of this type when nothing says how it is called.

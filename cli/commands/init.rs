@@ -1,14 +1,44 @@
-//! `lampwright init`: nothing has to be prepared; this says whether everything is there.
+//! `lampwright init`: nothing has to be prepared; this says whether everything is there. With `--from` it makes a copy of
+//! a library module that is the user's own.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::session::{Session, plugin_search};
-use crate::{exit, ui};
+use crate::{exit, library, ui};
 
 #[derive(Debug, Args)]
-pub(crate) struct InitArgs {}
+pub(crate) struct InitArgs {
+    /// Copy this module of the library into DIR, to go on with as one's own
+    #[arg(long, value_name = "MODULE", requires = "dir")]
+    from: Option<String>,
+    /// The folder for the copy; must not exist, or be empty
+    #[arg(requires = "from")]
+    dir: Option<PathBuf>,
+}
 
-pub(crate) async fn run(_: &InitArgs) -> anyhow::Result<u8> {
+pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<u8> {
+    match (&args.from, &args.dir) {
+        (Some(from), Some(dir)) => fork(from, dir),
+        _ => check().await,
+    }
+}
+
+fn fork(from: &str, dir: &Path) -> anyhow::Result<u8> {
+    let name = from.strip_prefix(modules::PREFIX).unwrap_or(from);
+    let Some(files) = modules::files(name) else { bail!(library::unknown(name)) };
+    if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{} is not empty; name a new folder", dir.display());
+    }
+    library::write(&files, dir).with_context(|| format!("cannot write to {}", dir.display()))?;
+    ui::line(&format!("{} is a copy of the module {name} now.", dir.display()));
+    ui::line(&format!("Next: cd {} && lampwright test", dir.display()));
+    Ok(exit::SUCCESS)
+}
+
+async fn check() -> anyhow::Result<u8> {
     let Ok(session) = Session::open() else { return Ok(exit::FAILURE) };
     let root = session.program.root();
     ui::line(&format!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::lang::declare::{self, ModuleDecl};
+use crate::lang::declare::{self, ModuleCall, ModuleDecl};
 use crate::source::{LoadError, SourceLoader, SourceMap, Span, join_path};
 use crate::syntax;
 
@@ -88,17 +88,34 @@ impl Load<'_> {
                 self.diags.push(Diagnostic::error("endless module calls", label).at(call.source_span));
                 continue;
             }
-            if !is_local(&call.source) {
-                let diagnostic = Diagnostic::error("unsupported module source", "only local folders are supported yet");
-                self.diags.push(diagnostic.at(call.source_span).note("write a path that starts with ./ or ../"));
-                continue;
-            }
-            let inner_folder = join_path(folder, &call.source);
+            let Some(inner_folder) = self.called_folder(folder, call) else { continue };
             let inner_path = path.iter().cloned().chain([name.clone()]).collect();
             let child = self.module(program, &inner_folder, inner_path, Some(id), Some(call.source_span));
             program.modules[id.0].children.insert(name.clone(), child);
         }
         id
+    }
+
+    fn called_folder(&mut self, folder: &str, call: &ModuleCall) -> Option<String> {
+        if is_local(&call.source) {
+            return Some(join_path(folder, &call.source));
+        }
+        match self.loader.module(&call.source) {
+            // Relative to the root module, whoever calls.
+            Some(Ok(inner)) => Some(join_path(".", &inner)),
+            Some(Err(error)) => {
+                self.unreadable(&error, Some(call.source_span));
+                None
+            }
+            None => {
+                let label = "this is neither a local folder nor a module of the library";
+                let diagnostic = Diagnostic::error("unsupported module source", label).at(call.source_span);
+                self.diags.push(diagnostic.note(
+                    "write a path that starts with ./ or ../, or \"lampwright/NAME\" for a module of the library",
+                ));
+                None
+            }
+        }
     }
 
     fn folder(&mut self, folder: &str, called_at: Option<Span>) -> ModuleDecl {

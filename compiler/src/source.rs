@@ -72,6 +72,11 @@ pub trait SourceLoader: Send + Sync {
     /// The names of the files in a folder, sorted.
     fn list(&self, folder: &str) -> Result<Vec<String>, LoadError>;
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError>;
+
+    /// The folder of a module that is no local folder, such as `lampwright/lamp`; none if the source means nothing here.
+    fn module(&self, _: &str) -> Option<Result<String, LoadError>> {
+        None
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

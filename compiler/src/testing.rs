@@ -62,7 +62,8 @@ pub struct MockProvider {
     pub alias: Option<Arc<str>>,
     pub defaults: Vec<MockDefaults>,
     pub overrides: Vec<Override>,
-    /// Whether computed values are there already in a plan.
+    /// What `mock_resource`, `mock_data` and overrides in here do that do not say it themselves. A type without a block of
+    /// its own has its values only after apply, as in Terraform.
     pub during_plan: bool,
 }
 

@@ -178,12 +178,18 @@ impl Evaluation {
             self.diags.push(Diagnostic::error("missing variable", label).at(blamed));
         }
         value = value.with_mark(variable.sensitive);
+        let mut is_valid = true;
         for validation in &variable.validations {
             let mut scope = ModuleScope::new(self, module, inst);
             scope.validated = Some((name.clone(), value.clone()));
             let blame = Blame { subject: subject(module, || format!("var.{name}")), at: Some(blamed) };
             let found = check(validation, &scope, "invalid value for a variable", blame);
+            is_valid &= !found.has_errors();
             self.diags.extend(found);
+        }
+        // What is wrong with it was said; nobody else needs to complain.
+        if !is_valid {
+            value = Value::unknown(variable.ty.ty.without_optional()).with_mark(variable.sensitive);
         }
         self.values.insert((node, inst), value);
     }

@@ -161,8 +161,10 @@ impl Reader<'_> {
             (one.mode, one.ty.name.clone(), Values { given, during_plan })
         });
         let defaults: Vec<(Mode, Arc<str>, Values)> = defaults.collect();
-        let overrides: Vec<&Override> = mock.overrides.iter().collect();
-        Substitutes { is_mock: true, during_plan: mock.during_plan, defaults, overrides: self.overrides(&overrides) }
+        let says = |one: &Override| Override { during_plan: one.during_plan.or(Some(mock.during_plan)), ..one.clone() };
+        let own: Vec<Override> = mock.overrides.iter().map(says).collect();
+        let overrides: Vec<&Override> = own.iter().collect();
+        Substitutes { is_mock: true, defaults, overrides: self.overrides(&overrides) }
     }
 
     /// A module that only gives outputs: nothing in it is made, and nothing it calls.

@@ -54,8 +54,6 @@ impl Target {
 pub(super) struct Substitutes {
     /// Nothing at all is asked of the provider.
     pub(super) is_mock: bool,
-    /// For a mock: whether computed values are there already in a plan.
-    pub(super) during_plan: bool,
     pub(super) defaults: Vec<(Mode, Arc<str>, Values)>,
     /// The later wins.
     pub(super) overrides: Vec<(Target, Values)>,
@@ -73,7 +71,7 @@ impl Substitutes {
         }
         let found = self.defaults.iter().find(|(known, name, _)| *known == mode && **name == *ty);
         let values = found.map(|(.., values)| values.clone());
-        Some(values.unwrap_or(Values { given: None, during_plan: self.during_plan }))
+        Some(values.unwrap_or_default())
     }
 }
 

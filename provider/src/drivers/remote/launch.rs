@@ -90,6 +90,7 @@ impl Remote {
         let mut deadline = Instant::now() + LAUNCH_PATIENCE;
         let mut settled = 0;
         loop {
+            let asked = Instant::now();
             let instances = match self.instances(&order.layer).await {
                 Ok(instances) => instances,
                 Err(error) => return Created { machines: Vec::new(), failure: Some(error) },
@@ -124,7 +125,8 @@ impl Remote {
                 let usable = ordered.into_iter().filter(|instance| instance.address.is_some());
                 return Created { machines: usable.map(|instance| seen(instance, Status::Created)).collect(), failure };
             }
-            tokio::time::sleep(POLL).await;
+            // A cloud that is slow to answer is busy enough.
+            tokio::time::sleep(POLL.max(asked.elapsed())).await;
         }
     }
 

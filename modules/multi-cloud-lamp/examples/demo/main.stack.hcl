@@ -1,0 +1,13 @@
+stack "demo" {
+  description = "All three layers on this machine, by their variables"
+}
+
+module "lamp" {
+  source    = "../.."
+  lb_cloud  = "local"
+  web_cloud = "local"
+  db_cloud  = "local"
+}
+
+output "url" { value = module.lamp.url }
+output "nodes" { value = module.lamp.nodes }

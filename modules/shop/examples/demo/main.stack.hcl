@@ -1,0 +1,10 @@
+stack "demo" {
+  description = "The shop on this machine"
+}
+
+module "shop" {
+  source = "../.."
+}
+
+output "catalogue_url" { value = module.shop.catalogue_url }
+output "cart_url" { value = module.shop.cart_url }

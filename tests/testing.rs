@@ -1,0 +1,384 @@
+//! `lampwright test`: the walk through of docs/testing-modules.md, the verdicts of the real terraform, and what tests
+//! make on a cloud.
+
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+use crate::sandbox::{Ran, Sandbox, copy, repository};
+use crate::terraform::{Terraform, program, write_config};
+
+/// `2.3 s` differs from run to run.
+fn without_times(text: &str) -> String {
+    let words = text.split(' ').collect::<Vec<_>>();
+    let is_time = |word: &str| word.parse::<f32>().is_ok() && word.contains('.');
+    words.iter().map(|word| if is_time(word) { "0.0" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+/// Every command of the document gives what the document says.
+#[test]
+fn the_walk_through_is_as_it_is_written() {
+    let sandbox = Sandbox::new();
+    let document = std::fs::read_to_string(repository().join("docs/testing-modules.md")).expect("the document");
+    let blocks: Vec<&str> =
+        document.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap_or_default()).collect();
+    assert!(blocks.len() >= 3, "{blocks:?}");
+    let mut folder = String::from(".");
+    for block in blocks {
+        for step in block.split("$ ").skip(1) {
+            let (command, expected) = step.split_once('\n').expect("a command and what it prints");
+            if let Some(inner) = command.strip_prefix("cd ") {
+                folder = inner.to_owned();
+                continue;
+            }
+            let found = match command.strip_prefix("lampwright ") {
+                Some(args) => {
+                    let args: Vec<&str> = args.split(' ').collect();
+                    let ran = sandbox.lampwright(&folder, &args);
+                    format!("{}{}", ran.stdout, ran.stderr)
+                }
+                None => {
+                    let mut shell = Command::new("sh");
+                    let ran = shell.args(["-c", command]).current_dir(sandbox.join(&folder)).output().expect("sh runs");
+                    String::from_utf8_lossy(&ran.stdout).into_owned()
+                }
+            };
+            assert_eq!(without_times(found.trim()), without_times(expected.trim()), "$ {command}");
+        }
+    }
+}
+
+/// What each run of each file came to, by `-json`.
+fn verdicts(ran: &Ran) -> Vec<(String, String)> {
+    let lines = ran.stdout.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    let runs = lines.filter(|line| line["type"] == "test_run" && line["test_run"]["progress"] == "complete");
+    let verdict = |line: Json| {
+        let run = &line["test_run"];
+        let text = |name: &str| run[name].as_str().unwrap_or_default().to_owned();
+        (format!("{}:{}", text("path"), text("run")), text("status"))
+    };
+    let mut found: Vec<(String, String)> = runs.map(verdict).collect();
+    found.sort();
+    found
+}
+
+const MODULE: &str = r#"stack "subject" {}
+variable "members" {
+  type    = number
+  default = 3
+  validation {
+    condition     = var.members > 0
+    error_message = "At least one member."
+  }
+}
+resource "mongo_replset" "db" {
+  members = var.members
+  lifecycle {
+    precondition {
+      condition     = var.members < 9
+      error_message = "At most eight members."
+    }
+  }
+}
+output "set" {
+  value = mongo_replset.db.replica_set
+  precondition {
+    condition     = var.members != 4
+    error_message = "Not four."
+  }
+}
+output "id" { value = mongo_replset.db.id }
+output "members" { value = var.members }
+"#;
+
+/// Each file ends in a way of its own.
+const FILES: &[(&str, &str)] = &[
+    (
+        "good",
+        r#"variables { members = 5 }
+run "plan" {
+  command = plan
+  assert {
+    condition     = var.members == 5 && length(mongo_replset.db.machines) == 5 && output.set == "rs0"
+    error_message = "five"
+  }
+}
+run "own_value" {
+  command = plan
+  variables { members = run.plan.members + 1 }
+  assert {
+    condition     = length(mongo_replset.db.machines) == 6 && run.plan.members == 5
+    error_message = "six"
+  }
+}
+run "undeclared" {
+  command = plan
+  variables { nobody = 1 }
+}
+"#,
+    ),
+    (
+        "failures",
+        r#"run "wrong" {
+  command = plan
+  assert {
+    condition     = output.set == "other"
+    error_message = "it is ${output.set}"
+  }
+  assert {
+    condition     = length(mongo_replset.db.machines) == 3
+    error_message = "three"
+  }
+}
+run "next_one_goes_on" { command = plan }
+"#,
+    ),
+    (
+        "expected",
+        r#"run "variable" {
+  command = plan
+  variables { members = 0 }
+  expect_failures = [var.members]
+}
+run "output" {
+  command = plan
+  variables { members = 4 }
+  expect_failures = [output.set]
+}
+run "resource" {
+  command = plan
+  variables { members = 9 }
+  expect_failures = [mongo_replset.db]
+}
+run "did_not_come" {
+  command         = plan
+  expect_failures = [var.members]
+}
+run "skipped" { command = plan }
+"#,
+    ),
+    (
+        "unexpected",
+        r#"run "variable" {
+  command = plan
+  variables { members = 0 }
+}
+run "skipped" { command = plan }
+"#,
+    ),
+    (
+        "not_known",
+        r#"run "only_after_apply" {
+  command = plan
+  assert {
+    condition     = mongo_replset.db.uri != ""
+    error_message = "not known"
+  }
+}
+run "skipped" { command = plan }
+"#,
+    ),
+    (
+        "nothing",
+        r#"run "no_such_resource" {
+  command = plan
+  assert {
+    condition     = mongo_replset.other.members == 3
+    error_message = "x"
+  }
+}
+run "skipped" { command = plan }
+"#,
+    ),
+    (
+        "planned_away",
+        r#"run "apply_needs_a_plan" {
+  variables { members = 0 }
+  expect_failures = [var.members]
+}
+run "skipped" { command = plan }
+"#,
+    ),
+    (
+        "mocked",
+        r#"mock_provider "lampwright" {
+  mock_resource "mongo_replset" {
+    defaults = { replica_set = "mocked" }
+  }
+}
+run "applied" {
+  assert {
+    condition     = output.set == "mocked" && length(mongo_replset.db.id) == 8 && mongo_replset.db.members == 3
+    error_message = "${output.set} ${mongo_replset.db.id}"
+  }
+}
+run "applied_again" {
+  variables { members = 2 }
+  assert {
+    condition     = mongo_replset.db.id == run.applied.id && mongo_replset.db.members == 2
+    error_message = "the same object"
+  }
+}
+"#,
+    ),
+    (
+        "mocked_in_plan",
+        r#"mock_provider "lampwright" {
+  override_during = plan
+  mock_resource "mongo_replset" {
+    defaults = { replica_set = "planned" }
+  }
+}
+run "plan" {
+  command = plan
+  assert {
+    condition     = output.set == "planned"
+    error_message = "${output.set}"
+  }
+}
+"#,
+    ),
+    (
+        "mocked_without_words",
+        r#"mock_provider "lampwright" {
+  override_during = plan
+}
+run "plan" {
+  command = plan
+  assert {
+    condition     = output.id != null
+    error_message = "known only after apply"
+  }
+}
+"#,
+    ),
+    (
+        "overridden",
+        r#"override_resource {
+  target          = mongo_replset.db
+  override_during = plan
+  values          = { replica_set = "planned" }
+}
+run "plan" {
+  command = plan
+  assert {
+    condition     = output.set == "planned"
+    error_message = "${output.set}"
+  }
+}
+run "own" {
+  override_resource {
+    target = mongo_replset.db
+    values = { replica_set = "own" }
+  }
+  assert {
+    condition     = output.set == "own"
+    error_message = "${output.set}"
+  }
+}
+"#,
+    ),
+];
+
+/// The same files, run by the real terraform on the exported module.
+#[test]
+fn verdicts_are_those_of_terraform() {
+    let Some(program) = program() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write("module/main.stack.hcl", MODULE);
+    sandbox.write("module/provider.stack.hcl", &sandbox.provider_block());
+    for (name, text) in FILES {
+        sandbox.write(&format!("module/tests/{name}.tftest.hcl"), text);
+    }
+    let ours = verdicts(&sandbox.lampwright("module", &["test", "-json"]));
+    let out = sandbox.join("exported").display().to_string();
+    sandbox.lampwright(".", &["export", "module", &out]).success();
+    write_config(&sandbox);
+    let terraform = Terraform { sandbox: &sandbox, program, folder: "exported" };
+    let theirs = verdicts(&terraform.run(&["test", "-json"]));
+    assert_eq!(ours.len(), FILES.iter().map(|(_, text)| text.matches("run \"").count()).sum::<usize>(), "{ours:#?}");
+    assert_eq!(ours, theirs);
+}
+
+/// The library's own tests, too; without snapshots, which Terraform does not know.
+#[test]
+fn terraform_finds_the_library_as_good() {
+    let Some(program) = program() else { return };
+    for module in modules::names() {
+        let sandbox = Sandbox::new();
+        copy(&repository().join("modules").join(module), &sandbox.join("module"));
+        let ours = verdicts(&sandbox.lampwright("module", &["test", "-json"]));
+        let out = sandbox.join("exported").display().to_string();
+        sandbox.lampwright(".", &["export", "module", &out]).success();
+        write_config(&sandbox);
+        // Where the library is unpacked the export has its folders, too.
+        let terraform = Terraform { sandbox: &sandbox, program: program.clone(), folder: "exported" };
+        terraform.run(&["get"]).success();
+        let theirs = verdicts(&terraform.run(&["test", "-json"]));
+        assert!(!ours.is_empty() && ours.iter().all(|(_, status)| status == "pass"), "{module}: {ours:?}");
+        assert_eq!(ours, theirs, "{module}");
+    }
+}
+
+/// A test makes things of its own beside a stack that runs, and leaves nothing.
+#[test]
+fn what_a_test_applies_is_its_own_and_goes() {
+    let sandbox = Sandbox::new();
+    let farm = "resource \"lamp_cluster\" \"web\" {\n  nodes = 1\n  app   = \"./app\"\n}\noutput \"name\" { value = lamp_cluster.web.machines[0].name }\n";
+    sandbox.write("stack/main.stack.hcl", &format!("stack \"farm\" {{}}\n{}{farm}", sandbox.provider_block()));
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    sandbox.lampwright("stack", &["apply", "-auto-approve"]).success();
+    let before = sandbox.machines();
+    let test = "run \"made\" {\n  assert {\n    condition     = output.name == \"web-1\" && lamp_cluster.web.machines[0].status == \"running\"\n    error_message = \"it runs\"\n  }\n}\nrun \"fails\" {\n  assert {\n    condition     = output.name == \"other\"\n    error_message = \"it is ${output.name}\"\n  }\n}\n";
+    sandbox.write("stack/farm.tftest.hcl", test);
+    let ran = sandbox.lampwright("stack", &["test"]);
+    let shown = format!("{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, 1, "{shown}");
+    assert!(shown.contains("farm.tftest.hcl  made  pass"), "{shown}");
+    assert!(shown.contains("it is web-1") && shown.contains("output.name is \"web-1\""), "{shown}");
+    assert_eq!(sandbox.machines(), before);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    assert!(!sandbox.join("stack/.lampwright/tests").exists());
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}
+
+/// What went wrong is in the files for programs, too.
+#[test]
+fn results_are_written_for_programs() {
+    let sandbox = Sandbox::new();
+    sandbox.write("module/main.stack.hcl", MODULE);
+    for (name, text) in FILES.iter().filter(|(name, _)| matches!(*name, "good" | "failures" | "unexpected")) {
+        sandbox.write(&format!("module/tests/{name}.tftest.hcl"), text);
+    }
+    let ran = sandbox.lampwright("module", &["test", "-junit-xml=out.xml", "-filter=tests/failures.tftest.hcl"]);
+    assert_eq!(ran.code, 1);
+    let xml = std::fs::read_to_string(sandbox.join("module/out.xml")).expect("the file");
+    let suite = "<testsuite name=\"tests/failures.tftest.hcl\" tests=\"2\" skipped=\"0\" failures=\"1\" errors=\"0\">";
+    assert!(xml.contains(suite) && xml.contains("it is rs0"), "{xml}");
+    let ran = sandbox.lampwright("module", &["test", "-filter=tests/nobody.tftest.hcl"]).failure();
+    assert!(ran.contains("there is no test file tests/nobody.tftest.hcl; there are: tests/failures"), "{ran}");
+}
+
+/// In CI nothing is written, and a snapshot that no run has is an error.
+#[test]
+fn snapshots_are_kept_in_order() {
+    let mut sandbox = Sandbox::new();
+    sandbox.write("module/main.stack.hcl", MODULE);
+    sandbox.write("module/tests/a.tftest.hcl", "run \"one\" {\n  command  = plan\n  snapshot = true\n}\n");
+    let new = sandbox.lampwright("module", &["test"]);
+    assert_eq!(new.code, 1);
+    assert!(new.stdout.contains("new snapshot tests/snapshots/a/one of 11 files"), "{}", new.stdout);
+    sandbox.environment.push(("CI".to_owned(), "true".to_owned()));
+    let refused = sandbox.lampwright("module", &["test", "--accept"]).failure();
+    assert!(refused.contains("in CI"), "{refused}");
+    assert!(!sandbox.join("module/tests/snapshots").exists());
+    sandbox.environment.clear();
+    sandbox.lampwright("module", &["test", "--accept"]).success();
+    sandbox.lampwright("module", &["test"]).success();
+    sandbox.write("module/tests/a.tftest.hcl", "run \"two\" {\n  command  = plan\n  snapshot = true\n}\n");
+    let ran = sandbox.lampwright("module", &["test"]);
+    assert!(ran.stderr.contains("no run has the snapshot tests/snapshots/a/one any more"), "{}", ran.stderr);
+    sandbox.lampwright("module", &["test", "--accept"]).success();
+    assert!(!sandbox.join("module/tests/snapshots/a/one").exists());
+    assert!(sandbox.join("module/tests/snapshots/a/two/plan.txt").is_file());
+}
