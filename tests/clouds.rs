@@ -188,6 +188,17 @@ fn lives_on(bed: Bed) {
     assert_eq!(bed.api(&["list", &scope()])["disks"].as_array().expect("disks").len(), disks);
     assert_eq!(nodes(&url, 6).len(), 2);
 
+    // All machines of the database at once: their disks are there, and what was written.
+    for name in ["db-1", "db-2", "db-4"] {
+        bed.api(&["terminate", &scope(), name]);
+    }
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    assert_eq!(bed.machines(&scope()), ["db-5", "db-6", "db-7", "lb-1", "web-2", "web-5"]);
+    assert_eq!(bed.api(&["list", &scope()])["disks"].as_array().expect("disks").len(), disks);
+    wait_for("the page", Duration::from_secs(20), || get(&url).status == 200);
+    assert_eq!(get(&url).json()["entries"][0]["text"], "kept");
+
     // The state is lost, and found again in the cloud.
     std::fs::remove_file(sandbox.join("stack/terraform.tfstate")).expect("removed");
     for (address, name) in [
@@ -200,7 +211,7 @@ fn lives_on(bed: Bed) {
     }
     sandbox.lampwright("stack", APPLY).success();
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
-    assert_eq!(bed.machines(&scope()), ["db-1", "db-2", "db-4", "lb-1", "web-2", "web-5"]);
+    assert_eq!(bed.machines(&scope()), ["db-5", "db-6", "db-7", "lb-1", "web-2", "web-5"]);
     assert_eq!(get(&url).json()["entries"][0]["text"], "kept");
 
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();

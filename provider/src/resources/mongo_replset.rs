@@ -4,6 +4,7 @@
 //! at a time, a primary steps down before; nothing is begun that would lose the majority of voters.
 
 mod admin;
+mod revive;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,7 +274,9 @@ async fn form_set(
     let Some(mut admin) = admin(context, state) else { return Ok(()) };
     let members = state.group.machines().to_vec();
     admin.also_ask(leaving);
-    if admin.initiate_if_needed(&members).await? {
+    if admin.revive_if_needed(&members).await? {
+        context.progress("most members were lost; the replica set goes on with their disks");
+    } else if admin.initiate_if_needed(&members).await? {
         context.progress("replica set initiated, electing a primary");
     }
     admin.wait_for_primary(READY_PATIENCE).await?;

@@ -267,8 +267,10 @@ impl OpenStack {
         futures_util::future::try_join_all(deletions).await?;
         let releases = addresses.iter().map(|address| self.release(address));
         futures_util::future::try_join_all(releases).await?;
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
+        let mut fewest = ids.len();
         loop {
+            let asked = Instant::now();
             let mut left = self.all_servers(&first.key.layer).await?;
             left.retain(|(server, _)| ids.contains(&server.id.as_str()));
             // A deletion may fail inside of Nova, which leaves the server in ERROR; it takes another one.
@@ -281,13 +283,18 @@ impl OpenStack {
             if left.is_empty() {
                 break;
             }
+            // A cloud that is getting on with it has all the time that it takes.
+            if left.len() < fewest {
+                fewest = left.len();
+                deadline = Instant::now() + PATIENCE;
+            }
             if Instant::now() > deadline {
                 return Err(DriverError::Boot {
                     machine: left.join(", "),
                     reason: format!("not deleted within {} s", PATIENCE.as_secs()),
                 });
             }
-            tokio::time::sleep(POLL / 2).await;
+            tokio::time::sleep((POLL / 2).max(asked.elapsed())).await;
         }
         let deletions = volumes.iter().map(|volume| self.delete_volume(volume));
         futures_util::future::try_join_all(deletions).await.map(drop)

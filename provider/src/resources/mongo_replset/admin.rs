@@ -17,7 +17,7 @@ use crate::driver::{Driver, Layer, MachineKey};
 use crate::resource::MachineModel;
 
 const ADMIN: &str = "lampwright";
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
 
 // MongoDB's error codes (`src/mongo/base/error_codes.yml`).
@@ -27,6 +27,7 @@ const USER_EXISTS: i32 = 51_003;
 const CONFIG_IN_PROGRESS: i32 = 109;
 const CONFIG_NOT_COMMITTED: i32 = 308;
 const NOT_PRIMARY: i32 = 10_107;
+pub(super) const NOT_YET_INITIALIZED: i32 = 94;
 
 pub(super) struct Admin {
     members: Vec<MemberAddress>,
@@ -57,7 +58,7 @@ impl MemberAddress {
         self.host == other.host && self.port == other.port
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }
@@ -110,9 +111,24 @@ impl Admin {
         Client::with_options(options)
     }
 
-    async fn run(&self, member: &MemberAddress, authenticated: bool, command: Document) -> Result<Document, Error> {
+    pub(super) async fn run(
+        &self,
+        member: &MemberAddress,
+        authenticated: bool,
+        command: Document,
+    ) -> Result<Document, Error> {
+        self.run_in("admin", member, authenticated, command).await
+    }
+
+    pub(super) async fn run_in(
+        &self,
+        database: &str,
+        member: &MemberAddress,
+        authenticated: bool,
+        command: Document,
+    ) -> Result<Document, Error> {
         let client = self.connect(member, authenticated).await?;
-        let answer = tokio::time::timeout(COMMAND_PATIENCE, client.database("admin").run_command(command)).await;
+        let answer = tokio::time::timeout(COMMAND_PATIENCE, client.database(database).run_command(command)).await;
         client.shutdown().immediate(true).await;
         answer.unwrap_or_else(|_| Err(Error::custom("no answer in time")))
     }
@@ -122,7 +138,7 @@ impl Admin {
         self.run(member, false, doc! { "hello": 1 }).await.ok()
     }
 
-    async fn primary(&self) -> Option<MemberAddress> {
+    pub(super) async fn primary(&self) -> Option<MemberAddress> {
         for member in &self.members {
             if let Some(hello) = self.hello(member).await
                 && hello.get_bool("isWritablePrimary").unwrap_or(false)
@@ -159,17 +175,26 @@ impl Admin {
         }
     }
 
-    /// Initiates the set unless a member knows of one; says whether it did.
-    pub(super) async fn initiate_if_needed(&self, machines: &[MachineModel]) -> Result<bool, Problem> {
-        let Some(first) = self.members.first() else { return Ok(false) };
+    pub(super) fn members(&self) -> &[MemberAddress] {
+        &self.members
+    }
+
+    pub(super) async fn await_answer(&self, member: &MemberAddress) -> Result<(), Problem> {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while self.hello(first).await.is_none() {
+        while self.hello(member).await.is_none() {
             if Instant::now() > deadline {
-                let detail = format!("The member at {} does not answer.", first.text());
+                let detail = format!("The member at {} does not answer.", member.text());
                 return Err(Problem::error("a member is not reachable", detail));
             }
             tokio::time::sleep(POLL).await;
         }
+        Ok(())
+    }
+
+    /// Initiates the set unless a member knows of one; says whether it did.
+    pub(super) async fn initiate_if_needed(&self, machines: &[MachineModel]) -> Result<bool, Problem> {
+        let Some(first) = self.members.first() else { return Ok(false) };
+        self.await_answer(first).await?;
         for member in &self.members {
             if self.hello(member).await.is_some_and(|hello| hello.contains_key("setName")) {
                 return Ok(false);
@@ -189,7 +214,8 @@ impl Admin {
         };
         match self.run(first, false, doc! { "replSetInitiate": config }).await {
             Ok(_) => Ok(true),
-            Err(error) if code(&error) == Some(ALREADY_INITIALIZED) => Ok(false),
+            // Who has users, and so wants them to log in, has been initiated: it has not read its configuration yet.
+            Err(error) if matches!(code(&error), Some(ALREADY_INITIALIZED | UNAUTHORIZED)) => Ok(false),
             Err(error) => Err(failed("Initiating the replica set", &error)),
         }
     }
@@ -398,21 +424,21 @@ impl Admin {
     }
 }
 
-fn member_config(id: u64, address: &MemberAddress, votes: bool) -> Document {
+pub(super) fn member_config(id: u64, address: &MemberAddress, votes: bool) -> Document {
     let weight = i32::from(votes);
     doc! { "_id": id as i32, "host": address.text(), "votes": weight, "priority": weight }
 }
 
-fn host(member: &Bson) -> Option<String> {
+pub(super) fn host(member: &Bson) -> Option<String> {
     member.as_document()?.get_str("host").ok().map(str::to_owned)
 }
 
-fn votes(member: &Bson) -> bool {
+pub(super) fn votes(member: &Bson) -> bool {
     let votes = member.as_document().and_then(|member| member.get("votes"));
     !matches!(votes, Some(Bson::Int32(0) | Bson::Int64(0)))
 }
 
-fn code(error: &Error) -> Option<i32> {
+pub(super) fn code(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => Some(command.code),
         _ => None,
@@ -430,7 +456,7 @@ fn is_passing(error: &Error) -> bool {
     }
 }
 
-fn failed(what: &str, error: &Error) -> Problem {
+pub(super) fn failed(what: &str, error: &Error) -> Problem {
     Problem::error("the replica set refused", format!("{what} failed: {error}"))
 }
 
