@@ -382,3 +382,31 @@ fn snapshots_are_kept_in_order() {
     assert!(!sandbox.join("module/tests/snapshots/a/one").exists());
     assert!(sandbox.join("module/tests/snapshots/a/two/plan.txt").is_file());
 }
+
+#[test]
+fn what_a_test_file_cannot_say_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("module/main.stack.hcl", MODULE);
+    for (text, expected) in [
+        ("run \"../..\" { command = plan }\n", "a name of letters, digits, _ and - is required"),
+        (
+            "run \"a\" {\n  command         = plan\n  snapshot        = true\n  expect_failures = [var.members]\n}\n",
+            "has no plan to keep",
+        ),
+        ("run \"a\" {\n  plan_options {\n    mode = refresh-only\n  }\n}\n", "`mode` is not supported yet"),
+        (
+            "mock_provider \"lampwright\" {\n  override_module {\n    target = module.a\n  }\n}\n",
+            "`mock_provider` has no block named `override_module`",
+        ),
+        ("runs \"a\" {}\n", "did you mean `run`?"),
+        ("run \"a\" {\n  command = refresh\n}\n", "`plan` or `apply` is required here"),
+    ] {
+        sandbox.write("module/tests/a.tftest.hcl", text);
+        let refused = sandbox.lampwright("module", &["test", "--accept"]).failure();
+        assert!(refused.contains(expected), "{expected:?} is not in:\n{refused}");
+    }
+    sandbox.write("module/tests/a.tftest.hcl", "run \"a\" { command = plan }\n");
+    sandbox.write("module/a.tftest.hcl", "run \"a\" { command = plan }\n");
+    let refused = sandbox.lampwright("module", &["test"]).failure();
+    assert!(refused.contains("a.tftest.hcl and tests/a.tftest.hcl have one name"), "{refused}");
+}

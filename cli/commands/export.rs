@@ -148,25 +148,31 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     }
     if from.to_string_lossy().ends_with(".tftest.hcl") {
         let text = std::fs::read_to_string(from).with_context(|| format!("cannot read {}", from.display()))?;
-        return std::fs::write(to, test_file(text)).with_context(|| format!("cannot write {}", to.display()));
+        return std::fs::write(to, test_file(from, text)?).with_context(|| format!("cannot write {}", to.display()));
     }
     std::fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
 }
 
 /// A test file as Terraform knows it: without `snapshot`.
-fn test_file(text: String) -> String {
+fn test_file(path: &Path, text: String) -> anyhow::Result<String> {
     let mut sources = SourceMap::default();
     let file = sources.add("test", text);
     let (body, _) = syntax::parse_file(file, &sources);
+    if body.blocks_of("run").any(|run| run.body.blocks_of("module").next().is_some()) {
+        bail!("{} tests another module (`module` in a run), and that is not exported yet", path.display());
+    }
     let text = &sources.get(file).text;
     let runs = body.blocks_of("run").filter_map(|run| run.body.attribute("snapshot"));
     let edits = runs.map(|attribute| {
-        let start = text[..attribute.name.span.start as usize].rfind('\n').map_or(0, |newline| newline + 1);
-        let end = attribute.expr.span.end as usize;
-        let end = text[end..].find('\n').map_or(text.len(), |newline| end + newline + 1);
-        (start, end, String::new())
+        let (start, end) = (attribute.name.span.start as usize, attribute.expr.span.end as usize);
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[end..].find('\n').map_or(text.len(), |newline| end + newline + 1);
+        // The whole line, if nothing else is on it.
+        let is_alone = text[line_start..start].trim().is_empty()
+            && (text[end..line_end].trim().is_empty() || text[end..line_end].trim_start().starts_with('#'));
+        if is_alone { (line_start, line_end, String::new()) } else { (start, end, String::new()) }
     });
-    apply(text, edits.collect())
+    Ok(apply(text, edits.collect()))
 }
 
 /// Bytes to replace with a text.

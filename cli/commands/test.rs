@@ -1,6 +1,6 @@
 //! `lampwright test`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(crate) struct TestArgs {
     #[arg(long, conflicts_with = "review")]
     accept: bool,
     /// Walk through the differences of snapshots, one by one
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     review: bool,
     /// Machine-readable: one JSON object a line, as `terraform test -json` has them
     #[arg(long)]
@@ -49,7 +49,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "FILE")]
     junit_xml: Option<PathBuf>,
     /// Show the plan of every run
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     verbose: bool,
     /// How many test files to run at once
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -156,6 +156,12 @@ fn read_files(args: &TestArgs, session: &mut Session) -> anyhow::Result<Option<V
     if let Some(missing) = wanted.iter().find(|wanted| !paths.contains(wanted)) {
         let known = if paths.is_empty() { "none".to_owned() } else { paths.join(", ") };
         anyhow::bail!("there is no test file {missing}; there are: {known}");
+    }
+    let mut folders: BTreeMap<PathBuf, &String> = BTreeMap::new();
+    for path in &paths {
+        if let Some(other) = folders.insert(snapshot_folder(Path::new(""), path), path) {
+            anyhow::bail!("{other} and {path} have one name, and so one place for their snapshots; rename one of them");
+        }
     }
     paths.retain(|path| wanted.is_empty() || wanted.contains(path));
     let mut diags = Diagnostics::default();

@@ -67,6 +67,8 @@ pub struct Evaluation {
     pending: HashMap<NodeId, usize>,
     done: usize,
     diags: Diagnostics,
+    /// An error was found, perhaps taken already: what is unknown may be so because of it.
+    had_errors: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,6 +137,7 @@ impl Evaluation {
             pending: HashMap::new(),
             done: 0,
             diags,
+            had_errors: false,
         }
     }
 
@@ -206,6 +209,7 @@ impl Evaluation {
 
     /// What was found so far; later calls give only what is new.
     pub fn take_diagnostics(&mut self) -> Diagnostics {
+        self.had_errors |= self.diags.has_errors();
         std::mem::take(&mut self.diags)
     }
 

@@ -119,8 +119,13 @@ impl<'t> Running<'t> {
     }
 
     pub async fn run(&mut self, test: &TestRun, sources: &mut SourceMap) -> Outcome {
-        if self.is_over || *self.tester.cancelled.borrow() {
+        if self.is_over {
             return Outcome::new(Status::Skip);
+        }
+        if *self.tester.cancelled.borrow() {
+            self.is_over = true;
+            let label = "the tests were stopped; what they had made was removed";
+            return Outcome::error(Diagnostics(vec![Diagnostic::error("interrupted", label)]));
         }
         let started = Instant::now();
         let mut outcome = match Box::pin(self.execute(test, sources)).await {
@@ -146,6 +151,13 @@ impl<'t> Running<'t> {
         let key = key.unwrap_or_default();
         // Before anything is applied: the snapshot is of what the run plans.
         let state = self.states.get(&key).map(|shared| shared.store.state().clone()).unwrap_or_default();
+        if test.snapshot && !state.instances.is_empty() {
+            let label = "a snapshot is of a plan from nothing, and an earlier run has applied something";
+            let diagnostic = Diagnostic::error("snapshot of a change", label).at(test.span);
+            return Err(Diagnostics(vec![
+                diagnostic.note("give this run a `state_key` of its own, or move it before the apply"),
+            ]));
+        }
         let decided = self.plan_and_apply(&run, &key, &state, test, &mut outcome, sources).await;
         run.providers.shutdown().await;
         decided?;

@@ -227,7 +227,7 @@ impl Evaluation {
         }
         let read = if what == "count" { read_count(&value) } else { read_for_each(&value) };
         match read {
-            Ok(Repeated::Unknown) if !validating && !self.diags.has_errors() => {
+            Ok(Repeated::Unknown) if !validating && !self.had_errors && !self.diags.has_errors() => {
                 let label = format!("`{what}` depends on something that is known only after apply");
                 let diagnostic = Diagnostic::error(format!("unknown {what}"), label).at(span);
                 self.diags.push(

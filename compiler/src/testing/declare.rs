@@ -82,6 +82,19 @@ fn run(test: &mut TestFile, block: &Block, diags: &mut Diagnostics) {
     }
     let body = &block.body;
     let name = block.labels[0].clone();
+    // Terraform asks for the same; the name is a folder of snapshots, too.
+    let is_identifier = name.name.starts_with(|ch: char| ch.is_alphabetic() || ch == '_')
+        && name.name.chars().all(|ch| ch.is_alphanumeric() || ch == '_' || ch == '-');
+    if !is_identifier {
+        let label = "a name of letters, digits, _ and - is required, which begins with a letter";
+        diags.push(Diagnostic::error("invalid name", label).at(name.span));
+        return;
+    }
+    if let (Some(snapshot), Some(failures)) = (body.attribute("snapshot"), body.attribute("expect_failures")) {
+        let label = "a run that is expected to fail has no plan to keep";
+        let diagnostic = Diagnostic::error("snapshot of a failure", label).at(snapshot.name.span);
+        diags.push(diagnostic.related(failures.name.span, "the failure is expected here"));
+    }
     if let Some(first) = test.runs.iter().find(|run| run.name.name == name.name) {
         diags.push(twice("run", &name.name, name.span, first.name.span));
         return;
@@ -196,7 +209,7 @@ fn mock_provider(block: &Block, diags: &mut Diagnostics) -> Option<MockProvider>
     let shape = Shape {
         labels: &["name"],
         attributes: &["alias", "override_during", "source"],
-        blocks: &["mock_data", "mock_resource", "override_data", "override_module", "override_resource"],
+        blocks: &["mock_data", "mock_resource", "override_data", "override_resource"],
     };
     if !shape.check(block, diags) {
         return None;

@@ -78,6 +78,7 @@ pub(super) fn substitute(
     Ok(Substitution { program: Arc::new(program), by_provider, everywhere })
 }
 
+#[derive(Clone, Copy)]
 enum Chosen<'f> {
     Configured(&'f ProviderConfig),
     Mock(&'f MockProvider),
@@ -93,14 +94,14 @@ fn chosen_providers<'f>(file: &'f TestFile, test: &TestRun, diags: &mut Diagnost
         let MockProvider { name, alias, .. } = mock;
         (ProviderRef { name: name.name.clone(), alias: alias.clone(), span: name.span }, Chosen::Mock(mock))
     });
-    let mut all: Vec<(ProviderRef, Chosen<'f>)> = configured.chain(mocks).collect();
+    let all: Vec<(ProviderRef, Chosen<'f>)> = configured.chain(mocks).collect();
     if test.providers.is_empty() {
         return all;
     }
     let mut chosen = Vec::new();
     for (inner, outer) in &test.providers {
-        match all.iter().position(|(known, _)| known.name == outer.name && known.alias == outer.alias) {
-            Some(at) => chosen.push((inner.clone(), all.swap_remove(at).1)),
+        match all.iter().find(|(known, _)| known.name == outer.name && known.alias == outer.alias) {
+            Some((_, provider)) => chosen.push((inner.clone(), *provider)),
             None => {
                 let label = "the test file configures no such provider";
                 diags.push(Diagnostic::error("unknown provider configuration", label).at(outer.span));

@@ -99,7 +99,9 @@ impl Remote {
     /// long after it was given up and given anew.
     async fn instances(&self, layer: &Layer) -> Result<Vec<Instance>> {
         let mut instances = self.cloud.instances(layer).await?;
-        instances.sort_by(|a, b| (a.key.id, &a.created, &a.id).cmp(&(b.key.id, &b.created, &b.id)));
+        // Of two the one that has the disk is meant, then the older.
+        let rank = |one: &Instance| (one.key.id, !(one.disk && one.has_its_disk), one.created.clone(), one.id.clone());
+        instances.sort_by_cached_key(rank);
         for instance in &mut instances {
             let owner = instance.owner.take().unwrap_or_default();
             let (owner, key) = owner.rsplit_once('.').unwrap_or((&owner, ""));
@@ -319,6 +321,8 @@ impl Driver for Remote {
             let Some(first) = keys.first() else { return Ok(()) };
             let mut instances = self.instances(&first.layer).await?;
             instances.retain(|instance| keys.contains(&instance.key));
+            let twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            instances.extend(twins.into_iter().filter(|twin| keys.contains(&twin.key) && !twin.is_foreign));
             if instances.is_empty() {
                 return Ok(());
             }

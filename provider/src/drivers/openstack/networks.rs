@@ -1,5 +1,7 @@
 //! Networks and public addresses. Source: "Networking API v2.0" (Neutron).
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -21,7 +23,12 @@ pub(super) struct FloatingAddress {
     id: String,
     #[serde(default)]
     description: String,
+    floating_ip_address: IpAddr,
+    port_id: Option<String>,
 }
+
+/// Begins the description of every address of ours.
+const BY: &str = "lampwright ";
 
 #[derive(Debug, Deserialize)]
 struct Ports {
@@ -112,17 +119,23 @@ impl OpenStack {
         if instances.iter().all(|instance| instance.public_address.is_none()) && self.floating_network.is_none() {
             return Ok(Vec::new());
         }
-        let descriptions: Vec<String> = instances.iter().map(|instance| describe(&instance.key)).collect();
-        self.floating_addresses(|description| descriptions.iter().any(|known| known == description)).await
+        // Of the machine itself, since another one may have its key; or of nobody, from a run that was cut off.
+        self.floating_addresses(|address| {
+            instances.iter().any(|instance| {
+                instance.public_address == Some(address.floating_ip_address)
+                    || (address.port_id.is_none() && address.description == describe(&instance.key))
+            })
+        })
+        .await
     }
 
-    async fn floating_addresses(&self, is_meant: impl Fn(&str) -> bool) -> Result<Vec<FloatingAddress>> {
+    async fn floating_addresses(&self, is_meant: impl Fn(&FloatingAddress) -> bool) -> Result<Vec<FloatingAddress>> {
         let mut found: Vec<FloatingAddress> =
             paged(&self.session, Service::Network, "/floatingips", "floatingips", |address: &FloatingAddress| {
                 address.id.clone()
             })
             .await?;
-        found.retain(|address| is_meant(&address.description));
+        found.retain(|address| address.description.starts_with(BY) && is_meant(address));
         Ok(found)
     }
 
@@ -132,7 +145,7 @@ impl OpenStack {
             return Ok(());
         }
         let prefix = describe_all(layer);
-        for address in self.floating_addresses(|description| description.starts_with(&prefix)).await? {
+        for address in self.floating_addresses(|address| address.description.starts_with(&prefix)).await? {
             self.release(&address).await?;
         }
         Ok(())
@@ -148,5 +161,5 @@ fn describe(key: &MachineKey) -> String {
 }
 
 fn describe_all(layer: &Layer) -> String {
-    format!("lampwright {layer} ")
+    format!("{BY}{layer} ")
 }

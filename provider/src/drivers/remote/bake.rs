@@ -5,7 +5,8 @@
 //! twice, and whatever differs is another image. It belongs to no layer: it stays when a stack is destroyed.
 //!
 //! Failures: a machine that an earlier run baked with, and did not finish, is removed first. An image that the cloud
-//! could not make is discarded and baked again. Two runs at once may both bake; who comes second uses the first's.
+//! could not make is discarded and baked again. Two stacks of different SSH keys may bake at once; who comes second uses the
+//! first's. Two of one key must not: the second removes the machine of the first.
 
 use std::time::{Duration, Instant};
 

@@ -154,7 +154,9 @@ impl Remote {
     async fn remove_twins(&self, layer: &Layer) -> Result<()> {
         let twins: Vec<Instance> = {
             let seen = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.iter().filter(|twin| twin.key.layer == *layer && !twin.is_foreign).cloned().collect()
+            // Not its disk: whatever hangs on it is left for a machine that needs one.
+            let without_disk = |twin: &Instance| Instance { disk: false, ..twin.clone() };
+            seen.iter().filter(|twin| twin.key.layer == *layer && !twin.is_foreign).map(without_disk).collect()
         };
         if twins.is_empty() {
             return Ok(());

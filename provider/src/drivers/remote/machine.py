@@ -333,8 +333,8 @@ def phases(_head, _):
         return []
 
 
-# The data disk, after it was detached and came back, perhaps under another name. One that is new is empty; any other
-# is waited for, and only then an empty one is taken.
+# The data disk, after it was detached and came back, perhaps under another name. Only one that the caller has just made
+# may be empty.
 def mount(head, _):
     if not needs_disk():
         return None
@@ -358,15 +358,14 @@ def needs_disk():
 def mount_disk(patience, is_empty=False):
     deadline = time.monotonic() + patience
     while True:
-        is_last = time.monotonic() > deadline
-        device = find_disk(is_empty or is_last)
+        device = find_disk(is_empty)
         if device:
             done = subprocess.run(["mount", device, path("data")], capture_output=True, text=True)
             if done.returncode != 0:
                 raise Refused("io", "the data disk could not be mounted: " + done.stderr.strip())
             os.chown(path("data"), *owner())
             return
-        if is_last:
+        if time.monotonic() > deadline:
             raise Refused("io", "the data disk is not there")
         time.sleep(0.5)
 
@@ -387,6 +386,9 @@ def find_disk(takes_empty):
     for device in devices if takes_empty else []:
         if any(name.startswith(device) for name in mounted) or not lasts(device):
             continue
+        # blkid says 2 of what it cannot read, too.
+        with open(device, "rb") as disk:
+            disk.read(1 << 20)
         if blkid(device, "TYPE")[0] != 2 or blkid(device, "PTTYPE")[0] != 2:
             continue
         done = subprocess.run(["mkfs.ext4", "-q", "-L", "lampwright-data", "-m", "1", device], capture_output=True, text=True)

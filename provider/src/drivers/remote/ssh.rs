@@ -20,6 +20,8 @@ use super::user_data::ACCOUNT;
 use crate::driver::{DriverError, Result};
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that does not answer three of them is given up.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 const CALL_PATIENCE: Duration = Duration::from_mins(2);
 /// Connections that are being made or worked on at the same time.
 const AT_ONCE: usize = 32;
@@ -98,7 +100,7 @@ impl Sessions {
     async fn connect(&self, target: &Target) -> Result<Connection> {
         let started = Instant::now();
         let config = Arc::new(client::Config {
-            keepalive_interval: Some(Duration::from_secs(15)),
+            keepalive_interval: Some(KEEPALIVE),
             nodelay: true,
             ..client::Config::default()
         });
@@ -125,7 +127,9 @@ impl Sessions {
                 (client::connect_stream(config, channel.into_stream(), verify).await.map_err(explain)?, Some(through))
             }
         };
-        self.authenticate(&mut handle, ACCOUNT, target).await?;
+        if !self.authenticate(&mut handle, ACCOUNT, target).await? {
+            return Err(failed(target, &format!("the account {ACCOUNT} does not take the stack's SSH key")));
+        }
         let shown = shown.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(0);
         tracing::debug!(machine = %target.name, address = %target.address, ms = started.elapsed().as_millis() as u64, "ssh: connected");
         Ok(Connection { handle, shown, _jump: jump })
@@ -137,19 +141,22 @@ impl Sessions {
             return Ok(handle.clone());
         }
         let handler = KnownHost { host: jump.host.clone(), port: jump.port };
-        let config = Arc::new(client::Config { nodelay: true, ..client::Config::default() });
+        let config = Arc::new(client::Config {
+            keepalive_interval: Some(KEEPALIVE),
+            nodelay: true,
+            ..client::Config::default()
+        });
         let connected = client::connect(config, (jump.host.as_str(), jump.port), handler).await;
         let mut handle = connected.map_err(|error| match error {
             russh::Error::UnknownKey => untrusted(target, &format!("the jump host {} is not in ~/.ssh/known_hosts with the key that it shows; connect to it once with ssh", jump.host)),
             error => failed(target, &format!("the jump host {}: {error}", jump.host)),
         })?;
         // A jump host is not about to boot: what it does not take now, it does not take later.
-        self.authenticate(&mut handle, &jump.user, target).await.map_err(|error| match error {
-            DriverError::Ssh { machine, address, reason } => {
-                DriverError::Untrusted { machine, address, reason: format!("the jump host {}: {reason}", jump.host) }
-            }
-            other => other,
-        })?;
+        if !self.authenticate(&mut handle, &jump.user, target).await? {
+            let reason =
+                format!("the account {} of the jump host {} does not take the stack's SSH key", jump.user, jump.host);
+            return Err(untrusted(target, &reason));
+        }
         let handle = Arc::new(handle);
         *kept = Some(handle.clone());
         Ok(handle)
@@ -160,12 +167,11 @@ impl Sessions {
         handle: &mut Handle<H>,
         user: &str,
         target: &Target,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let key = PrivateKeyWithHashAlg::new(self.key.clone(), None);
         let result = handle.authenticate_publickey(user, key).await;
         match result {
-            Ok(result) if result.success() => Ok(()),
-            Ok(_) => Err(failed(target, &format!("the account {user} does not take the stack's SSH key"))),
+            Ok(result) => Ok(result.success()),
             Err(error) => Err(failed(target, &error.to_string())),
         }
     }

@@ -3,15 +3,14 @@
 //! Members" (a forced reconfiguration).
 //!
 //! It is forced only where nothing can be lost by it: all members of the layer answer, those that the configuration names
-//! are too few to elect anybody, and the disks that are there are more than half of the voters', so that one of them has
-//! every write that a majority has taken. The member with the latest write leads.
+//! and that have data are too few to elect anybody, and the disks that are there are more than half of the voters', so that
+//! one of them has every write that a majority has taken. The member with the latest write leads.
 
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Bson, Document, doc};
 use value::Problem;
 
-use super::MAX_VOTERS;
 use super::admin::{Admin, MemberAddress, NOT_YET_INITIALIZED, POLL, code, failed, host, member_config, votes};
 use crate::resource::MachineModel;
 
@@ -26,6 +25,10 @@ impl Survivor {
     fn version(&self) -> i64 {
         let version = self.config.get("version");
         version.and_then(|version| version.as_i64().or(version.as_i32().map(i64::from))).unwrap_or(1)
+    }
+
+    fn members(&self) -> usize {
+        self.config.get_array("members").map_or(0, Vec::len)
     }
 
     /// The hosts that vote.
@@ -43,31 +46,31 @@ impl Admin {
         }
         let survivors = self.survivors().await;
         let Some(newest) = survivors.iter().max_by_key(|survivor| survivor.version()) else { return Ok(false) };
+        let version = newest.version();
         let voters = newest.voters();
-        let is_here = |voter: &&String| self.members().iter().any(|member| member.text() == **voter);
+        // A disk that was set aside long ago knows an older configuration, and says nothing about what was written since.
+        let current: Vec<&Survivor> = survivors.iter().filter(|survivor| survivor.version() == version).collect();
+        let is_here = |voter: &&String| current.iter().any(|survivor| survivor.address.text() == **voter);
         if voters.iter().filter(is_here).count() > voters.len() / 2 {
             // They are enough to elect a primary by themselves.
             return Ok(false);
         }
-        if survivors.len() <= voters.len() / 2 {
+        // Which of the disks were those of voters nobody can tell.
+        let at_least = current.len().saturating_sub(newest.members().saturating_sub(voters.len()));
+        if at_least <= voters.len() / 2 {
             let detail = format!(
-                "Of {} voting members only {} left a disk with data. A write that the others had taken may not be on it, so nothing is forced. If that is accepted: force the configuration by hand (MongoDB manual, \"Reconfigure a Replica Set with Unavailable Members\"), then apply again.",
+                "Of {} voting members only {at_least} have surely left a disk with data. A write that the others had taken may not be on it, so nothing is forced. If that is accepted: force the configuration by hand (MongoDB manual, \"Reconfigure a Replica Set with Unavailable Members\"), then apply again.",
                 voters.len(),
-                survivors.len()
             );
             return Err(Problem::error("the replica set lost its majority", detail));
         }
-        let Some(best) = survivors.iter().max_by_key(|survivor| survivor.last_written) else { return Ok(false) };
-        let addressed = machines.iter().filter_map(|machine| Some((machine, MemberAddress::of(machine)?)));
-        let members: Vec<Bson> = addressed
-            .enumerate()
-            .map(|(position, (machine, address))| {
-                Bson::Document(member_config(machine.id, &address, position < MAX_VOTERS))
-            })
-            .collect();
+        let Some(best) = current.iter().max_by_key(|survivor| survivor.last_written) else { return Ok(false) };
+        let is_best = |machine: &&MachineModel| MemberAddress::of(machine).is_some_and(|it| it.is(&best.address));
+        let Some(machine) = machines.iter().find(is_best) else { return Ok(false) };
+        // Alone at first, so that it leads; the others are added as members always are.
         let mut config = best.config.clone();
-        config.insert("members", members);
-        config.insert("version", newest.version() + 1);
+        config.insert("members", vec![Bson::Document(member_config(machine.id, &best.address, true))]);
+        config.insert("version", version + 1);
         let command = doc! { "replSetReconfig": config, "force": true };
         match self.run(&best.address, true, command).await {
             Ok(_) => Ok(true),
