@@ -1,6 +1,7 @@
 //! The commands. To add one: a file in `commands/`, a variant and an arm here.
 
 mod apply;
+mod bundle;
 mod console;
 mod export;
 mod import;
@@ -59,6 +60,8 @@ enum Command {
     Output(output::OutputArgs),
     /// Print what exists, or a saved plan
     Show(show::ShowArgs),
+    /// Write every file of every machine, to review, to sign, or for other tools
+    Bundle(bundle::BundleArgs),
     /// Run the module's tests, and compare what they plan with what was accepted
     Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
@@ -92,7 +95,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Import(args) => args.common.json,
         Command::Test(args) => args.json,
         Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
-        Command::Console(_) | Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
+        Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) | Command::Version(_) => {
+            false
+        }
     });
     match cli.command {
         Command::Init(args) => init::run(&args).await,
@@ -101,6 +106,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Apply(args) => apply::run(&args).await,
         Command::Destroy(args) => apply::run_destroy(&args).await,
         Command::Import(args) => import::run(&args).await,
+        Command::Bundle(args) => bundle::run(&args).await,
         Command::Test(args) => test::run(&args).await,
         Command::Output(args) => output::run(&args),
         Command::Show(args) => show::run(&args).await,

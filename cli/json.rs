@@ -227,7 +227,7 @@ fn change_document(change: &Change) -> Json {
             "after_sensitive": sensitive,
             "replace_paths": change.requires_replace.iter().map(ToString::to_string).collect::<Vec<_>>(),
         },
-        "preview": engine::plan::show::preview(change).unwrap_or(Json::Null),
+        "preview": change.preview(),
     })
 }
 

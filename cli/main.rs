@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** the only part of the project that prints, and that decides on exit codes (`exit.rs`).
 
+mod archive;
+mod bundles;
 mod commands;
 mod disk;
 mod exit;

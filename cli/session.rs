@@ -32,6 +32,29 @@ pub(crate) struct Session {
     pub(crate) loader: Arc<dyn SourceLoader>,
 }
 
+/// What our provider does in the place of talking to clouds (`drivers/simulated.rs` of it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Simulation {
+    /// It renders.
+    Render,
+    /// It also lets the daemons check their files.
+    Check,
+}
+
+impl Simulation {
+    pub(crate) fn of(checks: bool) -> Simulation {
+        if checks { Simulation::Check } else { Simulation::Render }
+    }
+
+    fn variable(self) -> (String, String) {
+        let value = match self {
+            Simulation::Render => "1",
+            Simulation::Check => "check",
+        };
+        ("LAMPWRIGHT_SIMULATE".to_owned(), value.to_owned())
+    }
+}
+
 /// Errors have been shown to the user; the command has failed.
 #[derive(Debug)]
 pub(crate) struct Shown;
@@ -129,6 +152,25 @@ impl Session {
         events: Events,
         state: &State,
     ) -> Result<Run, Shown> {
+        self.start(inputs, parallelism, events, state, Vec::new()).await
+    }
+
+    /// As `run_with_state`, with our own provider talking to no cloud: plans are the same everywhere and tell all files
+    /// of all machines.
+    pub(crate) async fn simulate(&self, inputs: Inputs, state: &State, simulation: Simulation) -> Result<Run, Shown> {
+        // What such a plan does on its way is of no interest.
+        let (events, _) = mpsc::unbounded_channel();
+        self.start(inputs, 10, events, state, vec![simulation.variable()]).await
+    }
+
+    async fn start(
+        &self,
+        inputs: Inputs,
+        parallelism: usize,
+        events: Events,
+        state: &State,
+        environment: Vec<(String, String)>,
+    ) -> Result<Run, Shown> {
         let configured = self.program.requirements().into_iter().map(|requirement| requirement.source);
         let recorded = state.instances.values().map(|instance| instance.provider.source.clone());
         let sources: BTreeSet<ProviderSource> = configured.chain(recorded).collect();
@@ -141,8 +183,7 @@ impl Session {
             }
         });
         let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        let launcher =
-            PluginLauncher { search: plugin_search(), folder: folder.clone(), progress, environment: Vec::new() };
+        let launcher = PluginLauncher { search: plugin_search(), folder: folder.clone(), progress, environment };
         let providers = match Providers::start(Arc::new(launcher), sources).await {
             Ok(providers) => providers,
             Err(error) => {
@@ -165,13 +206,13 @@ impl Session {
 
 impl Session {
     /// Prepares tests. `name` tells what they make from everything else.
-    pub(crate) fn tester(&self, inputs: Inputs, name: &str) -> anyhow::Result<Tester> {
+    pub(crate) fn tester(&self, inputs: Inputs, name: &str, simulation: Simulation) -> anyhow::Result<Tester> {
         let folder = std::env::current_dir()?;
         let scratch = Path::new(DATA).join("tests").join(name);
         std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-        let launcher = |variable: &str, value: &str| {
+        let launcher = |variable: (String, String)| {
             let (progress, _) = mpsc::unbounded_channel();
-            let environment = vec![(variable.to_owned(), value.to_owned())];
+            let environment = vec![variable];
             Arc::new(PluginLauncher { search: plugin_search(), folder: folder.clone(), progress, environment })
         };
         // What happens inside of a run is of interest only in the log.
@@ -180,8 +221,8 @@ impl Session {
             program: self.program.clone(),
             loader: self.loader.clone(),
             cwd: folder.display().to_string(),
-            launcher: launcher("LAMPWRIGHT_TEST", name),
-            simulator: launcher("LAMPWRIGHT_SIMULATE", "1"),
+            launcher: launcher(("LAMPWRIGHT_TEST".to_owned(), name.to_owned())),
+            simulator: launcher(simulation.variable()),
             inputs,
             parallelism: 10,
             events,

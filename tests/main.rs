@@ -1,5 +1,6 @@
 //! The whole product from outside: the two programs, real daemons, the real terraform.
 
+mod bundles;
 mod cli;
 mod clouds;
 mod faulty_clouds;
@@ -13,3 +14,4 @@ mod stack;
 mod terraform;
 mod testing;
 mod tidy;
+mod walk;

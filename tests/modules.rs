@@ -16,7 +16,7 @@ fn every_module(check: impl Fn(&str, &Sandbox)) {
 #[test]
 fn every_module_passes_its_tests() {
     every_module(|name, sandbox| {
-        let ran = sandbox.lampwright("module", &["test"]);
+        let ran = sandbox.lampwright("module", &["test", "--check"]);
         assert_eq!(ran.code, 0, "{name}:\n{}{}", ran.stdout, ran.stderr);
         assert!(ran.stdout.contains("Success: "), "{name} has no tests:\n{}", ran.stdout);
     });

@@ -1,51 +1,15 @@
 //! `lampwright test`: the walk through of docs/testing-modules.md, the verdicts of the real terraform, and what tests
 //! make on a cloud.
 
-use std::process::Command;
-
 use serde_json::Value as Json;
 
 use crate::sandbox::{Ran, Sandbox, copy, repository};
 use crate::terraform::{Terraform, program, write_config};
+use crate::walk::walk_through;
 
-/// `2.3 s` differs from run to run.
-fn without_times(text: &str) -> String {
-    let words = text.split(' ').collect::<Vec<_>>();
-    let is_time = |word: &str| word.parse::<f32>().is_ok() && word.contains('.');
-    words.iter().map(|word| if is_time(word) { "0.0" } else { word }).collect::<Vec<_>>().join(" ")
-}
-
-/// Every command of the document gives what the document says.
 #[test]
 fn the_walk_through_is_as_it_is_written() {
-    let sandbox = Sandbox::new();
-    let document = std::fs::read_to_string(repository().join("docs/testing-modules.md")).expect("the document");
-    let blocks: Vec<&str> =
-        document.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap_or_default()).collect();
-    assert!(blocks.len() >= 3, "{blocks:?}");
-    let mut folder = String::from(".");
-    for block in blocks {
-        for step in block.split("$ ").skip(1) {
-            let (command, expected) = step.split_once('\n').expect("a command and what it prints");
-            if let Some(inner) = command.strip_prefix("cd ") {
-                folder = inner.to_owned();
-                continue;
-            }
-            let found = match command.strip_prefix("lampwright ") {
-                Some(args) => {
-                    let args: Vec<&str> = args.split(' ').collect();
-                    let ran = sandbox.lampwright(&folder, &args);
-                    format!("{}{}", ran.stdout, ran.stderr)
-                }
-                None => {
-                    let mut shell = Command::new("sh");
-                    let ran = shell.args(["-c", command]).current_dir(sandbox.join(&folder)).output().expect("sh runs");
-                    String::from_utf8_lossy(&ran.stdout).into_owned()
-                }
-            };
-            assert_eq!(without_times(found.trim()), without_times(expected.trim()), "$ {command}");
-        }
-    }
+    walk_through("docs/testing-modules.md", &Sandbox::new());
 }
 
 /// What each run of each file came to, by `-json`.

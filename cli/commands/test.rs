@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::InputArgs;
 use crate::disk::Disk;
-use crate::session::{DATA, Session};
+use crate::session::{DATA, Session, Simulation};
 use crate::snapshots::{self, Difference};
 use crate::{exit, junit, test_report, ui};
 
@@ -30,6 +30,9 @@ use crate::{exit, junit, test_report, ui};
 pub(crate) struct TestArgs {
     #[command(flatten)]
     inputs: InputArgs,
+    /// Let the daemons check the syntax of every file of every snapshot; they have to be installed here
+    #[arg(long)]
+    check: bool,
     /// Only this test file; may be given several times
     #[arg(long, value_name = "FILE")]
     filter: Vec<PathBuf>,
@@ -107,9 +110,10 @@ pub(crate) async fn run(args: &TestArgs) -> anyhow::Result<u8> {
     let permits = Arc::new(Semaphore::new(usize::from(args.parallelism)));
     let mut tasks = JoinSet::new();
     let files = Arc::new(files);
+    let simulation = Simulation::of(args.check);
     for at in 0..files.len() {
         let (files, permits) = (files.clone(), permits.clone());
-        let tester = session.tester(inputs.clone(), &format!("t{}-{at}", std::process::id()))?;
+        let tester = session.tester(inputs.clone(), &format!("t{}-{at}", std::process::id()), simulation)?;
         let sources = session.sources.clone();
         let root = args.test_directory.join("snapshots");
         let mode = Mode { is_json: args.json, is_verbose: args.verbose, accepts: args.accept };

@@ -3,6 +3,7 @@
 mod action;
 pub mod file;
 mod instance;
+pub mod machines;
 pub(crate) mod propose;
 pub mod show;
 
@@ -14,6 +15,7 @@ use compiler::config::RootOutput;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::source::Span;
 use compiler::{Evaluation, Work};
+use proto::preview::Preview;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use value::schema::Schema;
@@ -111,6 +113,11 @@ impl Plan {
 impl Change {
     pub fn has_drifted(&self) -> bool {
         self.addr.mode == Mode::Managed && !self.recorded.is_null() && self.recorded != self.before
+    }
+
+    /// What our own provider tells beyond values.
+    pub fn preview(&self) -> Option<Preview> {
+        Preview::decode(&self.private)
     }
 }
 

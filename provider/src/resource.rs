@@ -18,6 +18,7 @@ use value::{Path, Problem, Ty};
 
 use crate::bundle::Bundle;
 use crate::driver::{Driver, DriverError, Layer, MachineKey};
+use crate::drivers::simulated::Simulation;
 use crate::locks::Locks;
 
 /// The attributes that every layer has.
@@ -160,7 +161,7 @@ pub struct Context {
     /// One piece of work on a layer at a time: an object that goes and one that comes may be the same machines.
     pub layers: Arc<Locks>,
     /// Nothing is made: what would be random follows from names (`drivers/simulated.rs`).
-    pub is_simulated: bool,
+    pub simulation: Option<Simulation>,
     /// The resource that is being worked on, for progress messages; empty under Terraform.
     pub address: String,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use compiler::console;
-use serde_json::Value as Json;
+use proto::preview::{File, Preview};
 use similar::TextDiff;
 use value::{Step, Value};
 
@@ -117,8 +117,8 @@ fn ids(value: &Value) -> BTreeSet<String> {
 }
 
 fn show_change(change: &Change, width: usize, options: ShowOptions, out: &mut String) {
-    let preview = preview(change);
-    let summary = preview.as_ref().and_then(|preview| preview["summary"].as_str().map(str::to_owned));
+    let preview = change.preview();
+    let summary = preview.as_ref().map(|preview| preview.summary.clone());
     let headline = match (change.action, &summary) {
         (Action::Create | Action::Replace { .. }, Some(summary)) => summary.clone(),
         (Action::Update, _) => changed_settings(change).join(", "),
@@ -140,12 +140,6 @@ fn show_change(change: &Change, width: usize, options: ShowOptions, out: &mut St
             lines.iter().for_each(|line| writeln!(out, "      {line}").expect(INFALLIBLE));
         }
     }
-}
-
-/// What our own provider tells with a plan (`service/preview.rs` of the provider).
-pub fn preview(change: &Change) -> Option<Json> {
-    let mut json: Json = serde_json::from_slice(&change.private).ok()?;
-    (json["lampwright_preview"].as_u64() == Some(1)).then(|| json["preview"].take())
 }
 
 /// `nodes 2 → 4`: attributes that the user sets, with simple values.
@@ -179,30 +173,32 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn show_preview(change: &Change, preview: &Json, options: ShowOptions, out: &mut String) {
-    for note in preview["notes"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+fn show_preview(change: &Change, preview: &Preview, options: ShowOptions, out: &mut String) {
+    for note in &preview.notes {
         writeln!(out, "      {note}").expect(INFALLIBLE);
     }
     let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
-    for machine in preview["machines"].as_array().into_iter().flatten() {
-        let name = machine["name"].as_str().unwrap_or("?");
-        let files: Vec<&Json> = machine["files"].as_array().into_iter().flatten().collect();
-        let is_whole =
-            files.iter().all(|file| file["before"].is_null()) || files.iter().all(|file| file["after"].is_null());
+    for machine in &preview.machines {
+        let name = &machine.name;
+        let files: Vec<&File> = machine.files.iter().filter(|file| file.before != file.after).collect();
+        let is_lost = files.iter().all(|file| file.after.is_none());
+        let is_whole = is_lost || files.iter().all(|file| file.before.is_none());
         if is_whole && !options.files {
-            let names: Vec<&str> = files.iter().filter_map(|file| file["path"].as_str()).collect();
-            let verb = if files.iter().all(|file| file["after"].is_null()) { "loses" } else { "gets" };
-            if is_new || change.action == Action::Update {
+            let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+            let verb = if is_lost { "loses" } else { "gets" };
+            if !files.is_empty() && (is_new || change.action == Action::Update) {
                 writeln!(out, "      {name} {verb} {}", abbreviated(&names)).expect(INFALLIBLE);
             }
             continue;
         }
         for file in files {
-            let path = file["path"].as_str().unwrap_or("?");
-            writeln!(out, "\n      {name}  {path}").expect(INFALLIBLE);
-            let text = |side: &str| file[side].as_str().unwrap_or_default().to_owned();
-            let (before, after) = (text("before"), text("after"));
-            let diff = TextDiff::from_lines(before.as_str(), after.as_str());
+            writeln!(out, "\n      {name}  {}", file.path).expect(INFALLIBLE);
+            if let (Some(before), Some(after)) = (&file.before, &file.after)
+                && before.mode != after.mode
+            {
+                writeln!(out, "        mode {:04o} → {:04o}", before.mode, after.mode).expect(INFALLIBLE);
+            }
+            let diff = TextDiff::from_lines(preview.shown(file.before.as_ref()), preview.shown(file.after.as_ref()));
             for line in diff.unified_diff().context_radius(2).to_string().lines() {
                 writeln!(out, "        {line}").expect(INFALLIBLE);
             }

@@ -7,7 +7,8 @@ use compiler::console;
 use compiler::diag::Diagnostics;
 use compiler::testing::TestRun;
 
-use crate::plan::show::{ShowOptions, preview, show};
+use crate::plan::machines::{self, Layer};
+use crate::plan::show::{ShowOptions, show};
 use crate::plan::{self, Goal, Plan, PlanOptions};
 use crate::run::Run;
 use crate::state::State;
@@ -34,17 +35,29 @@ impl Snapshot {
         if !outputs.is_empty() {
             files.insert("outputs.txt".to_owned(), outputs);
         }
-        for change in plan.changes.values() {
-            let Some(preview) = preview(change) else { continue };
-            for machine in preview["machines"].as_array().into_iter().flatten() {
-                let name = machine["name"].as_str().unwrap_or_default();
-                for file in machine["files"].as_array().into_iter().flatten() {
-                    let (Some(path), Some(text)) = (file["path"].as_str(), file["after"].as_str()) else { continue };
-                    files.insert(format!("{name}/{path}"), text.to_owned());
-                }
-            }
+        for layer in machines::layers(plan) {
+            add_layer(&layer, &mut files);
         }
         Snapshot { files }
+    }
+}
+
+/// `web-1/etc/httpd.conf`; what all of several machines have alike is there once, as `web-all/htdocs/index.php`: no
+/// machine can be called that, since ids are numbers.
+fn add_layer(layer: &Layer, files: &mut BTreeMap<String, String>) {
+    let mut alike: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for file in layer.machines.iter().flat_map(|machine| &machine.files) {
+        *alike.entry((&file.path, &file.version.digest)).or_default() += 1;
+    }
+    let count = layer.machines.len();
+    for machine in &layer.machines {
+        for file in &machine.files {
+            let is_alike = count > 1 && alike[&(file.path.as_str(), file.version.digest.as_str())] == count;
+            let folder = if is_alike { format!("{}-all", layer.name) } else { machine.name.clone() };
+            files
+                .entry(format!("{folder}/{}", file.path))
+                .or_insert_with(|| layer.preview.shown(Some(&file.version)).to_owned());
+        }
     }
 }
 

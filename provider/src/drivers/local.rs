@@ -8,6 +8,7 @@
 //! over; a full disk fails in `install` before anything live was touched; a daemon that ignores its polite signal
 //! is killed after a deadline.
 
+pub mod check;
 mod install;
 mod process;
 mod store;

@@ -15,11 +15,19 @@ use crate::driver::{
 };
 use crate::seed;
 
-/// Set by whoever wants plans of this kind: `LAMPWRIGHT_SIMULATE=1`.
+/// Set by whoever wants plans of this kind: `LAMPWRIGHT_SIMULATE=1`, or `=check`.
 pub const VARIABLE: &str = "LAMPWRIGHT_SIMULATE";
 
-pub fn is_wanted() -> bool {
-    std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty())
+/// How plans are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Simulation {
+    /// The daemons check their files, which have to be installed where this runs.
+    pub checks: bool,
+}
+
+pub fn wanted() -> Option<Simulation> {
+    let value = std::env::var_os(VARIABLE).filter(|value| !value.is_empty())?;
+    Some(Simulation { checks: value == "check" })
 }
 
 /// A simulation of a driver's clouds.

@@ -143,7 +143,7 @@ impl Resource for MongoReplset {
         own.disk_gb.get_or_insert(DISK_GB);
         own.port.get_or_insert(PORT);
         own.database.get_or_insert_with(|| "app".to_owned());
-        if context.is_simulated {
+        if context.simulation.is_some() {
             own.credentials.get_or_insert_with(|| Credentials::simulated(&planned.group.layer()));
         }
         own.uri = uri(own, &planned.group);

@@ -122,13 +122,13 @@ pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let is_simulated = simulated::is_wanted();
+    let simulation = simulated::wanted();
     let scope = config.get("scope").and_then(Value::as_str).map(str::to_owned);
     // A simulation looks the same wherever the folder is.
-    let scope = scope.unwrap_or_else(|| if is_simulated { "stack".to_owned() } else { scope_of_folder() });
+    let scope = scope.unwrap_or_else(|| if simulation.is_some() { "stack".to_owned() } else { scope_of_folder() });
     let bundle_dir = config.get("bundle_dir").and_then(Value::as_str).unwrap_or(".lampwright/bundles");
     let (scope, bundle_dir) = match std::env::var(TEST_VARIABLE) {
-        Ok(test) if !is_simulated => (format!("{scope}-{test}"), format!(".lampwright/tests/{test}/bundles")),
+        Ok(test) if simulation.is_none() => (format!("{scope}-{test}"), format!(".lampwright/tests/{test}/bundles")),
         _ => (scope, bundle_dir.to_owned()),
     };
     Ok(Context {
@@ -137,7 +137,7 @@ pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
         scope,
         bundle_dir: PathBuf::from(bundle_dir),
         layers: Arc::default(),
-        is_simulated,
+        simulation,
         address: String::new(),
     })
 }
@@ -149,7 +149,7 @@ fn connect(
     clouds: &mut BTreeMap<String, Arc<dyn Driver>>,
     problems: &mut Vec<Problem>,
 ) {
-    let connected = if simulated::is_wanted() { Ok(simulated::of(info)) } else { (info.connect)(settings) };
+    let connected = if simulated::wanted().is_some() { Ok(simulated::of(info)) } else { (info.connect)(settings) };
     match connected {
         Ok(driver) => {
             clouds.insert(name.to_owned(), driver);

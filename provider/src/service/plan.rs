@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::future::join_all;
+use proto::preview::Preview;
 use value::schema::Schema;
 use value::{Path, Problem, Value};
 
 use super::model::{decode, encode_planned};
-use super::preview::{self, Preview};
+use super::preview::{Rendered, add_machines};
 use super::{AnyResource, PlanOutcome, PlanRequest};
-use crate::driver::{BoxFuture, MachineKey};
+use crate::bundle::Bundle;
+use crate::driver::{BoxFuture, DriverError, MachineKey};
+use crate::drivers::local;
 use crate::firewall;
 use crate::place::Place;
 use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
@@ -155,7 +159,7 @@ async fn plan<R: Resource>(
     R::plan(context, &mut planned, prior.as_ref())?;
     let offer = offer::<R>(context, &planned, prior.as_ref()).await?;
     planned.group.firewall = firewall::texts::<R>(context, &planned, request.proposed).await?;
-    let mut preview = plan_bundles::<R>(context, &mut planned, prior.as_ref())?;
+    let mut preview = plan_bundles::<R>(context, &mut planned, prior.as_ref()).await?;
     preview.notes.extend(offer);
     let value = encode_planned::<R>(&planned, &schema.block, request.config).map_err(|problem| vec![problem])?;
     Ok(PlanOutcome { planned: value, requires_replace, preview: preview.encode(), problems: Vec::new() })
@@ -275,32 +279,55 @@ fn plan_machines<R: Resource>(
 }
 
 /// Renders every machine's files, before and after; digests follow from what can be rendered whole.
-fn plan_bundles<R: Resource>(
+async fn plan_bundles<R: Resource>(
     context: &Context,
     planned: &mut State<R::Model>,
     prior: Option<&State<R::Model>>,
 ) -> Result<Preview, Vec<Problem>> {
-    let summary = R::summary(context, planned);
-    let after = match &planned.group.machines {
-        None => {
-            planned.group.bundles = None;
-            return Ok(Preview { summary, ..Preview::default() });
-        }
-        Some(machines) => {
-            let bundles = R::bundles(context, planned)?;
-            machines.iter().map(|machine| machine.name.clone()).zip(bundles).collect::<Vec<_>>()
-        }
-    };
-    let digests = after.iter().map(|(name, bundle)| (name.clone(), (!bundle.has_unknowns).then(|| bundle.digest())));
-    planned.group.bundles = Some(digests.collect());
+    let mut preview = Preview { summary: R::summary(context, planned), ..Preview::default() };
+    if planned.group.machines.is_none() {
+        planned.group.bundles = None;
+        return Ok(preview);
+    }
+    let after = rendered::<R>(context, planned)?;
+    if context.simulation.is_some_and(|simulation| simulation.checks) {
+        check(&after).await?;
+    }
+    let digest = |bundle: &Bundle| (!bundle.has_unknowns).then(|| bundle.digest());
+    planned.group.bundles = Some(after.iter().map(|machine| (machine.name.clone(), digest(&machine.bundle))).collect());
     // What was rendered for the prior state may no longer be possible (its folder is gone): then there is no
     // "before" to show, and that must not stop the plan.
-    let before = prior.map(|prior| {
-        let bundles = R::bundles(context, prior).unwrap_or_default();
-        prior.group.machines().iter().map(|machine| machine.name.clone()).zip(bundles).collect::<Vec<_>>()
+    let before = prior.and_then(|prior| rendered::<R>(context, prior).ok()).unwrap_or_default();
+    preview.notes = prior.map(|prior| notes(&prior.group, &planned.group)).unwrap_or_default();
+    add_machines(&mut preview, before, after, context.simulation.is_some());
+    Ok(preview)
+}
+
+fn rendered<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Vec<Rendered>, Vec<Problem>> {
+    let driver = context.driver(&state.group)?;
+    let bundles = R::bundles(context, state)?.into_iter();
+    let machines = state.group.machines().iter().zip(bundles);
+    let rendered = machines.map(|(machine, bundle)| {
+        let root = driver.layout(&state.group.key(machine.id)).root.display().to_string();
+        Rendered { name: machine.name.clone(), root, bundle }
     });
-    let notes = prior.map(|prior| notes(&prior.group, &planned.group)).unwrap_or_default();
-    Ok(Preview { summary, notes, machines: preview::differences(before.unwrap_or_default(), after) })
+    Ok(rendered.collect())
+}
+
+/// Lets the daemons check what they would be given. What holds values that are not known yet cannot be checked.
+async fn check(machines: &[Rendered]) -> Result<(), Vec<Problem>> {
+    let known = machines.iter().filter(|machine| !machine.bundle.has_unknowns);
+    let checks = known.map(|machine| local::check::check(machine.root.as_ref(), &machine.name, &machine.bundle));
+    let failures = join_all(checks).await.into_iter().filter_map(Result::err);
+    let problem = |error| match error {
+        DriverError::Check { service, machine, output } => Problem::error(
+            "configuration refused",
+            format!("{service} refuses its configuration of {machine}:\n{output}"),
+        ),
+        other => driver_problem("The daemons' syntax check", &other),
+    };
+    let problems: Vec<Problem> = failures.map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// What happens to machines, and what does not.

@@ -1,78 +1,69 @@
-//! What a plan shows beyond values: a summary, what happens to machines, and every file that will differ.
-//!
-//! It travels as the planned private data of the protocol, which Terraform carries and never reads; our own
-//! command line does.
+//! Filling the preview of a plan ([`proto::preview`]) with the files of machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use proto::preview::{Content, Machine, Preview, Service, Version};
+use sha2::{Digest, Sha256};
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, File, hex};
 
-/// Says that the private data is a preview, and which form it has.
-const FORMAT: u32 = 1;
-
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Preview {
-    pub(super) summary: String,
-    pub(super) notes: Vec<String>,
-    pub(super) machines: Vec<MachinePreview>,
+/// A machine's bundle, and where it lies.
+pub(super) struct Rendered {
+    pub(super) name: String,
+    pub(super) root: String,
+    pub(super) bundle: Bundle,
 }
 
-/// The files of a machine that differ.
-#[derive(Debug, Serialize)]
-pub(super) struct MachinePreview {
-    name: String,
-    files: Vec<FilePreview>,
-}
-
-#[derive(Debug, Serialize)]
-struct FilePreview {
-    path: String,
-    /// None: the file is new.
-    before: Option<String>,
-    /// None: the file is removed.
-    after: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Envelope<'p> {
-    lampwright_preview: u32,
-    #[serde(rename = "preview")]
-    content: &'p Preview,
-}
-
-impl Preview {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(&Envelope { lampwright_preview: FORMAT, content: self }).expect("a preview is plain JSON")
+/// Adds machines with their files: those that differ or, if it `is_whole`, all, and then also what is no text.
+pub(super) fn add_machines(preview: &mut Preview, before: Vec<Rendered>, after: Vec<Rendered>, is_whole: bool) {
+    let mut before: BTreeMap<String, Rendered> = before.into_iter().map(|old| (old.name.clone(), old)).collect();
+    for machine in after {
+        let old = before.remove(&machine.name).map(|old| old.bundle).unwrap_or_default();
+        add_machine(preview, &machine, &old, &machine.bundle, is_whole);
+    }
+    for gone in before.into_values() {
+        add_machine(preview, &gone, &gone.bundle, &Bundle::default(), is_whole);
     }
 }
 
-pub(super) fn differences(before: Vec<(String, Bundle)>, after: Vec<(String, Bundle)>) -> Vec<MachinePreview> {
-    let mut before: BTreeMap<String, Bundle> = before.into_iter().collect();
-    let mut machines = Vec::new();
-    for (name, bundle) in after {
-        let old = before.remove(&name).unwrap_or_default();
-        machines.extend(machine(name, &old, &bundle));
+fn add_machine(preview: &mut Preview, rendered: &Rendered, before: &Bundle, after: &Bundle, is_whole: bool) {
+    let paths: BTreeSet<&String> = before.files.keys().chain(after.files.keys()).collect();
+    let mut files = Vec::new();
+    for path in paths {
+        let (old, new) = (before.files.get(path), after.files.get(path));
+        if is_whole || old != new {
+            let mut version = |file: Option<&File>| file.map(|file| version(preview, file, is_whole));
+            files.push(proto::preview::File { path: path.clone(), before: version(old), after: version(new) });
+        }
     }
-    for (name, old) in before {
-        machines.extend(machine(name, &old, &Bundle::default()));
+    if files.is_empty() {
+        return;
     }
-    machines
+    let services = after.services.iter().map(|service| Service {
+        name: service.name.to_owned(),
+        program: service.program.to_owned(),
+        package: service.package.to_owned(),
+        args: service.args.clone(),
+    });
+    preview.machines.push(Machine {
+        name: rendered.name.clone(),
+        root: rendered.root.clone(),
+        folders: after.folders.clone(),
+        files,
+        services: services.collect(),
+        has_unknowns: after.has_unknowns,
+    });
 }
 
-fn machine(name: String, before: &Bundle, after: &Bundle) -> Option<MachinePreview> {
-    let mut paths: Vec<&String> = before.files.keys().chain(after.files.keys()).collect();
-    paths.sort();
-    paths.dedup();
-    let files: Vec<FilePreview> = paths
-        .into_iter()
-        .filter(|path| before.files.get(*path) != after.files.get(*path))
-        .map(|path| FilePreview {
-            path: path.clone(),
-            before: before.files.get(path).map(crate::bundle::File::shown),
-            after: after.files.get(path).map(crate::bundle::File::shown),
-        })
-        .collect();
-    (!files.is_empty()).then_some(MachinePreview { name, files })
+fn version(preview: &mut Preview, file: &File, is_whole: bool) -> Version {
+    let digest = Sha256::digest(&file.content);
+    let content = || match (file.secret, std::str::from_utf8(&file.content)) {
+        (false, Ok(text)) => Content::Text(text.to_owned()),
+        (false, Err(_)) if is_whole => Content::bytes(&file.content),
+        (false, Err(_)) | (true, _) => Content::Hidden(file.shown()),
+    };
+    // Of a secret only so much that another one can be told from it.
+    let key = if file.secret { format!("secret:{}", hex(&digest[..8])) } else { format!("sha256:{}", hex(&digest)) };
+    preview.contents.entry(key.clone()).or_insert_with(content);
+    Version { digest: key, size: file.content.len() as u64, mode: file.mode, secret: file.secret }
 }

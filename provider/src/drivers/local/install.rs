@@ -5,15 +5,14 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use super::process::{self, Account};
 use sha2::{Digest, Sha256};
 
-use crate::bundle::{Bundle, CHECKED, File, hex};
+use super::check;
+use super::process::Account;
+use crate::bundle::{Bundle, File, hex};
 use crate::driver::{DriverError, Result};
 
 const MANIFEST: &str = "manifest.json";
-/// Holds the copy that is checked. Short: it becomes part of the paths of unix sockets.
-const COPY: &str = "new";
 
 pub(super) async fn install(folder: &Path, machine: &str, bundle: &Bundle, account: &Account) -> Result<Vec<String>> {
     for name in &bundle.folders {
@@ -26,7 +25,7 @@ pub(super) async fn install(folder: &Path, machine: &str, bundle: &Bundle, accou
         return Ok(Vec::new());
     }
     if changed.iter().any(|(path, _)| path.starts_with("etc/")) {
-        check_copy(folder, machine, bundle, account).await?;
+        check::before_install(folder, machine, bundle, account).await?;
     }
     for (path, file) in &changed {
         let target = folder.join(path);
@@ -41,45 +40,6 @@ pub(super) async fn install(folder: &Path, machine: &str, bundle: &Bundle, accou
     let manifest = serde_json::to_vec_pretty(&bundle.manifest()).expect("a manifest is plain JSON");
     write_atomically(&folder.join(MANIFEST), &manifest, 0o644, &Account::unchanged())?;
     Ok(changed.into_iter().map(|(path, _)| path.clone()).chain(obsolete).collect())
-}
-
-/// Writes everything but the application into a copy whose paths point into the copy, and lets every service
-/// check it there: what is live is not touched unless all accept.
-async fn check_copy(folder: &Path, machine: &str, bundle: &Bundle, account: &Account) -> Result<()> {
-    let copy = folder.join(COPY);
-    let _ = std::fs::remove_dir_all(&copy);
-    make_folder(&copy, 0o700, Some(account))?;
-    let result = check_in(folder, &copy, machine, bundle, account).await;
-    let _ = std::fs::remove_dir_all(&copy);
-    result
-}
-
-async fn check_in(folder: &Path, copy: &Path, machine: &str, bundle: &Bundle, account: &Account) -> Result<()> {
-    for name in &bundle.folders {
-        make_folder(&copy.join(name), 0o755, Some(account))?;
-    }
-    let live_root = folder.display().to_string();
-    let copy_root = copy.display().to_string();
-    for (path, file) in bundle.files.iter().filter(|(path, _)| path.starts_with("etc/")) {
-        let target = copy.join(path);
-        if let Some(parent) = target.parent() {
-            make_folder(parent, 0o755, Some(account))?;
-        }
-        let content = match std::str::from_utf8(&file.content) {
-            Ok(text) => text.replace(&live_root, &copy_root).into_bytes(),
-            Err(_) => file.content.clone(),
-        };
-        write_atomically(&target, &content, file.mode, account)?;
-    }
-    for service in &bundle.services {
-        let checked = copy.join(service.config).display().to_string();
-        let args = service.check.iter().map(|arg| if arg == CHECKED { checked.clone() } else { arg.clone() }).collect();
-        if let Some(output) = process::check(service, args, copy, account).await? {
-            let output = output.replace(&copy_root, &live_root);
-            return Err(DriverError::Check { service: service.name.to_owned(), machine: machine.to_owned(), output });
-        }
-    }
-    Ok(())
 }
 
 /// Whether every file is as it was installed.

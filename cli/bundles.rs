@@ -1,0 +1,211 @@
+//! Bundles as artefacts: the files of every machine in a folder or an archive, with a manifest that says all there is to
+//! say of them. What reads one checks every file by its digest: what was signed is what is used.
+//!
+//! Secrets are never in one. The manifest names their files; whoever uses a bundle brings them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use engine::plan::machines::{File, Layer, Machine};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::archive::{self, Form, Pack};
+
+const MANIFEST: &str = "manifest.json";
+/// The form of manifests that this program writes and reads.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) version: u32,
+    pub(crate) stack: String,
+    /// By name.
+    pub(crate) machines: BTreeMap<String, MachineEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MachineEntry {
+    /// The address of the resource that the machine belongs to.
+    pub(crate) resource: String,
+    pub(crate) cloud: String,
+    /// Of a machine that does not exist yet a stand-in, which follows from its name.
+    pub(crate) address: Option<String>,
+    pub(crate) exists: bool,
+    /// A file holds "(known after apply)" where a value is not known yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) has_unknowns: bool,
+    /// Where the files go on the machine.
+    pub(crate) root: String,
+    /// Folders below the root that services need.
+    pub(crate) folders: Vec<String>,
+    /// By path below the root.
+    pub(crate) files: BTreeMap<String, FileEntry>,
+    /// In the order in which they start.
+    pub(crate) services: Vec<ServiceEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    /// Octal.
+    pub(crate) mode: String,
+    /// "service": the account that the services run under.
+    pub(crate) owner: String,
+    /// None: the file is secret, and not here.
+    pub(crate) digest: Option<String>,
+    /// In bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServiceEntry {
+    pub(crate) name: String,
+    pub(crate) program: String,
+    pub(crate) package: String,
+    pub(crate) args: Vec<String>,
+}
+
+/// A bundle that was read.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    pub(crate) manifest: Manifest,
+    /// By machine and path: `web-1/etc/httpd.conf`.
+    pub(crate) contents: BTreeMap<String, Vec<u8>>,
+}
+
+fn digest(content: &[u8]) -> String {
+    let hex: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// Writes the machines of a plan. Returns the manifest and its digest, which stands for everything.
+pub(crate) fn write(stack: &str, layers: &[Layer], out: &Path) -> anyhow::Result<(Manifest, String)> {
+    refuse_foreign(out)?;
+    let failed = || format!("cannot write {}", out.display());
+    let mut pack = Pack::create(out).with_context(failed)?;
+    let mut manifest = Manifest { version: VERSION, stack: stack.to_owned(), machines: BTreeMap::new() };
+    for layer in layers {
+        for machine in &layer.machines {
+            let mut entry = machine_entry(layer, machine);
+            for file in &machine.files {
+                let content = layer.preview.bytes(&file.version);
+                if let Some(content) = &content {
+                    let path = format!("{}/{}", machine.name, file.path);
+                    pack.add(&path, file.version.mode, content).with_context(failed)?;
+                }
+                entry.files.insert(file.path.clone(), file_entry(file, content.as_deref()));
+            }
+            // Two stacks of one name on two clouds are still two layers: the plan refuses the second.
+            manifest.machines.insert(machine.name.clone(), entry);
+        }
+    }
+    let text = format!("{}\n", serde_json::to_string_pretty(&manifest)?);
+    pack.add(MANIFEST, 0o644, text.as_bytes()).with_context(failed)?;
+    pack.finish().with_context(failed)?;
+    Ok((manifest, digest(text.as_bytes())))
+}
+
+fn machine_entry(layer: &Layer, machine: &Machine) -> MachineEntry {
+    let services = machine.services.iter().map(|service| ServiceEntry {
+        name: service.name.clone(),
+        program: service.program.clone(),
+        package: service.package.clone(),
+        args: service.args.clone(),
+    });
+    MachineEntry {
+        resource: layer.resource.clone(),
+        cloud: layer.cloud.clone(),
+        address: machine.address.clone(),
+        exists: machine.exists,
+        has_unknowns: machine.has_unknowns,
+        root: machine.root.clone(),
+        folders: machine.folders.clone(),
+        files: BTreeMap::new(),
+        services: services.collect(),
+    }
+}
+
+fn file_entry(file: &File, content: Option<&[u8]>) -> FileEntry {
+    FileEntry {
+        mode: format!("{:04o}", file.version.mode),
+        owner: "service".to_owned(),
+        digest: content.map(digest),
+        size: content.map(|content| content.len() as u64),
+    }
+}
+
+/// A folder is replaced as a whole, so there must be nothing in it but a bundle.
+fn refuse_foreign(out: &Path) -> anyhow::Result<()> {
+    if Form::of(out) != Form::Folder {
+        if out.is_dir() {
+            bail!("{} is a folder; remove it, or choose another name", out.display());
+        }
+        return Ok(());
+    }
+    match std::fs::read_dir(out) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => {
+            let mut entries = entries.with_context(|| format!("cannot read the folder {}", out.display()))?;
+            if entries.next().is_none() {
+                return Ok(());
+            }
+        }
+    }
+    let mut files = archive::read(out).with_context(|| format!("cannot read {}", out.display()))?;
+    let manifest = files.remove(MANIFEST).and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
+    let Some(manifest) = manifest else {
+        bail!("{} holds files that are no bundle; name a folder that is new, or empty", out.display());
+    };
+    let known = paths(&manifest);
+    match files.keys().find(|path| !known.contains(*path)) {
+        None => Ok(()),
+        Some(path) => {
+            bail!(
+                "{} holds {path}, which is no part of the bundle there and would be lost; move it away",
+                out.display()
+            )
+        }
+    }
+}
+
+/// Of all files that are in a bundle.
+fn paths(manifest: &Manifest) -> BTreeSet<String> {
+    let machines = manifest.machines.iter();
+    machines
+        .flat_map(|(name, machine)| {
+            let open = machine.files.iter().filter(|(_, file)| file.digest.is_some());
+            open.map(move |(path, _)| format!("{name}/{path}"))
+        })
+        .collect()
+}
+
+/// Reads and checks: all that the manifest names is there, as it says, and nothing else.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Bundle> {
+    let at = path.display();
+    let mut contents = archive::read(path).with_context(|| format!("cannot read the bundle {at}"))?;
+    let Some(text) = contents.remove(MANIFEST) else { bail!("{at} is no bundle: it has no {MANIFEST}") };
+    let manifest: Manifest = serde_json::from_slice(&text).with_context(|| format!("{at}: {MANIFEST} is damaged"))?;
+    if manifest.version != VERSION {
+        bail!("{at} has a manifest of version {}; this program reads version {VERSION}", manifest.version);
+    }
+    for (name, machine) in &manifest.machines {
+        for (file, entry) in &machine.files {
+            let Some(expected) = &entry.digest else { continue };
+            let path = format!("{name}/{file}");
+            match contents.get(&path) {
+                None => bail!("{at} is damaged: {path} is missing"),
+                Some(content) if digest(content) != *expected => {
+                    bail!("{at} is damaged: {path} is not what the manifest says")
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    let known = paths(&manifest);
+    if let Some(path) = contents.keys().find(|path| !known.contains(*path)) {
+        bail!("{at} is damaged: {path} is not in the manifest");
+    }
+    Ok(Bundle { manifest, contents })
+}

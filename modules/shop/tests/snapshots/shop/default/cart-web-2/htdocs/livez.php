@@ -1,1 +1,0 @@
-<?php header('Content-Type: text/plain'); echo "alive\n";

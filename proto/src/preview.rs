@@ -1,0 +1,146 @@
+//! What our provider tells with a plan beyond values: a summary, what happens to machines, and their files.
+//!
+//! It travels as the planned private data of the protocol, which Terraform carries and never reads; our own command line
+//! does (docs/decisions/0001). A text that many machines have is in it once.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+/// Says that private data is a preview, and which form it has.
+const FORMAT: u32 = 2;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    pub summary: String,
+    /// What happens to machines, and what does not.
+    pub notes: Vec<String>,
+    pub machines: Vec<Machine>,
+    /// By digest: `sha256:..`, or of what is secret `secret:` and a part of it.
+    pub contents: BTreeMap<String, Content>,
+}
+
+/// A machine and its files: those that differ; of a simulation all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    pub name: String,
+    /// Where the files lie on it.
+    pub root: String,
+    /// Folders that are made if missing.
+    pub folders: Vec<String>,
+    pub files: Vec<File>,
+    /// In the order in which they start.
+    pub services: Vec<Service>,
+    /// A file holds a value that is known after apply only.
+    pub has_unknowns: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Relative to the machine's root.
+    pub path: String,
+    /// None: the file is new.
+    pub before: Option<Version>,
+    /// None: the file is removed.
+    pub after: Option<Version>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Of the content; the key of [`Preview::contents`].
+    pub digest: String,
+    pub size: u64,
+    pub mode: u32,
+    /// The content is not told.
+    pub secret: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    Text(String),
+    /// In base64; only of a simulation.
+    Bytes(String),
+    /// In place of what is secret, or no text: what a person may see of it.
+    Hidden(String),
+}
+
+/// A daemon.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Service {
+    pub name: String,
+    pub program: String,
+    /// The distribution's package that brings the program.
+    pub package: String,
+    pub args: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    lampwright_preview: u32,
+    preview: Preview,
+}
+
+impl Preview {
+    pub fn encode(self) -> Vec<u8> {
+        let envelope = Envelope { lampwright_preview: FORMAT, preview: self };
+        serde_json::to_vec(&envelope).expect("a preview is plain JSON")
+    }
+
+    /// None if the private data is of another provider, or another form.
+    pub fn decode(private: &[u8]) -> Option<Preview> {
+        let envelope: Envelope = serde_json::from_slice(private).ok()?;
+        (envelope.lampwright_preview == FORMAT).then_some(envelope.preview)
+    }
+
+    /// What a person may see of a version; a missing one is empty.
+    pub fn shown(&self, version: Option<&Version>) -> &str {
+        match version.and_then(|version| self.contents.get(&version.digest)) {
+            Some(Content::Text(text) | Content::Hidden(text)) => text,
+            Some(Content::Bytes(_)) => "(not text)\n",
+            None => "",
+        }
+    }
+
+    /// The content of a version; none if it was not told.
+    pub fn bytes(&self, version: &Version) -> Option<Vec<u8>> {
+        match self.contents.get(&version.digest)? {
+            Content::Text(text) => Some(text.clone().into_bytes()),
+            Content::Bytes(encoded) => STANDARD.decode(encoded).ok(),
+            Content::Hidden(_) => None,
+        }
+    }
+}
+
+impl Content {
+    pub fn bytes(content: &[u8]) -> Content {
+        Content::Bytes(STANDARD.encode(content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        let version = |digest: &str| Version { digest: digest.to_owned(), size: 3, mode: 0o644, secret: false };
+        let file = File { path: "etc/a".to_owned(), before: Some(version("x")), after: Some(version("y")) };
+        let preview = Preview {
+            machines: vec![Machine { name: "web-1".to_owned(), files: vec![file.clone()], ..Machine::default() }],
+            contents: BTreeMap::from([
+                ("x".to_owned(), Content::Text("one".to_owned())),
+                ("y".to_owned(), Content::bytes(&[0, 159, 146])),
+            ]),
+            ..Preview::default()
+        };
+        let decoded = Preview::decode(&preview.clone().encode()).unwrap();
+        assert_eq!(decoded, preview);
+        assert_eq!(decoded.shown(file.before.as_ref()), "one");
+        assert_eq!(decoded.bytes(&file.after.unwrap()).unwrap(), [0, 159, 146]);
+        assert_eq!(Preview::decode(b"{}"), None);
+        assert_eq!(Preview::decode(&[0xff]), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! Documents that are executed: every command of a walk through gives what the document says.
+
+use std::process::Command;
+
+use crate::sandbox::{Sandbox, repository};
+
+pub(crate) fn walk_through(document: &str, sandbox: &Sandbox) {
+    let text = std::fs::read_to_string(repository().join(document)).expect("the document");
+    let blocks: Vec<&str> =
+        text.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap_or_default()).collect();
+    assert!(!blocks.is_empty(), "{document} has no commands");
+    let mut folder = String::from(".");
+    for step in blocks.iter().flat_map(|block| block.split("$ ").skip(1)) {
+        let (command, expected) = step.split_once('\n').expect("a command and what it prints");
+        if let Some(inner) = command.strip_prefix("cd ") {
+            folder = format!("{folder}/{inner}");
+            continue;
+        }
+        let found = match command.strip_prefix("lampwright ") {
+            Some(args) => {
+                let args: Vec<&str> = args.split(' ').collect();
+                let ran = sandbox.lampwright(&folder, &args);
+                format!("{}{}", ran.stdout, ran.stderr)
+            }
+            None => {
+                let mut shell = Command::new("sh");
+                let ran = shell.args(["-c", command]).current_dir(sandbox.join(&folder)).output().expect("sh runs");
+                String::from_utf8_lossy(&ran.stdout).into_owned()
+            }
+        };
+        assert_eq!(stable(found.trim()), stable(expected.trim()), "$ {command}");
+    }
+}
+
+/// Times differ from run to run; a digest says no more than the text beside it.
+fn stable(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word {
+        digest if digest.starts_with("sha256:") => "sha256:..".to_owned(),
+        time if time.contains('.') && time.parse::<f32>().is_ok() => "0.0".to_owned(),
+        other => other.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
