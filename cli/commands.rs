@@ -44,7 +44,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check that the stack can be read and that its providers are there
+    /// Fetch modules of git repositories, and check that everything is there
     Init(init::InitArgs),
     /// Check the stack without looking at what exists
     Validate(validate::ValidateArgs),

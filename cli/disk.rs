@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use compiler::source::{LoadError, SourceLoader};
+use compiler::source::{LoadError, ModuleSource, SourceLoader};
 
 #[derive(Debug)]
 pub(crate) struct Disk;
@@ -24,8 +24,8 @@ impl SourceLoader for Disk {
         Ok(names)
     }
 
-    fn module(&self, source: &str) -> Option<Result<String, LoadError>> {
-        crate::library::folder(source)
+    fn module(&self, module: &ModuleSource<'_>) -> Option<Result<String, LoadError>> {
+        crate::sources::folder(module)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
@@ -57,8 +57,8 @@ impl SourceLoader for Overlay {
         Ok(names.map(str::to_owned).collect())
     }
 
-    fn module(&self, source: &str) -> Option<Result<String, LoadError>> {
-        Disk.module(source)
+    fn module(&self, module: &ModuleSource<'_>) -> Option<Result<String, LoadError>> {
+        Disk.module(module)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {

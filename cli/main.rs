@@ -7,11 +7,13 @@ mod bundles;
 mod commands;
 mod disk;
 mod exit;
+mod git;
 mod json;
 mod junit;
 mod library;
 mod session;
 mod snapshots;
+mod sources;
 mod test_report;
 mod ui;
 

@@ -1,7 +1,7 @@
 //! `lampwright bundle`: every file of every machine, to review, to sign, or for other tools.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use engine::plan::{self, Goal, PlanOptions, machines};
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &BundleArgs) -> anyhow::Result<u8> {
     }
 }
 
-async fn render(args: &BundleArgs, out: &PathBuf) -> anyhow::Result<u8> {
+async fn render(args: &BundleArgs, out: &Path) -> anyhow::Result<u8> {
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
     let state = store::peek(STATE.as_ref())?;

@@ -1,11 +1,13 @@
-//! `lampwright init`: nothing has to be prepared; this says whether everything is there. With `--from` it makes a copy of
-//! a library module that is the user's own.
+//! `lampwright init`: fetches modules of git repositories, and says whether everything is there. With `--from` it makes a
+//! copy of a library module that is the user's own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use crate::git::Fetcher;
 use crate::session::{Session, plugin_search};
 use crate::{exit, library, ui};
 
@@ -17,12 +19,15 @@ pub(crate) struct InitArgs {
     /// The folder for the copy; must not exist, or be empty
     #[arg(requires = "from")]
     dir: Option<PathBuf>,
+    /// Take the newest right versions of modules of git repositories, instead of those in lampwright.lock
+    #[arg(long, conflicts_with = "from")]
+    upgrade: bool,
 }
 
 pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<u8> {
     match (&args.from, &args.dir) {
         (Some(from), Some(dir)) => fork(from, dir),
-        _ => check().await,
+        _ => check(args.upgrade).await,
     }
 }
 
@@ -38,8 +43,10 @@ fn fork(from: &str, dir: &Path) -> anyhow::Result<u8> {
     Ok(exit::SUCCESS)
 }
 
-async fn check() -> anyhow::Result<u8> {
-    let Ok(session) = Session::open() else { return Ok(exit::FAILURE) };
+async fn check(upgrades: bool) -> anyhow::Result<u8> {
+    let fetcher = Arc::new(Fetcher::new(upgrades)?);
+    let Ok(session) = Session::with_loader(fetcher.clone()) else { return Ok(exit::FAILURE) };
+    fetcher.finish().context("cannot write lampwright.lock")?;
     let root = session.program.root();
     ui::line(&format!(
         "Stack {}: {} module{}",

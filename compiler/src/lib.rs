@@ -23,6 +23,7 @@ pub mod program;
 pub mod source;
 pub mod syntax;
 pub mod testing;
+pub mod version;
 
 pub use evaluation::{Environment, Evaluation, Inputs, Work};
 pub use program::Program;

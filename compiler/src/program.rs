@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::declare::{self, ModuleCall, ModuleDecl};
-use crate::source::{LoadError, SourceLoader, SourceMap, Span, join_path};
+use crate::source::{LoadError, ModuleSource, SourceLoader, SourceMap, Span, join_path};
 use crate::syntax;
 
 /// Deeper trees can only come from modules that call themselves.
@@ -97,10 +97,15 @@ impl Load<'_> {
     }
 
     fn called_folder(&mut self, folder: &str, call: &ModuleCall) -> Option<String> {
-        if is_local(&call.source) {
+        if is_local(&call.source) && !is_archive(&call.source) {
+            if call.version.is_some() {
+                let label = "a local folder has no versions; leave `version` out";
+                self.diags.push(Diagnostic::error("version of a local module", label).at(call.source_span));
+            }
             return Some(join_path(folder, &call.source));
         }
-        match self.loader.module(&call.source) {
+        let source = ModuleSource { source: &call.source, version: call.version.as_deref(), folder };
+        match self.loader.module(&source) {
             // Relative to the root module, whoever calls.
             Some(Ok(inner)) => Some(join_path(".", &inner)),
             Some(Err(error)) => {
@@ -108,10 +113,10 @@ impl Load<'_> {
                 None
             }
             None => {
-                let label = "this is neither a local folder nor a module of the library";
+                let label = "this is no local folder, no module of the library, no archive and no git repository";
                 let diagnostic = Diagnostic::error("unsupported module source", label).at(call.source_span);
                 self.diags.push(diagnostic.note(
-                    "write a path that starts with ./ or ../, or \"lampwright/NAME\" for a module of the library",
+                    "write a path that starts with ./ or ../, \"lampwright/NAME\" for a module of the library, or \"git::https://HOST/REPOSITORY//FOLDER\" with `version`",
                 ));
                 None
             }
@@ -177,6 +182,12 @@ impl Load<'_> {
 /// Whether a module's source is a folder beside the module that calls it.
 pub fn is_local(source: &str) -> bool {
     source.starts_with("./") || source.starts_with("../") || source == "." || source == ".."
+}
+
+/// Whether a module's source is a file that `module package` makes; what follows a `?` is no part of its name.
+pub fn is_archive(source: &str) -> bool {
+    let path = source.split('?').next().unwrap_or_default();
+    path.ends_with(".tar.gz") || path.ends_with(".tgz")
 }
 
 /// `*.stack.hcl` and `*.tf`; names that begin with a dot are backups of editors.

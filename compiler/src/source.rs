@@ -74,9 +74,19 @@ pub trait SourceLoader: Send + Sync {
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError>;
 
     /// The folder of a module that is no local folder, such as `lampwright/lamp`; none if the source means nothing here.
-    fn module(&self, _: &str) -> Option<Result<String, LoadError>> {
+    fn module(&self, _: &ModuleSource<'_>) -> Option<Result<String, LoadError>> {
         None
     }
+}
+
+/// What a module call names.
+#[derive(Debug, Clone, Copy)]
+pub struct ModuleSource<'s> {
+    pub source: &'s str,
+    /// A constraint that can be parsed.
+    pub version: Option<&'s str>,
+    /// The folder of the module that calls.
+    pub folder: &'s str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,6 +13,7 @@ use super::types::TypeConstraint;
 use crate::addr::{Mode, ProviderSource};
 use crate::source::Span;
 use crate::syntax::ast::{Attribute, Block, Body, Expr, Ident};
+use crate::version::Version;
 
 pub use blocks::declare;
 pub(crate) use blocks::provider as declare_provider;
@@ -38,6 +39,8 @@ pub struct ModuleDecl {
 pub struct StackInfo {
     pub name: Arc<str>,
     pub description: String,
+    /// Of the module, for those who reuse it.
+    pub version: Option<Version>,
     pub span: Span,
 }
 
@@ -119,6 +122,8 @@ pub struct ModuleCall {
     pub name: Ident,
     pub source: String,
     pub source_span: Span,
+    /// The constraint that is written, if there is one; it can be parsed.
+    pub version: Option<String>,
     /// Without the meta-arguments.
     pub body: Body,
     pub repetition: Repetition,

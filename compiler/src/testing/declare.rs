@@ -150,7 +150,7 @@ fn module(block: &Block, diags: &mut Diagnostics) -> Option<(String, crate::sour
         return None;
     };
     if let Some(version) = block.body.attribute("version") {
-        let label = "versions belong to module registries, which are not supported yet";
+        let label = "a run tests a local folder, which has no versions";
         diags.push(Diagnostic::error("unsupported argument", label).at(version.name.span));
     }
     Some((text(&block.body, "source", diags)?, source.expr.span))

@@ -11,6 +11,7 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::eval::{self, NoScope};
 use crate::lang::types::{self, TypeConstraint};
 use crate::syntax::ast::{Block, Body, Expr, ExprKind, ObjectKey};
+use crate::version::Version;
 
 /// Blocks of the language at the top of a file, for "did you mean".
 const TOP_LEVEL: &[&str] =
@@ -51,7 +52,7 @@ pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
 }
 
 fn stack(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
-    let shape = Shape { labels: &["name"], attributes: &["description"], blocks: &[] };
+    let shape = Shape { labels: &["name"], attributes: &["description", "version"], blocks: &[] };
     if !shape.check(block, diags) {
         return;
     }
@@ -62,7 +63,16 @@ fn stack(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
         return;
     }
     let description = text(&block.body, "description", diags).unwrap_or_default();
-    module.stack = Some(StackInfo { name: block.labels[0].name.clone(), description, span: block.header });
+    let version = text(&block.body, "version", diags).and_then(|written| {
+        let version = Version::parse(&written);
+        if version.is_none() {
+            let span = block.body.attribute("version").map(|attribute| attribute.expr.span);
+            let label = format!("{written:?} is no version; write such as \"1.2.0\"");
+            diags.push(Diagnostic::error("invalid version", label).at_opt(span));
+        }
+        version
+    });
+    module.stack = Some(StackInfo { name: block.labels[0].name.clone(), description, version, span: block.header });
 }
 
 fn variable(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {

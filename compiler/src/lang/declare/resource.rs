@@ -7,6 +7,7 @@ use super::{Condition, Ignore, Lifecycle, ModuleCall, ModuleDecl, ProviderRef, R
 use crate::addr::Mode;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::syntax::ast::{Block, Body, Expr, ExprKind, ObjectKey, StepKind};
+use crate::version::Constraints;
 
 const META: &[&str] = &["count", "depends_on", "for_each", "provider"];
 
@@ -56,12 +57,9 @@ pub(super) fn declare_call(module: &mut ModuleDecl, block: &Block, diags: &mut D
         diags.push(missing("source", block));
         return;
     };
-    if let Some(version) = block.body.attribute("version") {
-        let label = "versions belong to module registries, which are not supported yet";
-        diags.push(Diagnostic::error("unsupported argument", label).at(version.name.span));
-    }
     let call = ModuleCall {
         source: text(&block.body, "source", diags).unwrap_or_default(),
+        version: version(&block.body, diags),
         source_span: source.expr.span,
         repetition: repetition(&block.body, diags),
         depends_on: expressions(&block.body, "depends_on", diags),
@@ -75,6 +73,19 @@ pub(super) fn declare_call(module: &mut ModuleDecl, block: &Block, diags: &mut D
         return;
     }
     module.calls.insert(name.name, call);
+}
+
+/// The versions of a module that are right.
+fn version(body: &Body, diags: &mut Diagnostics) -> Option<String> {
+    let written = text(body, "version", diags)?;
+    if let Err(invalid) = Constraints::parse(&written) {
+        let span = body.attribute("version").map(|attribute| attribute.expr.span);
+        let diagnostic = Diagnostic::error("invalid version constraint", invalid.to_string()).at_opt(span);
+        diags
+            .push(diagnostic.note("write such as \"1.2.0\", \"~> 1.2\" (1.2 or higher, below 2) or \">= 1.2, < 1.5\""));
+        return None;
+    }
+    Some(written)
 }
 
 fn repetition(body: &Body, diags: &mut Diagnostics) -> Repetition {
