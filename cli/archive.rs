@@ -175,11 +175,11 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>
     Ok(())
 }
 
-fn read_archive(reader: impl io::Read) -> io::Result<BTreeMap<String, Vec<u8>>> {
+fn read_archive(mut reader: impl io::Read) -> io::Result<BTreeMap<String, Vec<u8>>> {
     let refused = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
     let mut files = BTreeMap::new();
     let mut total = 0;
-    for entry in tar::Archive::new(reader).entries()? {
+    for entry in tar::Archive::new(&mut reader).entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
         let name = path.display().to_string();
@@ -203,6 +203,8 @@ fn read_archive(reader: impl io::Read) -> io::Result<BTreeMap<String, Vec<u8>>> 
             return Err(refused(format!("it holds {name} twice")));
         }
     }
+    // To the end: behind it the checksum of what was compressed is compared.
+    io::copy(&mut reader.take(MAX_BYTES), &mut io::sink())?;
     Ok(files)
 }
 

@@ -8,6 +8,7 @@ mod import;
 mod init;
 mod module;
 mod output;
+mod package;
 mod plan;
 mod show;
 pub(crate) mod test;
@@ -111,7 +112,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Output(args) => output::run(&args),
         Command::Show(args) => show::run(&args).await,
         Command::Console(args) => console::run(&args).await,
-        Command::Module(args) => module::run(&args),
+        Command::Module(args) => module::run(&args).await,
         Command::Export(args) => export::run(&args).await,
         Command::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");

@@ -7,6 +7,7 @@
 //! while (no prompt, a limit on slow transfers); git's own words are shown.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path};
@@ -161,13 +162,13 @@ impl Fetcher {
     fn folder(&self, source: &Source, version: Option<&str>) -> anyhow::Result<String> {
         let key = source.key(version)?;
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if !now.modules.contains_key(&key) {
-            let known = self.before.modules.get(&key).filter(|_| !self.upgrades);
+        if let Entry::Vacant(place) = now.modules.entry(key) {
+            let known = self.before.modules.get(place.key()).filter(|_| !self.upgrades);
             let locked = match known {
                 Some(known) if is_here(source, known) => known.clone(),
                 known => fetch(source, version, known)?,
             };
-            now.modules.insert(key, locked);
+            place.insert(locked);
         }
         now.folder(source, version)
     }
@@ -346,6 +347,6 @@ mod tests {
         {
             assert!(read(text).is_err(), "{text}");
         }
-        assert_eq!(Source::parse("./lamp"), None);
+        assert!(Source::parse("./lamp").is_none());
     }
 }

@@ -10,6 +10,7 @@ mod hostile_plugins;
 mod load;
 mod modules;
 mod sandbox;
+mod sharing;
 mod stack;
 mod terraform;
 mod testing;

@@ -13,10 +13,11 @@ use clap::Args;
 use compiler::Inputs;
 use compiler::addr::ProviderSource;
 use compiler::binding::Schemas;
-use compiler::lang::declare::Resource;
+use compiler::lang::declare::{ModuleCall, Resource};
 use compiler::program::{self, ModuleId, ROOT};
 use compiler::source::{FileId, SourceMap, Span, join_path};
 use compiler::syntax;
+use compiler::syntax::ast::Attribute;
 
 use super::plan::Shower;
 use crate::session::Session;
@@ -163,16 +164,17 @@ fn test_file(path: &Path, text: String) -> anyhow::Result<String> {
     }
     let text = &sources.get(file).text;
     let runs = body.blocks_of("run").filter_map(|run| run.body.attribute("snapshot"));
-    let edits = runs.map(|attribute| {
-        let (start, end) = (attribute.name.span.start as usize, attribute.expr.span.end as usize);
-        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = text[end..].find('\n').map_or(text.len(), |newline| end + newline + 1);
-        // The whole line, if nothing else is on it.
-        let is_alone = text[line_start..start].trim().is_empty()
-            && (text[end..line_end].trim().is_empty() || text[end..line_end].trim_start().starts_with('#'));
-        if is_alone { (line_start, line_end, String::new()) } else { (start, end, String::new()) }
-    });
-    Ok(apply(text, edits.collect()))
+    Ok(apply(text, runs.map(|attribute| removal(text, attribute)).collect()))
+}
+
+/// Takes an attribute out, with its whole line if nothing else is on it.
+fn removal(text: &str, attribute: &Attribute) -> Edit {
+    let (start, end) = (attribute.name.span.start as usize, attribute.expr.span.end as usize);
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = text[end..].find('\n').map_or(text.len(), |newline| end + newline + 1);
+    let is_alone = text[line_start..start].trim().is_empty()
+        && (text[end..line_end].trim().is_empty() || text[end..line_end].trim_start().starts_with('#'));
+    if is_alone { (line_start, line_end, String::new()) } else { (start, end, String::new()) }
 }
 
 /// Bytes to replace with a text.
@@ -189,9 +191,12 @@ fn edits(session: &Session, id: ModuleId, file: FileId, schemas: &Schemas, needs
         let end = end + text[end..].chars().next().filter(|ch| *ch == '\n').map_or(0, |_| 1);
         edits.push((block.span.start as usize, end, String::new()));
     }
-    // Terraform knows nothing of the library: its modules are folders of the export.
-    for call in decl.calls.values().filter(|call| call.header.file == file && !program::is_local(&call.source)) {
+    // Every module is a folder of the export, and no folder has versions.
+    let is_elsewhere = |call: &&ModuleCall| !program::is_local(&call.source) || program::is_archive(&call.source);
+    for call in decl.calls.values().filter(|call| call.header.file == file).filter(is_elsewhere) {
         let Some(child) = session.program.module(id).children.get(&call.name.name) else { continue };
+        let block = body.blocks_of("module").find(|block| block.header == call.header);
+        edits.extend(block.and_then(|block| block.body.attribute("version")).map(|version| removal(text, version)));
         let path = relative(&absolute(&decl.folder), &absolute(&session.program.module(*child).decl.folder));
         edits.push((call.source_span.start as usize, call.source_span.end as usize, format!("{path:?}")));
     }

@@ -9,6 +9,7 @@ use compiler::lang::declare::{ModuleDecl, Variable};
 use compiler::program;
 use compiler::source::SourceMap;
 
+use super::package::{self, PackageArgs};
 use crate::disk::Disk;
 use crate::{exit, ui};
 
@@ -23,30 +24,33 @@ pub(crate) struct ModuleArgs {
 enum ModuleCommand {
     /// Write the reference of a module, its variables and outputs, into its README.md
     Docs(DocsArgs),
+    /// Test a module and put it into an archive NAME-VERSION.tar.gz, with its digest
+    Package(PackageArgs),
 }
 
 /// Between the lines `<!-- reference -->` and `<!-- end of reference -->` of README.md stands a table of the module's
 /// variables and outputs, made of their descriptions. Without these lines it is added at the end.
 #[derive(Debug, Args)]
-struct DocsArgs {
+pub(super) struct DocsArgs {
     /// The module's folder
     #[arg(default_value = ".")]
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// Write nothing; fail if the reference is not what it would be
     #[arg(long)]
-    check: bool,
+    pub(super) check: bool,
 }
 
 const BEGIN: &str = "<!-- reference -->";
 const END: &str = "<!-- end of reference -->";
 
-pub(crate) fn run(args: &ModuleArgs) -> anyhow::Result<u8> {
+pub(crate) async fn run(args: &ModuleArgs) -> anyhow::Result<u8> {
     match &args.command {
         ModuleCommand::Docs(args) => docs(args),
+        ModuleCommand::Package(args) => package::run(args).await,
     }
 }
 
-fn docs(args: &DocsArgs) -> anyhow::Result<u8> {
+pub(super) fn docs(args: &DocsArgs) -> anyhow::Result<u8> {
     let mut sources = SourceMap::default();
     let (program, diags) = program::load(&args.dir.display().to_string(), &Disk, &mut sources);
     ui::diagnostics(&diags, &sources);

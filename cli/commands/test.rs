@@ -19,6 +19,8 @@ use crate::session::{DATA, Session, Simulation};
 use crate::snapshots::{self, Difference};
 use crate::{exit, junit, test_report, ui};
 
+const PARALLELISM: u16 = 4;
+
 /// Run the module's tests: *.tftest.hcl here and in tests/, in Terraform's language. A run with `snapshot = true` also
 /// compares its plan, the outputs and every file of every machine with what was accepted, under tests/snapshots/.
 ///
@@ -55,8 +57,25 @@ pub(crate) struct TestArgs {
     #[arg(long, conflicts_with = "json")]
     verbose: bool,
     /// How many test files to run at once
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = PARALLELISM, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     parallelism: u16,
+}
+
+/// All tests of the module here, as without any flag.
+pub(super) async fn all() -> anyhow::Result<u8> {
+    let args = TestArgs {
+        inputs: InputArgs::default(),
+        check: false,
+        filter: Vec::new(),
+        test_directory: PathBuf::from("tests"),
+        accept: false,
+        review: false,
+        json: false,
+        junit_xml: None,
+        verbose: false,
+        parallelism: PARALLELISM,
+    };
+    run(&args).await
 }
 
 /// How runs are shown, and what becomes of differences.
