@@ -4,12 +4,13 @@ SHELL := /bin/bash
 DEMO := modules/lamp/examples/demo
 LAMPWRIGHT := $(CURDIR)/target/debug/lampwright
 
-.PHONY: help demo demo-down test test-clouds runtime build check bench
+.PHONY: help demo demo-down test acceptance test-clouds runtime build check bench
 
 help:
 	@echo 'make demo        install what is missing, build, and run the demo stack on this machine'
 	@echo 'make demo-down   remove what the demo made'
 	@echo 'make test        everything the tests need, then all tests'
+	@echo 'make acceptance  every module of the library, applied on this machine and asked on its URL'
 	@echo 'make test-clouds test beds of AWS and OpenStack, machines that really boot, and the tests on them (root, Linux)'
 	@echo 'make check       format, lints'
 	@echo 'make bench       plan and apply side by side with terraform'
@@ -30,6 +31,9 @@ demo-down:
 
 test:
 	@scripts/test
+
+acceptance:
+	@scripts/test acceptance
 
 test-clouds:
 	@scripts/test-clouds

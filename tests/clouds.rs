@@ -97,11 +97,11 @@ pub(crate) fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// The lamp module, on the clouds that `module` says.
-fn write_stack(sandbox: &Sandbox, clouds: &str, module: &str) {
-    copy(&repository().join("modules/lamp"), &sandbox.join("lamp"));
+/// A module of the library with three layers, on the clouds that `arguments` say.
+fn write_stack(sandbox: &Sandbox, module: &str, clouds: &str, arguments: &str) {
+    copy(&repository().join("modules").join(module), &sandbox.join("lamp"));
     let text = format!(
-        "stack \"shop\" {{}}\nvariable \"web_nodes\" {{ default = 2 }}\nvariable \"db_members\" {{ default = 3 }}\nprovider \"lampwright\" {{\n  scope = \"{}\"\n{clouds}}}\nmodule \"lamp\" {{\n  source     = \"../lamp\"\n  web_nodes  = var.web_nodes\n  db_members = var.db_members\n  image      = \"lamp-debian-12*\"\n{module}}}\noutput \"url\" {{ value = module.lamp.url }}\noutput \"nodes\" {{ value = module.lamp.nodes }}\n",
+        "stack \"shop\" {{}}\nvariable \"web_nodes\" {{ default = 2 }}\nvariable \"db_members\" {{ default = 3 }}\nprovider \"lampwright\" {{\n  scope = \"{}\"\n{clouds}}}\nmodule \"lamp\" {{\n  source     = \"../lamp\"\n  web_nodes  = var.web_nodes\n  db_members = var.db_members\n  image      = \"lamp-debian-12*\"\n{arguments}}}\noutput \"url\" {{ value = module.lamp.url }}\noutput \"nodes\" {{ value = module.lamp.nodes }}\n",
         scope()
     );
     sandbox.write("stack/main.stack.hcl", &text);
@@ -125,7 +125,7 @@ fn write_line(url: &str, text: &str) -> u16 {
 fn lives_on(bed: Bed) {
     let sandbox = sandbox();
     let cloud = format!("  cloud = \"{}\"\n", bed.name());
-    write_stack(&sandbox, &bed.cloud_block(&sandbox, &bed.endpoint()), &cloud);
+    write_stack(&sandbox, "lamp", &bed.cloud_block(&sandbox, &bed.endpoint()), &cloud);
     sandbox.lampwright("stack", APPLY).success();
     let url = url(&sandbox);
 
@@ -229,7 +229,7 @@ fn a_stack_lives_on_openstack() {
 }
 
 #[test]
-fn one_stack_lives_on_three_clouds() {
+fn multi_cloud_lamp_lives_on_three_clouds() {
     let sandbox = sandbox();
     let local = format!(
         "  cloud \"local\" {{\n    driver   = \"local\"\n    settings = {{ root = \"{}\", network = \"{}\", egress = \"{HOST}/32\" }}\n  }}\n",
@@ -241,8 +241,8 @@ fn one_stack_lives_on_three_clouds() {
         Bed::Aws.cloud_block(&sandbox, &Bed::Aws.endpoint()),
         Bed::OpenStack.cloud_block(&sandbox, ", floating_network = \"ext\"")
     );
-    let module = "  lb_cloud = \"local\"\n  web_cloud = \"aws\"\n  db_cloud = \"openstack\"\n  public = true\n";
-    write_stack(&sandbox, &clouds, module);
+    let layers = "  lb_cloud = \"local\"\n  web_cloud = \"aws\"\n  db_cloud = \"openstack\"\n";
+    write_stack(&sandbox, "multi-cloud-lamp", &clouds, layers);
     sandbox.lampwright("stack", APPLY).success();
     let url = url(&sandbox);
     assert_eq!(nodes(&url, 6).len(), 2);
@@ -422,7 +422,7 @@ fn what_a_cloud_does_not_have_is_said_in_the_plan() {
 fn terraform_drives_a_cloud() {
     let Some(program) = terraform::program() else { return };
     let sandbox = sandbox();
-    write_stack(&sandbox, &Bed::OpenStack.cloud_block(&sandbox, ""), "  cloud = \"openstack\"\n");
+    write_stack(&sandbox, "lamp", &Bed::OpenStack.cloud_block(&sandbox, ""), "  cloud = \"openstack\"\n");
     let out = sandbox.join("exported").display().to_string();
     sandbox.lampwright(".", &["export", "stack", &out]).success();
     terraform::write_config(&sandbox);

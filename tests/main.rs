@@ -1,5 +1,6 @@
 //! The whole product from outside: the two programs, real daemons, the real terraform.
 
+mod acceptance;
 mod bundles;
 mod cli;
 mod clouds;
