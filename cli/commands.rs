@@ -61,9 +61,7 @@ enum Command {
     Output(output::OutputArgs),
     /// Print what exists, or a saved plan
     Show(show::ShowArgs),
-    /// Write every file of every machine, to review, to sign, or for other tools
     Bundle(bundle::BundleArgs),
-    /// Run the module's tests, and compare what they plan with what was accepted
     Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
     Console(console::ConsoleArgs),

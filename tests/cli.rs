@@ -12,12 +12,20 @@ fn help_teaches() {
     let sandbox = Sandbox::new();
     insta::assert_snapshot!("help", check(&sandbox, &["--help"]));
     insta::assert_snapshot!("help-apply", check(&sandbox, &["apply", "-help"]));
+    insta::assert_snapshot!("help-bundle", check(&sandbox, &["bundle", "-help"]));
+    insta::assert_snapshot!("help-init", check(&sandbox, &["init", "-help"]));
+    insta::assert_snapshot!("help-package", check(&sandbox, &["module", "package", "-help"]));
+    insta::assert_snapshot!("help-test", check(&sandbox, &["test", "-help"]));
 }
 
 #[test]
 fn every_command_has_help() {
     let sandbox = Sandbox::new();
-    for command in ["init", "validate", "plan", "apply", "destroy", "output", "show", "console", "export", "version"] {
+    let help = sandbox.lampwright(".", &["--help"]).success();
+    let commands = help.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("commands");
+    let commands: Vec<&str> = commands.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
+    assert!(commands.len() >= 14, "{commands:?}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
         let text = sandbox.lampwright(".", &[command, "--help"]).success();
         assert!(text.contains("Usage: lampwright"), "{text}");
     }

@@ -7,6 +7,12 @@ use serde_json::Value as Json;
 
 use crate::sandbox::{Ran, Sandbox};
 use crate::terraform::{Terraform, program, write_config};
+use crate::walk::walk_through;
+
+#[test]
+fn the_walk_through_is_as_it_is_written() {
+    walk_through("docs/modules.md", &Sandbox::new());
+}
 
 fn git(folder: &Path, args: &[&str]) {
     let mut command = Command::new("git");

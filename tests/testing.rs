@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::sandbox::{Ran, Sandbox, copy, repository};
 use crate::terraform::{Terraform, program, write_config};
-use crate::walk::walk_through;
+use crate::walk::{stable, walk_through};
 
 #[test]
 fn the_walk_through_is_as_it_is_written() {
@@ -331,7 +331,7 @@ fn snapshots_are_kept_in_order() {
     sandbox.write("module/tests/a.tftest.hcl", "run \"one\" {\n  command  = plan\n  snapshot = true\n}\n");
     let new = sandbox.lampwright("module", &["test"]);
     assert_eq!(new.code, 1);
-    assert!(new.stdout.contains("new snapshot tests/snapshots/a/one of 11 files"), "{}", new.stdout);
+    assert!(new.stdout.contains("new snapshot tests/snapshots/a/one of 7 files"), "{}", new.stdout);
     sandbox.environment.push(("CI".to_owned(), "true".to_owned()));
     let refused = sandbox.lampwright("module", &["test", "--accept"]).failure();
     assert!(refused.contains("in CI"), "{refused}");
@@ -345,6 +345,28 @@ fn snapshots_are_kept_in_order() {
     sandbox.lampwright("module", &["test", "--accept"]).success();
     assert!(!sandbox.join("module/tests/snapshots/a/one").exists());
     assert!(sandbox.join("module/tests/snapshots/a/two/plan.txt").is_file());
+}
+
+/// Two of three differences are taken; the third still fails.
+#[test]
+fn differences_are_reviewed_one_by_one() {
+    let sandbox = Sandbox::new();
+    sandbox.lampwright(".", &["init", "--from", "lamp", "module"]).success();
+    std::fs::write(sandbox.join("module/app/style.css"), "body { color: red }\n").expect("written");
+    let review = |answers: &str| {
+        sandbox.write("answers", answers);
+        let mut command = sandbox.lampwright_command("module", &["test", "--review"]);
+        command.stdin(std::fs::File::open(sandbox.join("answers")).expect("the answers"));
+        Ran::of(command.output().expect("lampwright runs"))
+    };
+    let first = review("n\ny\nn\nn\nn\n");
+    assert_eq!(first.code, 1, "{}", first.stdout);
+    insta::assert_snapshot!("review", stable(&first.stdout));
+    // Nobody answers: nothing is taken.
+    assert_eq!(review("").code, 1);
+    let rest = review("y\ny\ny\ny\n");
+    assert_eq!(rest.code, 0, "{}", rest.stdout);
+    sandbox.lampwright("module", &["test"]).success();
 }
 
 #[test]

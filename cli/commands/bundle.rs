@@ -13,15 +13,18 @@ use crate::bundles::{self, Bundle, FileEntry, MachineEntry, Manifest};
 use crate::session::{STATE, Session, Simulation};
 use crate::{exit, ui};
 
-/// Write every file of every machine, as the stack describes them now, into a folder or an archive, with a manifest:
-/// path, mode, owner and digest of each file, and the services. No cloud is asked for anything.
+/// Write every file of every machine, to review, to sign, or for other tools
+///
+/// As the stack describes them now, into a folder or an archive, with a manifest: path, mode,
+/// owner and digest of each file, and the services. No cloud is asked for anything.
 ///
 ///   lampwright bundle out            into the folder out
-///   lampwright bundle out.tar        into an archive (.tar, .tar.gz, .tgz); the same stack gives the same bytes
+///   lampwright bundle out.tar        into an archive (.tar, .tar.gz, .tgz)
 ///   lampwright bundle diff old out   what differs between two of them
 ///
-/// A machine that exists has the address that the state knows; one that does not has a stand-in. Secrets are left out;
-/// the manifest says which files they are.
+/// The same stack gives the same bytes. A machine that exists has the address that the state
+/// knows; one that does not has a stand-in. Secrets are left out; the manifest says which files
+/// they are.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct BundleArgs {

@@ -22,15 +22,17 @@ pub(crate) struct ModuleArgs {
 
 #[derive(Debug, Subcommand)]
 enum ModuleCommand {
-    /// Write the reference of a module, its variables and outputs, into its README.md
     Docs(DocsArgs),
-    /// Test a module and put it into an archive NAME-VERSION.tar.gz, with its digest
     Package(PackageArgs),
 }
 
-/// Between the lines `<!-- reference -->` and `<!-- end of reference -->` of README.md stands a table of the module's
-/// variables and outputs, made of their descriptions. Without these lines it is added at the end.
+/// Write the reference of a module, its variables and outputs, into its README.md
+///
+/// Between the lines `<!-- reference -->` and `<!-- end of reference -->` of README.md stands a
+/// table of the module's variables and outputs, made of their descriptions. Without these lines
+/// it is added at the end.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct DocsArgs {
     /// The module's folder
     #[arg(default_value = ".")]

@@ -17,12 +17,15 @@ use crate::session::Session;
 use crate::sources::hex;
 use crate::{exit, ui};
 
-/// The archive has every file of the module's folder but those whose names begin with a dot, and states. It is made only
-/// of a module whose tests pass, and whose README has the reference of its variables and outputs. Its version is that of
-/// the `stack` block: stack "lamp" { version = "1.2.0" }
+/// Test a module and put it into an archive NAME-VERSION.tar.gz, with its digest
 ///
-///   lampwright module package              here, as NAME-VERSION.tar.gz
-///   source = "./NAME-VERSION.tar.gz"       in a stack that uses it; ?checksum=sha256:.. takes no other file
+/// The archive has every file of the module's folder but those whose names begin with a dot, and
+/// states. It is made only of a module whose tests pass, and whose README has the reference of
+/// its variables and outputs. Its version is that of the `stack` block:
+///
+///   stack "lamp" { version = "1.2.0" }
+///   lampwright module package           makes ./lamp-1.2.0.tar.gz
+///   source = "./lamp-1.2.0.tar.gz"      uses it; ?checksum=sha256:.. takes no other file
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct PackageArgs {
@@ -56,7 +59,8 @@ pub(super) async fn run(args: &PackageArgs) -> anyhow::Result<u8> {
         version.and_then(Version::parse).is_some()
     };
     files.retain(|(path, _)| !is_own(path));
-    let target = out.join(format!("{name}-{version}.tar.gz"));
+    let file_name = format!("{name}-{version}.tar.gz");
+    let target = out.join(&file_name);
     let failed = || format!("cannot write {}", target.display());
     let mut pack = Pack::create(&target).with_context(failed)?;
     for (path, mode) in &files {
@@ -65,7 +69,7 @@ pub(super) async fn run(args: &PackageArgs) -> anyhow::Result<u8> {
     }
     pack.finish().with_context(failed)?;
     let digest = hex(&Sha256::digest(std::fs::read(&target).with_context(failed)?));
-    ui::line(&format!("{}: {} files", target.display(), files.len()));
+    ui::line(&format!("{}: {} files", args.out.join(file_name).display(), files.len()));
     ui::line(&format!("source = \"./{name}-{version}.tar.gz?checksum=sha256:{digest}\""));
     Ok(exit::SUCCESS)
 }

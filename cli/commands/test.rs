@@ -21,8 +21,11 @@ use crate::{exit, junit, test_report, ui};
 
 const PARALLELISM: u16 = 4;
 
-/// Run the module's tests: *.tftest.hcl here and in tests/, in Terraform's language. A run with `snapshot = true` also
-/// compares its plan, the outputs and every file of every machine with what was accepted, under tests/snapshots/.
+/// Run the module's tests, and compare what they plan with what was accepted
+///
+/// Tests are *.tftest.hcl here and in tests/, in Terraform's language. A run with `snapshot =
+/// true` also compares its plan, the outputs and every file of every machine with what was
+/// accepted, under tests/snapshots/.
 ///
 ///   lampwright test                 all tests; a difference is shown and fails
 ///   lampwright test --accept        takes what the runs found as right
