@@ -24,7 +24,7 @@ use crate::disk::Disk;
 use crate::sources::{self, as_source, hex, place, put};
 use crate::ui;
 
-const LOCK: &str = "lampwright.lock";
+pub(crate) const LOCK: &str = "lampwright.lock";
 const PREFIX: &str = "git::";
 
 /// What a stack names.

@@ -71,10 +71,21 @@ impl Session {
         if diags.has_errors() { Err(Shown) } else { Ok(session) }
     }
 
+    /// Reads another module.
+    pub(crate) fn open_folder(folder: &str) -> Result<Session, Shown> {
+        let (session, diags) = Session::read_folder(Arc::new(Disk), folder);
+        ui::diagnostics(&diags, &session.sources);
+        if diags.has_errors() { Err(Shown) } else { Ok(session) }
+    }
+
     /// Reads the stack and leaves it to the caller to show what is wrong with it.
     pub(crate) fn read(loader: Arc<dyn SourceLoader>) -> (Session, Diagnostics) {
+        Session::read_folder(loader, ".")
+    }
+
+    fn read_folder(loader: Arc<dyn SourceLoader>, folder: &str) -> (Session, Diagnostics) {
         let mut sources = SourceMap::default();
-        let (program, diags) = program::load(".", &*loader, &mut sources);
+        let (program, diags) = program::load(folder, &*loader, &mut sources);
         (Session { program: Arc::new(program), sources, loader }, diags)
     }
 

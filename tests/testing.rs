@@ -284,6 +284,31 @@ fn terraform_finds_the_library_as_good() {
     }
 }
 
+/// Modules that only tests have are exported, too, with what they call.
+#[test]
+fn terraform_finds_runs_of_other_modules_as_good() {
+    let Some(program) = program() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write("module/main.stack.hcl", MODULE);
+    sandbox.write(
+        "module/tests/setup/main.stack.hcl",
+        "module \"inner\" {\n  source = \"./inner\"\n}\noutput \"members\" { value = module.inner.members }\n",
+    );
+    sandbox.write("module/tests/setup/inner/main.stack.hcl", "stack \"inner\" {}\noutput \"members\" { value = 5 }\n");
+    let setup = "run \"setup\" {\n  module {\n    source = \"./tests/setup\"\n  }\n}\n";
+    let uses = "run \"uses\" {\n  command  = plan\n  snapshot = true\n  variables {\n    members = run.setup.members\n  }\n  assert {\n    condition     = mongo_replset.db.members == 5\n    error_message = \"five\"\n  }\n}\n";
+    sandbox.write("module/tests/a.tftest.hcl", &format!("{setup}{uses}"));
+    sandbox.lampwright("module", &["test", "--accept"]).success();
+    let ours = verdicts(&sandbox.lampwright("module", &["test", "-json"]));
+    sandbox.lampwright(".", &["export", "module", "exported"]).success();
+    write_config(&sandbox);
+    let terraform = Terraform { sandbox: &sandbox, program, folder: "exported" };
+    terraform.run(&["get"]).success();
+    let theirs = verdicts(&terraform.run(&["test", "-json"]));
+    assert_eq!(ours, theirs);
+    assert!(ours.len() == 2 && ours.iter().all(|(_, status)| status == "pass"), "{ours:?}");
+}
+
 /// A test makes things of its own beside a stack that runs, and leaves nothing.
 #[test]
 fn what_a_test_applies_is_its_own_and_goes() {

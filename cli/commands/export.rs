@@ -15,11 +15,14 @@ use compiler::addr::ProviderSource;
 use compiler::binding::Schemas;
 use compiler::lang::declare::{ModuleCall, Resource};
 use compiler::program::{self, ModuleId, ROOT};
-use compiler::source::{FileId, SourceMap, Span, join_path};
+use compiler::source::{FileId, SourceLoader as _, SourceMap, Span, join_path};
 use compiler::syntax;
 use compiler::syntax::ast::Attribute;
+use compiler::testing;
 
 use super::plan::Shower;
+use crate::disk::Disk;
+use crate::git::LOCK;
 use crate::session::Session;
 use crate::{exit, ui};
 
@@ -38,19 +41,27 @@ pub(crate) async fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     }
     std::env::set_current_dir(&args.dir).with_context(|| format!("cannot go to the folder {}", args.dir.display()))?;
     let Ok(session) = Session::open() else { return Ok(exit::FAILURE) };
-    let (events, _shower) = Shower::start(false);
-    let Ok(run) = session.run(Inputs::default(), 1, events).await else { return Ok(exit::FAILURE) };
-    let schemas = run.providers.schemas().clone();
-    run.providers.shutdown().await;
-    let root = common_root(&session);
+    let mut sessions = vec![session];
+    for folder in modules_of_tests(&sessions[0])? {
+        let Ok(session) = Session::open_folder(&folder) else { return Ok(exit::FAILURE) };
+        sessions.push(session);
+    }
+    let modules: BTreeSet<PathBuf> = sessions.iter().flat_map(folders).collect();
+    let root = common_folder(&modules);
+    let export = Export { root, modules, out };
     let mut written = BTreeSet::new();
-    for id in session.program.ids() {
-        let folder = session.program.module(id).decl.folder.clone();
-        if written.insert(folder.clone()) {
-            module(&session, id, &schemas, &out.join(below(&root, &folder)?), &out)?;
+    for (idx, session) in sessions.iter().enumerate() {
+        let (events, _shower) = Shower::start(false);
+        let Ok(run) = session.run(Inputs::default(), 1, events).await else { return Ok(exit::FAILURE) };
+        let schemas = run.providers.schemas().clone();
+        run.providers.shutdown().await;
+        for id in session.program.ids() {
+            if written.insert(absolute(&session.program.module(id).decl.folder)) {
+                export.module(session, id, &schemas, idx == 0 && id == ROOT)?;
+            }
         }
     }
-    let here = out.join(below(&root, ".")?);
+    let here = export.target(&absolute("."))?;
     ui::line(&format!(
         "Written to {}: {} module{}.",
         here.display(),
@@ -60,11 +71,32 @@ pub(crate) async fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     Ok(exit::SUCCESS)
 }
 
+/// The folders of other modules that runs of test files are about.
+fn modules_of_tests(session: &Session) -> anyhow::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for folder in [".", "tests"] {
+        for name in Disk.list(folder).unwrap_or_default().iter().filter(|name| name.ends_with(".tftest.hcl")) {
+            let path = join_path(folder, name);
+            let mut sources = session.sources.clone();
+            let text = String::from_utf8(Disk.read(&path)?).with_context(|| format!("{path} is not UTF-8"))?;
+            let (file, _) = testing::read(sources.add(path, text), &sources);
+            let modules = file.runs.into_iter().filter_map(|run| run.module);
+            found.extend(modules.map(|(source, _)| join_path(".", &source)));
+        }
+    }
+    Ok(found)
+}
+
+fn folders(session: &Session) -> impl Iterator<Item = PathBuf> {
+    session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder))
+}
+
 /// The folder that all modules lie in, as an absolute path.
-fn common_root(session: &Session) -> PathBuf {
-    let folders = session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder));
-    let common =
-        folders.reduce(|a, b| a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect());
+fn common_folder(modules: &BTreeSet<PathBuf>) -> PathBuf {
+    let common = modules
+        .iter()
+        .cloned()
+        .reduce(|a, b| a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect());
     common.unwrap_or_default()
 }
 
@@ -73,65 +105,82 @@ fn absolute(folder: &str) -> PathBuf {
     PathBuf::from(join_path(&cwd.display().to_string(), folder))
 }
 
-fn below(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
-    Ok(absolute(folder).strip_prefix(root)?.to_owned())
+/// Where what comes from, and where it goes.
+struct Export {
+    /// All modules lie in it; it becomes `out`.
+    root: PathBuf,
+    modules: BTreeSet<PathBuf>,
+    out: PathBuf,
 }
 
-fn module(session: &Session, id: ModuleId, schemas: &Schemas, target: &Path, out: &Path) -> anyhow::Result<()> {
-    let module = session.program.module(id);
-    let folder = absolute(&module.decl.folder);
-    std::fs::create_dir_all(target).with_context(|| format!("cannot make the folder {}", target.display()))?;
-    copy_others(session, &folder, target, out)?;
-    let mut needs_lampwright = false;
-    for file in 0..session.sources.files().len() {
-        let file = FileId(file as u32);
-        let name = &session.sources.get(file).name;
-        let in_folder =
-            Path::new(name).parent().map(|parent| absolute(&parent.display().to_string())) == Some(folder.clone());
-        if !in_folder || !program::is_source(&file_name(name)) {
-            continue;
+impl Export {
+    fn target(&self, folder: &Path) -> anyhow::Result<PathBuf> {
+        Ok(self.out.join(folder.strip_prefix(&self.root)?))
+    }
+
+    fn module(&self, session: &Session, id: ModuleId, schemas: &Schemas, is_stack: bool) -> anyhow::Result<()> {
+        let module = session.program.module(id);
+        let folder = absolute(&module.decl.folder);
+        let target = self.target(&folder)?;
+        std::fs::create_dir_all(&target).with_context(|| format!("cannot make the folder {}", target.display()))?;
+        self.copy_others(&folder, &target)?;
+        let mut needs_lampwright = false;
+        for file in 0..session.sources.files().len() {
+            let file = FileId(file as u32);
+            let name = &session.sources.get(file).name;
+            let in_folder =
+                Path::new(name).parent().map(|parent| absolute(&parent.display().to_string())) == Some(folder.clone());
+            if !in_folder || !program::is_source(&file_name(name)) {
+                continue;
+            }
+            let edits = edits(session, id, file, schemas, &mut needs_lampwright);
+            let text = apply(&session.sources.get(file).text, edits);
+            let new_name = file_name(name).replace(".stack.hcl", ".tf");
+            std::fs::write(target.join(&new_name), text).with_context(|| format!("cannot write {new_name}"))?;
         }
-        let edits = edits(session, id, file, schemas, &mut needs_lampwright);
-        let text = apply(&session.sources.get(file).text, edits);
-        let new_name = file_name(name).replace(".stack.hcl", ".tf");
-        std::fs::write(target.join(&new_name), text).with_context(|| format!("cannot write {new_name}"))?;
+        let declares = module.decl.required_providers.contains_key("lampwright");
+        let configures = module.decl.providers.iter().any(|config| &*config.name.name == "lampwright");
+        if (needs_lampwright || configures || is_stack) && !declares {
+            let text = format!(
+                "terraform {{\n  required_providers {{\n    lampwright = {{\n      source = \"{}\"\n    }}\n  }}\n}}\n",
+                ProviderSource::lampwright().short()
+            );
+            std::fs::write(target.join("lampwright_providers.tf"), text)?;
+        }
+        Ok(())
     }
-    let declares = module.decl.required_providers.contains_key("lampwright");
-    let configures = module.decl.providers.iter().any(|config| &*config.name.name == "lampwright");
-    if (needs_lampwright || configures || id == ROOT) && !declares {
-        let text = format!(
-            "terraform {{\n  required_providers {{\n    lampwright = {{\n      source = \"{}\"\n    }}\n  }}\n}}\n",
-            ProviderSource::lampwright().short()
-        );
-        std::fs::write(target.join("lampwright_providers.tf"), text)?;
+
+    /// Everything else in the folder: the application, templates, variable files. What belongs to a run stays.
+    fn copy_others(&self, from: &Path, to: &Path) -> anyhow::Result<()> {
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let stays = name.starts_with('.')
+                || name.contains(".tfstate")
+                || name == LOCK
+                || (program::is_source(&name) && self.modules.contains(from))
+                || self.modules.contains(&path)
+                || name == "target"
+                || is_snapshots(&path);
+            // Nor does the export copy itself into itself.
+            if stays || self.out.starts_with(&path) {
+                continue;
+            }
+            let target = to.join(&name);
+            if self.modules.iter().any(|module| module.starts_with(&path)) {
+                // The modules in it go their own way.
+                std::fs::create_dir_all(&target)?;
+                self.copy_others(&path, &target)?;
+            } else {
+                copy(&path, &target)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn file_name(path: &str) -> String {
     Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Everything else in the folder: the application, templates, variable files. What belongs to a run stays.
-fn copy_others(session: &Session, from: &Path, to: &Path, out: &Path) -> anyhow::Result<()> {
-    let modules: Vec<PathBuf> =
-        session.program.ids().map(|id| absolute(&session.program.module(id).decl.folder)).collect();
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        let stays = name.starts_with('.')
-            || name.contains(".tfstate")
-            || program::is_source(&name)
-            || modules.contains(&path)
-            || name == "target";
-        // A folder that holds other modules is walked by them.
-        // Neither does the export copy itself into itself.
-        if stays || out.starts_with(&path) || modules.iter().any(|module| module.starts_with(&path)) {
-            continue;
-        }
-        copy(&path, &to.join(&name))?;
-    }
-    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -139,32 +188,32 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(to)?;
         for entry in std::fs::read_dir(from)? {
             let entry = entry?;
-            // Snapshots of tests say nothing to Terraform.
-            if from.ends_with("tests") && entry.file_name() == "snapshots" {
-                continue;
+            if !is_snapshots(&entry.path()) {
+                copy(&entry.path(), &to.join(entry.file_name()))?;
             }
-            copy(&entry.path(), &to.join(entry.file_name()))?;
         }
         return Ok(());
     }
     if from.to_string_lossy().ends_with(".tftest.hcl") {
         let text = std::fs::read_to_string(from).with_context(|| format!("cannot read {}", from.display()))?;
-        return std::fs::write(to, test_file(from, text)?).with_context(|| format!("cannot write {}", to.display()));
+        return std::fs::write(to, test_file(text)).with_context(|| format!("cannot write {}", to.display()));
     }
     std::fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
 }
 
+/// Snapshots of tests say nothing to Terraform.
+fn is_snapshots(path: &Path) -> bool {
+    path.ends_with("tests/snapshots")
+}
+
 /// A test file as Terraform knows it: without `snapshot`.
-fn test_file(path: &Path, text: String) -> anyhow::Result<String> {
+fn test_file(text: String) -> String {
     let mut sources = SourceMap::default();
     let file = sources.add("test", text);
     let (body, _) = syntax::parse_file(file, &sources);
-    if body.blocks_of("run").any(|run| run.body.blocks_of("module").next().is_some()) {
-        bail!("{} tests another module (`module` in a run), and that is not exported yet", path.display());
-    }
     let text = &sources.get(file).text;
     let runs = body.blocks_of("run").filter_map(|run| run.body.attribute("snapshot"));
-    Ok(apply(text, runs.map(|attribute| removal(text, attribute)).collect()))
+    apply(text, runs.map(|attribute| removal(text, attribute)).collect())
 }
 
 /// Takes an attribute out, with its whole line if nothing else is on it.
