@@ -217,6 +217,35 @@ run "plan" {
 "#,
     ),
     (
+        "overrides_of_nothing",
+        r#"mock_provider "lampwright" {
+  mock_resource "mongo_replset" {
+    defaults = { replica_sets = "misspelled" }
+  }
+  mock_resource "no_such_type" {
+    defaults = { a = 1 }
+  }
+}
+run "plan" {
+  command = plan
+  override_resource {
+    target = mongo_replset.nobody
+  }
+  override_resource {
+    target = mongo_replset.db
+    values = { members = 9, nonsense = 1 }
+  }
+  override_module {
+    target = module.nobody
+  }
+  assert {
+    condition     = mongo_replset.db.members == 3
+    error_message = "what a configuration sets is not overridden"
+  }
+}
+"#,
+    ),
+    (
         "overridden",
         r#"override_resource {
   target          = mongo_replset.db
@@ -282,6 +311,18 @@ fn terraform_finds_the_library_as_good() {
         assert!(!ours.is_empty() && ours.iter().all(|(_, status)| status == "pass"), "{module}: {ours:?}");
         assert_eq!(ours, theirs, "{module}");
     }
+}
+
+/// What a test says for nothing is not an error, as in Terraform, and is told.
+#[test]
+fn overrides_of_nothing_are_told() {
+    let sandbox = Sandbox::new();
+    sandbox.write("module/main.stack.hcl", MODULE);
+    let (_, text) = FILES.iter().find(|(name, _)| *name == "overrides_of_nothing").expect("the file");
+    sandbox.write("module/tests/a.tftest.hcl", text);
+    let ran = sandbox.lampwright("module", &["test"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    insta::assert_snapshot!("overrides-of-nothing", ran.stderr);
 }
 
 /// Modules that only tests have are exported, too, with what they call.

@@ -146,7 +146,9 @@ impl<'t> Running<'t> {
         }
         let inputs = self.inputs(&base, test, &mut outcome.diags)?;
         let substitution = program::substitute(base, self.file, test, &*self.tester.loader, sources, &self.outputs)?;
+        outcome.diags.extend(substitution.warnings.clone());
         let run = self.prepare(&self.tester.launcher, &inputs, &substitution).await?;
+        outcome.diags.extend(substitution.unknown_attributes(run.providers.schemas()));
         let key = test.state_key.clone().or_else(|| test.module.as_ref().map(|(source, _)| source.clone()));
         let key = key.unwrap_or_default();
         // Before anything is applied: the snapshot is of what the run plans.
@@ -208,7 +210,7 @@ impl<'t> Running<'t> {
         inputs: &Inputs,
         substitution: &program::Substitution,
     ) -> Result<Run, Diagnostics> {
-        let program::Substitution { program, by_provider, everywhere } = substitution.clone();
+        let program::Substitution { program, by_provider, everywhere, .. } = substitution.clone();
         let sources: Vec<ProviderSource> =
             program.requirements().into_iter().map(|requirement| requirement.source).collect();
         let providers = Providers::start(launcher.clone(), sources).await;

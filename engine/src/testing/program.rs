@@ -1,15 +1,16 @@
 //! The program that a run tests: the module itself or another one, with the test's providers in place of the module's,
 //! and with what it overrides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use compiler::addr::{Mode, ProviderAddr};
+use compiler::addr::{Mode, ProviderAddr, ResourceAddr};
+use compiler::binding::Schemas;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::evaluation::RunOutputs;
 use compiler::lang::declare::{ModuleDecl, Output, ProviderConfig, ProviderRef};
 use compiler::program::{self, Program, ROOT};
-use compiler::source::{SourceLoader, SourceMap};
+use compiler::source::{SourceLoader, SourceMap, Span};
 use compiler::syntax::ast::{Expr, ExprKind};
 use compiler::testing::{MockProvider, Override, OverrideKind, TestFile, TestRun, TestScope};
 use indexmap::IndexMap;
@@ -39,6 +40,37 @@ pub(super) struct Substitution {
     pub(super) by_provider: HashMap<ProviderAddr, Arc<Substitutes>>,
     /// For providers that are not named there.
     pub(super) everywhere: Arc<Substitutes>,
+    /// Overrides of what is not there.
+    pub(super) warnings: Diagnostics,
+}
+
+impl Substitution {
+    /// Values for attributes that do not exist. They are ignored, as Terraform does, and not in silence.
+    pub(super) fn unknown_attributes(&self, schemas: &Schemas) -> Diagnostics {
+        let mut found: BTreeMap<(Span, Arc<str>), Diagnostic> = BTreeMap::new();
+        for substitutes in self.by_provider.values().chain([&self.everywhere]) {
+            let defaults = substitutes.defaults.iter().map(|(mode, ty, values)| (*mode, ty.clone(), values));
+            let overrides = substitutes.overrides.iter().map(|(target, values)| {
+                let resource = target.resource();
+                (resource.mode, resource.ty, values)
+            });
+            for (mode, ty, values) in defaults.chain(overrides) {
+                let Some(schema) = schemas.values().find_map(|schemas| schemas.get(mode, &ty)) else { continue };
+                let (known, Some(span)) = (&schema.block, values.span) else { continue };
+                let names =
+                    values.given.as_ref().and_then(Value::as_entries).into_iter().flatten().map(|(name, _)| name);
+                for name in
+                    names.filter(|name| !known.attributes.contains_key(*name) && !known.blocks.contains_key(*name))
+                {
+                    let label = format!("`{ty}` has no attribute `{name}`; this value is ignored");
+                    let warning = Diagnostic::warning("unknown attribute", label).at(span);
+                    let candidates = known.attributes.keys().map(|name| &**name);
+                    found.entry((span, name.clone())).or_insert_with(|| warning.suggest(name, candidates));
+                }
+            }
+        }
+        Diagnostics(found.into_values().collect())
+    }
 }
 
 pub(super) fn substitute(
@@ -59,6 +91,9 @@ pub(super) fn substitute(
         }
     }
     let overrides: Vec<&Override> = file.overrides.iter().chain(&test.overrides).collect();
+    // Those of the file are for every run, also of another module that has nothing of the kind.
+    let of_file: &[Override] = if test.module.is_some() { &[] } else { &file.overrides };
+    of_file.iter().chain(&test.overrides).for_each(|one| reader.look_for(&program, one));
     for one in overrides.iter().filter(|one| one.kind == OverrideKind::Module) {
         reader.override_module(&mut program, one);
     }
@@ -75,7 +110,7 @@ pub(super) fn substitute(
         return Err(reader.diags);
     }
     let everywhere = Arc::new(Substitutes { overrides: common, ..Substitutes::default() });
-    Ok(Substitution { program: Arc::new(program), by_provider, everywhere })
+    Ok(Substitution { program: Arc::new(program), by_provider, everywhere, warnings: reader.diags })
 }
 
 #[derive(Clone, Copy)]
@@ -150,7 +185,8 @@ impl Reader<'_> {
                 continue;
             };
             let given = one.values.as_ref().map(|expr| self.evaluate(expr));
-            found.push((target, Values { given, during_plan: one.during_plan.unwrap_or(false) }));
+            let span = one.values.as_ref().map(|expr| expr.span);
+            found.push((target, Values { given, during_plan: one.during_plan.unwrap_or(false), span }));
         }
         found
     }
@@ -159,7 +195,8 @@ impl Reader<'_> {
         let defaults = mock.defaults.iter().map(|one| {
             let given = one.defaults.as_ref().map(|expr| self.evaluate(expr));
             let during_plan = one.during_plan.unwrap_or(mock.during_plan);
-            (one.mode, one.ty.name.clone(), Values { given, during_plan })
+            let span = one.defaults.as_ref().map(|expr| expr.span);
+            (one.mode, one.ty.name.clone(), Values { given, during_plan, span })
         });
         let defaults: Vec<(Mode, Arc<str>, Values)> = defaults.collect();
         let says = |one: &Override| Override { during_plan: one.during_plan.or(Some(mock.during_plan)), ..one.clone() };
@@ -170,16 +207,13 @@ impl Reader<'_> {
 
     /// A module that only gives outputs: nothing in it is made, and nothing it calls.
     fn override_module(&mut self, program: &mut Program, one: &Override) {
-        let text = self.sources.text(one.target.span);
-        let path: Vec<Arc<str>> = text
-            .split("module.")
-            .filter(|part| !part.is_empty())
-            .map(|part| part.trim_end_matches('.').into())
-            .collect();
+        let Some(path) = module_path(&one.target) else {
+            let label = "a module call is required here, such as module.lamp";
+            self.diags.push(Diagnostic::error("invalid target", label).at(one.target.span));
+            return;
+        };
         let given = one.values.as_ref().map_or(Value::Null(Ty::Dynamic), |expr| self.evaluate(expr));
-        let mut has_it = false;
-        for module in program.modules.iter_mut().filter(|module| !path.is_empty() && module.path.starts_with(&path)) {
-            has_it = true;
+        for module in program.modules.iter_mut().filter(|module| module.path.starts_with(&path)) {
             let outputs = if module.path == path { constants(&module.decl, &given) } else { IndexMap::new() };
             module.decl = Arc::new(ModuleDecl {
                 folder: module.decl.folder.clone(),
@@ -190,11 +224,36 @@ impl Reader<'_> {
             });
             module.children.clear();
         }
-        if !has_it {
-            let label = "a module call is required here, such as module.lamp";
-            self.diags.push(Diagnostic::error("invalid target", label).at(one.target.span));
+    }
+
+    /// An override of what is not there does nothing: a warning, as in Terraform.
+    fn look_for(&mut self, program: &Program, one: &Override) {
+        let is_there = match one.kind {
+            OverrideKind::Module => {
+                module_path(&one.target).is_none_or(|path| program.modules.iter().any(|module| module.path == path))
+            }
+            OverrideKind::Resource | OverrideKind::Data => Target::parse(self.sources.text(one.target.span))
+                .is_none_or(|target| {
+                    let ResourceAddr { module: path, mode, ty, name } = target.resource();
+                    let mut modules = program.modules.iter().filter(|module| module.path == path);
+                    modules.any(|module| module.decl.resources.contains_key(&(mode, ty.clone(), name.clone())))
+                }),
+        };
+        if !is_there {
+            let label = "the module that is tested has nothing of this name, so this does nothing";
+            self.diags.push(Diagnostic::warning("override of nothing", label).at(one.target.span));
         }
     }
+}
+
+/// The calls of `module.a.module.b`.
+fn module_path(target: &Expr) -> Option<Vec<Arc<str>>> {
+    let names = target.as_dotted()?;
+    let calls = names.chunks(2).map(|pair| match pair {
+        ["module", call] => Some((*call).into()),
+        _ => None,
+    });
+    calls.collect()
 }
 
 /// A module's outputs with given values; those that are not given are null.

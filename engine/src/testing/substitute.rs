@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use compiler::addr::{InstanceAddr, Mode, ResourceAddr};
 use compiler::binding::ProviderSchemas;
+use compiler::source::Span;
 use sha2::{Digest, Sha256};
 use value::convert::convert;
 use value::schema::{Attribute, AttributeTy, Block};
@@ -23,6 +24,8 @@ pub(super) struct Values {
     pub(super) given: Option<Value>,
     /// Whether they are there already in a plan.
     pub(super) during_plan: bool,
+    /// Where they are given.
+    pub(super) span: Option<Span>,
 }
 
 /// Which instances an override is for.
@@ -38,6 +41,13 @@ impl Target {
         match text.ends_with(']') {
             true => InstanceAddr::parse(text).map(Target::One),
             false => ResourceAddr::parse(text).map(Target::All),
+        }
+    }
+
+    pub(super) fn resource(&self) -> ResourceAddr {
+        match self {
+            Target::All(resource) => resource.clone(),
+            Target::One(one) => one.resource(),
         }
     }
 
@@ -119,13 +129,42 @@ impl Fill<'_> {
         let mut filled = Attributes::new();
         for (name, value) in entries {
             let given = given.and_then(|given| given.get(name));
-            let value = match block.attributes.get(name) {
-                Some(attribute) => self.attribute(attribute, value, given, &format!("{at}.{name}"))?,
-                None => value.clone(),
+            let at = format!("{at}.{name}");
+            let value = match (block.attributes.get(name), block.blocks.get(name)) {
+                (Some(attribute), _) => self.attribute(attribute, value, given, &at)?,
+                (None, Some(nested)) => self.nested(&nested.block, value, given, &at)?,
+                (None, None) => value.clone(),
             };
             filled.insert(name.clone(), value);
         }
         Ok(Value::Object(Arc::new(filled)))
+    }
+
+    /// Nested blocks: what is given is for each of them.
+    fn nested(
+        &self,
+        block: &Block,
+        value: &Value,
+        given: Option<&Value>,
+        at: &str,
+    ) -> std::result::Result<Value, Problem> {
+        let each = |(idx, value): (usize, &Value)| self.block(block, value, given, &format!("{at}[{idx}]"));
+        match value {
+            Value::Object(_) => self.block(block, value, given, at),
+            Value::List(ty, items) => {
+                Ok(Value::list(ty.clone(), items.iter().enumerate().map(each).collect::<std::result::Result<_, _>>()?))
+            }
+            Value::Set(ty, items) => {
+                Ok(Value::set(ty.clone(), items.iter().enumerate().map(each).collect::<std::result::Result<_, _>>()?))
+            }
+            Value::Map(ty, entries) => {
+                let entries = entries
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), self.block(block, value, given, &format!("{at}[{key:?}]"))?)));
+                Ok(Value::map(ty.clone(), entries.collect::<std::result::Result<Vec<_>, Problem>>()?))
+            }
+            _ => Ok(value.clone()),
+        }
     }
 
     fn attribute(
