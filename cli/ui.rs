@@ -34,6 +34,11 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// What the user should know, and is no result.
+pub(crate) fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
 pub(crate) fn error(text: &str) {
     eprintln!("{} {text}", paint("1;31", "error:"));
 }

@@ -1,9 +1,11 @@
 //! `lampwright test`: the walk through of docs/testing-modules.md, the verdicts of the real terraform, and what tests
 //! make on a cloud.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
-use crate::sandbox::{Ran, Sandbox, copy, repository};
+use crate::sandbox::{Ran, Sandbox, copy, repository, wait_for};
 use crate::terraform::{Terraform, program, write_config};
 use crate::walk::{stable, walk_through};
 
@@ -311,6 +313,33 @@ fn terraform_finds_the_library_as_good() {
         assert!(!ours.is_empty() && ours.iter().all(|(_, status)| status == "pass"), "{module}: {ours:?}");
         assert_eq!(ours, theirs, "{module}");
     }
+}
+
+/// A test that was killed leaves what it made; the next one tells how it is removed, and that is so.
+#[test]
+fn what_a_killed_test_leaves_is_told() {
+    let mut sandbox = Sandbox::new();
+    sandbox.write("module/main.stack.hcl", &format!("{MODULE}{}", sandbox.provider_block()));
+    sandbox.write("module/tests/a.tftest.hcl", "run \"applied\" {}\n");
+    let mut test = sandbox.lampwright_command("module", &["test"]).spawn().expect("lampwright starts");
+    wait_for("a machine", Duration::from_secs(30), || !sandbox.machines().is_empty());
+    test.kill().expect("killed");
+    test.wait().expect("it has ended");
+    sandbox.write("module/tests/a.tftest.hcl", "run \"planned\" { command = plan }\n");
+    let told = sandbox.lampwright("module", &["test"]);
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    let (_, rest) = told.stderr.split_once("LAMPWRIGHT_TEST=").expect("how it is removed");
+    let (name, rest) = rest.split_once(" lampwright apply ").expect("a command");
+    let state = rest.split(',').next().expect("the state").to_owned();
+    sandbox.environment.push(("LAMPWRIGHT_TEST".to_owned(), name.to_owned()));
+    for command in ["apply", "destroy"] {
+        sandbox.lampwright("module", &[command, "-auto-approve", &state]).success();
+    }
+    assert_eq!(sandbox.machines(), Vec::<String>::new());
+    assert_eq!(sandbox.daemons(), Vec::<i32>::new());
+    sandbox.environment.clear();
+    let quiet = sandbox.lampwright("module", &["test"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
 }
 
 /// What a test says for nothing is not an error, as in Terraform, and is told.

@@ -65,7 +65,7 @@ async fn run_planned(goal: Goal, inputs: &InputArgs, auto_approve: bool, common:
     let operation = if goal == Goal::Nothing { "destroy" } else { "apply" };
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(inputs)? else { return Ok(exit::FAILURE) };
-    let mut store = open_store(operation)?;
+    let mut store = open_store(operation, common)?;
     let Ok(planned) = make(&session, inputs, store.state(), goal, common).await else { return Ok(exit::FAILURE) };
     show_plan(&session, &planned.plan, common, ShowOptions::default());
     let question = match goal {
@@ -89,7 +89,7 @@ async fn run_saved(path: &Path, common: &CommonArgs) -> anyhow::Result<u8> {
     let Ok(session) = Session::with_loader(Arc::new(Overlay { texts: saved.sources.clone() })) else {
         return Ok(exit::FAILURE);
     };
-    let mut store = open_store("apply")?;
+    let mut store = open_store("apply", common)?;
     let (events, shower) = Shower::start(common.json);
     let Ok(run) =
         session.run_with_state(saved.inputs.clone(), usize::from(common.parallelism), events, store.state()).await

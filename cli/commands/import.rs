@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     };
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
-    let mut store = open_store("import")?;
+    let mut store = open_store("import", &args.common)?;
     if store.state().instances.contains_key(&addr) {
         bail!("{addr} is in the state already; nothing was changed");
     }

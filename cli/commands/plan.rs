@@ -50,6 +50,9 @@ pub(crate) struct CommonArgs {
     /// Whether to ask the providers what exists; false believes the state
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub(super) refresh: bool,
+    /// The file of the state
+    #[arg(long, value_name = "FILE", default_value = STATE)]
+    pub(super) state: PathBuf,
     /// Accepted for compatibility; nothing is ever asked but for a confirmation
     #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) input: bool,
@@ -61,7 +64,7 @@ pub(crate) struct CommonArgs {
 pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
-    let store = open_store("plan")?;
+    let store = open_store("plan", &args.common)?;
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
     let Ok(planned) = make(&session, inputs.clone(), store.state(), goal, &args.common).await else {
         return Ok(exit::FAILURE);
@@ -80,33 +83,28 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
 }
 
 /// The state, locked. What an earlier run left unfinished is told.
-pub(super) fn open_store(operation: &str) -> anyhow::Result<Store> {
-    let store = Store::open(STATE.as_ref(), DATA.as_ref(), operation)?;
+pub(super) fn open_store(operation: &str, common: &CommonArgs) -> anyhow::Result<Store> {
+    let store = Store::open(&common.state, DATA.as_ref(), operation)?;
     if store.recovered.records > 0 {
         let changes = store.recovered.records;
         let plural = if changes == 1 { "" } else { "s" };
-        eprint_note(&format!(
+        ui::note(&format!(
             "an earlier run was cut off; its {changes} recorded change{plural} {} in the state now",
             if changes == 1 { "is" } else { "are" }
         ));
         for addr in &store.recovered.interrupted {
-            eprint_note(&format!(
+            ui::note(&format!(
                 "{addr} was being made when it was cut off; the next apply takes over what exists of it"
             ));
         }
     }
     if let Some(path) = &store.set_aside {
-        eprint_note(&format!(
+        ui::note(&format!(
             "the journal beside the state belongs to another version of it; it was set aside as {}, and what it records is not in the state",
             path.display()
         ));
     }
     Ok(store)
-}
-
-#[expect(clippy::print_stderr, reason = "a note to the user that is no result")]
-fn eprint_note(text: &str) {
-    eprintln!("note: {text}");
 }
 
 /// A plan and the run that made it, with its providers still there.

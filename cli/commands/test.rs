@@ -1,6 +1,7 @@
 //! `lampwright test`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use clap::Args;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::source::{SourceLoader as _, SourceMap};
 use compiler::testing::{self, TestFile};
-use engine::testing::{Outcome, Running, Status, Tester};
+use engine::state::store;
+use engine::testing::{Outcome, Running, Status, Tester, removal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -128,6 +130,7 @@ pub(crate) async fn run(args: &TestArgs) -> anyhow::Result<u8> {
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
     let Some(files) = read_files(args, &mut session)? else { return Ok(exit::FAILURE) };
+    left_behind()?;
     test_report::start(&files, args.json);
     let permits = Arc::new(Semaphore::new(usize::from(args.parallelism)));
     let mut tasks = JoinSet::new();
@@ -168,6 +171,37 @@ pub(crate) async fn run(args: &TestArgs) -> anyhow::Result<u8> {
         junit::write(path, &reports)?;
     }
     Ok(test_report::finish(&reports, &unowned, args.json))
+}
+
+/// Tells of tests that were cut off, and did not remove what they had made.
+fn left_behind() -> anyhow::Result<()> {
+    let folders = match std::fs::read_dir(Path::new(DATA).join("tests")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        folders => folders?,
+    };
+    for folder in folders {
+        let folder = folder?;
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix('t').and_then(|name| name.split('-').next()).unwrap_or_default();
+        // One that runs beside this one; a process that has ended has no command line, whether or not its parent knows.
+        if std::fs::read(Path::new("/proc").join(pid).join("cmdline")).is_ok_and(|words| !words.is_empty()) {
+            continue;
+        }
+        let folder = folder.path();
+        let mut files = std::fs::read_dir(&folder)?.filter_map(Result::ok).map(|entry| entry.path());
+        // A journal is there as long as nobody has gone on from it.
+        let names_something = |path: &PathBuf| match path.extension().and_then(OsStr::to_str) {
+            Some("journal") => true,
+            Some("tfstate") => store::peek(path).is_ok_and(|state| !state.instances.is_empty()),
+            _ => false,
+        };
+        if files.any(|path| names_something(&path)) {
+            ui::note(&format!("an earlier test was cut off; {}", removal(&folder)));
+        } else {
+            std::fs::remove_dir_all(folder)?;
+        }
+    }
+    Ok(())
 }
 
 /// Every test file, by its path. None if one cannot be read: that was shown.

@@ -10,7 +10,7 @@ mod snapshot;
 mod substitute;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,15 @@ impl Status {
             Status::Error => "error",
         }
     }
+}
+
+/// How what a test has left is removed. An apply takes over what was just being made.
+pub fn removal(scratch: &Path) -> String {
+    let name = scratch.file_name().unwrap_or_default().display();
+    format!(
+        "to remove what it made: LAMPWRIGHT_TEST={name} lampwright apply -state={}/0.tfstate, then the same with destroy; and so with 1.tfstate, .. if runs had states of their own",
+        scratch.display()
+    )
 }
 
 /// What became of a run.
@@ -327,10 +336,7 @@ impl<'t> Running<'t> {
             if found.has_errors() || !left.is_empty() {
                 diags.extend(found);
                 let label = format!("what this test has made could not all be removed: {}", left.join(", "));
-                diags.push(Diagnostic::error("something is left", label).note(format!(
-                    "its state is kept in {}; remove it by hand, or with `terraform destroy -state=..`",
-                    self.tester.scratch.display()
-                )));
+                diags.push(Diagnostic::error("something is left", label).note(removal(&self.tester.scratch)));
             }
         }
         diags
