@@ -14,8 +14,20 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-/// No archive that anybody means has more; one that says so is out to fill the memory.
-const MAX_BYTES: u64 = 2 << 30;
+/// How much of an archive is read at most, unpacked: what says that it has more is out to fill the memory.
+pub(crate) const MODULE_LIMIT: u64 = 256 << 20;
+pub(crate) const BUNDLE_LIMIT: u64 = 2 << 30;
+/// The permissions that change what a file can do, whatever umask or version control has made of the others.
+pub(crate) const MEANT: u32 = 0o7111;
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) mode: u32,
+    pub(crate) content: Vec<u8>,
+}
+
+pub(crate) type Entries = BTreeMap<String, Entry>;
 
 /// What a path names by its ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +89,8 @@ impl Pack {
         std::fs::create_dir_all(parent)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = parent.join(format!(".{name}.{}.new", std::process::id()));
+        // Of a process that had the same number.
+        let _ = std::fs::remove_dir_all(&temporary);
         let stream = || File::create(&temporary).map(BufWriter::new);
         let archive = |stream| Sink::Archive(Box::new(tar::Builder::new(stream)));
         let sink = match Form::of(&target) {
@@ -150,62 +164,129 @@ impl Drop for Pack {
 }
 
 /// The files of a folder or an archive, by path.
-pub(crate) fn read(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
-    match Form::of(path) {
-        _ if path.is_dir() => {
-            let mut files = BTreeMap::new();
-            read_folder(path, "", &mut files)?;
-            Ok(files)
-        }
-        Form::TarGz => read_archive(GzDecoder::new(BufReader::new(File::open(path)?))),
-        Form::Tar | Form::Folder => read_archive(BufReader::new(File::open(path)?)),
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Entries> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return read_folder(path, limit);
     }
+    if !metadata.is_file() {
+        return Err(refused("it is neither a file nor a folder".to_owned()));
+    }
+    read_archive(BufReader::new(File::open(path)?), Form::of(path), limit)
 }
 
-fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.file_type()?.is_dir() {
-            read_folder(&entry.path(), &format!("{path}/"), files)?;
+/// The paths of all files in a folder, sorted. Nothing is read; what is no file is refused.
+pub(crate) fn paths(folder: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    walk(folder, "", &|_| false, &mut |path, _| {
+        found.push(path);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Visits the files of a folder, sorted; files and folders of some names are left out.
+pub(crate) fn walk(
+    folder: &Path,
+    prefix: &str,
+    is_left_out: &dyn Fn(&str) -> bool,
+    visit: &mut dyn FnMut(String, &std::fs::DirEntry) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut entries: Vec<std::fs::DirEntry> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let Ok(name) = entry.file_name().into_string() else {
+            return Err(refused(format!("{} has a name that is not UTF-8", entry.path().display())));
+        };
+        if is_left_out(&name) {
+            continue;
+        }
+        let path = format!("{prefix}{name}");
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(&entry.path(), &format!("{path}/"), is_left_out, visit)?;
+        } else if kind.is_file() {
+            visit(path, &entry)?;
         } else {
-            files.insert(path, std::fs::read(entry.path())?);
+            return Err(refused(format!("{path} is neither a file nor a folder")));
         }
     }
     Ok(())
 }
 
-fn read_archive(mut reader: impl io::Read) -> io::Result<BTreeMap<String, Vec<u8>>> {
-    let refused = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let mut files = BTreeMap::new();
+fn refused(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+fn too_large(limit: u64) -> io::Error {
+    refused(format!("it holds more than {} MiB", limit >> 20))
+}
+
+fn read_folder(folder: &Path, limit: u64) -> io::Result<Entries> {
+    let mut files = Entries::new();
     let mut total = 0;
+    walk(folder, "", &|_| false, &mut |path, entry| {
+        let metadata = entry.metadata()?;
+        total += metadata.len();
+        if total > limit {
+            return Err(too_large(limit));
+        }
+        let mode = metadata.permissions().mode() & 0o7777;
+        files.insert(path, Entry { mode, content: std::fs::read(entry.path())? });
+        Ok(())
+    })?;
+    Ok(files)
+}
+
+/// The files of an archive, from its bytes.
+pub(crate) fn read_archive(bytes: impl io::Read, form: Form, limit: u64) -> io::Result<Entries> {
+    match form {
+        Form::TarGz => read_tar(GzDecoder::new(bytes), limit),
+        Form::Tar | Form::Folder => read_tar(bytes, limit),
+    }
+}
+
+fn read_tar(reader: impl io::Read, limit: u64) -> io::Result<Entries> {
+    // Headers and names count, too.
+    let mut reader = reader.take(limit);
+    let mut files = Entries::new();
     for entry in tar::Archive::new(&mut reader).entries()? {
         let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        let name = path.display().to_string();
+        let name = entry.path()?.display().to_string();
         match entry.header().entry_type() {
             tar::EntryType::Directory => continue,
             tar::EntryType::Regular => {}
             other => return Err(refused(format!("it holds {name}, which is no file ({other:?})"))),
         }
-        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        let Some(plain) = path.to_str().filter(|_| is_plain) else {
+        let Some(path) = plain(&entry.path()?) else {
             return Err(refused(format!("it holds {name}, which would lie outside of it")));
         };
-        total += entry.size();
-        if total > MAX_BYTES {
-            return Err(refused(format!("it holds more than {MAX_BYTES} bytes")));
-        }
+        let mode = entry.header().mode()? & 0o7777;
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
-        let plain = plain.trim_start_matches("./").to_owned();
-        if files.insert(plain, content).is_some() {
+        if content.len() as u64 != entry.size() {
+            break;
+        }
+        if files.insert(path, Entry { mode, content }).is_some() {
             return Err(refused(format!("it holds {name} twice")));
         }
     }
     // To the end: behind it the checksum of what was compressed is compared.
-    io::copy(&mut reader.take(MAX_BYTES), &mut io::sink())?;
-    Ok(files)
+    io::copy(&mut reader, &mut io::sink())?;
+    if reader.limit() == 0 { Err(too_large(limit)) } else { Ok(files) }
+}
+
+/// A path of names alone, which cannot lead out of a folder.
+fn plain(path: &Path) -> Option<String> {
+    let mut names = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => names.push(name.to_str()?),
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::ParentDir => return None,
+        }
+    }
+    (!names.is_empty()).then(|| names.join("/"))
 }
 
 #[cfg(test)]
@@ -224,7 +305,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let targets = ["out", "out.tar", "out.tgz"].map(|name| folder.path().join(name));
         targets.iter().for_each(|target| packed(target));
-        let found: Vec<_> = targets.iter().map(|target| read(target).unwrap()).collect();
+        let found: Vec<_> = targets.iter().map(|target| read(target, MODULE_LIMIT).unwrap()).collect();
         assert_eq!(found[0].keys().collect::<Vec<_>>(), ["manifest.json", "web-1/etc/httpd.conf"]);
         assert!(found.iter().all(|files| *files == found[0]));
         let mode = std::fs::metadata(targets[0].join("manifest.json")).unwrap().permissions().mode();
@@ -247,16 +328,17 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
-    fn archive(write: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    fn archive(write: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> io::Result<Entries> {
         let mut builder = tar::Builder::new(Vec::new());
         write(&mut builder);
-        read_archive(&*builder.into_inner().unwrap())
+        read_archive(&*builder.into_inner().unwrap(), Form::Tar, 1 << 20)
     }
 
     fn header(path: &[u8], kind: tar::EntryType) -> tar::Header {
         let mut header = tar::Header::new_gnu();
         header.as_old_mut().name[..path.len()].copy_from_slice(path);
         header.set_entry_type(kind);
+        header.set_mode(0o644);
         header.set_size(0);
         header.set_cksum();
         header
@@ -264,7 +346,7 @@ mod tests {
 
     #[test]
     fn hostile_archives_are_refused() {
-        for path in ["../evil", "/etc/passwd"] {
+        for path in ["../evil", "/etc/passwd", "a/../../evil", "."] {
             let header = header(path.as_bytes(), tar::EntryType::Regular);
             let error = archive(|builder| builder.append(&header, io::empty()).unwrap()).unwrap_err();
             assert!(error.to_string().contains("outside of it"), "{error}");
@@ -274,11 +356,37 @@ mod tests {
         link.set_cksum();
         let error = archive(|builder| builder.append(&link, io::empty()).unwrap()).unwrap_err();
         assert!(error.to_string().contains("no file"), "{error}");
-        let twice = header(b"a", tar::EntryType::Regular);
+        for (one, other) in [("a/b", "a/b"), ("a/b", "a//b"), ("a/b", "./a/./b")] {
+            let error = archive(|builder| {
+                for path in [one, other] {
+                    let header = header(path.as_bytes(), tar::EntryType::Regular);
+                    builder.append(&header, io::empty()).unwrap();
+                }
+            });
+            assert!(error.unwrap_err().to_string().contains("twice"));
+        }
+        // What looks like the root of the disk behind a dot stays inside.
+        let inside = header(b".//tmp/file", tar::EntryType::Regular);
+        let found = archive(|builder| builder.append(&inside, io::empty()).unwrap()).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["tmp/file"]);
+    }
+
+    #[test]
+    fn archives_that_fill_the_memory_are_refused() {
+        let large = vec![0; 2 << 20];
         let error = archive(|builder| {
-            builder.append(&twice, io::empty()).unwrap();
-            builder.append(&twice, io::empty()).unwrap();
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(large.len() as u64);
+            builder.append_data(&mut header, "large", &*large).unwrap();
         });
-        assert!(error.unwrap_err().to_string().contains("twice"));
+        assert_eq!(error.unwrap_err().to_string(), "it holds more than 1 MiB");
+        // A name that is as long.
+        let error = archive(|builder| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            builder.append_data(&mut header, "n".repeat(2 << 20), io::empty()).unwrap();
+        });
+        assert!(error.is_err());
     }
 }

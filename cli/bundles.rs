@@ -11,7 +11,7 @@ use engine::plan::machines::{File, Layer, Machine};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::{self, Form, Pack};
+use crate::archive::{self, BUNDLE_LIMIT, Form, MEANT, Pack};
 
 const MANIFEST: &str = "manifest.json";
 /// The form of manifests that this program writes and reads.
@@ -97,7 +97,6 @@ pub(crate) fn write(stack: &str, layers: &[Layer], out: &Path) -> anyhow::Result
                 }
                 entry.files.insert(file.path.clone(), file_entry(file, content.as_deref()));
             }
-            // Two stacks of one name on two clouds are still two layers: the plan refuses the second.
             manifest.machines.insert(machine.name.clone(), entry);
         }
     }
@@ -136,30 +135,30 @@ fn file_entry(file: &File, content: Option<&[u8]>) -> FileEntry {
     }
 }
 
-/// A folder is replaced as a whole, so there must be nothing in it but a bundle.
+/// What is there is replaced as a whole, so it must be nothing but a bundle.
 fn refuse_foreign(out: &Path) -> anyhow::Result<()> {
+    let Ok(metadata) = std::fs::symlink_metadata(out) else { return Ok(()) };
     if Form::of(out) != Form::Folder {
-        if out.is_dir() {
-            bail!("{} is a folder; remove it, or choose another name", out.display());
+        if !metadata.is_file() || read(out).is_err() {
+            bail!("{} exists and is no bundle; remove it, or choose another name", out.display());
         }
         return Ok(());
     }
-    match std::fs::read_dir(out) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => {
-            let mut entries = entries.with_context(|| format!("cannot read the folder {}", out.display()))?;
-            if entries.next().is_none() {
-                return Ok(());
-            }
-        }
+    if !metadata.is_dir() {
+        bail!("{} exists and is no folder; remove it, or choose another name", out.display());
     }
-    let mut files = archive::read(out).with_context(|| format!("cannot read {}", out.display()))?;
-    let manifest = files.remove(MANIFEST).and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
-    let Some(manifest) = manifest else {
+    let manifest = std::fs::read(out.join(MANIFEST)).ok();
+    let Some(manifest) = manifest.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok()) else {
+        let mut entries =
+            std::fs::read_dir(out).with_context(|| format!("cannot read the folder {}", out.display()))?;
+        if entries.next().is_none() {
+            return Ok(());
+        }
         bail!("{} holds files that are no bundle; name a folder that is new, or empty", out.display());
     };
+    let found = archive::paths(out).with_context(|| format!("cannot replace the bundle {}", out.display()))?;
     let known = paths(&manifest);
-    match files.keys().find(|path| !known.contains(*path)) {
+    match found.iter().find(|path| *path != MANIFEST && !known.contains(*path)) {
         None => Ok(()),
         Some(path) => {
             bail!(
@@ -184,9 +183,10 @@ fn paths(manifest: &Manifest) -> BTreeSet<String> {
 /// Reads and checks: all that the manifest names is there, as it says, and nothing else.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Bundle> {
     let at = path.display();
-    let mut contents = archive::read(path).with_context(|| format!("cannot read the bundle {at}"))?;
-    let Some(text) = contents.remove(MANIFEST) else { bail!("{at} is no bundle: it has no {MANIFEST}") };
-    let manifest: Manifest = serde_json::from_slice(&text).with_context(|| format!("{at}: {MANIFEST} is damaged"))?;
+    let mut found = archive::read(path, BUNDLE_LIMIT).with_context(|| format!("cannot read the bundle {at}"))?;
+    let Some(text) = found.remove(MANIFEST) else { bail!("{at} is no bundle: it has no {MANIFEST}") };
+    let manifest: Manifest =
+        serde_json::from_slice(&text.content).with_context(|| format!("{at}: {MANIFEST} is damaged"))?;
     if manifest.version != VERSION {
         bail!("{at} has a manifest of version {}; this program reads version {VERSION}", manifest.version);
     }
@@ -194,18 +194,20 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Bundle> {
         for (file, entry) in &machine.files {
             let Some(expected) = &entry.digest else { continue };
             let path = format!("{name}/{file}");
-            match contents.get(&path) {
-                None => bail!("{at} is damaged: {path} is missing"),
-                Some(content) if digest(content) != *expected => {
-                    bail!("{at} is damaged: {path} is not what the manifest says")
-                }
-                Some(_) => {}
+            let Some(found) = found.get(&path) else { bail!("{at} is damaged: {path} is missing") };
+            if digest(&found.content) != *expected {
+                bail!("{at} is damaged: {path} is not what the manifest says");
+            }
+            let mode = u32::from_str_radix(&entry.mode, 8).with_context(|| format!("{at}: the mode of {path}"))?;
+            if (found.mode ^ mode) & MEANT != 0 {
+                bail!("{at} is damaged: {path} has mode {:04o}, and the manifest says {}", found.mode, entry.mode);
             }
         }
     }
     let known = paths(&manifest);
-    if let Some(path) = contents.keys().find(|path| !known.contains(*path)) {
+    if let Some(path) = found.keys().find(|path| !known.contains(*path)) {
         bail!("{at} is damaged: {path} is not in the manifest");
     }
+    let contents = found.into_iter().map(|(path, entry)| (path, entry.content)).collect();
     Ok(Bundle { manifest, contents })
 }

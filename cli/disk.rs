@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use compiler::source::{LoadError, ModuleSource, SourceLoader};
+use compiler::source::{FoundModule, LoadError, ModuleSource, SourceLoader};
 
 #[derive(Debug)]
 pub(crate) struct Disk;
@@ -24,8 +24,8 @@ impl SourceLoader for Disk {
         Ok(names)
     }
 
-    fn module(&self, module: &ModuleSource<'_>) -> Option<Result<String, LoadError>> {
-        crate::sources::folder(module)
+    fn module(&self, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
+        crate::sources::find(module)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
@@ -57,7 +57,7 @@ impl SourceLoader for Overlay {
         Ok(names.map(str::to_owned).collect())
     }
 
-    fn module(&self, module: &ModuleSource<'_>) -> Option<Result<String, LoadError>> {
+    fn module(&self, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
         Disk.module(module)
     }
 

@@ -6,8 +6,9 @@
 //! Failures: what is fetched is moved to its place whole; a repository that does not answer ends the command after a
 //! while (no prompt, a limit on slow transfers); git's own words are shown.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path};
@@ -15,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, anyhow, bail};
-use compiler::source::{LoadError, ModuleSource, SourceLoader};
+use compiler::source::{FoundModule, LoadError, ModuleSource, SourceLoader};
 use compiler::version::{Constraints, Version};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -67,6 +68,13 @@ fn parse(text: &str) -> anyhow::Result<Source> {
     if repository.starts_with('-') || !(is_known || is_scp) {
         bail!("write git::https://.., git::ssh://.., git::file://.. or git::USER@HOST:PATH");
     }
+    // It would be shown, and written to the lock.
+    let authority = repository[start..].split('/').next().unwrap_or_default();
+    if start > 0 && authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+        bail!(
+            "a password does not belong into an address, which is kept in version control; let git keep it (gitcredentials(7))"
+        );
+    }
     if !Path::new(folder).components().all(|part| matches!(part, Component::Normal(_))) {
         bail!("the folder {folder:?} is not inside of the repository");
     }
@@ -104,6 +112,11 @@ impl Lock {
         };
         let lock: Lock = serde_json::from_str(&text)
             .with_context(|| format!("{LOCK} is damaged; take it from version control again"))?;
+        // It becomes part of a path.
+        let is_commit = |text: &str| text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if let Some(locked) = lock.modules.values().find(|locked| !is_commit(&locked.commit)) {
+            bail!("{LOCK} is damaged: {:?} is no commit; take it from version control again", locked.commit);
+        }
         if lock.version != Lock::VERSION {
             bail!("{LOCK} has version {}; this program reads version {}", lock.version, Lock::VERSION);
         }
@@ -121,11 +134,14 @@ impl Lock {
     }
 
     /// Where a module that was fetched is.
-    pub(crate) fn folder(&self, source: &Source, version: Option<&str>) -> anyhow::Result<String> {
+    pub(crate) fn find(&self, source: &Source, version: Option<&str>) -> anyhow::Result<FoundModule> {
         let missing = || anyhow!("it was not fetched yet; run: lampwright init");
         let locked = self.modules.get(&source.key(version)?).ok_or_else(missing)?;
-        let folder = place(&name(source, locked));
-        if folder.is_dir() { Ok(as_source(&folder.join(&source.folder))) } else { Err(missing()) }
+        let package = place(&name(source, locked));
+        if !package.is_dir() {
+            return Err(missing());
+        }
+        Ok(FoundModule { folder: as_source(&package.join(&source.folder)), package: as_source(&package) })
     }
 }
 
@@ -145,32 +161,59 @@ pub(crate) struct Fetcher {
     now: Mutex<Lock>,
     /// Takes the newest versions, whatever the lock says.
     upgrades: bool,
+    /// Nobody else fetches for this stack meanwhile. None until something is fetched.
+    alone: Mutex<Option<File>>,
 }
 
 impl Fetcher {
     pub(crate) fn new(upgrades: bool) -> anyhow::Result<Fetcher> {
         let now = Lock { version: Lock::VERSION, modules: BTreeMap::new() };
-        Ok(Fetcher { before: Lock::read()?, now: Mutex::new(now), upgrades })
+        Ok(Fetcher { before: Lock::read()?, now: Mutex::new(now), upgrades, alone: Mutex::new(None) })
     }
 
     /// Writes the lock. A stack without modules of git repositories has none.
-    pub(crate) fn finish(&self) -> io::Result<()> {
+    pub(crate) fn finish(&self) -> anyhow::Result<()> {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.modules.is_empty() && self.before.modules.is_empty() { Ok(()) } else { now.write() }
+        if now.modules.is_empty() && self.before.modules.is_empty() {
+            return Ok(());
+        }
+        self.be_alone()?;
+        Ok(now.write()?)
     }
 
-    fn folder(&self, source: &Source, version: Option<&str>) -> anyhow::Result<String> {
+    /// Waits for others that fetch for the same stack.
+    fn be_alone(&self) -> anyhow::Result<()> {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        if alone.is_some() {
+            return Ok(());
+        }
+        let path = place("lock");
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        if file.try_lock().is_err() {
+            ui::note("another lampwright fetches modules for this stack; waiting for it");
+            file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        }
+        *alone = Some(file);
+        Ok(())
+    }
+
+    fn find(&self, source: &Source, version: Option<&str>) -> anyhow::Result<FoundModule> {
         let key = source.key(version)?;
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Vacant(place) = now.modules.entry(key) {
             let known = self.before.modules.get(place.key()).filter(|_| !self.upgrades);
             let locked = match known {
                 Some(known) if is_here(source, known) => known.clone(),
-                known => fetch(source, version, known)?,
+                known => {
+                    self.be_alone()?;
+                    fetch(source, version, known)?
+                }
             };
             place.insert(locked);
         }
-        now.folder(source, version)
+        now.find(source, version)
     }
 }
 
@@ -183,9 +226,9 @@ impl SourceLoader for Fetcher {
         Disk.read(path)
     }
 
-    fn module(&self, module: &ModuleSource<'_>) -> Option<Result<String, LoadError>> {
+    fn module(&self, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
         let Some(source) = Source::parse(module.source) else { return Disk.module(module) };
-        let found = source.and_then(|source| self.folder(&source, module.version));
+        let found = source.and_then(|source| self.find(&source, module.version));
         Some(found.map_err(|error| sources::unreadable(module, &error)))
     }
 }
@@ -203,21 +246,28 @@ fn fetch(source: &Source, version: Option<&str>, known: Option<&Locked>) -> anyh
         (None, None, None) => "HEAD".to_owned(),
     };
     ui::line(&format!("Fetching {} {reference}", source.repository));
-    let scratch = place(&format!("git-{}", std::process::id()));
-    let mut locked = Locked { reference, commit: String::new(), digest: String::new() };
-    put(&scratch, |folder| {
-        locked.commit = check_out(source, &locked.reference, folder)?;
-        locked.digest = digest(folder)?;
-        Ok(())
-    })?;
-    let result = arrive(source, &locked, known, &scratch);
-    let _ = std::fs::remove_dir_all(&scratch);
-    result.map(|()| locked)
+    // A branch goes on; what was taken of it stays. A tag of a version does not, so it is looked at.
+    let wanted = match known {
+        Some(known) if version.is_none() => &known.commit,
+        _ => &reference,
+    };
+    let scratch = place("");
+    let scratch = tempfile::Builder::new().prefix(".new-").tempdir_in(scratch)?;
+    let commit = check_out(source, wanted, scratch.path())?;
+    let locked = Locked { reference, commit, digest: digest(scratch.path())? };
+    if let Some(known) = known {
+        compare(known, &locked)?;
+    }
+    let target = place(&name(source, &locked));
+    if !is_here(source, &locked) {
+        put(&target, |folder| move_all(scratch.path(), folder))?;
+    }
+    Ok(locked)
 }
 
-/// Moves what was fetched to its place, if it is what the lock says.
-fn arrive(source: &Source, found: &Locked, known: Option<&Locked>, scratch: &Path) -> anyhow::Result<()> {
-    if let Some(known) = known.filter(|known| known.commit != found.commit || known.digest != found.digest) {
+/// What was fetched has to be what the lock says.
+fn compare(known: &Locked, found: &Locked) -> anyhow::Result<()> {
+    if known.commit != found.commit {
         bail!(
             "{} is commit {} now, and was {} when it was taken. If that is meant: lampwright init -upgrade",
             found.reference,
@@ -225,10 +275,23 @@ fn arrive(source: &Source, found: &Locked, known: Option<&Locked>, scratch: &Pat
             known.commit
         );
     }
-    let target = place(&name(source, found));
-    // What is there and is not as it was fetched was changed by somebody.
-    let _ = std::fs::remove_dir_all(&target);
-    std::fs::rename(scratch, &target).with_context(|| target.display().to_string())
+    if known.digest != found.digest {
+        bail!(
+            "the files of commit {} are not those of {LOCK} ({}, and there {}): either the lock was changed by hand, or git changes files here when it checks them out (its filters, such as LFS)",
+            found.commit,
+            found.digest,
+            known.digest
+        );
+    }
+    Ok(())
+}
+
+fn move_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::rename(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 /// The tag of the highest version that is right.
@@ -285,7 +348,7 @@ fn git(folder: Option<&Path>, args: &[&str]) -> anyhow::Result<String> {
         .env_remove("GIT_WORK_TREE")
         .env_remove("GIT_INDEX_FILE")
         .stdin(Stdio::null());
-    if std::env::var_os("GIT_SSH_COMMAND").is_none() {
+    if !has_own_ssh() {
         command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=15");
     }
     let output = command.output().map_err(|error| match error.kind() {
@@ -297,6 +360,24 @@ fn git(folder: Option<&Path>, args: &[&str]) -> anyhow::Result<String> {
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     bail!("git {}: {said}", args.first().unwrap_or(&""))
+}
+
+/// The files of this folder that version control has, or would take: what is ignored there is none of them. None
+/// outside of a repository, and without git.
+pub(crate) fn listed() -> anyhow::Result<Option<BTreeSet<String>>> {
+    if !git(None, &["rev-parse", "--is-inside-work-tree"]).is_ok_and(|answer| answer.trim() == "true") {
+        return Ok(None);
+    }
+    let listed = git(None, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+    Ok(Some(listed.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect()))
+}
+
+/// Whether the user has said how git speaks SSH.
+fn has_own_ssh() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    let mut configured = Command::new("git");
+    configured.args(["config", "--get", "core.sshCommand"]).stdin(Stdio::null()).stdout(Stdio::null());
+    is_set("GIT_SSH_COMMAND") || is_set("GIT_SSH") || configured.status().is_ok_and(|status| status.success())
 }
 
 /// `sha256:..` over all files of a folder: path, whether it can be executed, content.
@@ -342,9 +423,15 @@ mod tests {
         assert_eq!(read("ssh://git@h/r").unwrap(), "ssh://git@h/r |  | ");
         assert_eq!(read("git@h:o/r.git//m").unwrap(), "git@h:o/r.git | m | ");
         assert_eq!(read("file:///srv/r//m").unwrap(), "file:///srv/r | m | ");
-        for text in
-            ["--upload-pack=sh", "ext::sh -c x", "https://h/r//../x", "https://h/r?ref=", "https://h/r?ref=-x", "h/r"]
-        {
+        for text in [
+            "--upload-pack=sh",
+            "ext::sh -c x",
+            "https://u:p@h/r",
+            "https://h/r//../x",
+            "https://h/r?ref=",
+            "https://h/r?ref=-x",
+            "h/r",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(Source::parse("./lamp").is_none());

@@ -1,23 +1,21 @@
 //! The library of modules in this program. What a stack uses of it is unpacked below `.lampwright`, since a module's
 //! application and templates have to be real files.
 
-use std::path::Path;
-
 use anyhow::{anyhow, bail};
 use compiler::diag::suggest::closest;
-use compiler::source::{LoadError, ModuleSource};
+use compiler::source::{FoundModule, LoadError, ModuleSource};
 use compiler::version::{Constraints, Version};
 
-use crate::sources;
+use crate::sources::{self, ModuleFile};
 
 /// The folder of a module of the library; none if the source does not name one.
-pub(crate) fn folder(module: &ModuleSource<'_>) -> Option<Result<String, LoadError>> {
+pub(crate) fn find(module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
     let name = module.source.strip_prefix(modules::PREFIX)?;
     Some(unpack(name, module.version).map_err(|error| sources::unreadable(module, &error)))
 }
 
-fn unpack(name: &str, constraint: Option<&str>) -> anyhow::Result<String> {
-    let files = modules::files(name).ok_or_else(|| anyhow!(unknown(name)))?;
+fn unpack(name: &str, constraint: Option<&str>) -> anyhow::Result<FoundModule> {
+    let files = files(name).ok_or_else(|| anyhow!(unknown(name)))?;
     let version = env!("CARGO_PKG_VERSION");
     let is_right = |constraint: &str| {
         let (constraints, version) = (Constraints::parse(constraint).ok()?, Version::parse(version)?);
@@ -36,12 +34,8 @@ pub(crate) fn unknown(name: &str) -> String {
     format!("the library has no module {name:?}; it has {}{hint}", names.join(", "))
 }
 
-/// A copy that is the user's own.
-pub(crate) fn write(files: &[(&str, &[u8])], to: &Path) -> std::io::Result<()> {
-    for (path, content) in files {
-        let target = to.join(path);
-        std::fs::create_dir_all(target.parent().unwrap_or(to))?;
-        std::fs::write(target, content)?;
-    }
-    Ok(())
+/// The files of a module; none if the library has no such module.
+pub(crate) fn files(name: &str) -> Option<Vec<ModuleFile<'static>>> {
+    let files = modules::files(name)?.into_iter();
+    Some(files.map(|(path, content)| ModuleFile { path, is_program: false, content }).collect())
 }

@@ -4,7 +4,7 @@
 //! next test shows what is missing. In CI nothing is ever written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
@@ -80,9 +80,11 @@ impl Difference {
             return Ok(());
         };
         std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        let temporary = path.with_extension("new");
-        std::fs::write(&temporary, found)?;
-        std::fs::rename(&temporary, &path)
+        let mut temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(folder))?;
+        temporary.write_all(found.as_bytes())?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        temporary.as_file().set_permissions(mode)?;
+        temporary.persist(&path).map(drop).map_err(|error| error.error)
     }
 }
 
@@ -152,6 +154,20 @@ mod tests {
         assert_eq!(read(&root).unwrap(), second);
         // Nothing is left of the machine's folder.
         assert_eq!(folders(&root).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    /// A file may come where a folder was, and the other way round.
+    #[test]
+    fn files_and_folders_change_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("run");
+        let versions = [texts(&[("d/e", "one\n")]), texts(&[("d", "two\n")]), texts(&[("d/e", ""), ("d/e.new", "x")])];
+        for version in versions {
+            let (gone, come): (Vec<_>, Vec<_>) =
+                compare(&read(&root).unwrap(), &version).into_iter().partition(|one| one.found.is_none());
+            gone.iter().chain(&come).for_each(|difference| difference.accept(&root).unwrap());
+            assert_eq!(read(&root).unwrap(), version);
+        }
     }
 
     #[test]

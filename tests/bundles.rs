@@ -62,6 +62,9 @@ fn what_is_no_bundle_any_more_is_refused() {
         ("unreadable", "echo '{' > manifest.json"),
         ("future", "sed -i 's/\"version\": 1/\"version\": 2/' manifest.json"),
         ("empty", "rm -r *"),
+        ("set-user-id", "chmod 4755 lb-1/etc/haproxy.cfg"),
+        ("link", "ln -sf /etc/hostname lb-1/etc/haproxy.cfg"),
+        ("pipe", "mkfifo lb-1/etc/pipe"),
     ] {
         bundle(&format!("../{name}")).success();
         let shell = std::process::Command::new("sh").args(["-c", spoil]).current_dir(sandbox.join(name)).status();
@@ -74,7 +77,23 @@ fn what_is_no_bundle_any_more_is_refused() {
     insta::assert_snapshot!(bundle("../good").failure(), @"error: ../good holds notes.txt, which is no part of the bundle there and would be lost; move it away");
     insta::assert_snapshot!(bundle("../stack").failure(), @"error: ../stack holds files that are no bundle; name a folder that is new, or empty");
     sandbox.write("cut.tar", "nothing of a tar archive");
+    insta::assert_snapshot!(bundle("../cut.tar").failure(), @"error: ../cut.tar exists and is no bundle; remove it, or choose another name");
+    insta::assert_snapshot!(bundle("app/out").failure(), @"error: app/out lies in ./app, which lamp_cluster.web takes its files from; write the bundle elsewhere");
+    assert!(bundle("..").failure().contains(".. holds files that are no bundle"));
     insta::assert_snapshot!(diff("cut.tar", "missing").failure());
+}
+
+/// Layers of one name, told apart by the scopes of two providers: a bundle has one folder for a machine.
+#[test]
+fn machines_of_one_name_are_not_mixed_up() {
+    let sandbox = forked("lamp");
+    let other = "provider \"lampwright\" {\n  alias = \"b\"\n  scope = \"b\"\n}\nresource \"lamp_cluster\" \"other\" {\n  provider = lampwright.b\n  name     = \"web\"\n  app      = \"./app\"\n}\n";
+    sandbox.write("stack/other.stack.hcl", other);
+    sandbox.lampwright("stack", &["plan"]).success();
+    let refused = sandbox.lampwright("stack", &["bundle", "../out"]).failure();
+    insta::assert_snapshot!(refused, @"error: lamp_cluster.other and lamp_cluster.web both have a machine web-1; give one of the layers another `name`");
+    let test = sandbox.lampwright("stack", &["test"]);
+    assert!(test.code == 1 && test.stderr.contains("two machines of one name"), "{}", test.stderr);
 }
 
 /// Many machines, many changes: each once, under the names of all who have it.

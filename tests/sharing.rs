@@ -98,7 +98,8 @@ fn what_was_taken_is_not_changed_in_secret() {
     init(&sandbox).success();
     // Files that somebody changed are fetched again.
     let modules = sandbox.join("stack/.lampwright/modules");
-    let fetched = std::fs::read_dir(&modules).expect("modules").next().expect("one").expect("an entry").path();
+    let mut entries = std::fs::read_dir(&modules).expect("modules").map(|entry| entry.expect("an entry").path());
+    let fetched = entries.find(|path| path.is_dir()).expect("the module");
     let file = fetched.join("modules/base/main.stack.hcl");
     std::fs::write(&file, "output \"version\" { value = \"mine\" }\n").expect("written");
     init(&sandbox).success();
@@ -130,6 +131,61 @@ fn references_are_tags_branches_and_commits() {
     // What is not used any more is no longer in the lock.
     let lock = std::fs::read_to_string(sandbox.join("stack/lampwright.lock")).expect("the lock");
     assert_eq!(lock.matches("\"commit\"").count(), 1, "{lock}");
+}
+
+/// A branch goes on; whoever has the lock takes what was taken.
+#[test]
+fn a_branch_is_locked_to_its_commit() {
+    let sandbox = with_repository();
+    for query in ["?ref=main", ""] {
+        write_stack(&sandbox, query, "");
+        sandbox.lampwright("stack", &["init", "-upgrade"]).success();
+        let before = version(&sandbox);
+        release(&sandbox, if query.is_empty() { "2.2.0" } else { "2.1.0" });
+        std::fs::remove_dir_all(sandbox.join("stack/.lampwright")).expect("removed");
+        init(&sandbox).success();
+        assert_eq!(version(&sandbox), before, "{query}");
+    }
+}
+
+#[test]
+fn many_may_fetch_at_once() {
+    let sandbox = with_repository();
+    write_stack(&sandbox, "", "~> 1.0");
+    let all: Vec<_> = (0..6)
+        .map(|_| {
+            let mut command = sandbox.lampwright_command("stack", &["init"]);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("starts")
+        })
+        .collect();
+    for child in all {
+        Ran::of(child.wait_with_output().expect("ends")).success();
+    }
+    assert_eq!(version(&sandbox), "1.1.0");
+    let left = std::fs::read_dir(sandbox.join("stack/.lampwright/modules")).expect("modules").count();
+    assert_eq!(left, 2, "the module and the lock");
+}
+
+#[test]
+fn a_module_stays_in_its_repository() {
+    let sandbox = with_repository();
+    sandbox.write(
+        "repo/modules/base/main.stack.hcl",
+        "module \"beside\" {\n  source = \"../beside\"\n}\noutput \"version\" { value = module.beside.version }\n",
+    );
+    sandbox.write("repo/modules/beside/main.stack.hcl", "output \"version\" { value = \"beside\" }\n");
+    let commit = || {
+        git(&sandbox.join("repo"), &["add", "-A"]);
+        git(&sandbox.join("repo"), &["commit", "--quiet", "-m", "more"]);
+        sandbox.lampwright("stack", &["init", "-upgrade"])
+    };
+    write_stack(&sandbox, "", "");
+    commit().success();
+    assert_eq!(version(&sandbox), "beside");
+    sandbox.write("stack/secret/main.stack.hcl", "output \"version\" { value = \"mine\" }\n");
+    sandbox.write("repo/modules/beside/main.stack.hcl", "module \"out\" {\n  source = \"../../../../../secret\"\n}\noutput \"version\" { value = module.out.version }\n");
+    let refused = commit().failure();
+    assert!(refused.contains("module outside of its package"), "{refused}");
 }
 
 #[test]
@@ -191,7 +247,7 @@ fn a_module_is_packaged_and_used() {
     let first = std::fs::read(&archive).expect("the archive");
     // The same bytes again, wherever it is written to, and without the archive that is there.
     sandbox.lampwright(".", &["module", "package", "m", "--out", "."]).success();
-    assert_eq!(std::fs::read(sandbox.join("mongo-replset-1.2.0.tar.gz")).expect("the archive"), first);
+    assert!(std::fs::read(sandbox.join("mongo-replset-1.2.0.tar.gz")).expect("the archive") == first);
     let source = packaged.lines().last().expect("how to use it").to_owned();
     assert!(source.starts_with("source = \"./mongo-replset-1.2.0.tar.gz?checksum=sha256:"), "{packaged}");
     let write = |source: &str| {
@@ -202,6 +258,13 @@ fn a_module_is_packaged_and_used() {
     sandbox.write("stack/provider.stack.hcl", &sandbox.provider_block());
     let plan = sandbox.lampwright("stack", &["plan"]).success();
     assert!(plan.contains("3 machines to add on local (3 db)"), "{plan}");
+    // What somebody has changed below .lampwright is not used.
+    let unpacked = std::fs::read_dir(sandbox.join("stack/.lampwright/modules")).expect("modules").next();
+    let unpacked = unpacked.expect("one").expect("an entry").path();
+    std::fs::write(unpacked.join("more.stack.hcl"), "output \"more\" { value = 1 }\n").expect("written");
+    std::fs::write(unpacked.join("main.stack.hcl"), "nonsense").expect("written");
+    sandbox.lampwright("stack", &["plan"]).success();
+    assert!(!unpacked.join("more.stack.hcl").exists());
     // Another file of the same name is noticed.
     let mut changed = first.clone();
     *changed.last_mut().expect("bytes") ^= 1;
@@ -224,7 +287,10 @@ fn what_is_not_proven_is_not_packaged() {
     let text = std::fs::read_to_string(&test).expect("the test");
     std::fs::write(&test, text.replacen("command", "variables { members = 5 }\n  command", 1)).expect("written");
     let refused = package(&sandbox).failure();
-    assert!(refused.contains("the module's tests do not pass, so it was not packaged"), "{refused}");
+    assert!(refused.contains("the module has no tests, or they do not pass, so it was not packaged"), "{refused}");
+    std::fs::remove_dir_all(sandbox.join("m/tests")).expect("removed");
+    let refused = package(&sandbox).failure();
+    assert!(refused.contains("the module has no tests, or they do not pass, so it was not packaged"), "{refused}");
     let sandbox = versioned("mongo-replset");
     sandbox.write("m/more.stack.hcl", "variable \"more\" {\n  default = 1\n}\n");
     let refused = package(&sandbox).failure();
@@ -234,4 +300,27 @@ fn what_is_not_proven_is_not_packaged() {
     sandbox.write("m/more.stack.hcl", "module \"beside\" {\n  source = \"../beside\"\n}\n");
     let refused = package(&sandbox).failure();
     assert!(refused.contains("the module beside is in ../beside, outside of this one"), "{refused}");
+}
+
+/// Neither values nor what is ignored nor earlier archives get into an archive.
+#[test]
+fn only_the_module_is_packaged() {
+    let sandbox = versioned("mongo-replset");
+    let module = sandbox.join("m");
+    let packaged = || {
+        sandbox.lampwright("m", &["module", "package", "--out", "dist"]).success();
+        std::fs::read(sandbox.join("m/dist/mongo-replset-1.2.0.tar.gz")).expect("the archive")
+    };
+    let first = packaged();
+    sandbox.write("m/prod.tfvars", "password = \"secret\"\n");
+    assert!(packaged() == first);
+    git(&module, &["init", "--quiet"]);
+    sandbox.write("m/.gitignore", "out\n*.plan\n");
+    sandbox.write("m/out/manifest.json", "{}");
+    sandbox.write("m/saved.plan", "secret");
+    assert!(packaged() == first);
+    let fifo = Command::new("mkfifo").arg(module.join("pipe")).status().expect("mkfifo runs");
+    assert!(fifo.success());
+    let refused = sandbox.lampwright("m", &["module", "package"]).failure();
+    assert!(refused.contains("pipe is neither a file nor a folder"), "{refused}");
 }

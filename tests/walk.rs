@@ -25,7 +25,9 @@ pub(crate) fn walk_through(document: &str, sandbox: &Sandbox) {
             None => {
                 let mut shell = Command::new("sh");
                 let ran = shell.args(["-c", command]).current_dir(sandbox.join(&folder)).output().expect("sh runs");
-                String::from_utf8_lossy(&ran.stdout).into_owned()
+                let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+                assert!(ran.status.success(), "$ {command}\n{said}");
+                said
             }
         };
         assert_eq!(stable(found.trim()), stable(expected.trim()), "$ {command}");

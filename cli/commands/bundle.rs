@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use engine::plan::{self, Goal, PlanOptions, machines};
+use engine::plan::{self, Goal, Plan, PlanOptions, machines};
 use engine::state::store;
 use similar::TextDiff;
 
@@ -78,12 +78,38 @@ async fn render(args: &BundleArgs, out: &Path) -> anyhow::Result<u8> {
     if diags.has_errors() {
         return Ok(exit::FAILURE);
     }
-    let layers = machines::layers(&plan);
+    let layers = machines::layers(&plan)?;
+    refuse_inside(&plan, out)?;
     let (manifest, digest) = bundles::write(&session.name(), &layers, out)?;
     report(&manifest);
-    let checked = if args.check { "; the daemons take them" } else { "" };
+    let has_unknowns = manifest.machines.values().any(|machine| machine.has_unknowns);
+    let checked = match (args.check, has_unknowns) {
+        (false, _) => "",
+        (true, false) => "; the daemons take them",
+        (true, true) => "; the daemons take those that are known",
+    };
     ui::line(&format!("Written to {}{checked}. The manifest is {digest}.", out.display()));
     Ok(exit::SUCCESS)
+}
+
+/// A bundle within a folder that a layer takes its files from would be part of the next one.
+fn refuse_inside(plan: &Plan, out: &Path) -> anyhow::Result<()> {
+    let resolved = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    let parent = resolved(std::path::absolute(out)?.parent().unwrap_or(Path::new("/")))?;
+    for change in plan.changes.values() {
+        let values = change.after.as_entries().into_iter().flatten();
+        for text in values.filter_map(|(_, value)| value.as_str()) {
+            let path = Path::new(text);
+            if path.is_dir() && parent.starts_with(resolved(path)?) {
+                anyhow::bail!(
+                    "{} lies in {text}, which {} takes its files from; write the bundle elsewhere",
+                    out.display(),
+                    change.addr
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 fn report(manifest: &Manifest) {

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::git::Fetcher;
 use crate::session::{Session, plugin_search};
-use crate::{exit, library, ui};
+use crate::{exit, library, sources, ui};
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -33,11 +33,12 @@ pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<u8> {
 
 fn fork(from: &str, dir: &Path) -> anyhow::Result<u8> {
     let name = from.strip_prefix(modules::PREFIX).unwrap_or(from);
-    let Some(files) = modules::files(name) else { bail!(library::unknown(name)) };
+    let Some(files) = library::files(name) else { bail!(library::unknown(name)) };
     if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{} is not empty; name a new folder", dir.display());
     }
-    library::write(&files, dir).with_context(|| format!("cannot write to {}", dir.display()))?;
+    sources::put(dir, |temporary| Ok(sources::write(&files, temporary)?))
+        .with_context(|| format!("cannot write to {}", dir.display()))?;
     ui::line(&format!("{} is a copy of the module {name} now.", dir.display()));
     ui::line(&format!("Next: cd {} && lampwright test", dir.display()));
     Ok(exit::SUCCESS)
@@ -46,7 +47,7 @@ fn fork(from: &str, dir: &Path) -> anyhow::Result<u8> {
 async fn check(upgrades: bool) -> anyhow::Result<u8> {
     let fetcher = Arc::new(Fetcher::new(upgrades)?);
     let Ok(session) = Session::with_loader(fetcher.clone()) else { return Ok(exit::FAILURE) };
-    fetcher.finish().context("cannot write lampwright.lock")?;
+    fetcher.finish().context("lampwright.lock")?;
     let root = session.program.root();
     ui::line(&format!(
         "Stack {}: {} module{}",

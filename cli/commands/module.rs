@@ -1,6 +1,7 @@
 //! `lampwright module`: what belongs to a module besides its text.
 
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -42,6 +43,7 @@ pub(super) struct DocsArgs {
     pub(super) check: bool,
 }
 
+const README: &str = "README.md";
 const BEGIN: &str = "<!-- reference -->";
 const END: &str = "<!-- end of reference -->";
 
@@ -53,14 +55,16 @@ pub(crate) async fn run(args: &ModuleArgs) -> anyhow::Result<u8> {
 }
 
 pub(super) fn docs(args: &DocsArgs) -> anyhow::Result<u8> {
+    // What the module calls is found from where it is.
+    std::env::set_current_dir(&args.dir).with_context(|| format!("cannot go to the folder {}", args.dir.display()))?;
     let mut sources = SourceMap::default();
-    let (program, diags) = program::load(&args.dir.display().to_string(), &Disk, &mut sources);
+    let (program, diags) = program::load(".", &Disk, &mut sources);
     ui::diagnostics(&diags, &sources);
     if diags.has_errors() {
         return Ok(exit::FAILURE);
     }
     let path = args.dir.join("README.md");
-    let before = match std::fs::read_to_string(&path) {
+    let before = match std::fs::read_to_string(README) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         read => read.with_context(|| format!("cannot read {}", path.display()))?,
     };
@@ -73,15 +77,17 @@ pub(super) fn docs(args: &DocsArgs) -> anyhow::Result<u8> {
         ui::error(&format!("the reference in {} is not that of the module; write it by: {command}", path.display()));
         return Ok(exit::FAILURE);
     }
-    write(&path, &after)?;
+    write(&after).with_context(|| format!("cannot write {}", path.display()))?;
     ui::line(&format!("{} has the reference of the module now.", path.display()));
     Ok(exit::SUCCESS)
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let temporary = path.with_extension("md.new");
-    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
-    written.with_context(|| format!("cannot write {}", path.display()))
+fn write(text: &str) -> std::io::Result<()> {
+    let mut temporary = tempfile::NamedTempFile::new_in(".")?;
+    temporary.write_all(text.as_bytes())?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    temporary.as_file().set_permissions(mode)?;
+    temporary.persist(README).map(drop).map_err(|error| error.error)
 }
 
 fn replaced(readme: &str, reference: &str) -> String {

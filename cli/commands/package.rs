@@ -2,18 +2,21 @@
 //!
 //! The archive is reproducible: the same module gives the same bytes, and so the same digest.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use compiler::program::{ROOT, is_local};
+use compiler::program::{self, is_local};
+use compiler::source::join_path;
 use compiler::version::Version;
 use sha2::{Digest as _, Sha256};
 
 use super::module::{self, DocsArgs};
 use super::test;
-use crate::archive::Pack;
-use crate::session::Session;
+use crate::archive::{self, Pack};
+use crate::git;
+use crate::session::{DATA, Session};
 use crate::sources::hex;
 use crate::{exit, ui};
 
@@ -47,18 +50,11 @@ pub(super) async fn run(args: &PackageArgs) -> anyhow::Result<u8> {
     if module::docs(&docs)? != exit::SUCCESS {
         return Ok(exit::FAILURE);
     }
-    if test::all().await? != exit::SUCCESS {
-        ui::error("the module's tests do not pass, so it was not packaged");
+    if !test::all_pass().await? {
+        ui::error("the module has no tests, or they do not pass, so it was not packaged");
         return Ok(exit::FAILURE);
     }
-    let mut files = Vec::new();
-    collect(Path::new("."), "", &mut files)?;
-    // Archives of earlier versions.
-    let is_own = |path: &str| {
-        let version = path.strip_suffix(".tar.gz").and_then(|path| path.strip_prefix(&format!("{name}-")));
-        version.and_then(Version::parse).is_some()
-    };
-    files.retain(|(path, _)| !is_own(path));
+    let files = files(&name, &out)?;
     let file_name = format!("{name}-{version}.tar.gz");
     let target = out.join(&file_name);
     let failed = || format!("cannot write {}", target.display());
@@ -93,48 +89,49 @@ fn identity(session: &Session) -> anyhow::Result<(String, Version)> {
 
 /// What lies beside the module's folder would be missing in the archive.
 fn refuse_outside(session: &Session) -> anyhow::Result<()> {
-    let root = session.program.module(ROOT);
-    let folders =
-        session.program.ids().map(|id| (&session.program.module(id).path, &session.program.module(id).decl.folder));
-    for (path, folder) in folders {
-        if folder.starts_with("..") || (folder.starts_with('/') && *folder != root.decl.folder) {
-            bail!("the module {} is in {folder}, outside of this one; an archive cannot hold it", path.join("."));
+    for id in session.program.ids() {
+        let decl = &session.program.module(id).decl;
+        // What came from elsewhere comes from there again.
+        if Path::new(&decl.folder).starts_with(DATA) {
+            continue;
         }
-    }
-    let calls = session.program.ids().flat_map(|id| session.program.module(id).decl.calls.values());
-    for call in calls {
-        if let Some(path) = call.source.split('?').next().filter(|path| is_local(path) && path.starts_with("../"))
-            && compiler::program::is_archive(&call.source)
-        {
-            bail!("the archive {path} is outside of this module; an archive cannot hold it");
+        for (name, call) in &decl.calls {
+            let path = call.source.split('?').next().unwrap_or_default();
+            let is_file = is_local(path) || path.starts_with('/');
+            let place = join_path(&decl.folder, path);
+            if is_file && (place.starts_with('/') || place == ".." || place.starts_with("../")) {
+                bail!("the module {name} is in {place}, outside of this one; an archive cannot hold it");
+            }
         }
     }
     Ok(())
 }
 
-/// Every file with its mode, sorted.
-fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, u32)>) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut entries: Vec<std::fs::DirEntry> = entries.collect::<Result<_, _>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let Ok(name) = entry.file_name().into_string() else {
-            bail!("{} has a name that is not UTF-8", entry.path().display());
-        };
-        // What belongs to whoever works on the module.
-        if name.starts_with('.') || name.contains(".tfstate") {
-            continue;
-        }
-        let path = format!("{prefix}{name}");
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            collect(&entry.path(), &format!("{path}/"), files)?;
-        } else if kind.is_file() {
-            let is_program = std::os::unix::fs::PermissionsExt::mode(&entry.metadata()?.permissions()) & 0o100 != 0;
+/// Every file of the module with its mode, sorted: what version control has, or would take; without one all.
+fn files(name: &str, out: &Path) -> anyhow::Result<Vec<(String, u32)>> {
+    let here = std::env::current_dir()?;
+    // A module that is not in version control at all is packaged as it is.
+    let is_within = out != here && out.starts_with(&here);
+    let known = git::listed()?.filter(|known| known.iter().any(|path| program::is_source(path)));
+    let is_own = |path: &str| {
+        let version = path.strip_suffix(".tar.gz").and_then(|path| path.strip_prefix(&format!("{name}-")));
+        // Archives of earlier versions, and where archives go.
+        version.and_then(Version::parse).is_some() || (is_within && here.join(path).starts_with(out))
+    };
+    let mut files = Vec::new();
+    archive::walk(Path::new("."), "", &is_left_out, &mut |path, entry| {
+        let is_known = known.as_ref().is_none_or(|known| known.contains(&path));
+        if is_known && !is_own(&path) {
+            let is_program = entry.metadata()?.permissions().mode() & 0o100 != 0;
             files.push((path, if is_program { 0o755 } else { 0o644 }));
-        } else {
-            bail!("{path} is neither a file nor a folder; an archive of a module holds only these");
         }
-    }
-    Ok(())
+        Ok(())
+    })
+    .context("the module's folder")?;
+    Ok(files)
+}
+
+/// What belongs to whoever works on the module: hidden files, states, values.
+fn is_left_out(name: &str) -> bool {
+    name.starts_with('.') || name.contains(".tfstate") || name.ends_with(".tfvars")
 }

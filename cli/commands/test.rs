@@ -66,8 +66,8 @@ pub(crate) struct TestArgs {
     parallelism: u16,
 }
 
-/// All tests of the module here, as without any flag.
-pub(super) async fn all() -> anyhow::Result<u8> {
+/// All tests of the module here, as without any flag. Whether there are any, and all pass.
+pub(super) async fn all_pass() -> anyhow::Result<bool> {
     let args = TestArgs {
         inputs: InputArgs::default(),
         check: false,
@@ -80,7 +80,9 @@ pub(super) async fn all() -> anyhow::Result<u8> {
         verbose: false,
         parallelism: PARALLELISM,
     };
-    run(&args).await
+    let (code, reports) = execute(&args).await?;
+    let has_passed = reports.iter().flat_map(|report| &report.runs).any(|run| run.status == Status::Pass);
+    Ok(code == exit::SUCCESS && has_passed)
 }
 
 /// How runs are shown, and what becomes of differences.
@@ -123,13 +125,19 @@ impl Report {
 }
 
 pub(crate) async fn run(args: &TestArgs) -> anyhow::Result<u8> {
+    Ok(execute(args).await?.0)
+}
+
+/// The exit code, and what became of every file.
+async fn execute(args: &TestArgs) -> anyhow::Result<(u8, Vec<Report>)> {
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     if is_ci && (args.accept || args.review) {
         anyhow::bail!("in CI (the variable CI is set) no snapshot is written; accept it where you work, and commit it");
     }
-    let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
-    let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
-    let Some(files) = read_files(args, &mut session)? else { return Ok(exit::FAILURE) };
+    let failed = || (exit::FAILURE, Vec::new());
+    let Ok(mut session) = Session::open() else { return Ok(failed()) };
+    let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(failed()) };
+    let Some(files) = read_files(args, &mut session)? else { return Ok(failed()) };
     left_behind()?;
     test_report::start(&files, args.json);
     let permits = Arc::new(Semaphore::new(usize::from(args.parallelism)));
@@ -170,7 +178,7 @@ pub(crate) async fn run(args: &TestArgs) -> anyhow::Result<u8> {
     if let Some(path) = &args.junit_xml {
         junit::write(path, &reports)?;
     }
-    Ok(test_report::finish(&reports, &unowned, args.json))
+    Ok((test_report::finish(&reports, &unowned, args.json), reports))
 }
 
 /// Tells of tests that were cut off, and did not remove what they had made.
@@ -299,7 +307,10 @@ fn compare(name: &str, outcome: Outcome, folder: Option<PathBuf>) -> RunReport {
 /// Takes the differences that `is_right`; a run that had nothing else against it passes then.
 fn accept(run: &mut RunReport, is_right: impl Fn(&Difference, &Path) -> bool) {
     let Some(folder) = run.folder.clone() else { return };
-    for difference in std::mem::take(&mut run.differences) {
+    // What goes makes room: a file may come where a folder was.
+    let (gone, come): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut run.differences).into_iter().partition(|difference| difference.found.is_none());
+    for difference in gone.into_iter().chain(come) {
         if !is_right(&difference, &folder) {
             run.differences.push(difference);
             continue;

@@ -1,5 +1,6 @@
 //! The tree of modules: every folder that is called, read and declared.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -51,7 +52,7 @@ impl Program {
 pub fn load(folder: &str, loader: &dyn SourceLoader, sources: &mut SourceMap) -> (Program, Diagnostics) {
     let mut load = Load { loader, sources, read: IndexMap::new(), diags: Diagnostics::default() };
     let mut program = Program::default();
-    load.module(&mut program, folder, Vec::new(), None, None);
+    load.module(&mut program, &Place { folder: folder.to_owned(), package: None }, Vec::new(), None, None);
     (program, load.diags)
 }
 
@@ -63,15 +64,22 @@ struct Load<'l> {
     diags: Diagnostics,
 }
 
+/// Where a module is, and within what it has to stay.
+struct Place {
+    folder: String,
+    package: Option<String>,
+}
+
 impl Load<'_> {
     fn module(
         &mut self,
         program: &mut Program,
-        folder: &str,
+        place: &Place,
         path: Vec<Arc<str>>,
         parent: Option<ModuleId>,
         called_at: Option<Span>,
     ) -> ModuleId {
+        let folder = place.folder.as_str();
         let decl = match self.read.get(folder) {
             Some(decl) => decl.clone(),
             None => {
@@ -88,26 +96,37 @@ impl Load<'_> {
                 self.diags.push(Diagnostic::error("endless module calls", label).at(call.source_span));
                 continue;
             }
-            let Some(inner_folder) = self.called_folder(folder, call) else { continue };
+            let Some(inner) = self.called_folder(place, call) else { continue };
             let inner_path = path.iter().cloned().chain([name.clone()]).collect();
-            let child = self.module(program, &inner_folder, inner_path, Some(id), Some(call.source_span));
+            let child = self.module(program, &inner, inner_path, Some(id), Some(call.source_span));
             program.modules[id.0].children.insert(name.clone(), child);
         }
         id
     }
 
-    fn called_folder(&mut self, folder: &str, call: &ModuleCall) -> Option<String> {
+    fn called_folder(&mut self, place: &Place, call: &ModuleCall) -> Option<Place> {
+        let folder = place.folder.as_str();
         if is_local(&call.source) && !is_archive(&call.source) {
             if call.version.is_some() {
                 let label = "a local folder has no versions; leave `version` out";
                 self.diags.push(Diagnostic::error("version of a local module", label).at(call.source_span));
             }
-            return Some(join_path(folder, &call.source));
+            let inner = join_path(folder, &call.source);
+            if let Some(package) = &place.package
+                && !Path::new(&inner).starts_with(package)
+            {
+                let label = "this leads out of what the module came with";
+                self.diags.push(Diagnostic::error("module outside of its package", label).at(call.source_span));
+                return None;
+            }
+            return Some(Place { folder: inner, package: place.package.clone() });
         }
         let source = ModuleSource { source: &call.source, version: call.version.as_deref(), folder };
         match self.loader.module(&source) {
             // Relative to the root module, whoever calls.
-            Some(Ok(inner)) => Some(join_path(".", &inner)),
+            Some(Ok(found)) => {
+                Some(Place { folder: join_path(".", &found.folder), package: Some(join_path(".", &found.package)) })
+            }
             Some(Err(error)) => {
                 self.unreadable(&error, Some(call.source_span));
                 None

@@ -73,10 +73,19 @@ pub trait SourceLoader: Send + Sync {
     fn list(&self, folder: &str) -> Result<Vec<String>, LoadError>;
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError>;
 
-    /// The folder of a module that is no local folder, such as `lampwright/lamp`; none if the source means nothing here.
-    fn module(&self, _: &ModuleSource<'_>) -> Option<Result<String, LoadError>> {
+    /// A module that is no local folder, such as `lampwright/lamp`; none if the source means nothing here.
+    fn module(&self, _: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
         None
     }
+}
+
+/// Where a module is that came from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundModule {
+    /// Its folder.
+    pub folder: String,
+    /// The folder of all that came with it. The module may call others in it, and none beside it.
+    pub package: String,
 }
 
 /// What a module call names.

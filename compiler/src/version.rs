@@ -148,7 +148,7 @@ fn allows(operator: Operator, bound: &Version, version: &Version) -> bool {
     let ordering = version.cmp(bound);
     match operator {
         Operator::Equal => ordering.is_eq(),
-        Operator::NotEqual => ordering.is_ne(),
+        Operator::NotEqual => ordering.is_ne() && is_asked_for,
         Operator::Greater => ordering.is_gt() && is_asked_for,
         Operator::AtLeast => ordering.is_ge() && is_asked_for,
         Operator::Less => ordering.is_lt() && is_asked_for,
@@ -193,6 +193,7 @@ mod tests {
         assert_eq!(allowed("~> 2"), "2.0.0 10.0.0");
         assert_eq!(allowed(">= 1.2.0, < 2.0.0"), "1.2.0 1.2.3 1.2.9 1.3.0");
         assert_eq!(allowed("> 1.2.3, != 1.3.0"), "1.2.9 2.0.0 10.0.0");
+        assert_eq!(allowed("!= 1.0"), "0.9.0 1.2.0 1.2.3 1.2.9 1.3.0 2.0.0 10.0.0");
         assert_eq!(allowed("<= 1.0"), "0.9.0 1.0.0");
         assert_eq!(allowed("= 1.0.0-rc.1"), "1.0.0-rc.1");
         assert_eq!(allowed(">= 2.0.0-rc.1"), "2.0.0-rc.2 2.0.0 10.0.0");

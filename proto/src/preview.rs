@@ -3,6 +3,7 @@
 //! It travels as the planned private data of the protocol, which Terraform carries and never reads; our own command line
 //! does (docs/decisions/0001). A text that many machines have is in it once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 /// Says that private data is a preview, and which form it has.
 const FORMAT: u32 = 2;
+
+/// `sha256:` and 16 digits.
+const SHOWN_DIGEST: usize = 23;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preview {
@@ -96,11 +100,15 @@ impl Preview {
     }
 
     /// What a person may see of a version; a missing one is empty.
-    pub fn shown(&self, version: Option<&Version>) -> &str {
-        match version.and_then(|version| self.contents.get(&version.digest)) {
-            Some(Content::Text(text) | Content::Hidden(text)) => text,
-            Some(Content::Bytes(_)) => "(not text)\n",
-            None => "",
+    pub fn shown(&self, version: Option<&Version>) -> Cow<'_, str> {
+        let Some(version) = version else { return Cow::Borrowed("") };
+        match self.contents.get(&version.digest) {
+            Some(Content::Text(text) | Content::Hidden(text)) => Cow::Borrowed(text),
+            Some(Content::Bytes(_)) => {
+                let digest = version.digest.get(..SHOWN_DIGEST).unwrap_or(&version.digest);
+                Cow::Owned(format!("(not text, {} bytes, {digest}…)\n", version.size))
+            }
+            None => Cow::Borrowed(""),
         }
     }
 

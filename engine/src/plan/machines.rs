@@ -40,9 +40,29 @@ pub struct File {
     pub version: Version,
 }
 
+/// Two layers whose machines have the same names: they are told apart by scopes, on clouds or by providers of their own,
+/// and a folder for each machine cannot tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{first} and {second} both have a machine {machine}; give one of the layers another `name`")]
+pub struct SameName {
+    pub machine: String,
+    pub first: String,
+    pub second: String,
+}
+
 /// In the order of the resources' addresses.
-pub fn layers(plan: &Plan) -> Vec<Layer> {
-    plan.changes.values().filter_map(layer).collect()
+pub fn layers(plan: &Plan) -> Result<Vec<Layer>, SameName> {
+    let layers: Vec<Layer> = plan.changes.values().filter_map(layer).collect();
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for layer in &layers {
+        for machine in &layer.machines {
+            if let Some(first) = owners.insert(&machine.name, &layer.resource) {
+                let (machine, second) = (machine.name.clone(), layer.resource.clone());
+                return Err(SameName { machine, first: first.to_owned(), second });
+            }
+        }
+    }
+    Ok(layers)
 }
 
 fn layer(change: &Change) -> Option<Layer> {

@@ -198,7 +198,8 @@ fn show_preview(change: &Change, preview: &Preview, options: ShowOptions, out: &
             {
                 writeln!(out, "        mode {:04o} → {:04o}", before.mode, after.mode).expect(INFALLIBLE);
             }
-            let diff = TextDiff::from_lines(preview.shown(file.before.as_ref()), preview.shown(file.after.as_ref()));
+            let (before, after) = (preview.shown(file.before.as_ref()), preview.shown(file.after.as_ref()));
+            let diff = TextDiff::from_lines(&*before, &*after);
             for line in diff.unified_diff().context_radius(2).to_string().lines() {
                 writeln!(out, "        {line}").expect(INFALLIBLE);
             }

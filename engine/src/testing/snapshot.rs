@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use compiler::console;
-use compiler::diag::Diagnostics;
+use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::testing::TestRun;
 
-use crate::plan::machines::{self, Layer};
+use crate::plan::machines::{self, Layer, SameName};
 use crate::plan::show::{ShowOptions, show};
 use crate::plan::{self, Goal, Plan, PlanOptions};
 use crate::run::Run;
@@ -25,20 +25,25 @@ impl Snapshot {
         // What the state names was made for real, so a simulation cannot be asked about it.
         let options = PlanOptions { goal: Goal::Configuration, refresh: false, adopt: BTreeMap::new() };
         let (plan, diags) = plan::plan(run, state, &options).await;
-        if diags.has_errors() { Err(diags) } else { Ok(Snapshot::of(&plan, test)) }
+        if diags.has_errors() {
+            return Err(diags);
+        }
+        Snapshot::of(&plan, test).map_err(|same| {
+            Diagnostics(vec![Diagnostic::error("two machines of one name", same.to_string()).at(test.span)])
+        })
     }
 
-    fn of(plan: &Plan, test: &TestRun) -> Snapshot {
+    fn of(plan: &Plan, test: &TestRun) -> Result<Snapshot, SameName> {
         let mut files = BTreeMap::new();
         files.insert("plan.txt".to_owned(), show(plan, &test.name.name, ShowOptions::default()));
         let outputs = outputs(plan);
         if !outputs.is_empty() {
             files.insert("outputs.txt".to_owned(), outputs);
         }
-        for layer in machines::layers(plan) {
+        for layer in machines::layers(plan)? {
             add_layer(&layer, &mut files);
         }
-        Snapshot { files }
+        Ok(Snapshot { files })
     }
 }
 
@@ -56,7 +61,7 @@ fn add_layer(layer: &Layer, files: &mut BTreeMap<String, String>) {
             let folder = if is_alike { format!("{}-all", layer.name) } else { machine.name.clone() };
             files
                 .entry(format!("{folder}/{}", file.path))
-                .or_insert_with(|| layer.preview.shown(Some(&file.version)).to_owned());
+                .or_insert_with(|| layer.preview.shown(Some(&file.version)).into_owned());
         }
     }
 }

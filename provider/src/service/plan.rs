@@ -314,11 +314,17 @@ fn rendered<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<V
     Ok(rendered.collect())
 }
 
+/// Each starts a daemon.
+const CHECKS_AT_ONCE: usize = 4;
+
 /// Lets the daemons check what they would be given. What holds values that are not known yet cannot be checked.
 async fn check(machines: &[Rendered]) -> Result<(), Vec<Problem>> {
-    let known = machines.iter().filter(|machine| !machine.bundle.has_unknowns);
-    let checks = known.map(|machine| local::check::check(machine.root.as_ref(), &machine.name, &machine.bundle));
-    let failures = join_all(checks).await.into_iter().filter_map(Result::err);
+    let known: Vec<&Rendered> = machines.iter().filter(|machine| !machine.bundle.has_unknowns).collect();
+    let mut failures = Vec::new();
+    for some in known.chunks(CHECKS_AT_ONCE) {
+        let checks = some.iter().map(|one| local::check::check(one.root.as_ref(), &one.name, &one.bundle));
+        failures.extend(join_all(checks).await.into_iter().filter_map(Result::err));
+    }
     let problem = |error| match error {
         DriverError::Check { service, machine, output } => Problem::error(
             "configuration refused",
@@ -326,7 +332,7 @@ async fn check(machines: &[Rendered]) -> Result<(), Vec<Problem>> {
         ),
         other => driver_problem("The daemons' syntax check", &other),
     };
-    let problems: Vec<Problem> = failures.map(problem).collect();
+    let problems: Vec<Problem> = failures.into_iter().map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 

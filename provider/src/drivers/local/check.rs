@@ -10,10 +10,13 @@ use crate::driver::{DriverError, Result};
 /// Holds the copy that is checked. Short: it becomes part of the paths of unix sockets.
 const COPY: &str = "new";
 
+/// Where the daemons' account gets to, whatever TMPDIR says, and short as well.
+const SCRATCH: &str = "/tmp";
+
 /// A bundle that is nowhere yet. `root` is where its files say that they are.
 pub async fn check(root: &Path, machine: &str, bundle: &Bundle) -> Result<()> {
-    let failed = |source| DriverError::Io { what: "making a folder for the check", path: "/tmp".to_owned(), source };
-    let scratch = tempfile::Builder::new().prefix("lw").tempdir().map_err(failed)?;
+    let failed = |source| DriverError::Io { what: "making a folder for the check", path: SCRATCH.to_owned(), source };
+    let scratch = tempfile::Builder::new().prefix("lw").tempdir_in(SCRATCH).map_err(failed)?;
     // The daemons' account has to get through.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
     std::fs::set_permissions(scratch.path(), mode).map_err(failed)?;

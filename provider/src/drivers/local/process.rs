@@ -4,11 +4,15 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal as Number, kill_process};
+use rustix::process::{Pid, Signal as Number, kill_process, kill_process_group};
 
 use crate::bundle::Service;
 use crate::driver::{DriverError, Result, Signal};
+
+/// A syntax check takes less than a second, and more on a machine that does much else.
+const CHECK_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Who owns the files and runs the daemons of machines.
 #[derive(Debug, Clone)]
@@ -166,16 +170,32 @@ pub(super) async fn check(
 ) -> Result<Option<String>> {
     let program = program(service)?;
     let mut command = Command::new(&program);
-    command.args(args).current_dir(folder).stdin(Stdio::null());
+    command.args(args).current_dir(folder).stdin(Stdio::null()).process_group(0);
     account.take_over(&mut command);
-    let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
-    let output = output.map_err(|source| DriverError::Io {
+    let output = output_in_time(command, CHECK_DEADLINE).await.map_err(|source| DriverError::Io {
         what: "checking with",
         path: program.display().to_string(),
         source,
     })?;
     let text = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Ok((!output.status.success()).then(text))
+}
+
+/// Runs a program to its end, or ends it with all that it has started when it takes too long.
+async fn output_in_time(mut command: Command, deadline: Duration) -> std::io::Result<std::process::Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+    let group = child.id().and_then(|id| Pid::from_raw(id as i32));
+    match tokio::time::timeout(deadline, child.wait_with_output()).await {
+        Ok(output) => output,
+        Err(_) => {
+            if let Some(group) = group {
+                let _ = kill_process_group(group, Number::KILL);
+            }
+            let reason = format!("it did not end within {} s", deadline.as_secs());
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, reason))
+        }
+    }
 }
 
 /// The program of a service: by its exact name, or the highest of `name8.2`, on the PATH and where distributions
@@ -241,5 +261,26 @@ pub(super) fn log_tail(folder: &Path, service: &Service) -> String {
     match lines.as_slice() {
         [] => "it wrote nothing".to_owned(),
         lines => lines[lines.len().saturating_sub(10)..].join("\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A daemon that hangs is ended, and what it has started.
+    #[tokio::test]
+    async fn a_check_that_does_not_end_is_ended() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 300 & echo $!; wait"]).process_group(0);
+        let folder = tempfile::tempdir().unwrap();
+        command.current_dir(folder.path());
+        let error = output_in_time(command, Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while Table::read().processes.iter().any(|process| process.folder == folder.path()) {
+            assert!(std::time::Instant::now() < deadline, "a process is left");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
