@@ -301,6 +301,13 @@ impl DriverError {
 
 pub type Result<T> = std::result::Result<T, DriverError>;
 
+/// An answer that is there at once.
+pub fn now<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+/// What is given here is right for a cloud without a firewall, without load balancers of its own, and whose machines are
+/// ready when they are made and lose nothing on the outside.
 pub trait Driver: fmt::Debug + Send + Sync {
     /// Where a machine's files will be.
     fn layout(&self, key: &MachineKey) -> Layout;
@@ -311,17 +318,23 @@ pub trait Driver: fmt::Debug + Send + Sync {
     }
 
     /// Who may come in at every machine so that it can be worked on; empty where there is no firewall.
-    fn management(&self) -> Vec<Ingress>;
+    fn management(&self) -> Vec<Ingress> {
+        Vec::new()
+    }
 
     fn has_firewall(&self) -> bool {
         !self.management().is_empty()
     }
 
     /// The network that this cloud's machines are seen by from elsewhere, if it is not their own public addresses.
-    fn egress(&self) -> Option<String>;
+    fn egress(&self) -> Option<String> {
+        None
+    }
 
     /// What the cloud gives for a need; an error lists what there is. Costs calls, so it is asked once per plan.
-    fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>>;
+    fn offer<'a>(&'a self, _need: &'a Need) -> BoxFuture<'a, Result<Offer>> {
+        now(Ok(Offer::default()))
+    }
 
     /// Makes machines, as few calls as the cloud allows; what exists already is given back, never made twice.
     fn create<'a>(&'a self, order: &'a Order, tell: Tell<'a>) -> BoxFuture<'a, Created>;
@@ -333,39 +346,61 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>>;
 
     /// Waits until a machine that was just made can be worked on. Tells what it waits for.
-    fn await_boot<'a>(&'a self, key: &'a MachineKey, tell: Tell<'a>) -> BoxFuture<'a, Result<()>>;
+    fn await_boot<'a>(&'a self, _key: &'a MachineKey, _tell: Tell<'a>) -> BoxFuture<'a, Result<()>> {
+        now(Ok(()))
+    }
 
     /// Gives back to machines that exist what they have lost on the outside: power, their data disk. A disk that is
     /// nowhere any more is made anew, and is empty.
-    fn mend<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<()>>;
+    fn mend<'a>(&'a self, _order: &'a Order) -> BoxFuture<'a, Result<()>> {
+        now(Ok(()))
+    }
 
     /// Removes machines of one layer with all that is on them, also their data disks. A machine that is not there
     /// counts as removed.
     fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>>;
 
     /// Removes what a layer has besides machines, once it has none: disks that lost their machine, firewall groups.
-    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>>;
+    fn dissolve<'a>(&'a self, _layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        now(Ok(()))
+    }
 
     /// Makes the rules that `by` asks for at the door of a layer exactly these.
-    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>>;
+    fn admit<'a>(&'a self, _to: &'a Layer, _by: &'a str, _rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+        now(Ok(()))
+    }
 
     /// All rules at the door of a layer, sorted; none where there is no firewall.
-    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>>;
+    fn admitted<'a>(&'a self, _to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+        now(Ok(Vec::new()))
+    }
 
     /// Takes away what nobody of ours asked for at the door of a layer.
-    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>>;
+    fn expel_unknown<'a>(&'a self, _to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+        now(Ok(()))
+    }
 
     /// What the cloud's own load balancers can do; none if it has none.
-    fn balancer_traits(&self) -> Option<BalancerTraits>;
+    fn balancer_traits(&self) -> Option<BalancerTraits> {
+        None
+    }
 
     /// Who comes in at the servers of the cloud's own load balancer of a layer.
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>>;
+    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+        now(Ok(Source::Layer(layer.clone())))
+    }
 
     /// Makes the load balancer of a layer what it shall be; returns the name or address that clients come to.
-    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>>;
+    fn set_balancer<'a>(&'a self, _wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        // Nobody gets here: a plan that asks for one is refused.
+        let wanted = "of the cloud's own".to_owned();
+        now(Err(DriverError::NoSuchOffer { what: "load balancer", wanted, known: "haproxy".to_owned() }))
+    }
 
     /// The load balancer of a layer, if it is there. `dissolve` removes it.
-    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>>;
+    fn balancer<'a>(&'a self, _layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        now(Ok(None))
+    }
 
     /// Brings the machine's files to what the bundle says: only those that differ, after every service has
     /// accepted its new configuration, each by an atomic rename. Returns the paths that changed.

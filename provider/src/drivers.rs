@@ -52,15 +52,6 @@ pub fn find(name: &str) -> Option<&'static DriverInfo> {
     DRIVERS.iter().find(|driver| driver.name == name)
 }
 
-/// For clouds that have none. Nobody gets here: a plan that asks for one is refused.
-fn no_balancers() -> DriverError {
-    DriverError::NoSuchOffer {
-        what: "load balancer",
-        wanted: "of the cloud's own".to_owned(),
-        known: "haproxy".to_owned(),
-    }
-}
-
 /// A setting that is a number of seconds.
 fn seconds(settings: &Settings, name: &str, default: u64) -> Result<u64> {
     match settings.get(name).map(|text| text.parse()) {

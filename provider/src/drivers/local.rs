@@ -21,11 +21,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{DriverInfo, Settings, Traits, no_balancers};
+use super::{DriverInfo, Settings, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
-    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
+    BoxFuture, Created, Driver, DriverError, Layer, Layout, Machine, MachineKey, Order, Result, Signal, Status, Tell,
 };
 use process::Account;
 use store::Store;
@@ -138,18 +137,8 @@ impl Driver for Local {
         Layout { root: self.folder(key), has_firewall: false }
     }
 
-    /// Loopback addresses are not reached from outside; there is no firewall between them.
-    fn management(&self) -> Vec<Ingress> {
-        Vec::new()
-    }
-
     fn egress(&self) -> Option<String> {
         self.egress.clone()
-    }
-
-    /// This machine is as it is.
-    fn offer<'a>(&'a self, _: &'a Need) -> BoxFuture<'a, Result<Offer>> {
-        Box::pin(async { Ok(Offer::default()) })
     }
 
     fn create<'a>(&'a self, order: &'a Order, _: Tell<'a>) -> BoxFuture<'a, Created> {
@@ -180,53 +169,12 @@ impl Driver for Local {
         Box::pin(async move { Ok(self.machine_status(key, &process::Table::read())) })
     }
 
-    fn await_boot<'a>(&'a self, _: &'a MachineKey, _: &'a (dyn Fn(&str) + Send + Sync)) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    /// What a folder has lost, `install` and `start` bring back.
-    fn mend<'a>(&'a self, _: &'a Order) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
     fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let ends = keys.iter().map(|key| self.end_all(key, &[]));
             futures_util::future::try_join_all(ends).await?;
             keys.iter().try_for_each(|key| self.store.delete(key))
         })
-    }
-
-    fn dissolve<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn admit<'a>(&'a self, _: &'a Layer, _: &'a str, _: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn admitted<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn expel_unknown<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn balancer_traits(&self) -> Option<BalancerTraits> {
-        None
-    }
-
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
-        Box::pin(async move { Ok(Source::Layer(layer.clone())) })
-    }
-
-    fn set_balancer<'a>(&'a self, _: &'a Balancer) -> BoxFuture<'a, Result<String>> {
-        Box::pin(async { Err(no_balancers()) })
-    }
-
-    fn balancer<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
-        Box::pin(async { Ok(None) })
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {

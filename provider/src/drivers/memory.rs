@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{DriverInfo, Traits, no_balancers};
+use super::{DriverInfo, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
-    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
+    Admitted, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Order, Result,
+    Signal, Status, Tell, now,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -64,26 +64,9 @@ impl Memory {
     }
 }
 
-/// Every call is done at once.
-fn now<'a, T: Send + 'a>(result: T) -> BoxFuture<'a, T> {
-    Box::pin(std::future::ready(result))
-}
-
 impl Driver for Memory {
     fn layout(&self, key: &MachineKey) -> Layout {
         Layout { root: PathBuf::from("/machine").join(key.name()), has_firewall: false }
-    }
-
-    fn management(&self) -> Vec<Ingress> {
-        Vec::new()
-    }
-
-    fn egress(&self) -> Option<String> {
-        None
-    }
-
-    fn offer<'a>(&'a self, _: &'a Need) -> BoxFuture<'a, Result<Offer>> {
-        now(Ok(Offer::default()))
     }
 
     fn create<'a>(&'a self, order: &'a Order, _: Tell<'a>) -> BoxFuture<'a, Created> {
@@ -114,14 +97,6 @@ impl Driver for Memory {
         now(self.with(key, |machine| machine.status))
     }
 
-    fn await_boot<'a>(&'a self, _: &'a MachineKey, _: &'a (dyn Fn(&str) + Send + Sync)) -> BoxFuture<'a, Result<()>> {
-        now(Ok(()))
-    }
-
-    fn mend<'a>(&'a self, _: &'a Order) -> BoxFuture<'a, Result<()>> {
-        now(Ok(()))
-    }
-
     fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
         let mut machines = self.machines();
         keys.iter().for_each(|key| drop(machines.remove(key)));
@@ -149,22 +124,6 @@ impl Driver for Memory {
     fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
         self.rules().entry(to.clone()).or_default().retain(|rule| rule.by.is_some());
         now(Ok(()))
-    }
-
-    fn balancer_traits(&self) -> Option<BalancerTraits> {
-        None
-    }
-
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
-        Box::pin(async move { Ok(Source::Layer(layer.clone())) })
-    }
-
-    fn set_balancer<'a>(&'a self, _: &'a Balancer) -> BoxFuture<'a, Result<String>> {
-        Box::pin(async { Err(no_balancers()) })
-    }
-
-    fn balancer<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
-        Box::pin(async { Ok(None) })
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {

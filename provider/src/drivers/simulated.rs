@@ -7,11 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{DriverInfo, no_balancers};
+use super::DriverInfo;
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
-    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
+    BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Order,
+    Result, Signal, Source, Status, Tell, now,
 };
 use crate::seed;
 
@@ -47,10 +47,6 @@ fn refused<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
     })
 }
 
-fn now<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
-    Box::pin(std::future::ready(value))
-}
-
 impl Driver for Simulated {
     fn layout(&self, key: &MachineKey) -> Layout {
         let root = match self.info.traits.root {
@@ -73,11 +69,6 @@ impl Driver for Simulated {
         (!self.info.traits.has_firewall).then(|| "192.0.2.1/32".to_owned())
     }
 
-    /// What there will be on the day of the apply is not asked for.
-    fn offer<'a>(&'a self, _: &'a Need) -> BoxFuture<'a, Result<Offer>> {
-        now(Ok(Offer::default()))
-    }
-
     fn create<'a>(&'a self, _: &'a Order, _: Tell<'a>) -> BoxFuture<'a, Created> {
         Box::pin(async { Created { machines: Vec::new(), failure: refused::<()>().await.err() } })
     }
@@ -90,48 +81,12 @@ impl Driver for Simulated {
         now(Ok(Status::Running))
     }
 
-    fn await_boot<'a>(&'a self, _: &'a MachineKey, _: Tell<'a>) -> BoxFuture<'a, Result<()>> {
-        refused()
-    }
-
-    fn mend<'a>(&'a self, _: &'a Order) -> BoxFuture<'a, Result<()>> {
-        refused()
-    }
-
     fn delete<'a>(&'a self, _: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
-        refused()
-    }
-
-    fn dissolve<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
-        refused()
-    }
-
-    fn admit<'a>(&'a self, _: &'a Layer, _: &'a str, _: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
-        refused()
-    }
-
-    fn admitted<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
-        now(Ok(Vec::new()))
-    }
-
-    fn expel_unknown<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<()>> {
         refused()
     }
 
     fn balancer_traits(&self) -> Option<BalancerTraits> {
         self.info.traits.balancer
-    }
-
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
-        now(Ok(Source::Layer(layer.clone())))
-    }
-
-    fn set_balancer<'a>(&'a self, _: &'a Balancer) -> BoxFuture<'a, Result<String>> {
-        Box::pin(async { Err(no_balancers()) })
-    }
-
-    fn balancer<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
-        now(Ok(None))
     }
 
     fn install<'a>(&'a self, _: &'a MachineKey, _: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
