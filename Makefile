@@ -13,7 +13,7 @@ help:
 	@echo 'make acceptance  every module of the library, applied on this machine and asked on its URL'
 	@echo 'make test-clouds test beds of AWS and OpenStack, machines that really boot, and the tests on them (root, Linux)'
 	@echo 'make check       format, lints'
-	@echo 'make bench       plan and apply side by side with terraform'
+	@echo 'make bench       plan, apply and the tests of the library, side by side with terraform'
 
 # HAProxy, Apache, PHP-FPM from the distribution, mongod into a cache folder; nothing is started or enabled.
 runtime:
