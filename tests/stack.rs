@@ -275,6 +275,30 @@ fn a_stack_without_anything_left_in_it_is_taken_away() {
     assert_eq!(sandbox.daemons(), Vec::<i32>::new());
 }
 
+/// What was only begun when a run was cut off is known to the next ones, and goes when everything goes.
+#[test]
+fn what_was_cut_off_is_destroyed() {
+    let sandbox = Sandbox::new();
+    web_only(&sandbox, 2, "");
+    let mut command = sandbox.lampwright_command("stack", APPLY);
+    let mut child =
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("runs");
+    wait_for("web-1", Duration::from_secs(30), || sandbox.machines().contains(&"web-1".to_owned()));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+    // Not forgotten by a command that only looks.
+    for _ in 0..2 {
+        let plan = sandbox.lampwright("stack", &["plan"]);
+        assert!(plan.stderr.contains("was being made when a run was cut off"), "{}", plan.stderr);
+    }
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    assert_eq!(sandbox.machines(), Vec::<String>::new());
+    assert_eq!(sandbox.daemons(), Vec::<i32>::new());
+    let quiet = sandbox.lampwright("stack", &["plan"]);
+    assert_eq!(quiet.stderr, "");
+}
+
 #[test]
 fn machines_that_an_interrupted_run_has_left_are_removed() {
     let sandbox = Sandbox::new();

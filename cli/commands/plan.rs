@@ -1,10 +1,11 @@
 //! `lampwright plan`, and the planning that apply and destroy begin with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
 use compiler::Inputs;
+use compiler::addr::InstanceAddr;
 use compiler::diag::Diagnostics;
 use engine::event::Event;
 use engine::plan::show::{ShowOptions, show};
@@ -92,11 +93,14 @@ pub(super) fn open_store(operation: &str, common: &CommonArgs) -> anyhow::Result
             "an earlier run was cut off; its {changes} recorded change{plural} {} in the state now",
             if changes == 1 { "is" } else { "are" }
         ));
-        for addr in &store.recovered.interrupted {
-            ui::note(&format!(
-                "{addr} was being made when it was cut off; the next apply takes over what exists of it"
-            ));
-        }
+    }
+    let unfinished: BTreeSet<&InstanceAddr> =
+        store.recovered.interrupted.iter().chain(store.state().unfinished.keys()).collect();
+    for addr in unfinished {
+        let removal = if store.state().unfinished.contains_key(addr) { ", and destroy removes it" } else { "" };
+        ui::note(&format!(
+            "{addr} was being made when a run was cut off; the next apply takes over what exists of it{removal}"
+        ));
     }
     if let Some(path) = &store.set_aside {
         ui::note(&format!(

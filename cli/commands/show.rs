@@ -53,6 +53,9 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
             ui::line(&format!("    {name} = {}", shown.replace('\n', "\n    ")));
         }
     }
+    for addr in state.unfinished.keys() {
+        ui::line(&format!("{addr} (was being made when a run was cut off; how much of it exists is not known)"));
+    }
     let bundles = Path::new(DATA).join("bundles");
     if bundles.is_dir() {
         ui::line(&format!("\nConfiguration files (copies in {}):", bundles.display()));

@@ -200,7 +200,7 @@ fn left_behind() -> anyhow::Result<()> {
         // A journal is there as long as nobody has gone on from it.
         let names_something = |path: &PathBuf| match path.extension().and_then(OsStr::to_str) {
             Some("journal") => true,
-            Some("tfstate") => store::peek(path).is_ok_and(|state| !state.instances.is_empty()),
+            Some("tfstate") => store::peek(path).is_ok_and(|state| !state.is_empty()),
             _ => false,
         };
         if files.any(|path| names_something(&path)) {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use compiler::addr::{InstanceAddr, Mode, ProviderAddr};
+use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::{Evaluation, Work};
 use tokio::sync::Semaphore;
@@ -22,10 +23,10 @@ use value::Value;
 
 use crate::event::Event;
 use crate::plan::{Action, Plan};
-use crate::run::Run;
-use crate::state::OutputState;
+use crate::run::{Run, fresh, to_state};
 use crate::state::journal::Record;
 use crate::state::store::Store;
+use crate::state::{InstanceState, OutputState};
 use schedule::{Removal, Schedule};
 use step::{Done, Step};
 
@@ -73,7 +74,7 @@ struct Applying<'a> {
     schedule: Schedule,
     permits: Arc<Semaphore>,
     /// Instances that could be made, but for a removal that has to come first.
-    waiting: HashMap<InstanceAddr, Box<compiler::config::DesiredInstance>>,
+    waiting: HashMap<InstanceAddr, Box<DesiredInstance>>,
     /// Removals whose provider is not configured yet.
     held: Vec<Removal>,
     configured: HashSet<ProviderAddr>,
@@ -166,7 +167,7 @@ impl Applying<'_> {
     }
 
     /// Starts what is to be done with an instance; `true` if its value was supplied at once.
-    fn instance(&mut self, desired: Box<compiler::config::DesiredInstance>, evaluation: &mut Evaluation) -> bool {
+    fn instance(&mut self, desired: Box<DesiredInstance>, evaluation: &mut Evaluation) -> bool {
         let Some(change) = self.plan.changes.get(&desired.addr) else {
             // The configuration asks for something that the plan does not know: another file than was planned.
             let label = format!("{} is not in the plan", desired.addr);
@@ -196,12 +197,17 @@ impl Applying<'_> {
         }
     }
 
-    fn start(&mut self, desired: compiler::config::DesiredInstance) {
+    fn start(&mut self, desired: DesiredInstance) {
         let Some(change) = self.plan.changes.get(&desired.addr).cloned() else { return };
         let recorded = self.store.state().instances.get(&desired.addr).cloned();
         let makes_new = matches!(change.action, Action::Create | Action::Replace { .. });
         if change.addr.mode == Mode::Managed && makes_new {
-            self.record(Record::Intent { addr: change.addr.clone() });
+            let is_removable = change.preview().is_some_and(|preview| preview.is_removable);
+            let planned = is_removable.then(|| {
+                let like = InstanceState { tainted: true, ..fresh(&desired, None) };
+                to_state(&change.after, &desired.schema, &desired.provider, Vec::new(), &like)
+            });
+            self.record(Record::Intent { addr: change.addr.clone(), planned: planned.map(Box::new) });
         }
         if let (Action::Replace { create_first: true }, Some(_)) = (change.action, &recorded) {
             // The old object steps aside under a name of its own.
@@ -221,7 +227,7 @@ impl Applying<'_> {
         let state = self.store.state();
         let recorded = match &removal.deposed {
             Some(key) => state.deposed.get(&(removal.addr.clone(), key.clone())),
-            None => state.instances.get(&removal.addr),
+            None => state.known(&removal.addr),
         };
         recorded.is_none_or(|recorded| {
             self.configured.contains(&recorded.provider) || !self.run.program.has_provider_block(&recorded.provider)
@@ -232,7 +238,7 @@ impl Applying<'_> {
         let state = self.store.state();
         let recorded = match &removal.deposed {
             Some(key) => state.deposed.get(&(removal.addr.clone(), key.clone())).cloned(),
-            None => state.instances.get(&removal.addr).cloned(),
+            None => state.known(&removal.addr).cloned(),
         };
         let before = match &removal.deposed {
             None => self

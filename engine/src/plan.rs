@@ -275,7 +275,13 @@ impl Planning<'_> {
     /// What the state has and the configuration does not.
     async fn orphans(&mut self) {
         let mut tasks = Tasks::new();
-        for (addr, recorded) in &self.state.instances {
+        // What was being made only goes when everything goes: until then somebody else may have its name.
+        let unfinished = self
+            .state
+            .unfinished
+            .iter()
+            .filter(|(addr, _)| self.options.goal == Goal::Nothing && !self.state.instances.contains_key(addr));
+        for (addr, recorded) in self.state.instances.iter().chain(unfinished) {
             if self.seen.contains(addr) {
                 continue;
             }
@@ -291,7 +297,9 @@ impl Planning<'_> {
                 continue;
             }
             let (run, addr, recorded) = (self.run.clone(), addr.clone(), recorded.clone());
-            let (permits, refresh) = (self.permits.clone(), self.options.refresh);
+            // How much there is of what is unfinished, its provider cannot read.
+            let refresh = self.options.refresh && self.state.instances.contains_key(&addr);
+            let permits = self.permits.clone();
             let reason = if self.options.goal == Goal::Nothing { None } else { Some(Reason::NotConfigured) };
             tasks.spawn(async move {
                 let _permit = permits.acquire_owned().await;

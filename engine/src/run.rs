@@ -173,6 +173,20 @@ pub(crate) fn to_state(
     }
 }
 
+/// What the configuration decides of an object's record.
+pub(crate) fn fresh(desired: &DesiredInstance, recorded: Option<&InstanceState>) -> InstanceState {
+    InstanceState {
+        provider: desired.provider.clone(),
+        schema_version: desired.schema.version,
+        attributes: serde_json::Value::Null,
+        sensitive_paths: Vec::new(),
+        private: Vec::new(),
+        dependencies: (*desired.dependencies).clone(),
+        tainted: recorded.is_some_and(|recorded| recorded.tainted),
+        create_before_destroy: desired.lifecycle.create_before_destroy,
+    }
+}
+
 /// Marks what the schema calls sensitive, and the paths that were sensitive in the configuration.
 pub(crate) fn mark(value: Value, schema: &Schema, paths: &[Path]) -> Value {
     let mut all = paths.to_vec();

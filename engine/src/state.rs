@@ -21,6 +21,9 @@ pub struct State {
     pub instances: BTreeMap<InstanceAddr, InstanceState>,
     /// Objects that were replaced by newer ones and are still to be removed, by address and a random key.
     pub deposed: BTreeMap<(InstanceAddr, String), InstanceState>,
+    /// What was being made when a run was cut off, as it was planned: the next apply takes over what exists of it, and
+    /// what removes everything removes it. Only of providers that can do the latter ([`proto::preview::Preview`]).
+    pub unfinished: BTreeMap<InstanceAddr, InstanceState>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +50,11 @@ pub struct InstanceState {
 
 impl State {
     pub fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.deposed.is_empty() && self.outputs.is_empty()
+        self.instances.is_empty() && self.deposed.is_empty() && self.outputs.is_empty() && self.unfinished.is_empty()
+    }
+
+    /// What exists, or may exist.
+    pub fn known(&self, addr: &InstanceAddr) -> Option<&InstanceState> {
+        self.instances.get(addr).or_else(|| self.unfinished.get(addr))
     }
 }

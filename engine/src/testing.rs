@@ -74,11 +74,10 @@ impl Status {
     }
 }
 
-/// How what a test has left is removed. An apply takes over what was just being made.
+/// How what a test has left is removed.
 pub fn removal(scratch: &Path) -> String {
-    let name = scratch.file_name().unwrap_or_default().display();
     format!(
-        "to remove what it made: LAMPWRIGHT_TEST={name} lampwright apply -state={}/0.tfstate, then the same with destroy; and so with 1.tfstate, .. if runs had states of their own",
+        "to remove what it made: lampwright destroy -state={}/0.tfstate; and so with 1.tfstate, .. if runs had states of their own",
         scratch.display()
     )
 }
@@ -328,7 +327,7 @@ impl<'t> Running<'t> {
     pub async fn clean_up(&mut self) -> Diagnostics {
         let mut diags = Diagnostics::default();
         while let Some((_, mut shared)) = self.states.pop() {
-            let Some(last) = shared.last.take().filter(|_| !shared.store.state().instances.is_empty()) else {
+            let Some(last) = shared.last.take().filter(|_| !shared.store.state().is_empty()) else {
                 continue;
             };
             let found = self.remove(last, &mut shared.store).await;

@@ -12,7 +12,7 @@ use super::schedule::Removal;
 use crate::host::check::{plan_violations, result_violations};
 use crate::host::{ApplyRequest, PlanRequest};
 use crate::plan::{Action, Change, propose::proposed};
-use crate::run::{Run, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
+use crate::run::{Run, fresh, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
 use crate::state::InstanceState;
 
 pub(super) struct Step {
@@ -58,20 +58,6 @@ pub(super) fn settle(
         &fresh(desired, recorded),
     );
     (recorded != Some(&settled)).then_some(settled)
-}
-
-/// What the configuration decides of an object's record.
-fn fresh(desired: &DesiredInstance, recorded: Option<&InstanceState>) -> InstanceState {
-    InstanceState {
-        provider: desired.provider.clone(),
-        schema_version: desired.schema.version,
-        attributes: serde_json::Value::Null,
-        sensitive_paths: Vec::new(),
-        private: Vec::new(),
-        dependencies: (*desired.dependencies).clone(),
-        tainted: recorded.is_some_and(|recorded| recorded.tainted),
-        create_before_destroy: desired.lifecycle.create_before_destroy,
-    }
 }
 
 /// Creates, updates, or reads a data source.

@@ -22,9 +22,9 @@ use value::codec::msgpack;
 use value::{Path, Ty, Value};
 
 use super::{Action, Change, Deposed, OutputChange, Plan};
-use crate::state::file::{instance_from_json, instance_to_json, path_from_json, path_to_json};
+use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
@@ -115,8 +115,7 @@ fn encode_plan(plan: &Plan) -> Json {
         json!({
             "addr": deposed.addr.to_string(),
             "key": deposed.key,
-            "provider": deposed.instance.provider.to_string(),
-            "instance": instance_to_json(&deposed.instance),
+            "object": object_to_json(&deposed.instance),
             "value": encode_value(&deposed.value),
         })
     });
@@ -175,11 +174,10 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
         plan.changes.insert(addr, decoded);
     }
     for deposed in json["deposed"].as_array()? {
-        let provider = ProviderAddr::parse(deposed["provider"].as_str()?)?;
         plan.deposed.push(Deposed {
             addr: InstanceAddr::parse(deposed["addr"].as_str()?)?,
             key: deposed["key"].as_str()?.to_owned(),
-            instance: instance_from_json(&deposed["instance"], &provider)?,
+            instance: object_from_json(&deposed["object"])?,
             value: decode_value(&deposed["value"])?,
         });
     }

@@ -15,7 +15,7 @@ use super::{Action, Change, Reason};
 use crate::event::Event;
 use crate::host::check::plan_violations;
 use crate::host::{PlanRequest, Provider, ReadRequest};
-use crate::run::{Run, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
+use crate::run::{Run, fresh, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
 use crate::state::InstanceState;
 
 pub(super) enum Outcome {
@@ -168,18 +168,8 @@ async fn import(
         let note = format!("The provider found nothing for {address} by the id {id:?}, and did not say why.");
         return Err(Diagnostics(vec![broken_promise(span).note(note)]));
     };
-    let like = InstanceState {
-        provider: desired.provider.clone(),
-        schema_version: desired.schema.version,
-        attributes: serde_json::Value::Null,
-        sensitive_paths: Vec::new(),
-        private: Vec::new(),
-        dependencies: (*desired.dependencies).clone(),
-        tainted: false,
-        create_before_destroy: desired.lifecycle.create_before_destroy,
-    };
     let value = mark(state, &desired.schema, &[]);
-    Ok(to_state(&value, &desired.schema, &desired.provider, found.private, &like))
+    Ok(to_state(&value, &desired.schema, &desired.provider, found.private, &fresh(desired, None)))
 }
 
 struct Existing {

@@ -16,6 +16,8 @@ use super::{InstanceState, OutputState, State};
 /// Named in the file, as the version of Terraform that could have written it.
 const TERRAFORM_VERSION: &str = "1.11.4";
 
+const UNFINISHED: &str = "lampwright_unfinished";
+
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error("{path} cannot be read")]
@@ -115,6 +117,15 @@ pub fn encode(state: &State) -> String {
         write_ordered(resource, 2, &mut text);
     }
     text.push_str(if resources.is_empty() { "],\n" } else { "\n  ],\n" });
+    // Terraform does not know this field, and leaves it out when it writes.
+    if !state.unfinished.is_empty() {
+        let objects = state
+            .unfinished
+            .iter()
+            .map(|(addr, instance)| json!({ "address": addr.to_string(), "object": object_to_json(instance) }));
+        let objects = Json::Array(objects.collect());
+        text.push_str(&format!("  {}: {},\n", Json::from(UNFINISHED), indented(&objects, 1)));
+    }
     text.push_str("  \"check_results\": null\n}\n");
     values::go_escape(&text)
 }
@@ -294,10 +305,14 @@ fn decode(json: &Json) -> Option<State> {
             };
         }
     }
+    for entry in json.get(UNFINISHED).and_then(Json::as_array).into_iter().flatten() {
+        let addr = InstanceAddr::parse(entry.get("address")?.as_str()?)?;
+        state.unfinished.insert(addr, object_from_json(entry.get("object")?)?);
+    }
     Some(state)
 }
 
-pub(crate) fn instance_from_json(json: &Json, provider: &ProviderAddr) -> Option<InstanceState> {
+fn instance_from_json(json: &Json, provider: &ProviderAddr) -> Option<InstanceState> {
     let list = |name: &str| json.get(name).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     Some(InstanceState {
         provider: provider.clone(),
@@ -314,12 +329,17 @@ pub(crate) fn instance_from_json(json: &Json, provider: &ProviderAddr) -> Option
     })
 }
 
-/// One instance as a line of the journal has it.
-pub(crate) fn instance_to_json(instance: &InstanceState) -> Json {
+/// An instance that stands alone, with its provider.
+pub(crate) fn object_to_json(instance: &InstanceState) -> Json {
     let fields = encode_instance(&Key::None, None, instance);
     let plain = fields.into_iter().map(|(key, field)| match field {
         Field::Plain(json) => (key.to_owned(), json),
         Field::List(_) => (key.to_owned(), Json::Null),
     });
-    Json::Object(plain.collect())
+    json!({ "provider": instance.provider.to_string(), "instance": Json::Object(plain.collect()) })
+}
+
+pub(crate) fn object_from_json(json: &Json) -> Option<InstanceState> {
+    let provider = ProviderAddr::parse(json.get("provider")?.as_str()?)?;
+    instance_from_json(json.get("instance")?, &provider)
 }

@@ -10,11 +10,11 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use compiler::addr::{InstanceAddr, ProviderAddr};
+use compiler::addr::InstanceAddr;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use super::file::{StateError, instance_from_json, instance_to_json};
+use super::file::{StateError, object_from_json, object_to_json};
 use super::{InstanceState, State};
 
 /// A change of the state.
@@ -44,6 +44,8 @@ pub enum Record {
     /// Something is about to be made. Without a later record the run was cut off meanwhile.
     Intent {
         addr: InstanceAddr,
+        /// For [`State::unfinished`].
+        planned: Option<Box<InstanceState>>,
     },
 }
 
@@ -92,7 +94,10 @@ impl Journal {
         for record in lines.map_while(|json| decode(&json)) {
             recovered.records += 1;
             match record {
-                Record::Intent { addr } => recovered.interrupted.push(addr),
+                Record::Intent { addr, planned } => {
+                    recovered.interrupted.push(addr.clone());
+                    apply(state, Record::Intent { addr, planned });
+                }
                 record => {
                     let done = record.addr();
                     recovered.interrupted.retain(|addr| addr != done);
@@ -154,15 +159,21 @@ impl Record {
             | Record::Depose { addr, .. }
             | Record::Restore { addr, .. }
             | Record::RemoveDeposed { addr, .. }
-            | Record::Intent { addr } => addr,
+            | Record::Intent { addr, .. } => addr,
         }
     }
 }
 
 pub fn apply(state: &mut State, record: Record) {
     match record {
-        Record::Put { addr, instance } => drop(state.instances.insert(addr, *instance)),
-        Record::Remove { addr } => drop(state.instances.remove(&addr)),
+        Record::Put { addr, instance } => {
+            state.unfinished.remove(&addr);
+            state.instances.insert(addr, *instance);
+        }
+        Record::Remove { addr } => {
+            state.unfinished.remove(&addr);
+            state.instances.remove(&addr);
+        }
         Record::Depose { addr, key } => {
             if let Some(instance) = state.instances.remove(&addr) {
                 state.deposed.insert((addr, key), instance);
@@ -174,7 +185,11 @@ pub fn apply(state: &mut State, record: Record) {
             }
         }
         Record::RemoveDeposed { addr, key } => drop(state.deposed.remove(&(addr, key))),
-        Record::Intent { .. } => {}
+        Record::Intent { addr, planned } => {
+            if let Some(planned) = planned {
+                state.unfinished.insert(addr, *planned);
+            }
+        }
     }
 }
 
@@ -193,24 +208,22 @@ fn checked(line: &str) -> Option<Json> {
 }
 
 fn encode(record: &Record) -> Json {
-    let put = |instance: &InstanceState| json!({ "provider": instance.provider.to_string(), "instance": instance_to_json(instance) });
     match record {
-        Record::Put { addr, instance } => json!({ "put": addr.to_string(), "object": put(instance) }),
+        Record::Put { addr, instance } => json!({ "put": addr.to_string(), "object": object_to_json(instance) }),
         Record::Remove { addr } => json!({ "remove": addr.to_string() }),
         Record::Depose { addr, key } => json!({ "depose": addr.to_string(), "key": key }),
         Record::Restore { addr, key } => json!({ "restore": addr.to_string(), "key": key }),
         Record::RemoveDeposed { addr, key } => json!({ "remove_deposed": addr.to_string(), "key": key }),
-        Record::Intent { addr } => json!({ "intent": addr.to_string() }),
+        Record::Intent { addr, planned: None } => json!({ "intent": addr.to_string() }),
+        Record::Intent { addr, planned: Some(planned) } => {
+            json!({ "intent": addr.to_string(), "object": object_to_json(planned) })
+        }
     }
 }
 
 fn decode(json: &Json) -> Option<Record> {
     let addr = |name: &str| json.get(name).and_then(Json::as_str).and_then(InstanceAddr::parse);
-    let instance = || {
-        let object = json.get("object")?;
-        let provider = ProviderAddr::parse(object.get("provider")?.as_str()?)?;
-        instance_from_json(object.get("instance")?, &provider).map(Box::new)
-    };
+    let instance = || object_from_json(json.get("object")?).map(Box::new);
     let key = || json.get("key").and_then(Json::as_str).map(str::to_owned);
     if let Some(addr) = addr("put") {
         return Some(Record::Put { addr, instance: instance()? });
@@ -227,5 +240,5 @@ fn decode(json: &Json) -> Option<Record> {
     if let Some(addr) = addr("remove_deposed") {
         return Some(Record::RemoveDeposed { addr, key: key()? });
     }
-    addr("intent").map(|addr| Record::Intent { addr })
+    addr("intent").map(|addr| Record::Intent { addr, planned: instance() })
 }

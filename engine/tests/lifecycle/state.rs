@@ -45,17 +45,24 @@ fn every_record_survives_a_run_that_is_cut_off() {
             Record::Put { addr: addr("thing.a"), instance: instance() },
             Record::Put { addr: addr("thing.b[\"k\"]"), instance: instance() },
             Record::Remove { addr: addr("thing.a") },
-            Record::Intent { addr: addr("thing.c") },
+            Record::Intent { addr: addr("thing.c"), planned: None },
+            Record::Intent { addr: addr("thing.d"), planned: Some(instance()) },
+            Record::Intent { addr: addr("thing.e"), planned: Some(instance()) },
+            Record::Put { addr: addr("thing.e"), instance: instance() },
         ],
     );
     let store = bed.store();
-    assert_eq!(store.recovered.interrupted, [addr("thing.c")]);
+    assert_eq!(store.recovered.interrupted, [addr("thing.c"), addr("thing.d")]);
+    assert_eq!(store.state().unfinished.get(&addr("thing.d")), Some(&*instance()));
+    assert_eq!(store.state().unfinished.len(), 1);
     assert_eq!(store.state().instances.get(&addr("thing.b[\"k\"]")), Some(&*instance()));
     assert!(!store.state().instances.contains_key(&addr("thing.a")));
     drop(store);
     // Folded: the file alone has it now, and a second look finds nothing left over.
     assert_eq!(bed.store().recovered.records, 0);
-    assert_eq!(file::read(&bed.state_path()).unwrap().instances.len(), 1);
+    let state = file::read(&bed.state_path()).unwrap();
+    assert_eq!(state.instances.len(), 2);
+    assert_eq!(state.unfinished.get(&addr("thing.d")), Some(&*instance()));
 }
 
 #[test]

@@ -284,7 +284,7 @@ async fn plan_bundles<R: Resource>(
     planned: &mut State<R::Model>,
     prior: Option<&State<R::Model>>,
 ) -> Result<Preview, Vec<Problem>> {
-    let mut preview = Preview { summary: R::summary(context, planned), ..Preview::default() };
+    let mut preview = Preview { summary: R::summary(context, planned), is_removable: true, ..Preview::default() };
     if planned.group.machines.is_none() {
         planned.group.bundles = None;
         return Ok(preview);
