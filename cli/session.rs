@@ -100,12 +100,7 @@ impl Session {
                 self.variable(&name, &text, "in the environment", &mut inputs, &mut diags);
             }
         }
-        let mut names: Vec<String> = Disk.list(".").unwrap_or_default();
-        names.retain(|name| name == "terraform.tfvars" || name.ends_with(".auto.tfvars"));
-        names.sort_by_key(|name| (name != "terraform.tfvars", name.clone()));
-        for name in names {
-            self.variables_file(Path::new(&name), &mut inputs, &mut diags)?;
-        }
+        self.variables_files(Path::new(""), &mut inputs, &mut diags)?;
         for given in args.in_order() {
             match given {
                 crate::commands::Given::Variable(text) => match text.split_once('=') {
@@ -121,6 +116,23 @@ impl Session {
         diags.extend(inputs.check_names(&self.program));
         ui::diagnostics(&diags, &self.sources);
         Ok(if diags.has_errors() { Err(Shown) } else { Ok(inputs) })
+    }
+
+    /// The values that tests have in files of their own folder. They are stronger than all that `inputs` gives, as
+    /// Terraform has it.
+    pub(crate) fn inputs_of_tests(&mut self, folder: &Path, inputs: &mut Inputs) -> anyhow::Result<Result<(), Shown>> {
+        let mut diags = Diagnostics::default();
+        self.variables_files(folder, inputs, &mut diags)?;
+        ui::diagnostics(&diags, &self.sources);
+        Ok(if diags.has_errors() { Err(Shown) } else { Ok(()) })
+    }
+
+    /// Those of a folder that are read unasked.
+    fn variables_files(&mut self, folder: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> anyhow::Result<()> {
+        let mut names: Vec<String> = Disk.list(&Path::new(".").join(folder).display().to_string()).unwrap_or_default();
+        names.retain(|name| name == "terraform.tfvars" || name.ends_with(".auto.tfvars"));
+        names.sort_by_key(|name| (name != "terraform.tfvars", name.clone()));
+        names.iter().try_for_each(|name| self.variables_file(&folder.join(name), inputs, diags))
     }
 
     fn variable(&mut self, name: &str, text: &str, origin: &str, inputs: &mut Inputs, diags: &mut Diagnostics) {
@@ -220,7 +232,6 @@ impl Session {
     pub(crate) fn tester(&self, inputs: Inputs, name: &str, simulation: Simulation) -> anyhow::Result<Tester> {
         let folder = std::env::current_dir()?;
         let scratch = Path::new(DATA).join("tests").join(name);
-        std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
         let launcher = |variable: (String, String)| {
             let (progress, _) = mpsc::unbounded_channel();
             let environment = vec![variable];

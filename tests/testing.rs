@@ -349,6 +349,30 @@ fn overrides_of_nothing_are_told() {
     insta::assert_snapshot!("overrides-of-nothing", ran.stderr);
 }
 
+/// Values come from the module's folder, the command line, the tests' folder, the file and the run, the strongest last.
+#[test]
+fn values_come_from_where_terraform_takes_them() {
+    let Some(program) = program() else { return };
+    let sandbox = Sandbox::new();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let variables = names.map(|name| format!("variable \"{name}\" {{ default = \"none\" }}\n")).concat();
+    let output = names.map(|name| format!("${{var.{name}}}")).join(" ");
+    sandbox.write("module/main.stack.hcl", &format!("{variables}output \"all\" {{ value = \"{output}\" }}\n"));
+    sandbox.write("module/terraform.tfvars", "a = \"root\"\nb = \"root\"\nc = \"root\"\n");
+    sandbox.write("module/tests/terraform.tfvars", "c = \"tests\"\nd = \"tests\"\ne = \"tests\"\nf = \"tests\"\n");
+    sandbox.write("module/tests/more.auto.tfvars", "d = \"auto\"\ne = \"auto\"\nf = \"auto\"\n");
+    let file = "variables {\n  e = \"file\"\n  f = \"file\"\n}\n";
+    let run = "run \"r\" {\n  command = plan\n  variables {\n    f = \"run\"\n  }\n  assert {\n    condition     = output.all == \"root cli tests auto file run\"\n    error_message = output.all\n  }\n}\n";
+    sandbox.write("module/tests/a.tftest.hcl", &format!("{file}{run}"));
+    let ours = sandbox.lampwright("module", &["test", "-var", "b=cli", "-var", "c=cli"]);
+    assert_eq!(ours.code, 0, "{}", ours.stderr);
+    sandbox.lampwright(".", &["export", "module", "exported"]).success();
+    write_config(&sandbox);
+    let terraform = Terraform { sandbox: &sandbox, program, folder: "exported" };
+    let theirs = terraform.run(&["test", "-no-color", "-var", "b=cli", "-var", "c=cli"]);
+    assert_eq!(theirs.code, 0, "{}{}", theirs.stdout, theirs.stderr);
+}
+
 /// Modules that only tests have are exported, too, with what they call.
 #[test]
 fn terraform_finds_runs_of_other_modules_as_good() {

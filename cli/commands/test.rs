@@ -136,7 +136,8 @@ async fn execute(args: &TestArgs) -> anyhow::Result<(u8, Vec<Report>)> {
     }
     let failed = || (exit::FAILURE, Vec::new());
     let Ok(mut session) = Session::open() else { return Ok(failed()) };
-    let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(failed()) };
+    let Ok(mut inputs) = session.inputs(&args.inputs)? else { return Ok(failed()) };
+    let Ok(()) = session.inputs_of_tests(&args.test_directory, &mut inputs)? else { return Ok(failed()) };
     let Some(files) = read_files(args, &mut session)? else { return Ok(failed()) };
     left_behind()?;
     test_report::start(&files, args.json);

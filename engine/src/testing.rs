@@ -51,7 +51,7 @@ pub struct Tester {
     pub parallelism: usize,
     pub events: Events,
     pub cancelled: watch::Receiver<bool>,
-    /// An empty folder for the states of what is applied.
+    /// The folder for the states of what is applied; made when there is one.
     pub scratch: PathBuf,
 }
 
@@ -310,8 +310,10 @@ impl<'t> Running<'t> {
 
     async fn apply(&mut self, run: &Run, key: &str, plan: &Plan) -> Result<(Evaluation, Diagnostics), Diagnostics> {
         if !self.states.contains_key(key) {
-            let path = self.tester.scratch.join(format!("{}.tfstate", self.states.len()));
-            let store = Store::open(&path, &self.tester.scratch, "test").map_err(|error| failed(&error.to_string()))?;
+            let scratch = &self.tester.scratch;
+            std::fs::create_dir_all(scratch).map_err(|error| failed(&format!("{}: {error}", scratch.display())))?;
+            let path = scratch.join(format!("{}.tfstate", self.states.len()));
+            let store = Store::open(&path, scratch, "test").map_err(|error| failed(&error.to_string()))?;
             self.states.insert(key.to_owned(), Shared { store, last: None });
         }
         // The latest is removed first.
