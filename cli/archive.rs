@@ -185,7 +185,7 @@ pub(crate) fn paths(folder: &Path) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-/// Visits the files of a folder, sorted; files and folders of some names are left out.
+/// Visits the files of a folder, sorted; some are left out by their paths.
 pub(crate) fn walk(
     folder: &Path,
     prefix: &str,
@@ -198,10 +198,10 @@ pub(crate) fn walk(
         let Ok(name) = entry.file_name().into_string() else {
             return Err(refused(format!("{} has a name that is not UTF-8", entry.path().display())));
         };
-        if is_left_out(&name) {
+        let path = format!("{prefix}{name}");
+        if is_left_out(&path) {
             continue;
         }
-        let path = format!("{prefix}{name}");
         let kind = entry.file_type()?;
         if kind.is_dir() {
             walk(&entry.path(), &format!("{path}/"), is_left_out, visit)?;
@@ -249,8 +249,19 @@ pub(crate) fn read_archive(bytes: impl io::Read, form: Form, limit: u64) -> io::
 fn read_tar(reader: impl io::Read, limit: u64) -> io::Result<Entries> {
     // Headers and names count, too.
     let mut reader = reader.take(limit);
+    let read = read_entries(&mut reader);
+    if reader.limit() == 0 {
+        return Err(too_large(limit));
+    }
+    let files = read?;
+    // To the end: behind it the checksum of what was compressed is compared.
+    io::copy(&mut reader, &mut io::sink())?;
+    if reader.limit() == 0 { Err(too_large(limit)) } else { Ok(files) }
+}
+
+fn read_entries(reader: &mut impl io::Read) -> io::Result<Entries> {
     let mut files = Entries::new();
-    for entry in tar::Archive::new(&mut reader).entries()? {
+    for entry in tar::Archive::new(reader).entries()? {
         let mut entry = entry?;
         let name = entry.path()?.display().to_string();
         match entry.header().entry_type() {
@@ -265,15 +276,13 @@ fn read_tar(reader: impl io::Read, limit: u64) -> io::Result<Entries> {
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
         if content.len() as u64 != entry.size() {
-            break;
+            return Err(refused(format!("it ends within {name}")));
         }
         if files.insert(path, Entry { mode, content }).is_some() {
             return Err(refused(format!("it holds {name} twice")));
         }
     }
-    // To the end: behind it the checksum of what was compressed is compared.
-    io::copy(&mut reader, &mut io::sink())?;
-    if reader.limit() == 0 { Err(too_large(limit)) } else { Ok(files) }
+    Ok(files)
 }
 
 /// A path of names alone, which cannot lead out of a folder.
@@ -381,6 +390,14 @@ mod tests {
             builder.append_data(&mut header, "large", &*large).unwrap();
         });
         assert_eq!(error.unwrap_err().to_string(), "it holds more than 1 MiB");
+        // One that was cut off.
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(1000);
+        builder.append_data(&mut header, "a", &[7; 1000][..]).unwrap();
+        let error = read_archive(&builder.into_inner().unwrap()[..700], Form::Tar, 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "it ends within a");
         // A name that is as long.
         let error = archive(|builder| {
             let mut header = tar::Header::new_gnu();

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::disk::Disk;
-use crate::sources::{self, as_source, hex, place, put};
+use crate::sources::{self, as_source, hex, move_all, place, put};
 use crate::ui;
 
 pub(crate) const LOCK: &str = "lampwright.lock";
@@ -260,7 +260,7 @@ fn fetch(source: &Source, version: Option<&str>, known: Option<&Locked>) -> anyh
     }
     let target = place(&name(source, &locked));
     if !is_here(source, &locked) {
-        put(&target, |folder| move_all(scratch.path(), folder))?;
+        put(&target, |folder| Ok(move_all(scratch.path(), folder)?))?;
     }
     Ok(locked)
 }
@@ -282,14 +282,6 @@ fn compare(known: &Locked, found: &Locked) -> anyhow::Result<()> {
             found.digest,
             known.digest
         );
-    }
-    Ok(())
-}
-
-fn move_all(from: &Path, to: &Path) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        std::fs::rename(entry.path(), to.join(entry.file_name()))?;
     }
     Ok(())
 }
@@ -328,7 +320,23 @@ fn check_out(source: &Source, reference: &str, folder: &Path) -> anyhow::Result<
     let commit = commit.trim().to_owned();
     git(Some(folder), &["checkout", "--quiet", "--force", "--detach", &commit])?;
     std::fs::remove_dir_all(folder.join(".git"))?;
+    refuse_links_out(folder, &folder.canonicalize()?)?;
     Ok(commit)
+}
+
+/// A module stays in what it came with: its links, too.
+fn refuse_links_out(folder: &Path, root: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            refuse_links_out(&path, root)?;
+        } else if kind.is_symlink() && !path.canonicalize().is_ok_and(|target| target.starts_with(root)) {
+            let name = path.strip_prefix(root).unwrap_or(&path).display();
+            bail!("the repository has a link {name} that leads nowhere, or out of it");
+        }
+    }
+    Ok(())
 }
 
 /// Runs git. Returns what it prints; fails with its words.
@@ -363,9 +371,10 @@ fn git(folder: Option<&Path>, args: &[&str]) -> anyhow::Result<String> {
 }
 
 /// The files of this folder that version control has, or would take: what is ignored there is none of them. None
-/// outside of a repository, and without git.
+/// outside of a repository.
 pub(crate) fn listed() -> anyhow::Result<Option<BTreeSet<String>>> {
-    if !git(None, &["rev-parse", "--is-inside-work-tree"]).is_ok_and(|answer| answer.trim() == "true") {
+    let here = std::env::current_dir()?;
+    if !here.ancestors().any(|folder| folder.join(".git").exists()) {
         return Ok(None);
     }
     let listed = git(None, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;

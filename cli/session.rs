@@ -195,7 +195,8 @@ impl Session {
         environment: Vec<(String, String)>,
     ) -> Result<Run, Shown> {
         let configured = self.program.requirements().into_iter().map(|requirement| requirement.source);
-        let recorded = state.instances.values().map(|instance| instance.provider.source.clone());
+        let recorded = state.instances.values().chain(state.unfinished.values()).chain(state.deposed.values());
+        let recorded = recorded.map(|instance| instance.provider.source.clone());
         let sources: BTreeSet<ProviderSource> = configured.chain(recorded).collect();
         let sources: Vec<ProviderSource> = sources.into_iter().collect();
         let (progress, mut progress_of_plugins) = mpsc::unbounded_channel::<Progress>();

@@ -2,7 +2,8 @@
 //! put below `.lampwright/modules`, which can be removed at any time.
 //!
 //! A folder is named by what is in it, and is written beside its place and moved there whole: two runs at once, or one that
-//! was cut off, leave nothing half done. What somebody changed in it is put right when it is used next.
+//! was cut off, leave nothing half done. What somebody changed in it is put right when it is used next; of a git repository
+//! by the next `lampwright init`.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,9 @@ fn of_archive(module: &ModuleSource<'_>) -> anyhow::Result<FoundModule> {
         bail!("the version of an archive is that in its name; leave `version` out");
     }
     let path = join_path(module.folder, path);
+    if module.package.is_some_and(|package| !Path::new(&path).starts_with(package)) {
+        bail!("this leads out of what the module came with");
+    }
     let metadata = std::fs::metadata(&path)?;
     if !metadata.is_file() {
         bail!("it is no file");
@@ -111,6 +115,15 @@ pub(crate) fn write(files: &[ModuleFile<'_>], to: &Path) -> std::io::Result<()> 
         if file.is_program {
             std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o755))?;
         }
+    }
+    Ok(())
+}
+
+/// Moves everything in a folder to another one on the same disk.
+pub(crate) fn move_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::rename(entry.path(), to.join(entry.file_name()))?;
     }
     Ok(())
 }

@@ -198,3 +198,22 @@ fn json_is_one_object_a_line() {
         (1, &false.into(), &1.into())
     );
 }
+
+/// What is there already is nobody's to replace.
+#[test]
+fn a_copy_of_a_module_comes_into_an_empty_place() {
+    let sandbox = Sandbox::new();
+    sandbox.write("notes.txt", "mine\n");
+    std::os::unix::fs::symlink("nowhere", sandbox.join("link")).expect("a link");
+    for place in ["notes.txt", "link", "."] {
+        let refused = sandbox.lampwright(".", &["init", "--from", "lamp", place]).failure();
+        assert!(refused.contains("name a new"), "{refused}");
+    }
+    assert_eq!(std::fs::read_to_string(sandbox.join("notes.txt")).expect("the file"), "mine\n");
+    std::fs::create_dir(sandbox.join("empty")).expect("a folder");
+    sandbox.lampwright("empty", &["init", "--from", "lamp", "."]).success();
+    assert!(sandbox.join("empty/main.stack.hcl").is_file());
+    let names =
+        std::fs::read_dir(sandbox.join("empty")).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+}

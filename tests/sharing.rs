@@ -182,6 +182,11 @@ fn a_module_stays_in_its_repository() {
     write_stack(&sandbox, "", "");
     commit().success();
     assert_eq!(version(&sandbox), "beside");
+    // Nor by a link.
+    std::os::unix::fs::symlink("../../..", sandbox.join("repo/modules/out")).expect("a link");
+    let refused = commit().failure();
+    assert!(refused.contains("the repository has a link modules/out that leads nowhere, or out of it"), "{refused}");
+    std::fs::remove_file(sandbox.join("repo/modules/out")).expect("removed");
     sandbox.write("stack/secret/main.stack.hcl", "output \"version\" { value = \"mine\" }\n");
     sandbox.write("repo/modules/beside/main.stack.hcl", "module \"out\" {\n  source = \"../../../../../secret\"\n}\noutput \"version\" { value = module.out.version }\n");
     let refused = commit().failure();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::load::{Load, get, request};
-use crate::sandbox::{Sandbox, wait_for};
+use crate::sandbox::{Sandbox, copy, wait_for};
 
 const APPLY: &[&str] = &["apply", "-auto-approve"];
 
@@ -275,9 +275,8 @@ fn a_stack_without_anything_left_in_it_is_taken_away() {
     assert_eq!(sandbox.daemons(), Vec::<i32>::new());
 }
 
-/// What was only begun when a run was cut off is known to the next ones, and goes when everything goes.
-#[test]
-fn what_was_cut_off_is_destroyed() {
+/// An apply of two web nodes that is killed as soon as there is a machine.
+fn cut_off() -> Sandbox {
     let sandbox = Sandbox::new();
     web_only(&sandbox, 2, "");
     let mut command = sandbox.lampwright_command("stack", APPLY);
@@ -287,6 +286,36 @@ fn what_was_cut_off_is_destroyed() {
     child.kill().expect("killed");
     child.wait().expect("ended");
     wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+    sandbox
+}
+
+/// The layer comes back under another name: what was begun under the old one goes.
+#[test]
+fn what_was_cut_off_is_removed_when_something_else_comes() {
+    let sandbox = cut_off();
+    web_only(&sandbox, 1, "  name  = \"other\"\n");
+    sandbox.lampwright("stack", APPLY).success();
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.machines(), ["other-1"]);
+    assert_eq!(sandbox.lampwright("stack", &["plan"]).stderr, "");
+}
+
+/// Another stack has taken over what was begun: now it is not ours to remove.
+#[test]
+fn what_others_have_taken_over_is_not_destroyed() {
+    let sandbox = cut_off();
+    copy(&sandbox.join("stack"), &sandbox.join("other"));
+    sandbox.lampwright("other", APPLY).success();
+    let destroyed = sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    assert!(destroyed.contains("1 destroyed"), "{destroyed}");
+    assert_eq!(sandbox.machines(), ["web-1", "web-2"]);
+    assert_eq!(sandbox.lampwright("other", &["plan", "-detailed-exitcode"]).code, 0);
+}
+
+/// What was only begun when a run was cut off is known to the next ones, and goes when everything goes.
+#[test]
+fn what_was_cut_off_is_destroyed() {
+    let sandbox = cut_off();
     // Not forgotten by a command that only looks.
     for _ in 0..2 {
         let plan = sandbox.lampwright("stack", &["plan"]);

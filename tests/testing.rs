@@ -318,7 +318,7 @@ fn terraform_finds_the_library_as_good() {
 /// A test that was killed leaves what it made; the next one tells how it is removed, and that is so.
 #[test]
 fn what_a_killed_test_leaves_is_told() {
-    let sandbox = Sandbox::new();
+    let mut sandbox = Sandbox::new();
     sandbox.write("module/main.stack.hcl", &format!("{MODULE}{}", sandbox.provider_block()));
     sandbox.write("module/tests/a.tftest.hcl", "run \"applied\" {}\n");
     let mut test = sandbox.lampwright_command("module", &["test"]).spawn().expect("lampwright starts");
@@ -328,9 +328,12 @@ fn what_a_killed_test_leaves_is_told() {
     sandbox.write("module/tests/a.tftest.hcl", "run \"planned\" { command = plan }\n");
     let told = sandbox.lampwright("module", &["test"]);
     assert_eq!(told.code, 0, "{}", told.stderr);
-    let (_, rest) = told.stderr.split_once("lampwright destroy ").expect("how it is removed");
+    let (_, rest) = told.stderr.split_once("LAMPWRIGHT_TEST=").expect("how it is removed");
+    let (name, rest) = rest.split_once(" lampwright destroy ").expect("a command");
     let state = rest.split(';').next().expect("the state").to_owned();
+    sandbox.environment.push(("LAMPWRIGHT_TEST".to_owned(), name.to_owned()));
     sandbox.lampwright("module", &["destroy", "-auto-approve", &state]).success();
+    sandbox.environment.clear();
     assert_eq!(sandbox.machines(), Vec::<String>::new());
     assert_eq!(sandbox.daemons(), Vec::<i32>::new());
     let quiet = sandbox.lampwright("module", &["test"]);
@@ -352,7 +355,6 @@ fn overrides_of_nothing_are_told() {
 /// Values come from the module's folder, the command line, the tests' folder, the file and the run, the strongest last.
 #[test]
 fn values_come_from_where_terraform_takes_them() {
-    let Some(program) = program() else { return };
     let sandbox = Sandbox::new();
     let names = ["a", "b", "c", "d", "e", "f"];
     let variables = names.map(|name| format!("variable \"{name}\" {{ default = \"none\" }}\n")).concat();
@@ -366,6 +368,7 @@ fn values_come_from_where_terraform_takes_them() {
     sandbox.write("module/tests/a.tftest.hcl", &format!("{file}{run}"));
     let ours = sandbox.lampwright("module", &["test", "-var", "b=cli", "-var", "c=cli"]);
     assert_eq!(ours.code, 0, "{}", ours.stderr);
+    let Some(program) = program() else { return };
     sandbox.lampwright(".", &["export", "module", "exported"]).success();
     write_config(&sandbox);
     let terraform = Terraform { sandbox: &sandbox, program, folder: "exported" };

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use engine::plan::{self, Goal, Plan, PlanOptions, machines};
+use engine::plan::machines::{self, Layer};
+use engine::plan::{self, Goal, PlanOptions};
 use engine::state::store;
 use similar::TextDiff;
 
@@ -79,7 +80,7 @@ async fn render(args: &BundleArgs, out: &Path) -> anyhow::Result<u8> {
         return Ok(exit::FAILURE);
     }
     let layers = machines::layers(&plan)?;
-    refuse_inside(&plan, out)?;
+    refuse_inside(&layers, out)?;
     let (manifest, digest) = bundles::write(&session.name(), &layers, out)?;
     report(&manifest);
     let has_unknowns = manifest.machines.values().any(|machine| machine.has_unknowns);
@@ -93,18 +94,16 @@ async fn render(args: &BundleArgs, out: &Path) -> anyhow::Result<u8> {
 }
 
 /// A bundle within a folder that a layer takes its files from would be part of the next one.
-fn refuse_inside(plan: &Plan, out: &Path) -> anyhow::Result<()> {
+fn refuse_inside(layers: &[Layer], out: &Path) -> anyhow::Result<()> {
     let resolved = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
     let parent = resolved(std::path::absolute(out)?.parent().unwrap_or(Path::new("/")))?;
-    for change in plan.changes.values() {
-        let values = change.after.as_entries().into_iter().flatten();
-        for text in values.filter_map(|(_, value)| value.as_str()) {
-            let path = Path::new(text);
-            if path.is_dir() && parent.starts_with(resolved(path)?) {
+    for layer in layers {
+        for source in &layer.preview.sources {
+            if parent.starts_with(resolved(source.as_ref())?) {
                 anyhow::bail!(
-                    "{} lies in {text}, which {} takes its files from; write the bundle elsewhere",
+                    "{} lies in {source}, which {} takes its files from; write the bundle elsewhere",
                     out.display(),
-                    change.addr
+                    layer.resource
                 );
             }
         }

@@ -34,11 +34,20 @@ pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<u8> {
 fn fork(from: &str, dir: &Path) -> anyhow::Result<u8> {
     let name = from.strip_prefix(modules::PREFIX).unwrap_or(from);
     let Some(files) = library::files(name) else { bail!(library::unknown(name)) };
-    if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
-        bail!("{} is not empty; name a new folder", dir.display());
+    match std::fs::symlink_metadata(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Ok(metadata) if metadata.is_dir() && std::fs::read_dir(dir)?.next().is_none() => {}
+        Ok(metadata) if metadata.is_dir() => bail!("{} is not empty; name a new folder", dir.display()),
+        _ => bail!("{} exists and is no folder; name a new one", dir.display()),
     }
-    sources::put(dir, |temporary| Ok(sources::write(&files, temporary)?))
-        .with_context(|| format!("cannot write to {}", dir.display()))?;
+    let write = || {
+        std::fs::create_dir_all(dir)?;
+        // Filled within the folder, which may be the one that we stand in, and moved up whole.
+        let temporary = tempfile::Builder::new().prefix(".new-").tempdir_in(dir)?;
+        sources::write(&files, temporary.path())?;
+        sources::move_all(temporary.path(), dir)
+    };
+    write().with_context(|| format!("cannot write to {}", dir.display()))?;
     ui::line(&format!("{} is a copy of the module {name} now.", dir.display()));
     ui::line(&format!("Next: cd {} && lampwright test", dir.display()));
     Ok(exit::SUCCESS)

@@ -131,7 +131,9 @@ fn files(name: &str, out: &Path) -> anyhow::Result<Vec<(String, u32)>> {
     Ok(files)
 }
 
-/// What belongs to whoever works on the module: hidden files, states, values.
-fn is_left_out(name: &str) -> bool {
-    name.starts_with('.') || name.contains(".tfstate") || name.ends_with(".tfvars")
+/// What belongs to whoever works on the module: hidden files, states, values. Those of its tests are the module's.
+fn is_left_out(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_values = name.ends_with(".tfvars") || name.ends_with(".tfvars.json");
+    name.starts_with('.') || name.contains(".tfstate") || (is_values && !path.starts_with("tests/"))
 }

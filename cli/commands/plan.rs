@@ -97,10 +97,11 @@ pub(super) fn open_store(operation: &str, common: &CommonArgs) -> anyhow::Result
     let unfinished: BTreeSet<&InstanceAddr> =
         store.recovered.interrupted.iter().chain(store.state().unfinished.keys()).collect();
     for addr in unfinished {
-        let removal = if store.state().unfinished.contains_key(addr) { ", and destroy removes it" } else { "" };
-        ui::note(&format!(
-            "{addr} was being made when a run was cut off; the next apply takes over what exists of it{removal}"
-        ));
+        let then = match store.state().unfinished.contains_key(addr) {
+            true => "takes over what exists of it, or removes that if the stack has it no more",
+            false => "takes over what exists of it",
+        };
+        ui::note(&format!("{addr} was being made when a run was cut off; the next apply {then}"));
     }
     if let Some(path) = &store.set_aside {
         ui::note(&format!(

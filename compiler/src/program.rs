@@ -121,7 +121,8 @@ impl Load<'_> {
             }
             return Some(Place { folder: inner, package: place.package.clone() });
         }
-        let source = ModuleSource { source: &call.source, version: call.version.as_deref(), folder };
+        let package = place.package.as_deref();
+        let source = ModuleSource { source: &call.source, version: call.version.as_deref(), folder, package };
         match self.loader.module(&source) {
             // Relative to the root module, whoever calls.
             Some(Ok(found)) => {

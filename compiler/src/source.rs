@@ -96,6 +96,8 @@ pub struct ModuleSource<'s> {
     pub version: Option<&'s str>,
     /// The folder of the module that calls.
     pub folder: &'s str,
+    /// What it came with, if it came from elsewhere ([`FoundModule::package`]).
+    pub package: Option<&'s str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

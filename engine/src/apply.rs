@@ -23,10 +23,10 @@ use value::Value;
 
 use crate::event::Event;
 use crate::plan::{Action, Plan};
-use crate::run::{Run, fresh, to_state};
+use crate::run::Run;
+use crate::state::OutputState;
 use crate::state::journal::Record;
 use crate::state::store::Store;
-use crate::state::{InstanceState, OutputState};
 use schedule::{Removal, Schedule};
 use step::{Done, Step};
 
@@ -200,15 +200,6 @@ impl Applying<'_> {
     fn start(&mut self, desired: DesiredInstance) {
         let Some(change) = self.plan.changes.get(&desired.addr).cloned() else { return };
         let recorded = self.store.state().instances.get(&desired.addr).cloned();
-        let makes_new = matches!(change.action, Action::Create | Action::Replace { .. });
-        if change.addr.mode == Mode::Managed && makes_new {
-            let is_removable = change.preview().is_some_and(|preview| preview.is_removable);
-            let planned = is_removable.then(|| {
-                let like = InstanceState { tainted: true, ..fresh(&desired, None) };
-                to_state(&change.after, &desired.schema, &desired.provider, Vec::new(), &like)
-            });
-            self.record(Record::Intent { addr: change.addr.clone(), planned: planned.map(Box::new) });
-        }
         if let (Action::Replace { create_first: true }, Some(_)) = (change.action, &recorded) {
             // The old object steps aside under a name of its own.
             let key = format!("{:08x}", uuid::Uuid::new_v4().as_u128() as u32);
@@ -218,8 +209,8 @@ impl Applying<'_> {
         self.run.tell(Event::Started { addr: change.addr.clone(), action: change.action });
         let (run, permits) = (self.run.clone(), self.permits.clone());
         self.tasks.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            step::make(&run, Step { desired, change, recorded, started: Instant::now() }).await
+            let permit = permits.acquire_owned().await.ok();
+            step::prepare(&run, Step { desired, change, recorded, started: Instant::now(), permit }).await
         });
     }
 
@@ -271,13 +262,27 @@ impl Applying<'_> {
                     self.configured.insert(addr);
                 }
             }
-            Done::Made { addr, action, instance, value, diags, started } => {
+            Done::Prepared(prepared) => {
+                let change = &prepared.step.change;
+                if matches!(change.action, Action::Create | Action::Replace { .. }) {
+                    let planned = prepared.intent().map(Box::new);
+                    self.record(Record::Intent { addr: change.addr.clone(), planned });
+                }
+                let run = self.run.clone();
+                self.tasks.spawn(async move { step::carry_out(&run, *prepared).await });
+            }
+            Done::Made { addr, action, instance, value, diags, started, is_lost } => {
                 let failed = diags.has_errors();
                 self.diags.extend(diags);
                 if let Some(instance) = instance {
                     self.record(Record::Put { addr: addr.clone(), instance });
-                } else if failed && action == (Action::Replace { create_first: true }) {
-                    self.restore(&addr);
+                } else {
+                    if !is_lost && self.store.state().unfinished.contains_key(&addr) {
+                        self.record(Record::Forget { addr: addr.clone() });
+                    }
+                    if failed && action == (Action::Replace { create_first: true }) {
+                        self.restore(&addr);
+                    }
                 }
                 if failed {
                     self.run.tell(Event::Failed { addr, action });

@@ -57,6 +57,8 @@ pub struct PlanRequest<'a> {
     pub prior_private: &'a [u8],
     /// The address of the instance, for providers that care.
     pub address: &'a str,
+    /// The apply of what is planned comes next.
+    pub is_final: bool,
 }
 
 #[derive(Debug, Clone)]

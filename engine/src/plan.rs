@@ -59,6 +59,7 @@ pub struct Change {
     pub before_private: Vec<u8>,
     /// The provider's private data of the plan.
     pub private: Vec<u8>,
+    /// What it refers to, or did until now.
     pub dependencies: BTreeSet<ResourceAddr>,
     pub create_before_destroy: bool,
     /// What an import has found; it is in no state yet.
@@ -275,12 +276,7 @@ impl Planning<'_> {
     /// What the state has and the configuration does not.
     async fn orphans(&mut self) {
         let mut tasks = Tasks::new();
-        // What was being made only goes when everything goes: until then somebody else may have its name.
-        let unfinished = self
-            .state
-            .unfinished
-            .iter()
-            .filter(|(addr, _)| self.options.goal == Goal::Nothing && !self.state.instances.contains_key(addr));
+        let unfinished = self.state.unfinished.iter().filter(|(addr, _)| !self.state.instances.contains_key(addr));
         for (addr, recorded) in self.state.instances.iter().chain(unfinished) {
             if self.seen.contains(addr) {
                 continue;

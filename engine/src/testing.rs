@@ -76,8 +76,9 @@ impl Status {
 
 /// How what a test has left is removed.
 pub fn removal(scratch: &Path) -> String {
+    let name = scratch.file_name().unwrap_or_default().display();
     format!(
-        "to remove what it made: lampwright destroy -state={}/0.tfstate; and so with 1.tfstate, .. if runs had states of their own",
+        "to remove what it made: LAMPWRIGHT_TEST={name} lampwright destroy -state={}/0.tfstate; and so with 1.tfstate, .. if runs had states of their own",
         scratch.display()
     )
 }

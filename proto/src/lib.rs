@@ -28,3 +28,6 @@ pub const HEALTH_SERVICE: &str = "plugin";
 
 /// The header that carries a resource's address from our engine to our plugin. Terraform does not send it.
 pub const RESOURCE_ADDRESS_HEADER: &str = "lampwright-resource-address";
+
+/// The header of the plan that is made right before an apply: what it says is what will be asked for.
+pub const FINAL_PLAN_HEADER: &str = "lampwright-final-plan";

@@ -22,6 +22,8 @@ pub struct Preview {
     /// What happens to machines, and what does not.
     pub notes: Vec<String>,
     pub machines: Vec<Machine>,
+    /// Folders whose files are among those of the machines, as the configuration names them.
+    pub sources: Vec<String>,
     /// However much of what is planned was made when something was cut off: it is found and removed by what the plan says.
     pub is_removable: bool,
     /// By digest: `sha256:..`, or of what is secret `secret:` and a part of it.

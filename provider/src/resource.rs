@@ -95,6 +95,11 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// Who may come in, beyond the layers that refer to this one and ask for themselves.
     fn door(own: &Self::Model) -> Door;
 
+    /// Folders whose files get onto the machines.
+    fn sources(_: &Self::Model) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The layer that this one connects to.
     fn upstream(_: &Self::Model) -> Option<Upstream> {
         None

@@ -53,6 +53,8 @@ pub struct PlanRequest<'a> {
     pub config: &'a Value,
     /// Where the resource is in the stack; our own engine says so.
     pub address: Option<&'a str>,
+    /// The apply of what is planned comes next; our own engine says so.
+    pub is_final: bool,
 }
 
 /// A resource type without its model type.

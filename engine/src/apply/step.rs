@@ -6,11 +6,13 @@ use compiler::addr::{InstanceAddr, ProviderAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::lang::declare::Ignore;
+use proto::preview::Preview;
+use tokio::sync::OwnedSemaphorePermit;
 use value::{Path, Value};
 
 use super::schedule::Removal;
 use crate::host::check::{plan_violations, result_violations};
-use crate::host::{ApplyRequest, PlanRequest};
+use crate::host::{ApplyRequest, PlanRequest, PlanResponse};
 use crate::plan::{Action, Change, propose::proposed};
 use crate::run::{Run, fresh, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
 use crate::state::InstanceState;
@@ -20,6 +22,18 @@ pub(super) struct Step {
     pub(super) change: Change,
     pub(super) recorded: Option<InstanceState>,
     pub(super) started: Instant,
+    /// One of those that may be under way at once; given back when the step ends.
+    #[expect(dead_code, reason = "held, not read")]
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// A step whose plan is final: next comes the apply.
+pub(super) struct Prepared {
+    pub(super) step: Step,
+    planned: PlanResponse,
+    config: Value,
+    sensitive: Vec<Path>,
+    diags: Diagnostics,
 }
 
 pub(super) enum Done {
@@ -27,6 +41,7 @@ pub(super) enum Done {
         addr: ProviderAddr,
         diags: Diagnostics,
     },
+    Prepared(Box<Prepared>),
     Made {
         addr: InstanceAddr,
         action: Action,
@@ -35,6 +50,8 @@ pub(super) enum Done {
         value: Value,
         diags: Diagnostics,
         started: Instant,
+        /// The provider was asked to do it, and nobody knows what became of it.
+        is_lost: bool,
     },
     Removed {
         removal: Removal,
@@ -60,20 +77,50 @@ pub(super) fn settle(
     (recorded != Some(&settled)).then_some(settled)
 }
 
-/// Creates, updates, or reads a data source.
-pub(super) async fn make(run: &Run, step: Step) -> Done {
-    let (addr, action, started) = (step.desired.addr.clone(), step.change.action, step.started);
-    let result = match action {
-        Action::Read => read_data(run, &step).await,
-        Action::NoOp | Action::Create | Action::Update | Action::Replace { .. } | Action::Delete => {
-            change_object(run, &step).await
+impl Step {
+    fn done(&self, result: Result<Made, Diagnostics>, is_lost: bool) -> Done {
+        let (addr, action, started) = (self.desired.addr.clone(), self.change.action, self.started);
+        let (instance, value, diags) = result.unwrap_or_else(|diags| (None, Value::DYNAMIC, diags));
+        Done::Made { addr, action, instance: instance.map(Box::new), value, diags, started, is_lost }
+    }
+}
+
+/// Reads a data source, or plans a change once more, now that everything is known.
+pub(super) async fn prepare(run: &Run, step: Step) -> Done {
+    match step.change.action {
+        Action::Read => {
+            let result = read_data(run, &step).await;
+            step.done(result, false)
         }
-    };
-    let (instance, value, diags) = match result {
-        Ok(made) => made,
-        Err(diags) => (None, Value::DYNAMIC, diags),
-    };
-    Done::Made { addr, action, instance: instance.map(Box::new), value, diags, started }
+        Action::NoOp | Action::Create | Action::Update | Action::Replace { .. } | Action::Delete => {
+            match plan_again(run, &step).await {
+                Ok((planned, config, sensitive, diags)) => {
+                    Done::Prepared(Box::new(Prepared { step, planned, config, sensitive, diags }))
+                }
+                Err(diags) => step.done(Err(diags), false),
+            }
+        }
+    }
+}
+
+/// Creates or updates.
+pub(super) async fn carry_out(run: &Run, prepared: Prepared) -> Done {
+    let mut is_lost = false;
+    let result = change_object(run, &prepared, &mut is_lost).await;
+    prepared.step.done(result, is_lost)
+}
+
+impl Prepared {
+    /// What is about to be made, as far as it is known, if its provider can remove it by that.
+    pub(super) fn intent(&self) -> Option<InstanceState> {
+        let Step { desired, .. } = &self.step;
+        let is_removable = Preview::decode(&self.planned.private).is_some_and(|preview| preview.is_removable);
+        is_removable.then(|| {
+            let like = InstanceState { tainted: true, ..fresh(desired, None) };
+            let value = mark(self.planned.planned.clone(), &desired.schema, &self.sensitive);
+            to_state(&value, &desired.schema, &desired.provider, Vec::new(), &like)
+        })
+    }
 }
 
 type Made = (Option<InstanceState>, Value, Diagnostics);
@@ -94,8 +141,10 @@ async fn read_data(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
     Ok((Some(instance), value, diags))
 }
 
-async fn change_object(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
-    let Step { desired, change, recorded, .. } = step;
+type Replanned = (PlanResponse, Value, Vec<Path>, Diagnostics);
+
+async fn plan_again(run: &Run, step: &Step) -> Result<Replanned, Diagnostics> {
+    let Step { desired, change, .. } = step;
     let schema = &desired.schema;
     let span = Some(desired.span);
     let provider = run.provider(&desired.provider).await?;
@@ -130,6 +179,7 @@ async fn change_object(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
         config: &config,
         prior_private,
         address: &address,
+        is_final: true,
     };
     let planned = provider.plan(request).await.map_err(host)?;
     planned.problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));
@@ -141,15 +191,31 @@ async fn change_object(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
     if !violations.is_empty() && !planned.legacy {
         return Err(broken(desired, "The plan that it made now differs from the one that was agreed to:", &violations));
     }
+    Ok((planned, config, sensitive, diags))
+}
+
+async fn change_object(run: &Run, prepared: &Prepared, is_lost: &mut bool) -> Result<Made, Diagnostics> {
+    let Prepared { step, planned, config, sensitive, diags } = prepared;
+    let Step { desired, change, recorded, .. } = step;
+    let mut diags = diags.clone();
+    let schema = &desired.schema;
+    let provider = run.provider(&desired.provider).await?;
+    let null = Value::Null(schema.block.implied_ty());
+    let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
+    let prior = if is_new { &null } else { &change.before };
+    let address = desired.addr.to_string();
     let request = ApplyRequest {
         ty: &desired.addr.ty,
         prior,
         planned: &planned.planned,
-        config: &config,
+        config,
         planned_private: &planned.private,
         address: &address,
     };
-    let applied = provider.apply(request).await.map_err(host)?;
+    let applied = provider.apply(request).await.map_err(|error| {
+        *is_lost = true;
+        host_diagnostics(&error, Some(desired.span))
+    })?;
     applied.problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));
     let failed = diags.has_errors();
     if applied.state.is_null() {
@@ -168,7 +234,7 @@ async fn change_object(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
             diags.extend(broken(desired, "What it made differs from its plan:", &violations));
         }
     }
-    let value = mark(state, schema, &sensitive);
+    let value = mark(state, schema, sensitive);
     let like = InstanceState { tainted, ..fresh(desired, recorded.as_ref()) };
     let instance = to_state(&value, schema, &desired.provider, applied.private, &like);
     Ok((Some(instance), value, diags))

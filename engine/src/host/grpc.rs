@@ -9,6 +9,7 @@ use proto::convert::{path_from_wire, problem_from_wire, schema_from_wire, value_
 use proto::plugin::grpc_controller_client::GrpcControllerClient;
 use proto::tfplugin6 as wire;
 use proto::tfplugin6::provider_client::ProviderClient;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 use value::schema::Schema;
@@ -246,7 +247,11 @@ impl Provider for GrpcProvider {
                 provider_meta: None,
                 client_capabilities: capabilities(),
             };
-            let answer = self.client().plan_resource_change(about(request.address, message)).await;
+            let mut message = about(request.address, message);
+            if request.is_final {
+                message.metadata_mut().insert(proto::FINAL_PLAN_HEADER, MetadataValue::from_static("1"));
+            }
+            let answer = self.client().plan_resource_change(message).await;
             let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
             Ok(PlanResponse {
                 planned: self.value(answer.planned_state.as_ref(), &ty, call)?,

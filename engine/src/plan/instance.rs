@@ -98,6 +98,7 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
             config: &config,
             prior_private: private,
             address: &address,
+            is_final: false,
         };
         provider.plan(request).await
     };
@@ -135,6 +136,9 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     if desired.lifecycle.prevent_destroy && matches!(action, Action::Replace { .. }) {
         return Err(Diagnostics(vec![prevented(desired, reason.as_ref())]));
     }
+    // What it referred to until now must stay until it has changed.
+    let before = recorded.iter().flat_map(|recorded| recorded.dependencies.iter());
+    let dependencies = desired.dependencies.iter().chain(before).cloned().collect();
     Ok(Change {
         addr: desired.addr.clone(),
         provider: desired.provider.clone(),
@@ -147,7 +151,7 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         requires_replace: replaced,
         before_private: existing.private,
         private: answer.private,
-        dependencies: (*desired.dependencies).clone(),
+        dependencies,
         create_before_destroy: create_first,
         adopted: adopted.map(Box::new),
     })

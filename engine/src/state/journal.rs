@@ -41,6 +41,10 @@ pub enum Record {
         addr: InstanceAddr,
         key: String,
     },
+    /// Of what was to be made nothing is there, or nobody says that it is.
+    Forget {
+        addr: InstanceAddr,
+    },
     /// Something is about to be made. Without a later record the run was cut off meanwhile.
     Intent {
         addr: InstanceAddr,
@@ -159,6 +163,7 @@ impl Record {
             | Record::Depose { addr, .. }
             | Record::Restore { addr, .. }
             | Record::RemoveDeposed { addr, .. }
+            | Record::Forget { addr }
             | Record::Intent { addr, .. } => addr,
         }
     }
@@ -167,12 +172,14 @@ impl Record {
 pub fn apply(state: &mut State, record: Record) {
     match record {
         Record::Put { addr, instance } => {
-            state.unfinished.remove(&addr);
+            supersede(state, &addr, &instance);
             state.instances.insert(addr, *instance);
         }
         Record::Remove { addr } => {
-            state.unfinished.remove(&addr);
-            state.instances.remove(&addr);
+            // An object that is removed and what was begun of its successor are two things.
+            if state.instances.remove(&addr).is_none() {
+                state.unfinished.remove(&addr);
+            }
         }
         Record::Depose { addr, key } => {
             if let Some(instance) = state.instances.remove(&addr) {
@@ -181,15 +188,28 @@ pub fn apply(state: &mut State, record: Record) {
         }
         Record::Restore { addr, key } => {
             if let Some(instance) = state.deposed.remove(&(addr.clone(), key)) {
+                supersede(state, &addr, &instance);
                 state.instances.insert(addr, instance);
             }
         }
         Record::RemoveDeposed { addr, key } => drop(state.deposed.remove(&(addr, key))),
+        Record::Forget { addr } => drop(state.unfinished.remove(&addr)),
         Record::Intent { addr, planned } => {
             if let Some(planned) = planned {
+                supersede(state, &addr, &planned);
                 state.unfinished.insert(addr, *planned);
             }
         }
+    }
+}
+
+/// What was begun under this address and is another object than the one that comes is still to be removed. What is the same
+/// object, by the `id` that providers tell objects by, is what was begun.
+fn supersede(state: &mut State, addr: &InstanceAddr, by: &InstanceState) {
+    let Some(begun) = state.unfinished.remove(addr) else { return };
+    if begun.attributes["id"] != by.attributes["id"] {
+        let key = digest(&begun.attributes.to_string())[..8].to_owned();
+        state.deposed.insert((addr.clone(), key), begun);
     }
 }
 
@@ -214,6 +234,7 @@ fn encode(record: &Record) -> Json {
         Record::Depose { addr, key } => json!({ "depose": addr.to_string(), "key": key }),
         Record::Restore { addr, key } => json!({ "restore": addr.to_string(), "key": key }),
         Record::RemoveDeposed { addr, key } => json!({ "remove_deposed": addr.to_string(), "key": key }),
+        Record::Forget { addr } => json!({ "forget": addr.to_string() }),
         Record::Intent { addr, planned: None } => json!({ "intent": addr.to_string() }),
         Record::Intent { addr, planned: Some(planned) } => {
             json!({ "intent": addr.to_string(), "object": object_to_json(planned) })
@@ -239,6 +260,9 @@ fn decode(json: &Json) -> Option<Record> {
     }
     if let Some(addr) = addr("remove_deposed") {
         return Some(Record::RemoveDeposed { addr, key: key()? });
+    }
+    if let Some(addr) = addr("forget") {
+        return Some(Record::Forget { addr });
     }
     addr("intent").map(|addr| Record::Intent { addr, planned: instance() })
 }

@@ -208,6 +208,7 @@ impl Provider for Wire {
         request: Request<wire::plan_resource_change::Request>,
     ) -> Result<Response<wire::plan_resource_change::Response>, Status> {
         let address = address(&request);
+        let is_final = request.metadata().contains_key(proto::FINAL_PLAN_HEADER);
         let request = request.into_inner();
         let service = self.service.clone();
         let ty = self.ty(&request.type_name);
@@ -219,7 +220,8 @@ impl Provider for Wire {
             let config = decode(request.config.as_ref(), &ty)?;
             let context = service.context(address.as_deref())?;
             let resource = service.resource(&request.type_name)?;
-            let plan = PlanRequest { prior: &prior, proposed: &proposed, config: &config, address: address.as_deref() };
+            let address = address.as_deref();
+            let plan = PlanRequest { prior: &prior, proposed: &proposed, config: &config, address, is_final };
             let outcome = resource.plan(&context, service.claims(), &plan).await;
             Ok((outcome, ty))
         });

@@ -183,6 +183,10 @@ impl Resource for LampCluster {
         Door::OnRequest
     }
 
+    fn sources(own: &Model) -> Vec<String> {
+        own.app.iter().cloned().collect()
+    }
+
     fn upstream(own: &Model) -> Option<Upstream> {
         let database = own.database.as_ref()?;
         Some(Upstream {

@@ -33,7 +33,7 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
     // Digests are noted as machines get their files: a failure must leave a difference for the next plan to find.
     let planned_bundles = std::mem::take(&mut state.group.bundles);
     state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());
-    state.group.generation.get_or_insert_with(|| uuid::Uuid::new_v4().simple().to_string());
+    state.group.generation.get_or_insert_with(new_generation);
     let moved_from = before.as_ref().filter(|before| firewall::moved::<R>(before, &state)).cloned();
     let mut problems = R::apply(context, before, &mut state).await;
     if let Some(before) = moved_from.filter(|_| problems.is_empty()) {
@@ -53,6 +53,11 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
             (prior.clone(), problems)
         }
     }
+}
+
+/// Names an object for good, among all that have had its name.
+pub(super) fn new_generation() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 /// What the configuration says goes back as it came, not as a model would write it.

@@ -8,6 +8,7 @@ use proto::preview::Preview;
 use value::schema::Schema;
 use value::{Path, Problem, Value};
 
+use super::apply::new_generation;
 use super::model::{decode, encode_planned};
 use super::preview::{Rendered, add_machines};
 use super::{AnyResource, PlanOutcome, PlanRequest};
@@ -161,6 +162,11 @@ async fn plan<R: Resource>(
     planned.group.firewall = firewall::texts::<R>(context, &planned, request.proposed).await?;
     let mut preview = plan_bundles::<R>(context, &mut planned, prior.as_ref()).await?;
     preview.notes.extend(offer);
+    // Before anything is made, whoever asks for it writes down whose it will be: then it can be told from what others
+    // have made, also after a crash.
+    if request.is_final {
+        planned.group.generation.get_or_insert_with(new_generation);
+    }
     let value = encode_planned::<R>(&planned, &schema.block, request.config).map_err(|problem| vec![problem])?;
     Ok(PlanOutcome { planned: value, requires_replace, preview: preview.encode(), problems: Vec::new() })
 }
@@ -284,7 +290,12 @@ async fn plan_bundles<R: Resource>(
     planned: &mut State<R::Model>,
     prior: Option<&State<R::Model>>,
 ) -> Result<Preview, Vec<Problem>> {
-    let mut preview = Preview { summary: R::summary(context, planned), is_removable: true, ..Preview::default() };
+    let mut preview = Preview {
+        summary: R::summary(context, planned),
+        sources: R::sources(&planned.own),
+        is_removable: true,
+        ..Preview::default()
+    };
     if planned.group.machines.is_none() {
         planned.group.bundles = None;
         return Ok(preview);
