@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::archive::{self, BUNDLE_LIMIT, Form, MEANT, Pack};
+use crate::sources::hex;
 
 const MANIFEST: &str = "manifest.json";
 /// The form of manifests that this program writes and reads.
@@ -76,8 +77,7 @@ pub(crate) struct Bundle {
 }
 
 fn digest(content: &[u8]) -> String {
-    let hex: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex(&Sha256::digest(content)))
 }
 
 /// Writes the machines of a plan. Returns the manifest and its digest, which stands for everything.

@@ -1,7 +1,8 @@
-//! Source texts from the disk.
+//! Source texts from the disk, and small texts onto it.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use compiler::source::{FoundModule, LoadError, ModuleSource, SourceLoader};
@@ -31,6 +32,15 @@ impl SourceLoader for Disk {
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
         std::fs::read(path).map_err(|error| load_error(path, &error))
     }
+}
+
+/// Writes a text file beside its place and moves it there: whoever reads sees the old or the new one.
+pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    temporary.write_all(text.as_bytes())?;
+    temporary.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    temporary.persist(path).map(drop).map_err(|error| error.error)
 }
 
 fn load_error(path: &str, error: &std::io::Error) -> LoadError {

@@ -21,7 +21,7 @@ use compiler::version::{Constraints, Version};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::sources::{self, as_source, hex, move_all, place, put};
 use crate::ui;
 
@@ -128,9 +128,7 @@ impl Lock {
         if std::fs::read_to_string(LOCK).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        let temporary = format!("{LOCK}.new");
-        std::fs::write(&temporary, text)?;
-        std::fs::rename(&temporary, LOCK)
+        disk::replace(LOCK.as_ref(), &text)
     }
 
     /// Where a module that was fetched is.

@@ -4,33 +4,24 @@
 //! next test shows what is missing. In CI nothing is ever written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
+use crate::{archive, disk};
+
 /// Texts by path, as they were accepted.
 pub(crate) fn read(folder: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
-    collect(folder, "", &mut files)?;
-    Ok(files)
-}
-
-fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> io::Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.file_type()?.is_dir() {
-            collect(&entry.path(), &format!("{path}/"), files)?;
-        } else {
-            files.insert(path, String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned());
-        }
+    let read = archive::walk(folder, "", &|_| false, &mut |path, entry| {
+        files.insert(path, String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned());
+        Ok(())
+    });
+    match read {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(files),
     }
-    Ok(())
 }
 
 /// A file that is not as it was accepted.
@@ -80,11 +71,7 @@ impl Difference {
             return Ok(());
         };
         std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        let mut temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(folder))?;
-        temporary.write_all(found.as_bytes())?;
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        temporary.as_file().set_permissions(mode)?;
-        temporary.persist(&path).map(drop).map_err(|error| error.error)
+        disk::replace(&path, found)
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) fn walk_through(document: &str, sandbox: &Sandbox) {
             Some(args) => {
                 let args: Vec<&str> = args.split(' ').collect();
                 let ran = sandbox.lampwright(&folder, &args);
+                let shall_fail = expected.contains("error: ") || expected.contains("\nFailure: ");
+                assert_eq!(ran.code, i32::from(shall_fail), "$ {command}\n{}", ran.stderr);
                 format!("{}{}", ran.stdout, ran.stderr)
             }
             None => {

@@ -1,6 +1,5 @@
 //! `lampwright module`: what belongs to a module besides its text.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -12,7 +11,7 @@ use compiler::source::SourceMap;
 
 use super::package::{self, PackageArgs};
 use crate::disk::Disk;
-use crate::{exit, ui};
+use crate::{disk, exit, ui};
 
 /// Work on a module that others reuse
 #[derive(Debug, Args)]
@@ -77,17 +76,9 @@ pub(super) fn docs(args: &DocsArgs) -> anyhow::Result<u8> {
         ui::error(&format!("the reference in {} is not that of the module; write it by: {command}", path.display()));
         return Ok(exit::FAILURE);
     }
-    write(&after).with_context(|| format!("cannot write {}", path.display()))?;
+    disk::replace(README.as_ref(), &after).with_context(|| format!("cannot write {}", path.display()))?;
     ui::line(&format!("{} has the reference of the module now.", path.display()));
     Ok(exit::SUCCESS)
-}
-
-fn write(text: &str) -> std::io::Result<()> {
-    let mut temporary = tempfile::NamedTempFile::new_in(".")?;
-    temporary.write_all(text.as_bytes())?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    temporary.as_file().set_permissions(mode)?;
-    temporary.persist(README).map(drop).map_err(|error| error.error)
 }
 
 fn replaced(readme: &str, reference: &str) -> String {
