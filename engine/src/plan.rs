@@ -93,7 +93,8 @@ pub struct PlanOptions {
     pub goal: Goal,
     /// Ask the providers what there is; else believe the state.
     pub refresh: bool,
-    /// Objects that exist and are not in the state: the provider's id by address.
+    /// Objects that exist and are not in the state: the provider's id by address. If there are any, nothing else is
+    /// planned: what is not imported yet may stand in the way of everything but its own import.
     pub adopt: BTreeMap<InstanceAddr, String>,
 }
 
@@ -147,11 +148,13 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     };
     let mut evaluation = if options.goal == Goal::Nothing { run.lenient_evaluation() } else { run.evaluation() };
     planning.drive(&mut evaluation).await;
-    if !planning.diags.has_errors() && !run.is_cancelled() {
+    if !planning.diags.has_errors() && !run.is_cancelled() && options.adopt.is_empty() {
         planning.orphans().await;
     }
     planning.spread_create_before_destroy();
-    planning.outputs(evaluation.outputs());
+    if options.adopt.is_empty() {
+        planning.outputs(evaluation.outputs());
+    }
     (planning.plan, evaluation, planning.diags)
 }
 
@@ -176,8 +179,13 @@ impl Planning<'_> {
         let mut tasks = Tasks::new();
         loop {
             if !self.run.is_cancelled() {
-                for work in evaluation.ready() {
-                    self.start(work, evaluation, &mut tasks);
+                // What is supplied at once may make more ready.
+                loop {
+                    let batch = evaluation.ready();
+                    if batch.is_empty() {
+                        break;
+                    }
+                    batch.into_iter().for_each(|work| self.start(work, evaluation, &mut tasks));
                 }
             }
             self.report(evaluation);
@@ -237,8 +245,9 @@ impl Planning<'_> {
                     self.protected.insert(addr.resource(), desired.span);
                 }
                 let recorded = self.state.instances.get(&addr).cloned();
-                if self.options.goal == Goal::Nothing {
-                    // Only provider configurations may need its value.
+                let is_bystander = !self.options.adopt.is_empty() && !self.options.adopt.contains_key(&addr);
+                if self.options.goal == Goal::Nothing || is_bystander {
+                    // Only provider configurations, or what is adopted, may need its value.
                     let value = recorded.and_then(|recorded| instance::recorded_value(&recorded, &desired.schema));
                     evaluation.supply(&addr, value.unwrap_or(Value::DYNAMIC));
                     self.seen.remove(&addr);
