@@ -15,6 +15,7 @@ use engine::host::launch::{PluginSearch, Progress};
 use engine::host::providers::{PluginLauncher, Providers};
 use engine::run::{Run, host_diagnostics};
 use engine::state::State;
+use engine::state::store::Store;
 use engine::testing::Tester;
 use tokio::sync::{mpsc, watch};
 
@@ -164,18 +165,18 @@ impl Session {
 
     /// Starts the providers and prepares a run. Events go to `events`.
     pub(crate) async fn run(&self, inputs: Inputs, parallelism: usize, events: Events) -> Result<Run, Shown> {
-        self.run_with_state(inputs, parallelism, events, &State::default()).await
+        self.start(inputs, parallelism, events, &State::default(), Vec::new()).await
     }
 
-    /// As `run`, with the providers of what the state has, too: it may have to be removed.
+    /// As `run`, with the providers of what the state has, too: it may have to be removed. They are told which state it is.
     pub(crate) async fn run_with_state(
         &self,
         inputs: Inputs,
         parallelism: usize,
         events: Events,
-        state: &State,
+        store: &Store,
     ) -> Result<Run, Shown> {
-        self.start(inputs, parallelism, events, state, Vec::new()).await
+        self.start(inputs, parallelism, events, store.state(), store.environment()).await
     }
 
     /// As `run_with_state`, with our own provider talking to no cloud: plans are the same everywhere and tell all files

@@ -10,6 +10,7 @@ mod guarded_clouds;
 mod hostile_plugins;
 mod load;
 mod modules;
+mod ownership;
 mod sandbox;
 mod sharing;
 mod stack;

@@ -168,7 +168,7 @@ fn a_command_that_is_killed_loses_nothing_and_doubles_nothing() {
 }
 
 /// Plugins run in the folder of the stack.
-fn no_plugin_in(sandbox: &Sandbox) -> bool {
+pub(crate) fn no_plugin_in(sandbox: &Sandbox) -> bool {
     let stack = sandbox.join("stack");
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     entries.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok()).all(|folder| folder != stack)
@@ -300,11 +300,14 @@ fn what_was_cut_off_is_removed_when_something_else_comes() {
     assert_eq!(sandbox.lampwright("stack", &["plan"]).stderr, "");
 }
 
-/// Another stack has taken over what was begun: now it is not ours to remove.
+/// Another stack has imported what was begun: now it is not ours to remove.
 #[test]
 fn what_others_have_taken_over_is_not_destroyed() {
     let sandbox = cut_off();
     copy(&sandbox.join("stack"), &sandbox.join("other"));
+    let refused = sandbox.lampwright("other", APPLY).failure();
+    assert!(refused.contains("the layer belongs to another state"), "{refused}");
+    sandbox.lampwright("other", &["import", "lamp_cluster.web", "t/web"]).success();
     sandbox.lampwright("other", APPLY).success();
     let destroyed = sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
     assert!(destroyed.contains("1 destroyed"), "{destroyed}");

@@ -28,7 +28,7 @@ pub(crate) struct Terraform<'s> {
 }
 
 impl Terraform<'_> {
-    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).current_dir(self.sandbox.join(self.folder)).env_clear();
         for name in ["PATH", "HOME", "LAMPWRIGHT_CACHE"] {
@@ -37,7 +37,11 @@ impl Terraform<'_> {
         command.envs(self.sandbox.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command.env("TF_CLI_CONFIG_FILE", self.sandbox.join("terraform.rc"));
         command.env("TF_IN_AUTOMATION", "1");
-        let ran = Ran::of(command.output().expect("terraform runs"));
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        let ran = Ran::of(self.command(args).output().expect("terraform runs"));
         let last: Vec<&str> =
             ran.stdout.lines().filter(|line| line.contains(':') || line.contains("No changes")).collect();
         tell(&format!(

@@ -32,7 +32,7 @@ const PROVIDER_LAYERS: &[&[&str]] = &[
     &["resource"],
     &["drivers"],
     &["seed"],
-    &["driver", "bundle", "place"],
+    &["driver", "bundle", "ownership", "place"],
 ];
 
 const MAX_LINES: usize = 600;

@@ -66,7 +66,7 @@ async fn run_planned(goal: Goal, inputs: &InputArgs, auto_approve: bool, common:
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(inputs)? else { return Ok(exit::FAILURE) };
     let mut store = open_store(operation, common)?;
-    let Ok(planned) = make(&session, inputs, store.state(), goal, common).await else { return Ok(exit::FAILURE) };
+    let Ok(planned) = make(&session, inputs, &store, goal, common).await else { return Ok(exit::FAILURE) };
     show_plan(&session, &planned.plan, common, ShowOptions::default());
     let question = match goal {
         Goal::Configuration => "\nDo this?",
@@ -91,8 +91,7 @@ async fn run_saved(path: &Path, common: &CommonArgs) -> anyhow::Result<u8> {
     };
     let mut store = open_store("apply", common)?;
     let (events, shower) = Shower::start(common.json);
-    let Ok(run) =
-        session.run_with_state(saved.inputs.clone(), usize::from(common.parallelism), events, store.state()).await
+    let Ok(run) = session.run_with_state(saved.inputs.clone(), usize::from(common.parallelism), events, &store).await
     else {
         return Ok(exit::FAILURE);
     };

@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
         refresh: args.common.refresh,
         adopt: BTreeMap::from([(addr.clone(), args.id.clone())]),
     };
-    let planned = make_with(&session, inputs, store.state(), options, &args.common).await;
+    let planned = make_with(&session, inputs, &store, options, &args.common).await;
     let Ok(planned) = planned else { return Ok(exit::FAILURE) };
     let found = planned.plan.changes.get(&addr).and_then(|change| change.adopted.clone());
     planned.end().await;

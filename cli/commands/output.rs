@@ -1,5 +1,7 @@
 //! `lampwright output`.
 
+use std::path::PathBuf;
+
 use anyhow::bail;
 use clap::Args;
 use compiler::console;
@@ -21,10 +23,13 @@ pub(crate) struct OutputArgs {
     /// A text as it is, without quotes
     #[arg(long)]
     raw: bool,
+    /// The state file
+    #[arg(long, value_name = "FILE", default_value = STATE)]
+    state: PathBuf,
 }
 
 pub(crate) fn run(args: &OutputArgs) -> anyhow::Result<u8> {
-    let state = store::peek(STATE.as_ref())?;
+    let state = store::peek(&args.state)?;
     let Some(name) = &args.name else {
         if args.raw {
             bail!("-raw needs the name of an output");

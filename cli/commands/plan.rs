@@ -11,7 +11,6 @@ use engine::event::Event;
 use engine::plan::show::{ShowOptions, show};
 use engine::plan::{self, Goal, Plan, PlanOptions, file};
 use engine::run::Run;
-use engine::state::State;
 use engine::state::store::Store;
 use tokio::sync::mpsc;
 
@@ -67,7 +66,7 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
     let store = open_store("plan", &args.common)?;
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    let Ok(planned) = make(&session, inputs.clone(), store.state(), goal, &args.common).await else {
+    let Ok(planned) = make(&session, inputs.clone(), &store, goal, &args.common).await else {
         return Ok(exit::FAILURE);
     };
     show_plan(&session, &planned.plan, &args.common, ShowOptions { files: args.files });
@@ -151,18 +150,18 @@ impl Shower {
 pub(super) async fn make(
     session: &Session,
     inputs: Inputs,
-    state: &State,
+    store: &Store,
     goal: Goal,
     common: &CommonArgs,
 ) -> Result<Planned, Shown> {
     let options = PlanOptions { goal, refresh: common.refresh, adopt: BTreeMap::new() };
-    make_with(session, inputs, state, options, common).await
+    make_with(session, inputs, store, options, common).await
 }
 
 pub(super) async fn make_with(
     session: &Session,
     inputs: Inputs,
-    state: &State,
+    store: &Store,
     options: PlanOptions,
     common: &CommonArgs,
 ) -> Result<Planned, Shown> {
@@ -170,8 +169,8 @@ pub(super) async fn make_with(
         json::version();
     }
     let (events, shower) = Shower::start(common.json);
-    let run = session.run_with_state(inputs, usize::from(common.parallelism), events, state).await?;
-    let (plan, diags) = plan::plan(&run, state, &options).await;
+    let run = session.run_with_state(inputs, usize::from(common.parallelism), events, store).await?;
+    let (plan, diags) = plan::plan(&run, store.state(), &options).await;
     show_diagnostics(session, &diags, common.json);
     if diags.has_errors() {
         run.providers.shutdown().await;

@@ -7,13 +7,13 @@ use clap::Args;
 use compiler::console;
 use engine::plan::file;
 use engine::plan::show::{ShowOptions, show};
-use engine::state::{State, store};
+use engine::state::{State, state_name, store};
 use serde_json::{Value as Json, json};
 use value::codec::json as values;
 
 use super::plan::Shower;
 use crate::disk::Overlay;
-use crate::session::{DATA, STATE, Session};
+use crate::session::{STATE, Session};
 use crate::{exit, ui};
 
 #[derive(Debug, Args)]
@@ -26,13 +26,16 @@ pub(crate) struct ShowArgs {
     /// Also the text of every configuration file
     #[arg(long)]
     files: bool,
+    /// The state file
+    #[arg(long, value_name = "FILE", default_value = STATE)]
+    state: PathBuf,
 }
 
 pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
     if let Some(path) = &args.plan {
         return show_plan(path, args).await;
     }
-    let state = store::peek(STATE.as_ref())?;
+    let state = store::peek(&args.state)?;
     if args.json {
         ui::line(&serde_json::to_string(&state_document(&state))?);
         return Ok(exit::SUCCESS);
@@ -56,10 +59,11 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
     for addr in state.unfinished.keys() {
         ui::line(&format!("{addr} (was being made when a run was cut off; how much of it exists is not known)"));
     }
-    let bundles = Path::new(DATA).join("bundles");
+    let bundles = state_name::bundle_folder(state_name::label(&std::env::current_dir()?, &args.state).as_deref());
+    let bundles = Path::new(&bundles);
     if bundles.is_dir() {
         ui::line(&format!("\nConfiguration files (copies in {}):", bundles.display()));
-        show_files(&bundles, &bundles, args.files)?;
+        show_files(bundles, bundles, args.files)?;
         if !args.files {
             ui::line("`lampwright show -files` prints them.");
         }

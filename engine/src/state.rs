@@ -5,6 +5,8 @@ pub mod journal;
 pub mod lock;
 pub mod store;
 
+pub use proto::state_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -17,6 +17,7 @@ pub mod tfplugin6;
 pub mod convert;
 pub mod handshake;
 pub mod preview;
+pub mod state_name;
 pub mod tls;
 
 /// Larger messages than tonic's 4 MiB are ordinary: a schema of a large provider, a big configuration.

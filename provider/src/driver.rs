@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use crate::bundle::{Bundle, Service};
+use crate::ownership::Owner;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -60,12 +61,19 @@ impl MachineKey {
 pub struct Order {
     pub layer: Layer,
     pub ids: Vec<u64>,
-    /// The object that they belong to. Machines that exist already are given to it.
+    /// The object that they belong to. Machines that exist already are given to it, if they may be.
     pub owner: String,
+    /// The owners that machines may be taken from; those of anybody else are left alone, and that is a failure.
+    pub takes: BTreeSet<String>,
     pub need: Need,
 }
 
 impl Order {
+    /// Whether a machine that exists may become the owner's.
+    pub fn may_take(&self, owner: Option<&str>) -> bool {
+        owner.is_some_and(|owner| owner == self.owner || self.takes.contains(owner))
+    }
+
     pub fn keys(&self) -> impl Iterator<Item = MachineKey> {
         self.ids.iter().map(|id| MachineKey { layer: self.layer.clone(), id: *id })
     }
@@ -201,6 +209,10 @@ pub struct Machine {
 }
 
 impl Machine {
+    pub fn owner(&self) -> Owner {
+        Owner::parse(self.owner.as_deref().unwrap_or_default())
+    }
+
     /// The address that others know it by.
     pub fn known_address(&self, is_public: bool) -> IpAddr {
         self.public_address.filter(|_| is_public).unwrap_or(self.address)
@@ -283,6 +295,8 @@ pub enum DriverError {
         "the cloud has a machine {machine} of a layer {layer} that was made with another SSH key. Another stack has the same scope: set a `scope` of this stack's own in the provider block. If it is this stack's, give it its key (`ssh_key`)"
     )]
     Foreign { machine: String, layer: String },
+    #[error("{machine} of the layer {layer} exists already and belongs to {owner}; nothing was taken from it")]
+    Taken { machine: String, layer: String, owner: String },
     #[error("{machine} did not come up: {reason}")]
     Boot { machine: String, reason: String },
     #[error("the setting `{name}` of the cloud is not valid: {reason}")]
@@ -290,6 +304,12 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    pub fn taken(machine: &Machine) -> DriverError {
+        let MachineKey { layer, .. } = &machine.key;
+        let owner = machine.owner().described();
+        DriverError::Taken { machine: machine.key.name(), layer: layer.to_string(), owner }
+    }
+
     /// The error and what it is made of, for a person.
     pub fn explain(&self) -> String {
         match self {

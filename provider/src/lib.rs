@@ -11,6 +11,7 @@ pub mod driver;
 pub mod drivers;
 mod firewall;
 mod locks;
+pub mod ownership;
 pub mod place;
 pub mod plugin;
 pub mod resource;

@@ -20,6 +20,7 @@ use crate::bundle::Bundle;
 use crate::driver::{Driver, DriverError, Layer, MachineKey};
 use crate::drivers::simulated::Simulation;
 use crate::locks::Locks;
+use crate::ownership::Ownership;
 
 /// The attributes that every layer has.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
@@ -165,6 +166,8 @@ pub struct Context {
     pub bundle_dir: PathBuf,
     /// One piece of work on a layer at a time: an object that goes and one that comes may be the same machines.
     pub layers: Arc<Locks>,
+    /// Whose machines are.
+    pub ownership: Arc<Ownership>,
     /// Nothing is made: what would be random follows from names (`drivers/simulated.rs`).
     pub simulation: Option<Simulation>,
     /// The resource that is being worked on, for progress messages; empty under Terraform.
@@ -291,7 +294,7 @@ pub fn driver_problem(what: &str, error: &DriverError) -> Problem {
         DriverError::NoSuchOffer { .. } => "the cloud does not have it",
         DriverError::Ssh { .. } => "the machine could not be reached",
         DriverError::Untrusted { .. } => "the machine could not be trusted",
-        DriverError::Foreign { .. } => "the machines of another stack",
+        DriverError::Taken { .. } | DriverError::Foreign { .. } => "the machines of another stack",
         DriverError::Boot { .. } => "a machine did not come up",
         DriverError::NoAddress { .. } => "no address is free",
         DriverError::Io { .. } => "the machine could not be reached",

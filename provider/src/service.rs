@@ -11,6 +11,7 @@ mod plan;
 mod preview;
 mod read;
 mod schema;
+mod taken;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +21,7 @@ use value::{Problem, Value};
 
 use crate::driver::BoxFuture;
 use crate::locks::Locks;
+use crate::ownership::{Ownership, StateName};
 use crate::place::Place;
 use crate::resource::Context;
 use crate::resources;
@@ -34,6 +36,8 @@ pub struct Service {
     claims: plan::Claims,
     /// Of the process, not of a configuration: a host may configure again while work is under way.
     layers: Arc<Locks>,
+    state: StateName,
+    ownership: Arc<Ownership>,
 }
 
 /// A planned change.
@@ -86,11 +90,14 @@ pub trait AnyResource: std::fmt::Debug + Send + Sync {
 
 impl Service {
     pub fn new() -> Service {
+        let state = configure::state_name();
         Service {
             resources: resources::all().into_iter().map(|resource| (resource.name(), resource)).collect(),
             context: RwLock::new(None),
             claims: plan::Claims::default(),
             layers: Arc::default(),
+            ownership: Arc::new(Ownership::new(state.clone())),
+            state,
         }
     }
 
@@ -99,7 +106,7 @@ impl Service {
     }
 
     pub fn configure(&self, config: &Value) -> Vec<Problem> {
-        match configure::configure(config) {
+        match configure::configure(config, &self.state, &self.ownership) {
             Ok(context) => {
                 *self.context.write().unwrap_or_else(PoisonError::into_inner) = Some(context);
                 Vec::new()
@@ -136,6 +143,11 @@ impl Service {
             module => (format!("{}-{module}", context.scope), context.bundle_dir.join(module)),
         };
         Ok(Context { scope, bundle_dir, address: address.to_owned(), layers: self.layers.clone(), ..context.clone() })
+    }
+
+    /// The state has this object.
+    pub fn know(&self, object: &Value) {
+        self.ownership.know(object.get("generation").and_then(Value::as_str));
     }
 
     pub fn claims(&self) -> &plan::Claims {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use proto::state_name;
+
 use super::file::{self, StateError};
 use super::journal::{self, Journal, Record, Recovered};
 use super::lock::{Lock, LockError};
@@ -26,6 +28,8 @@ pub struct Store {
     /// Where a journal was put that belongs to another state.
     pub set_aside: Option<PathBuf>,
     is_dirty: bool,
+    /// Of a state that has none yet, what it gets with its first record.
+    lineage: String,
 }
 
 /// The state as it is, without a lock; a journal that a run has left is taken into account.
@@ -43,8 +47,18 @@ impl Store {
         lock.exclude_terraform(path)?;
         let journal = Journal::beside(path);
         let recovered = journal.replay(&mut state)?;
-        let mut store =
-            Store { path: path.to_owned(), state, journal, _lock: lock, recovered, set_aside: None, is_dirty: false };
+        let fresh = || uuid::Uuid::new_v4().to_string();
+        let lineage = if state.lineage.is_empty() { fresh() } else { state.lineage.clone() };
+        let mut store = Store {
+            path: path.to_owned(),
+            state,
+            journal,
+            _lock: lock,
+            recovered,
+            set_aside: None,
+            is_dirty: false,
+            lineage,
+        };
         if store.recovered.records > 0 {
             store.is_dirty = true;
             store.fold()?;
@@ -56,6 +70,19 @@ impl Store {
         Ok(store)
     }
 
+    /// Tells plugins which state they work for (`proto::state_name`).
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let path = self.path.display().to_string();
+        [(state_name::LINEAGE_VARIABLE, self.lineage.clone()), (state_name::PATH_VARIABLE, path)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .to_vec()
+    }
+
+    /// The lineage of the state, also before it is written for the first time.
+    pub fn lineage(&self) -> &str {
+        &self.lineage
+    }
+
     pub fn state(&self) -> &State {
         &self.state
     }
@@ -63,7 +90,7 @@ impl Store {
     /// Makes a change durable, then counts it.
     pub fn record(&mut self, record: Record) -> Result<(), StateError> {
         if self.state.lineage.is_empty() {
-            self.state.lineage = uuid::Uuid::new_v4().to_string();
+            self.state.lineage.clone_from(&self.lineage);
         }
         let written = self.journal.append(&self.state, &record);
         // Known here even if it could not be written: the state file may still have room in the end.
@@ -86,7 +113,7 @@ impl Store {
             return Ok(());
         }
         if self.state.lineage.is_empty() {
-            self.state.lineage = uuid::Uuid::new_v4().to_string();
+            self.state.lineage.clone_from(&self.lineage);
         }
         let backup = self.path.with_extension("tfstate.backup");
         // A second name for the old file: reading it would give up the lock that terraform respects (fcntl(2)).

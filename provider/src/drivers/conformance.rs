@@ -1,5 +1,6 @@
 //! What every driver must do alike. A new driver adds itself to [`drivers`] by being in the list of drivers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{DRIVERS, Settings};
@@ -78,7 +79,7 @@ async fn make(driver: &dyn Driver, key: &MachineKey) -> Machine {
 
 async fn make_all(driver: &dyn Driver, layer: &Layer, ids: &[u64]) -> Vec<Machine> {
     let need = Need { programs: vec![("sh", "dash")], ..Need::default() };
-    let order = Order { layer: layer.clone(), ids: ids.to_vec(), owner: "me".to_owned(), need };
+    let order = Order { layer: layer.clone(), ids: ids.to_vec(), owner: "me".to_owned(), takes: BTreeSet::new(), need };
     let created = driver.create(&order, &|_| ()).await;
     assert!(created.failure.is_none(), "{:?}", created.failure);
     driver.admit(layer, &layer.to_string(), &driver.management()).await.unwrap();
@@ -102,6 +103,30 @@ fn sleeper(driver: &dyn Driver, key: &MachineKey) -> Bundle {
         pid_file: "run/sleeper.pid",
     }];
     bundle
+}
+
+/// Between a plan and its apply another state may have made them.
+#[tokio::test]
+async fn a_machine_of_somebody_else_is_taken_only_if_that_was_agreed() {
+    for (name, driver, _folder) in drivers() {
+        make(&*driver, &key("web", 1)).await;
+        let mut order = Order {
+            layer: layer("web"),
+            ids: vec![1],
+            owner: "another".to_owned(),
+            takes: BTreeSet::new(),
+            need: Need::default(),
+        };
+        let failure = driver.create(&order, &|_| ()).await.failure;
+        assert!(matches!(failure, Some(DriverError::Taken { .. })), "{name}: {failure:?}");
+        let owner = || async { driver.list(&layer("web")).await.unwrap().remove(0).owner };
+        assert_eq!(owner().await.as_deref(), Some("me"), "{name}");
+        order.takes.insert("me".to_owned());
+        let failure = driver.create(&order, &|_| ()).await.failure;
+        assert!(failure.is_none(), "{name}: {failure:?}");
+        assert_eq!(owner().await.as_deref(), Some("another"), "{name}");
+        clean(&*driver).await;
+    }
 }
 
 #[tokio::test]

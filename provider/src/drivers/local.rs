@@ -145,7 +145,7 @@ impl Driver for Local {
         Box::pin(async move {
             let mut created = Created { machines: Vec::new(), failure: None };
             for key in order.keys() {
-                match self.store.create(&key, &order.owner, &self.account) {
+                match self.store.create(&key, order, &self.account) {
                     Ok(address) => created.machines.push(self.machine(key, address, &process::Table::read())),
                     Err(error) => {
                         created.failure = Some(error);

@@ -71,6 +71,12 @@ impl Driver for Memory {
 
     fn create<'a>(&'a self, order: &'a Order, _: Tell<'a>) -> BoxFuture<'a, Created> {
         let mut machines = self.machines();
+        let others = order.keys().find_map(|key| {
+            machines.get(&key).filter(|machine| !order.may_take(Some(&machine.owner))).map(|machine| machine.seen(&key))
+        });
+        if let Some(others) = others {
+            return now(Created { machines: Vec::new(), failure: Some(DriverError::taken(&others)) });
+        }
         let created = order.keys().map(|key| {
             let host = machines.len() as u8 + 1;
             let fresh = || FakeMachine {

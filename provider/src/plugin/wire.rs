@@ -155,7 +155,9 @@ impl Provider for Wire {
         let json = request.raw_state.map(|raw| raw.json).unwrap_or_default();
         let upgraded = self.ty(&request.type_name).and_then(|ty| {
             let as_wire = wire::DynamicValue { msgpack: Vec::new(), json };
-            decode(Some(&as_wire), &ty).map(|value| value_to_wire(&value, &ty))
+            let object = decode(Some(&as_wire), &ty)?;
+            self.service.know(&object);
+            Ok(value_to_wire(&object, &ty))
         });
         Ok(Response::new(match upgraded {
             Ok(state) => {

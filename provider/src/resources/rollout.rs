@@ -1,6 +1,6 @@
 //! Steps that layers share: making machines, bringing bundles onto them, waiting, taking machines away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut St
     let mut problems = Vec::new();
     if !old.is_empty() {
         // What there is comes first: a disk that was detached goes back to its own machine, not to a new one.
-        problems = mend::<R>(&driver, state, &old).await;
+        problems = mend::<R>(context, &driver, state, &old).await;
     }
     if problems.is_empty() && !ids.is_empty() {
         problems = create::<R>(context, &driver, state, &ids).await;
@@ -44,17 +44,23 @@ pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut St
     problems
 }
 
-fn order<R: Resource>(state: &State<R::Model>, ids: &[u64]) -> Order {
+fn order<R: Resource>(context: &Context, state: &State<R::Model>, ids: &[u64]) -> Order {
     Order {
         layer: state.group.layer(),
         ids: ids.to_vec(),
-        owner: state.group.generation.clone().unwrap_or_default(),
+        owner: context.ownership.owner(state.group.generation.as_deref().unwrap_or_default()),
+        takes: BTreeSet::new(),
         need: need::<R>(state),
     }
 }
 
-async fn mend<R: Resource>(driver: &Arc<dyn Driver>, state: &State<R::Model>, ids: &[u64]) -> Vec<Problem> {
-    match driver.mend(&order::<R>(state, ids)).await {
+async fn mend<R: Resource>(
+    context: &Context,
+    driver: &Arc<dyn Driver>,
+    state: &State<R::Model>,
+    ids: &[u64],
+) -> Vec<Problem> {
+    match driver.mend(&order::<R>(context, state, ids)).await {
         Ok(()) => Vec::new(),
         Err(error) => vec![driver_problem("Giving machines back what they have lost", &error)],
     }
@@ -66,7 +72,12 @@ async fn create<R: Resource>(
     state: &mut State<R::Model>,
     ids: &[u64],
 ) -> Vec<Problem> {
-    let order = order::<R>(state, ids);
+    let mut order = order::<R>(context, state, ids);
+    let failed = |error| vec![driver_problem("Looking for machines that exist already", &error)];
+    match driver.list(&order.layer).await {
+        Ok(existing) => order.takes = context.ownership.takeable(&order.layer, &existing),
+        Err(error) => return failed(error),
+    }
     let created = driver.create(&order, &|what| context.progress(what)).await;
     fill_in(&mut state.group, &created.machines);
     let Some(error) = created.failure else { return Vec::new() };
@@ -121,10 +132,12 @@ async fn await_boot(context: &Context, driver: &Arc<dyn Driver>, group: &Group, 
 }
 
 /// Machines of the layer that exist and are not among those that shall be: left by a run that was cut off.
-pub(crate) async fn strays(driver: &dyn Driver, group: &Group) -> Vec<MachineKey> {
+pub(crate) async fn strays(context: &Context, driver: &dyn Driver, group: &Group) -> Vec<MachineKey> {
     let Ok(existing) = driver.list(&group.layer()).await else { return Vec::new() };
     let wanted = |id: u64| group.machines().iter().any(|machine| machine.id == id);
-    let ours = existing.into_iter().filter(|machine| !machine.is_foreign);
+    let others: Vec<u64> =
+        context.ownership.others(&group.layer(), &existing).iter().map(|(machine, _)| machine.key.id).collect();
+    let ours = existing.into_iter().filter(|machine| !machine.is_foreign && !others.contains(&machine.key.id));
     ours.map(|machine| machine.key).filter(|key| !wanted(key.id)).collect()
 }
 

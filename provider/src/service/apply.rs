@@ -3,7 +3,9 @@
 use value::{Problem, Value};
 
 use super::model::{decode, encode};
+use super::taken;
 use crate::firewall;
+use crate::ownership;
 use crate::resource::{Context, Resource, State, driver_problem};
 use crate::resources::{remove_machines, strays};
 
@@ -29,13 +31,23 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
         Ok(decoded) => decoded,
         Err(problem) => return (prior.clone(), vec![problem]),
     };
+    context.ownership.know(before.as_ref().and_then(|before| before.group.generation.as_deref()));
     let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
     // Digests are noted as machines get their files: a failure must leave a difference for the next plan to find.
     let planned_bundles = std::mem::take(&mut state.group.bundles);
     state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());
     state.group.generation.get_or_insert_with(new_generation);
     let moved_from = before.as_ref().filter(|before| firewall::moved::<R>(before, &state)).cloned();
-    let mut problems = R::apply(context, before, &mut state).await;
+    let mut problems = Vec::new();
+    match &before {
+        Some(before) => problems = taken::adopt::<R>(context, before, &state).await,
+        None => context.ownership.begin(&state.group.layer(), state.group.generation.as_deref().unwrap_or_default()),
+    }
+    if problems.is_empty() {
+        problems = R::apply(context, before, &mut state).await;
+    }
+    // Its record goes to the state now, whatever became of it.
+    context.ownership.end(&state.group.layer());
     if let Some(before) = moved_from.filter(|_| problems.is_empty()) {
         problems = firewall::revoke::<R>(context, &before).await;
     }
@@ -81,7 +93,7 @@ async fn remove_strays<R: Resource>(context: &Context, state: &State<R::Model>) 
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
-    let strays = strays(&*driver, &state.group).await;
+    let strays = strays(context, &*driver, &state.group).await;
     if strays.is_empty() {
         return Vec::new();
     }
@@ -109,9 +121,10 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<
             continue;
         }
         // Another object has taken it over.
-        let owner = machine.owner.as_deref().filter(|owner| !owner.is_empty());
-        if let (Some(owner), Some(own)) = (owner, state.group.generation.as_deref())
-            && owner != own
+        let owner = machine.owner().generation;
+        if let Some(own) = state.group.generation.as_deref()
+            && !owner.is_empty()
+            && owner != ownership::plain(own)
         {
             is_all_ours = false;
             continue;

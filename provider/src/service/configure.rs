@@ -1,16 +1,15 @@
 //! The provider's own configuration: clouds, and how this stack's machines are told apart.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use value::schema::{Attribute, Block, NestedBlock, Nesting, Schema};
 use value::{Path, Problem, Step, Ty, Value};
 
-use crate::bundle::hex;
 use crate::driver::Driver;
 use crate::drivers::{self, Settings, simulated};
+use crate::ownership::{Ownership, StateName, digest};
 use crate::resource::Context;
 
 /// The cloud that exists without a word about it.
@@ -41,7 +40,7 @@ pub(crate) fn provider_schema() -> Schema {
                 "scope".into(),
                 Attribute::optional(
                     Ty::String,
-                    "tells this stack's machines from those of other stacks on the same cloud; made of the stack's folder if not set",
+                    "tells this stack's machines from those of other stacks on the same cloud; made of the stack's folder and the state's name if not set",
                 ),
             ),
             (
@@ -98,7 +97,16 @@ pub(super) fn validate(config: &Value) -> Vec<Problem> {
 /// tested is applied on the same clouds.
 const TEST_VARIABLE: &str = "LAMPWRIGHT_TEST";
 
-pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
+/// The state that this process works for.
+pub(super) fn state_name() -> StateName {
+    StateName::of_surroundings(&folder(), std::env::var(TEST_VARIABLE).ok().as_deref())
+}
+
+pub(super) fn configure(
+    config: &Value,
+    state: &StateName,
+    ownership: &Arc<Ownership>,
+) -> Result<Context, Vec<Problem>> {
     let mut problems = validate(config);
     let mut clouds: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
     for (name, cloud) in config.get("cloud").and_then(Value::as_entries).into_iter().flatten() {
@@ -125,11 +133,14 @@ pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
     let simulation = simulated::wanted();
     let scope = config.get("scope").and_then(Value::as_str).map(str::to_owned);
     // A simulation looks the same wherever the folder is.
-    let scope = scope.unwrap_or_else(|| if simulation.is_some() { "stack".to_owned() } else { scope_of_folder() });
-    let bundle_dir = config.get("bundle_dir").and_then(Value::as_str).unwrap_or(".lampwright/bundles");
+    let scope = scope.unwrap_or_else(|| {
+        if simulation.is_some() { "stack".to_owned() } else { scope_of(&folder(), state.label.as_deref()) }
+    });
+    let bundle_dir = config.get("bundle_dir").and_then(Value::as_str);
+    let bundle_dir = bundle_dir.map_or_else(|| proto::state_name::bundle_folder(state.label.as_deref()), str::to_owned);
     let (scope, bundle_dir) = match std::env::var(TEST_VARIABLE) {
         Ok(test) if simulation.is_none() => (format!("{scope}-{test}"), format!(".lampwright/tests/{test}/bundles")),
-        _ => (scope, bundle_dir.to_owned()),
+        _ => (scope, bundle_dir),
     };
     Ok(Context {
         clouds: Arc::new(clouds),
@@ -137,6 +148,7 @@ pub(super) fn configure(config: &Value) -> Result<Context, Vec<Problem>> {
         scope,
         bundle_dir: PathBuf::from(bundle_dir),
         layers: Arc::default(),
+        ownership: ownership.clone(),
         simulation,
         address: String::new(),
     })
@@ -165,10 +177,13 @@ fn is_scope(scope: &str) -> bool {
     (1..=40).contains(&scope.len()) && scope.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_')
 }
 
-/// The folder of the stack's last name and a part of the digest of its whole path: short, since it becomes part
-/// of the paths of unix sockets, and the same on every run in the same folder.
-fn scope_of_folder() -> String {
-    let folder = std::env::current_dir().and_then(std::fs::canonicalize).unwrap_or_default();
+fn folder() -> PathBuf {
+    std::env::current_dir().and_then(std::fs::canonicalize).unwrap_or_default()
+}
+
+/// The folder of the stack's last name and a part of the digest of its whole path and of the state's name, if that is not
+/// the only one of the folder: short, since it becomes part of the paths of unix sockets, and the same on every run.
+fn scope_of(folder: &FsPath, label: Option<&str>) -> String {
     let name: String = folder
         .file_name()
         .unwrap_or_default()
@@ -177,6 +192,10 @@ fn scope_of_folder() -> String {
         .filter(char::is_ascii_alphanumeric)
         .take(12)
         .collect();
-    let digest = hex(&Sha256::digest(folder.as_os_str().as_encoded_bytes())[..3]);
+    let path = folder.as_os_str().as_encoded_bytes();
+    let digest = match label {
+        None => digest(&[path]),
+        Some(label) => digest(&[path, label.as_bytes()]),
+    };
     format!("{}-{digest}", if name.is_empty() { "stack" } else { &name })
 }

@@ -4,6 +4,7 @@ use value::{Problem, Value};
 
 use super::model::encode;
 use crate::driver::Layer;
+use crate::ownership;
 use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 
 pub(super) async fn import<R: Resource>(context: &Context, id: &str) -> Result<Value, Vec<Problem>> {
@@ -43,7 +44,11 @@ pub(super) async fn import<R: Resource>(context: &Context, id: &str) -> Result<V
         cloud: Some(cloud.clone()),
         machines: Some(machines.collect()),
         last_id: Some(found.iter().map(|machine| machine.key.id).max().unwrap_or(0)),
-        generation: found.iter().find_map(|machine| machine.owner.clone()).filter(|owner| !owner.is_empty()),
+        generation: found
+            .iter()
+            .map(|machine| machine.owner().generation)
+            .find(|generation| !generation.is_empty())
+            .map(|generation| ownership::imported(&generation)),
         ..Group::default()
     };
     let own = R::imported(context, &group).await?;

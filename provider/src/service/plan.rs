@@ -16,6 +16,7 @@ use crate::bundle::Bundle;
 use crate::driver::{BoxFuture, DriverError, MachineKey};
 use crate::drivers::local;
 use crate::firewall;
+use crate::ownership;
 use crate::place::Place;
 use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 use crate::resources::need;
@@ -132,7 +133,12 @@ async fn plan<R: Resource>(
     let prior =
         if request.prior.is_null() { None } else { Some(decode::<R>(request.prior).map_err(|problem| vec![problem])?) };
     let mut planned = decode::<R>(request.proposed).map_err(|problem| vec![problem])?;
+    context.ownership.know(prior.as_ref().and_then(|prior| prior.group.generation.as_deref()));
     let is_known = |name: &str| request.proposed.get(name).is_none_or(Value::is_known);
+    if planned.group.generation.as_deref().is_some_and(ownership::is_imported) {
+        // Its machines become this state's when it is applied.
+        planned.group.generation = None;
+    }
     plan_group::<R>(context, request, prior.as_ref(), &mut planned)?;
     let requires_replace = match &prior {
         Some(prior) => replaced_attributes::<R>(request, prior, &planned),
@@ -149,6 +155,9 @@ async fn plan<R: Resource>(
             "Another layer is called {name:?} already, and machines are told apart by this name. Set a different `name` here."
         );
         return Err(vec![Problem::error("two layers have one name", detail).at(Path::attribute("name"))]);
+    }
+    if prior.is_none() {
+        super::taken::refuse::<R>(context, &planned.group).await?;
     }
     R::plan(context, &mut planned, prior.as_ref())?;
     // A count that is not known yet says nothing about which machines there will be.

@@ -16,6 +16,7 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         Err(problem) => return unchanged(vec![problem]),
     };
     claims.read(state.group.id.as_deref().unwrap_or_default());
+    context.ownership.know(state.group.generation.as_deref());
     let driver = match context.driver(&state.group) {
         Ok(driver) => driver.clone(),
         Err(problems) => return unchanged(problems),

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::install::{make_folder, write_atomically};
 use super::process::Account;
 use crate::bundle::Service;
-use crate::driver::{DriverError, Layer, MachineKey, Result};
+use crate::driver::{DriverError, Layer, MachineKey, Order, Result};
+use crate::ownership::Owner;
 
 const RECORD: &str = "machine.json";
 const REMOVED: &str = "removed";
@@ -55,7 +56,7 @@ impl Store {
     }
 
     /// The address of the machine with the key, which is made if it does not exist, and belongs to the owner then.
-    pub(super) fn create(&self, key: &MachineKey, owner: &str, account: &Account) -> Result<IpAddr> {
+    pub(super) fn create(&self, key: &MachineKey, order: &Order, account: &Account) -> Result<IpAddr> {
         make_folder(&self.root, 0o755, None)?;
         // One at a time over all processes of this user: addresses are given out here.
         let lock_path = self.root.join("lock");
@@ -64,8 +65,12 @@ impl Store {
         let _lock =
             lock.map_err(|source| DriverError::Io { what: "locking", path: lock_path.display().to_string(), source })?;
         if let Some(mut record) = self.record(key) {
-            if record.owner != owner {
-                owner.clone_into(&mut record.owner);
+            if !order.may_take(Some(&record.owner)) {
+                let owner = Owner::parse(&record.owner).described();
+                return Err(DriverError::Taken { machine: key.name(), layer: key.layer.to_string(), owner });
+            }
+            if record.owner != order.owner {
+                order.owner.clone_into(&mut record.owner);
                 self.write(key, &record)?;
             }
             return Ok(record.address.into());
@@ -78,7 +83,7 @@ impl Store {
             layer: key.layer.name.clone(),
             id: key.id,
             address,
-            owner: owner.to_owned(),
+            owner: order.owner.clone(),
             services: None,
         };
         self.write(key, &record)?;

@@ -8,6 +8,7 @@
 //! could not make is discarded and baked again. Two stacks of different SSH keys may bake at once; who comes second uses the
 //! first's. Two of one key must not: the second removes the machine of the first.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -100,6 +101,7 @@ impl Remote {
             ids: vec![1],
             // New each time: for the same owner AWS would give back the machine of the last time.
             owner: uuid::Uuid::new_v4().simple().to_string(),
+            takes: BTreeSet::new(),
             need: recipe.need.clone(),
         };
         let key = MachineKey { layer: recipe.layer.clone(), id: 1 };

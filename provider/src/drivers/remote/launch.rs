@@ -28,6 +28,10 @@ impl Remote {
         if let Some(foreign) = existing.iter().find(|one| one.is_foreign && order.ids.contains(&one.key.id)) {
             return nothing(DriverError::Foreign { machine: foreign.key.name(), layer: order.layer.to_string() });
         }
+        let is_others = |one: &&Instance| order.ids.contains(&one.key.id) && !order.may_take(one.owner.as_deref());
+        if let Some(others) = existing.iter().find(is_others) {
+            return nothing(DriverError::taken(&seen(others, Status::Created)));
+        }
         // On the cloud the owner stands beside the key that opens the machine.
         let marked = Order { owner: format!("{}.{}", order.owner, self.keys.id()), ..order.clone() };
         // What the cloud itself could not make is no use to anybody.

@@ -1,0 +1,69 @@
+//! A layer that is to be made and whose machines exist already, for another state.
+
+use value::{Path, Problem};
+
+use crate::driver::Order;
+use crate::ownership;
+use crate::resource::{Context, Group, Resource, State, driver_problem};
+use crate::resources::need;
+
+/// Refuses to plan a layer whose machines are another state's. Its own, of a run that was cut off, are taken over.
+pub(super) async fn refuse<R: Resource>(context: &Context, group: &Group) -> Result<(), Vec<Problem>> {
+    if context.simulation.is_some() {
+        return Ok(());
+    }
+    let layer = group.layer();
+    let existing = context.driver(group)?.list(&layer).await;
+    let existing =
+        existing.map_err(|error| vec![driver_problem(&format!("Looking for machines of {layer}"), &error)])?;
+    let others = context.ownership.others(&layer, &existing);
+    let Some((_, owner)) = others.first() else { return Ok(()) };
+    let names: Vec<String> = others.iter().map(|(machine, _)| machine.key.name()).collect();
+    let cloud = group.cloud.as_deref().unwrap_or(&context.default_cloud);
+    let address = if context.address.is_empty() { format!("{}.NAME", R::NAME) } else { context.address.clone() };
+    let detail = format!(
+        "The cloud {cloud:?} has {} of the layer {layer} already, made for {}. \
+         They are not taken from it. For machines of this state's own set another `scope` in the provider block, \
+         such as scope = \"shop-prod\". If they shall be this state's, import them (and let the other state forget them): \
+         import '{address}' '{cloud}:{layer}'",
+        names.join(", "),
+        owner.described(),
+    );
+    Err(vec![Problem::error("the layer belongs to another state", detail).at(Path::attribute("name"))])
+}
+
+/// Makes the machines of a layer that was imported this state's: from now on no other state removes them.
+pub(super) async fn adopt<R: Resource>(
+    context: &Context,
+    before: &State<R::Model>,
+    state: &State<R::Model>,
+) -> Vec<Problem> {
+    if !before.group.generation.as_deref().is_some_and(ownership::is_imported) {
+        return Vec::new();
+    }
+    let driver = match context.driver(&state.group) {
+        Ok(driver) => driver,
+        Err(problems) => return problems,
+    };
+    let layer = state.group.layer();
+    let failed = |error| vec![driver_problem(&format!("Making the machines of {layer} this state's"), &error)];
+    let existing = match driver.list(&layer).await {
+        Ok(existing) => existing,
+        Err(error) => return failed(error),
+    };
+    let recorded = before.group.machines();
+    let ids = existing.iter().map(|machine| machine.key.id);
+    let ids: Vec<u64> = ids.filter(|id| recorded.iter().any(|machine| machine.id == *id)).collect();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let order = Order {
+        takes: context.ownership.takeable(&layer, &existing),
+        owner: context.ownership.owner(state.group.generation.as_deref().unwrap_or_default()),
+        need: need::<R>(state),
+        layer: layer.clone(),
+        ids,
+    };
+    let created = driver.create(&order, &|what| context.progress(what)).await;
+    created.failure.map(failed).unwrap_or_default()
+}
