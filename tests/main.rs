@@ -14,6 +14,7 @@ mod ownership;
 mod sandbox;
 mod sharing;
 mod stack;
+mod strangers;
 mod terraform;
 mod testing;
 mod tidy;

@@ -4,8 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::load::get;
-use crate::sandbox::{Ran, Sandbox, copy, wait_for};
-use crate::stack::no_plugin_in;
+use crate::sandbox::{Ran, Sandbox, copy, no_plugin_in, wait_for};
 use crate::terraform::{Terraform, program, write_config};
 
 const APPLY: &[&str] = &["apply", "-auto-approve"];

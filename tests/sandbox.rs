@@ -194,6 +194,13 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Plugins run in the folder of the stack.
+pub(crate) fn no_plugin_in(sandbox: &Sandbox) -> bool {
+    let stack = sandbox.join("stack");
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    entries.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok()).all(|folder| folder != stack)
+}
+
 /// Waits for a condition; says what it waited for when the deadline passes.
 #[track_caller]
 pub(crate) fn wait_for(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::load::{Load, get, request};
-use crate::sandbox::{Sandbox, copy, wait_for};
+use crate::sandbox::{Sandbox, copy, no_plugin_in, wait_for};
 
 const APPLY: &[&str] = &["apply", "-auto-approve"];
 
@@ -165,13 +165,6 @@ fn a_command_that_is_killed_loses_nothing_and_doubles_nothing() {
         .filter(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "mongod"));
     assert_eq!(mongods.count(), 3);
     down(&sandbox);
-}
-
-/// Plugins run in the folder of the stack.
-pub(crate) fn no_plugin_in(sandbox: &Sandbox) -> bool {
-    let stack = sandbox.join("stack");
-    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
-    entries.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok()).all(|folder| folder != stack)
 }
 
 #[test]

@@ -74,6 +74,8 @@ setParameter:
   # A member that is told to end lets the others elect first, but not for longer than this.
   shutdownTimeoutMillisForSignaledShutdown: 3000
   diagnosticDataCollectionEnabled: false
+  # Whoever comes first shall not become root of an empty database: its first users are made by who has the key.
+  enableLocalhostAuthBypass: false
 "
     )
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod revive;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::bundle::mongod::{self, CREDENTIALS, Member};
 use crate::driver::{Driver, Layer};
 use crate::resource::{Context, Door, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 use crate::seed;
-use admin::{Admin, MemberAddress};
+use admin::{Admin, MemberAddress, Secrets};
 
 #[derive(Debug)]
 pub(super) struct MongoReplset;
@@ -190,7 +191,13 @@ impl Resource for MongoReplset {
     async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
         let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
         let leaving = rollout::leaving(&before, state.group.machines());
-        let problems = change(context, state, &leaving).await;
+        let mut problems = change(context, state, &leaving).await;
+        if problems.is_empty()
+            && prior.is_none()
+            && let Some(admin) = admin(context, state)
+        {
+            problems.extend(admin.refuse_other_users().await.err());
+        }
         if !problems.is_empty() {
             // Members that were to leave are still in the set, or may be.
             let machines = state.group.machines.get_or_insert_default();
@@ -238,7 +245,8 @@ impl Resource for MongoReplset {
                 Some(_) => {}
             }
         }
-        Vec::new()
+        let others = admin.other_users().await;
+        if others.is_empty() { Vec::new() } else { vec![users::other_users_problem(Problem::warning, &others)] }
     }
 }
 
@@ -369,8 +377,11 @@ fn admin(context: &Context, state: &State<Model>) -> Option<Admin> {
         state.group.machines(),
         state.own.replica_set.clone()?,
         state.own.database.clone()?,
-        credentials.admin_password.clone()?,
-        credentials.app_password.clone()?,
+        Secrets {
+            admin_password: credentials.admin_password.clone()?,
+            app_password: credentials.app_password.clone()?,
+            key: credentials.key.clone()?,
+        },
     ))
 }
 

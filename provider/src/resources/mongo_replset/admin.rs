@@ -1,7 +1,7 @@
 //! Commands to a replica set, through MongoDB's own driver.
 //!
 //! Every command goes over a direct connection to one member: the set as a whole may not exist yet, or have no
-//! primary. Sources: MongoDB 6.0 manual, "Replica Set Commands" and "Localhost Exception".
+//! primary. Source: MongoDB 6.0 manual, "Replica Set Commands".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,21 +9,20 @@ use std::time::{Duration, Instant};
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{ClientOptions, Credential, ServerAddress};
+use mongodb::options::{AuthMechanism, ClientOptions, Credential, ServerAddress};
 use value::Problem;
 
 use super::MAX_VOTERS;
 use crate::driver::{Driver, Layer, MachineKey};
 use crate::resource::MachineModel;
 
-const ADMIN: &str = "lampwright";
+pub(super) const ADMIN: &str = "lampwright";
+pub(super) const APPLICATION: &str = "app";
 pub(super) const POLL: Duration = Duration::from_millis(100);
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
 
 // MongoDB's error codes (`src/mongo/base/error_codes.yml`).
 const ALREADY_INITIALIZED: i32 = 23;
-const UNAUTHORIZED: i32 = 13;
-const USER_EXISTS: i32 = 51_003;
 const CONFIG_IN_PROGRESS: i32 = 109;
 const CONFIG_NOT_COMMITTED: i32 = 308;
 const NOT_PRIMARY: i32 = 10_107;
@@ -34,9 +33,26 @@ pub(super) struct Admin {
     driver: Arc<dyn Driver>,
     layer: Layer,
     replica_set: String,
-    database: String,
-    admin_password: String,
-    app_password: String,
+    pub(super) database: String,
+    pub(super) secrets: Secrets,
+}
+
+pub(super) struct Secrets {
+    pub(super) admin_password: String,
+    pub(super) app_password: String,
+    pub(super) key: String,
+}
+
+/// Who gives a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Login {
+    /// Learns no more than `hello` tells.
+    Nobody,
+    /// As members log in at each other, by their key: the only way in before there are users, since no member knows
+    /// the localhost exception (docs/decisions/0014).
+    Member,
+    Administrator,
+    Application,
 }
 
 /// How the set knows a member.
@@ -70,11 +86,10 @@ impl Admin {
         machines: &[MachineModel],
         replica_set: String,
         database: String,
-        admin_password: String,
-        app_password: String,
+        secrets: Secrets,
     ) -> Admin {
         let members = machines.iter().filter_map(MemberAddress::of).collect();
-        Admin { members, driver, layer, replica_set, database, admin_password, app_password }
+        Admin { members, driver, layer, replica_set, database, secrets }
     }
 
     /// Members that leave may be the primary.
@@ -82,9 +97,7 @@ impl Admin {
         self.members.extend(machines.iter().filter_map(MemberAddress::of));
     }
 
-    /// Machines of a cloud are reached through a tunnel, which ends on the machine itself: so the localhost exception
-    /// holds there, too.
-    async fn connect(&self, member: &MemberAddress, authenticated: bool) -> Result<Client, Error> {
+    async fn connect(&self, member: &MemberAddress, login: Login) -> Result<Client, Error> {
         let (host, port) = match member.id {
             Some(id) => {
                 let reached = self.driver.reach(&MachineKey { layer: self.layer.clone(), id }, member.port).await;
@@ -101,33 +114,35 @@ impl Admin {
             .connect_timeout(Duration::from_secs(2))
             .app_name("lampwright".to_owned())
             .build();
-        if authenticated {
-            let credential = Credential::builder()
-                .username(ADMIN.to_owned())
-                .password(self.admin_password.clone())
-                .source("admin".to_owned());
-            options.credential = Some(credential.build());
-        }
+        options.credential = self.credential(login);
         Client::with_options(options)
     }
 
-    pub(super) async fn run(
-        &self,
-        member: &MemberAddress,
-        authenticated: bool,
-        command: Document,
-    ) -> Result<Document, Error> {
-        self.run_in("admin", member, authenticated, command).await
+    fn credential(&self, login: Login) -> Option<Credential> {
+        let Secrets { admin_password, app_password, key } = &self.secrets;
+        let (user, password, source) = match login {
+            Login::Nobody => return None,
+            Login::Member => ("__system", key, "local"),
+            Login::Administrator => (ADMIN, admin_password, "admin"),
+            Login::Application => (APPLICATION, app_password, "admin"),
+        };
+        let credential = Credential::builder().username(user.to_owned()).password(password.clone());
+        // The other mechanism would take a digest of the key for the key.
+        Some(credential.source(source.to_owned()).mechanism(AuthMechanism::ScramSha256).build())
+    }
+
+    pub(super) async fn run(&self, member: &MemberAddress, login: Login, command: Document) -> Result<Document, Error> {
+        self.run_in("admin", member, login, command).await
     }
 
     pub(super) async fn run_in(
         &self,
         database: &str,
         member: &MemberAddress,
-        authenticated: bool,
+        login: Login,
         command: Document,
     ) -> Result<Document, Error> {
-        let client = self.connect(member, authenticated).await?;
+        let client = self.connect(member, login).await?;
         let answer = tokio::time::timeout(COMMAND_PATIENCE, client.database(database).run_command(command)).await;
         client.shutdown().immediate(true).await;
         answer.unwrap_or_else(|_| Err(Error::custom("no answer in time")))
@@ -135,7 +150,7 @@ impl Admin {
 
     /// What a member says of itself; nobody needs to be logged in for it.
     async fn hello(&self, member: &MemberAddress) -> Option<Document> {
-        self.run(member, false, doc! { "hello": 1 }).await.ok()
+        self.run(member, Login::Nobody, doc! { "hello": 1 }).await.ok()
     }
 
     pub(super) async fn primary(&self) -> Option<MemberAddress> {
@@ -156,12 +171,12 @@ impl Admin {
     }
 
     /// Runs a command on the primary, and again when the primary changed in between.
-    async fn on_primary(&self, what: &str, command: Document) -> Result<Document, Problem> {
+    pub(super) async fn on_primary(&self, what: &str, command: Document) -> Result<Document, Problem> {
         let deadline = Instant::now() + Duration::from_secs(30);
         let mut last: Option<Error> = None;
         while Instant::now() < deadline {
             if let Some(primary) = self.primary().await {
-                match self.run(&primary, true, command.clone()).await {
+                match self.run(&primary, Login::Administrator, command.clone()).await {
                     Ok(answer) => return Ok(answer),
                     Err(error) if is_passing(&error) => last = Some(error),
                     Err(error) => return Err(failed(what, &error)),
@@ -212,10 +227,10 @@ impl Admin {
             "members": members,
             "settings": { "electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500 },
         };
-        match self.run(first, false, doc! { "replSetInitiate": config }).await {
+        match self.run(first, Login::Member, doc! { "replSetInitiate": config }).await {
             Ok(_) => Ok(true),
-            // Who has users, and so wants them to log in, has been initiated: it has not read its configuration yet.
-            Err(error) if matches!(code(&error), Some(ALREADY_INITIALIZED | UNAUTHORIZED)) => Ok(false),
+            // It has not read its configuration yet.
+            Err(error) if code(&error) == Some(ALREADY_INITIALIZED) => Ok(false),
             Err(error) => Err(failed("Initiating the replica set", &error)),
         }
     }
@@ -229,36 +244,6 @@ impl Admin {
             tokio::time::sleep(POLL).await;
         }
         Ok(())
-    }
-
-    /// Creates the administrator, over a connection from the machine itself as long as there is no user (the
-    /// localhost exception), and then, as the administrator, the application's user.
-    pub(super) async fn create_users(&self) -> Result<(), Problem> {
-        let primary = self.primary().await.ok_or_else(|| no_primary("Creating users"))?;
-        if self.run(&primary, true, doc! { "ping": 1 }).await.is_err() {
-            let administrator = doc! { "createUser": ADMIN, "pwd": &self.admin_password, "roles": ["root"] };
-            match self.run(&primary, false, administrator).await {
-                Ok(_) => {}
-                Err(error) if matches!(code(&error), Some(UNAUTHORIZED | USER_EXISTS)) => {
-                    return Err(Problem::error(
-                        "the replica set has other credentials",
-                        "Its administrator's password is not the one on record, so it cannot be managed. If the set was made by somebody else, give this layer another `name`.",
-                    ));
-                }
-                Err(error) => return Err(failed("Creating the administrator", &error)),
-            }
-        }
-        let user = doc! {
-            "createUser": "app",
-            "pwd": &self.app_password,
-            "roles": [{ "role": "readWrite", "db": &self.database }],
-            "writeConcern": { "w": "majority", "wtimeout": 20_000 },
-        };
-        match self.run(&primary, true, user).await {
-            Ok(_) => Ok(()),
-            Err(error) if code(&error) == Some(USER_EXISTS) => Ok(()),
-            Err(error) => Err(failed("Creating the application's user", &error)),
-        }
     }
 
     /// The version that the members run.
@@ -360,7 +345,7 @@ impl Admin {
             }
             // The answer may be lost together with the connection; what counts is who the primary is afterwards.
             let command = doc! { "replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 5 };
-            if let Err(error) = self.run(&primary, true, command).await {
+            if let Err(error) = self.run(&primary, Login::Administrator, command).await {
                 tracing::debug!("step down of {address}: {error}");
             }
             tokio::time::sleep(POLL).await;
@@ -408,7 +393,9 @@ impl Admin {
     /// Every member of the set and whether it is primary or secondary, as the first member that answers sees it.
     pub(super) async fn member_states(&self) -> Option<Vec<(MemberAddress, bool)>> {
         for member in &self.members {
-            let Ok(status) = self.run(member, true, doc! { "replSetGetStatus": 1 }).await else { continue };
+            let Ok(status) = self.run(member, Login::Administrator, doc! { "replSetGetStatus": 1 }).await else {
+                continue;
+            };
             let Ok(members) = status.get_array("members") else { continue };
             let states = members.iter().filter_map(|member| {
                 let member = member.as_document()?;
@@ -460,7 +447,7 @@ pub(super) fn failed(what: &str, error: &Error) -> Problem {
     Problem::error("the replica set refused", format!("{what} failed: {error}"))
 }
 
-fn no_primary(what: &str) -> Problem {
+pub(super) fn no_primary(what: &str) -> Problem {
     Problem::error(
         "the replica set has no primary",
         format!(

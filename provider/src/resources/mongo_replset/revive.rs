@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mongodb::bson::{Bson, Document, doc};
 use value::Problem;
 
-use super::admin::{Admin, MemberAddress, NOT_YET_INITIALIZED, POLL, code, failed, host, member_config, votes};
+use super::admin::{Admin, Login, MemberAddress, NOT_YET_INITIALIZED, POLL, code, failed, host, member_config, votes};
 use crate::resource::MachineModel;
 
 /// A member that has data of the set, and how far it got.
@@ -72,7 +72,7 @@ impl Admin {
         config.insert("members", vec![Bson::Document(member_config(machine.id, &best.address, true))]);
         config.insert("version", version + 1);
         let command = doc! { "replSetReconfig": config, "force": true };
-        match self.run(&best.address, true, command).await {
+        match self.run(&best.address, Login::Administrator, command).await {
             Ok(_) => Ok(true),
             Err(error) => Err(failed("Bringing the replica set back to life", &error)),
         }
@@ -98,7 +98,7 @@ impl Admin {
     async fn known_config(&self, member: &MemberAddress) -> Option<Document> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            match self.run(member, true, doc! { "replSetGetConfig": 1 }).await {
+            match self.run(member, Login::Administrator, doc! { "replSetGetConfig": 1 }).await {
                 Ok(answer) => return answer.get_document("config").ok().cloned(),
                 Err(error) if code(&error) == Some(NOT_YET_INITIALIZED) && Instant::now() < deadline => {
                     tokio::time::sleep(POLL).await;
@@ -111,7 +111,7 @@ impl Admin {
     /// The time of the last entry of a member's oplog.
     async fn last_written(&self, member: &MemberAddress) -> Option<(u32, u32)> {
         let find = doc! { "find": "oplog.rs", "sort": { "$natural": -1 }, "limit": 1, "projection": { "ts": 1 } };
-        let answer = self.run_in("local", member, true, find).await.ok()?;
+        let answer = self.run_in("local", member, Login::Administrator, find).await.ok()?;
         let batch = answer.get_document("cursor").ok()?.get_array("firstBatch").ok()?;
         let time = batch.first()?.as_document()?.get_timestamp("ts").ok()?;
         Some((time.time, time.increment))
