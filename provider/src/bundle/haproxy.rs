@@ -3,6 +3,7 @@
 //! Source: HAProxy 2.6 configuration manual; the sections are named where a rule is taken from them.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use super::{Bundle, CHECKED, Service};
 use crate::driver::{Layout, Signal};
@@ -126,25 +127,123 @@ backend {pool}
     out
 }
 
-/// The servers that are not up, with their status, from the CSV of `show stat` (management guide, section 9.1).
-pub fn servers_down(table: &str) -> Vec<(String, String)> {
+/// What a balancer is to do with requests: the names of its servers, and where each of them is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    pub pool: String,
+    /// Name, address and port.
+    pub servers: Vec<(String, String, u16)>,
+}
+
+impl Sending {
+    pub fn of(balancer: &Balancer<'_>) -> Sending {
+        let servers = balancer.servers.iter();
+        let servers = servers.map(|one| (one.name.to_owned(), one.address.unwrap_or_default().to_owned(), one.port));
+        Sending { pool: balancer.pool.to_owned(), servers: servers.collect() }
+    }
+
+    fn has(&self, pool: &str, name: &str, address: &str, port: &str) -> bool {
+        let is_there = |(known, at, at_port): &(String, String, u16)| {
+            known == name && is_at(at, address) && port.parse() == Ok(*at_port)
+        };
+        pool == self.pool && self.servers.iter().any(is_there)
+    }
+
+    /// What belongs into the state that a new worker begins with, out of `show servers state` of the old one: whether
+    /// a server is well, leaves or is set apart, and its weight, of servers that are where they were. HAProxy takes
+    /// the port from there as well, whatever its configuration says, so all else is left out (management guide,
+    /// section 9.3; haproxy/haproxy#1412).
+    pub fn state_to_keep(&self, state: &str) -> String {
+        let mut lines = state.lines();
+        let (Some("1"), Some(header)) = (lines.next(), lines.next()) else { return String::new() };
+        let columns: Vec<&str> = header.trim_start_matches("# ").split(' ').collect();
+        let mut kept = format!("1\n{header}\n");
+        for line in lines {
+            let mut fields: Vec<&str> = line.split(' ').collect();
+            let field = |name: &str| columns.iter().position(|column| *column == name).and_then(|at| fields.get(at));
+            let (Some(pool), Some(name), Some(address), Some(port)) =
+                (field("be_name"), field("srv_name"), field("srv_addr"), field("srv_port"))
+            else {
+                continue;
+            };
+            if fields.len() != columns.len() || !self.has(pool, name, address, port) {
+                continue;
+            }
+            for (column, plain) in NOT_KEPT {
+                if let Some(field) = columns.iter().position(|known| known == column).and_then(|at| fields.get_mut(at))
+                {
+                    *field = plain;
+                }
+            }
+            kept.push_str(&fields.join(" "));
+            kept.push('\n');
+        }
+        kept
+    }
+
+    /// In which servers a running HAProxy differs, from the CSV of `show stat` (management guide, section 9.1).
+    pub fn differences(&self, table: &str) -> Vec<String> {
+        let rows = rows(table);
+        let missing = self.servers.iter().filter(|(name, ..)| rows.iter().all(|row| row.name != *name));
+        let mut found: Vec<String> = missing.map(|(name, ..)| format!("{name} gets no requests")).collect();
+        for row in rows {
+            let (address, port) = row.at.rsplit_once(':').unwrap_or((row.at, ""));
+            if !self.has(row.pool, row.name, address.trim_start_matches('[').trim_end_matches(']'), port) {
+                found.push(format!("requests for {} go to {}", row.name, row.at));
+            }
+        }
+        found
+    }
+}
+
+/// By its number, or by a name that HAProxy has looked up.
+fn is_at(wanted: &str, found: &str) -> bool {
+    match wanted.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(wanted) => found.parse() == Ok(wanted),
+        Err(_) => true,
+    }
+}
+
+/// What the state says of a server that is no state but configuration, with what stands there if nothing is set.
+const NOT_KEPT: &[(&str, &str)] = &[
+    ("srv_fqdn", "-"),
+    ("srvrecord", "-"),
+    ("srv_use_ssl", "0"),
+    ("srv_check_port", "0"),
+    ("srv_check_addr", "-"),
+    ("srv_agent_addr", "-"),
+    ("srv_agent_port", "0"),
+];
+
+struct Row<'t> {
+    pool: &'t str,
+    name: &'t str,
+    status: &'t str,
+    at: &'t str,
+}
+
+fn rows(table: &str) -> Vec<Row<'_>> {
     let mut lines = table.lines();
     let header: Vec<&str> = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
     let column = |name: &str| header.iter().position(|field| *field == name);
-    let (Some(name), Some(status)) = (column("svname"), column("status")) else { return Vec::new() };
-    lines
-        .map(|line| line.split(',').collect::<Vec<_>>())
-        .filter_map(|fields| Some((*fields.get(name)?, *fields.get(status)?)))
-        .filter(|(name, status)| !matches!(*name, "FRONTEND" | "BACKEND") && !status.starts_with("UP"))
-        .map(|(name, status)| (name.to_owned(), status.to_owned()))
-        .collect()
+    let (Some(pool), Some(name), Some(status), Some(at)) =
+        (column("pxname"), column("svname"), column("status"), column("addr"))
+    else {
+        return Vec::new();
+    };
+    let row = |line| {
+        let fields: Vec<&str> = str::split(line, ',').collect();
+        let of = |at: usize| fields.get(at).copied();
+        Some(Row { pool: of(pool)?, name: of(name)?, status: of(status)?, at: of(at)? })
+    };
+    lines.filter_map(row).filter(|row| !matches!(row.name, "FRONTEND" | "BACKEND")).collect()
+}
+
+/// The servers that are not up, with their status, from the CSV of `show stat`.
+pub fn servers_down(table: &str) -> Vec<(String, String)> {
+    let down = rows(table).into_iter().filter(|row| !row.status.starts_with("UP"));
+    down.map(|row| (row.name.to_owned(), row.status.to_owned())).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn servers_that_are_not_up_are_found() {
-        let table = "# pxname,svname,qcur,status,weight\nweb,FRONTEND,,OPEN,\nweb,web-1,0,UP 1/2,1\nweb,web-2,0,DOWN,1\nweb,BACKEND,0,UP,1\n";
-        assert_eq!(super::servers_down(table), [("web-2".to_owned(), "DOWN".to_owned())]);
-    }
-}
+mod tests;

@@ -156,8 +156,22 @@ impl Driver for Memory {
         now(self.with(key, |_| ()))
     }
 
-    fn ask<'a>(&'a self, key: &'a MachineKey, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<String>> {
-        now(self.with(key, |_| String::new()))
+    /// Says of a load balancer that it does what its configuration says.
+    fn ask<'a>(&'a self, key: &'a MachineKey, _: &'a str, line: &'a str) -> BoxFuture<'a, Result<String>> {
+        now(self.with(key, |machine| {
+            let config = machine.files.get("etc/haproxy.cfg").filter(|_| line == "show stat");
+            let config = String::from_utf8_lossy(config.map_or(&[], Vec::as_slice)).into_owned();
+            let mut table = String::from("# pxname,svname,status,addr\n");
+            let mut pool = "";
+            for line in config.lines() {
+                match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                    ["backend", name] => pool = name,
+                    ["server", name, at, ..] => table.push_str(&format!("{pool},{name},UP,{at}\n")),
+                    _ => {}
+                }
+            }
+            table
+        }))
     }
 
     fn reach<'a>(&'a self, key: &'a MachineKey, port: u16) -> BoxFuture<'a, Result<SocketAddr>> {

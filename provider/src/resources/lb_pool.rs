@@ -12,9 +12,11 @@ use value::{Path, Problem, Step, Ty};
 use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
 use super::rollout;
 use crate::bundle::Bundle;
-use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Server};
+use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Sending, Server};
 use crate::driver::{Driver, Layer, MachineKey, Status};
-use crate::resource::{Context, Door, Group, MachineModel, Resource, State, Upstream, driver_problem, machine_ty};
+use crate::resource::{
+    Context, Door, Group, MachineModel, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
+};
 
 #[derive(Debug)]
 pub(super) struct LbPool;
@@ -68,6 +70,9 @@ const READY_PATIENCE: Duration = Duration::from_secs(10);
 /// Health checks every half a second, two of which have to be good.
 const SERVERS_PATIENCE: Duration = Duration::from_secs(20);
 const RELOAD_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a worker may answer that is on its way out.
+const ASTRAY_PATIENCE: Duration = Duration::from_secs(3);
+const SHOW_STAT: &str = "show stat";
 
 impl Resource for LbPool {
     const NAME: &'static str = "lb_pool";
@@ -228,21 +233,11 @@ impl Resource for LbPool {
     fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
         let driver = context.driver(&state.group)?;
         let own = &state.own;
-        let backend = own.backend.as_ref();
-        let servers = backend.and_then(|backend| backend.machines.as_deref());
-        let pool = backend.and_then(|backend| backend.name.as_deref()).unwrap_or("pool");
+        let servers = own.backend.as_ref().and_then(|backend| backend.machines.as_ref());
         let machines = state.group.machines().iter();
         Ok(machines
             .map(|machine| {
-                let balancer = Balancer {
-                    name: &machine.name,
-                    address: machine.address.as_deref(),
-                    port: machine.port,
-                    algorithm: own.algorithm.as_deref().unwrap_or("roundrobin"),
-                    pool,
-                    check: check(own),
-                    servers: servers.unwrap_or_default().iter().map(server).collect(),
-                };
+                let balancer = balancer(own, machine);
                 let mut bundle = haproxy::render(&balancer, &driver.layout(&state.group.key(machine.id)));
                 bundle.has_unknowns |= servers.is_none();
                 bundle
@@ -265,11 +260,12 @@ impl Resource for LbPool {
         };
         for (machine, bundle) in state.group.machines().to_vec().into_iter().zip(bundles) {
             let key = state.group.key(machine.id);
-            match bring_up(&*driver, &key, &bundle, machine.port).await {
+            let sending = Sending::of(&balancer(&state.own, &machine));
+            match bring_up(&*driver, &key, &bundle, &sending, machine.port).await {
                 Ok(what) => context.progress(&format!("{} {what}", machine.name)),
                 Err(problem) => return vec![problem],
             }
-            if let Err(problem) = wait_for_servers(&*driver, &key).await {
+            if let Err(problem) = sends(&*driver, &key, &bundle, &balancer(&state.own, &machine)).await {
                 return vec![problem];
             }
             rollout::mark_running(&mut state.group, machine.id);
@@ -297,7 +293,34 @@ impl Resource for LbPool {
         if native::is_native(&state.own) {
             return native::read(context, state).await;
         }
+        let Ok(driver) = context.driver(&state.group).cloned() else { return Vec::new() };
+        let group = &state.group;
+        let mut astray = Vec::new();
+        for machine in group.machines().iter().filter(|machine| machine.status == RUNNING) {
+            let table = driver.ask(&group.key(machine.id), ADMIN_SOCKET, SHOW_STAT).await;
+            let sending = Sending::of(&balancer(&state.own, machine));
+            if table.is_ok_and(|table| !table.is_empty() && !sending.differences(&table).is_empty()) {
+                astray.push(machine.id);
+            }
+        }
+        for machine in state.group.machines.iter_mut().flatten().filter(|machine| astray.contains(&machine.id)) {
+            "not sending to its servers".clone_into(&mut machine.status);
+        }
         Vec::new()
+    }
+}
+
+fn balancer<'m>(own: &'m Model, machine: &'m MachineModel) -> Balancer<'m> {
+    let backend = own.backend.as_ref();
+    let servers = backend.and_then(|backend| backend.machines.as_deref()).unwrap_or_default();
+    Balancer {
+        name: &machine.name,
+        address: machine.address.as_deref(),
+        port: machine.port,
+        algorithm: own.algorithm.as_deref().unwrap_or("roundrobin"),
+        pool: backend.and_then(|backend| backend.name.as_deref()).unwrap_or("pool"),
+        check: check(own),
+        servers: servers.iter().map(server).collect(),
     }
 }
 
@@ -328,15 +351,23 @@ fn check(own: &Model) -> haproxy::HealthCheck<'_> {
 }
 
 /// Returns what was done, for the progress line.
-async fn bring_up(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, port: u16) -> Result<&'static str, Problem> {
+async fn bring_up(
+    driver: &dyn Driver,
+    key: &MachineKey,
+    bundle: &Bundle,
+    sending: &Sending,
+    port: u16,
+) -> Result<&'static str, Problem> {
     let status = driver.status(key).await.map_err(|error| driver_problem("Looking at the machine", &error))?;
     let was_running = status == Status::Running;
     let installed = rollout::install(driver, key, bundle).await?;
     if was_running && (!installed.changed.is_empty() || !rollout::is_loaded(driver, key, bundle).await) {
-        reload(driver, key, bundle).await?;
+        reload(driver, key, bundle, Some(sending)).await?;
         rollout::note_loaded(driver, key, bundle).await?;
         return Ok("reloaded");
     }
+    // What an earlier life knew of the servers is old.
+    forget_state(driver, key).await?;
     rollout::start(driver, key, bundle).await?;
     let deadline = Instant::now() + READY_PATIENCE;
     // Any answer will do: without a healthy server it is 503, and that is for the backend to mend.
@@ -351,38 +382,81 @@ async fn bring_up(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, port: 
     Ok("ready")
 }
 
-/// Waits until the load balancer's own checks find every server well, so that what serves after an apply is all of
-/// it. A server that leaves at that moment, or is to be repaired by nobody here, is named.
-async fn wait_for_servers(driver: &dyn Driver, key: &MachineKey) -> Result<(), Problem> {
-    let deadline = Instant::now() + SERVERS_PATIENCE;
-    loop {
-        let table = driver.ask(key, ADMIN_SOCKET, "show stat").await;
+/// Waits until the balancer sends requests to every one of its servers where it is, its own checks find them all well,
+/// and a request through it is answered. A server that leaves at that moment, or is to be repaired by nobody here, is
+/// named.
+async fn sends(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, balancer: &Balancer<'_>) -> Result<(), Problem> {
+    let sending = Sending::of(balancer);
+    let started = Instant::now();
+    let mut is_reloaded = false;
+    let (summary, complaints) = loop {
+        let table = driver.ask(key, ADMIN_SOCKET, SHOW_STAT).await;
         let table = table.map_err(|error| driver_problem(&format!("Asking {} for its servers", key.name()), &error))?;
+        let differences = sending.differences(&table);
         let down = haproxy::servers_down(&table);
-        if down.is_empty() {
+        let last = if !differences.is_empty() {
+            // The old worker may still answer for a moment; then it is what was loaded or set from elsewhere.
+            if started.elapsed() > ASTRAY_PATIENCE && !is_reloaded {
+                is_reloaded = true;
+                reload(driver, key, bundle, None).await?;
+            }
+            ("requests go elsewhere", differences)
+        } else if !down.is_empty() {
+            let down = down.iter().map(|(server, status)| format!("{server} is {status}"));
+            ("a server is not reached", down.collect())
+        } else if let Some(what) = unanswered(driver, key, balancer).await {
+            ("requests are not answered", vec![what])
+        } else {
             return Ok(());
-        }
-        if Instant::now() > deadline {
-            let detail = format!(
-                "By the health checks of {}, {} after {} s. Requests go to the other servers. Look at the logs of these machines and at the network between them and {}, and apply again.",
-                key.name(),
-                down.iter().map(|(server, status)| format!("{server} is {status}")).collect::<Vec<_>>().join(", "),
-                SERVERS_PATIENCE.as_secs(),
-                key.name(),
-            );
-            return Err(Problem::error("a server is not reached", detail));
+        };
+        if started.elapsed() > SERVERS_PATIENCE {
+            break last;
         }
         tokio::time::sleep(rollout::POLL).await;
+    };
+    let detail = format!(
+        "By {0} itself, {1} after {2} s. Requests go to the other servers. Look at the logs of these machines and at the network between them and {0}, and apply again.",
+        key.name(),
+        complaints.join(", "),
+        SERVERS_PATIENCE.as_secs(),
+    );
+    Err(Problem::error(summary, detail))
+}
+
+/// Why a request through the balancer is not answered, if it is not. Without a server there is none to answer.
+async fn unanswered(driver: &dyn Driver, key: &MachineKey, balancer: &Balancer<'_>) -> Option<String> {
+    if balancer.servers.is_empty() {
+        return None;
     }
+    let found = match driver.probe(key, balancer.port, balancer.check.path).await {
+        Some((status, _)) if status < 500 => return None,
+        Some((status, _)) => format!("the answer is {status}"),
+        None => "nobody answers".to_owned(),
+    };
+    Some(format!("GET {} on port {}: {found}", balancer.check.path, balancer.port))
+}
+
+async fn forget_state(driver: &dyn Driver, key: &MachineKey) -> Result<(), Problem> {
+    let removed = driver.remove(key, SERVER_STATE).await;
+    removed.map_err(|error| driver_problem(&format!("Removing the old state of {}", key.name()), &error))
 }
 
 /// Hands the listening sockets and the state of the servers over to a new worker; no connection is refused and no
-/// request dropped (management guide, section 4). Done when the master says that a new worker runs.
-async fn reload(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
+/// request dropped (management guide, section 4). Done when the master says that a new worker runs. The state is gone
+/// then: it is of this moment, and whatever starts later has to look for itself.
+async fn reload(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, kept: Option<&Sending>) -> Result<(), Problem> {
     let failed = |error| driver_problem(&format!("Reloading {}", key.name()), &error);
     let before = worker(driver, key).await;
-    if let Ok(state) = driver.ask(key, ADMIN_SOCKET, "show servers state").await {
-        driver.write(key, SERVER_STATE, state.as_bytes()).await.map_err(failed)?;
+    let state = match kept {
+        Some(sending) => driver.ask(key, ADMIN_SOCKET, "show servers state").await.ok().map(|now| (sending, now)),
+        None => None,
+    };
+    match state {
+        Some((sending, now)) => {
+            let state = sending.state_to_keep(&now);
+            driver.write(key, SERVER_STATE, state.as_bytes()).await.map_err(failed)?;
+        }
+        None => forget_state(driver, key).await?,
     }
     for service in &bundle.services {
         if let Some(signal) = service.reload {
@@ -393,7 +467,7 @@ async fn reload(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Resul
     loop {
         let now = worker(driver, key).await;
         if now.is_some() && now != before {
-            return Ok(());
+            return forget_state(driver, key).await;
         }
         if Instant::now() > deadline {
             let detail = format!(
