@@ -117,12 +117,18 @@ pub(crate) fn event(event: &Event) {
 }
 
 pub(crate) fn planned(plan: &Plan) {
-    for change in plan.changes.values().filter(|change| change.action.is_change()) {
-        let action = match change.action.json() {
-            [one] => *one,
+    for change in plan.changes.values() {
+        let moved_from = plan.moves.get(&change.addr);
+        let action = match (change.action.json(), moved_from) {
+            (["no-op"], Some(_)) => "move",
+            (["no-op"], None) => continue,
+            ([one], _) => *one,
             _ => "replace",
         };
-        let json = json!({ "resource": { "addr": change.addr.to_string() }, "action": action });
+        let mut json = json!({ "resource": { "addr": change.addr.to_string() }, "action": action });
+        if let Some(from) = moved_from {
+            json["previous_resource"] = json!({ "addr": from.to_string() });
+        }
         emit("info", &format!("{}: plan to {action}", change.addr), "planned_change", one("change", json));
     }
     let (add, change, remove) = counts(plan);
@@ -201,7 +207,7 @@ pub(crate) fn plan_document(plan: &Plan) -> Json {
         "format_version": "1.2",
         "terraform_version": "1.11.4",
         "resource_drift": drift.collect::<Vec<_>>(),
-        "resource_changes": plan.changes.values().map(change_document).collect::<Vec<_>>(),
+        "resource_changes": plan.changes.values().map(|change| change_document(change, plan)).collect::<Vec<_>>(),
         "output_changes": outputs,
         "applyable": !plan.is_empty(),
         "complete": true,
@@ -209,11 +215,11 @@ pub(crate) fn plan_document(plan: &Plan) -> Json {
     })
 }
 
-fn change_document(change: &Change) -> Json {
+fn change_document(change: &Change, plan: &Plan) -> Json {
     let (after, after_paths) = change.after.clone().unmark_with_paths();
     let sensitive: Vec<String> = after_paths.iter().map(ToString::to_string).collect();
     let mode = if change.addr.mode == compiler::addr::Mode::Managed { "managed" } else { "data" };
-    json!({
+    let mut document = json!({
         "address": change.addr.to_string(),
         "mode": mode,
         "type": &*change.addr.ty,
@@ -228,7 +234,11 @@ fn change_document(change: &Change) -> Json {
             "replace_paths": change.requires_replace.iter().map(ToString::to_string).collect::<Vec<_>>(),
         },
         "preview": change.preview(),
-    })
+    });
+    if let Some(from) = plan.moves.get(&change.addr) {
+        document["previous_address"] = from.to_string().into();
+    }
+    document
 }
 
 /// `true` where a value is unknown, in the shape of the value.

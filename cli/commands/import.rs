@@ -46,6 +46,9 @@ pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     let Ok(planned) = planned else { return Ok(exit::FAILURE) };
     let found = planned.plan.changes.get(&addr).and_then(|change| change.adopted.clone());
     planned.end().await;
+    if let Some(from) = planned.plan.moves.get(&addr) {
+        bail!("{addr} is in the state already, as {from}; nothing was changed");
+    }
     let Some(instance) = found else {
         let known: Vec<String> = planned.plan.changes.keys().map(ToString::to_string).collect();
         bail!("the stack has no {addr}; describe it first. The stack has: {}", known.join(", "));

@@ -61,6 +61,9 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         diags: Diagnostics::default(),
         is_stopped: false,
     };
+    for (to, from) in &plan.moves {
+        applying.record(Record::Move { from: from.clone(), to: to.clone() });
+    }
     let mut evaluation = if plan.is_destroy { run.lenient_evaluation() } else { run.evaluation() };
     applying.drive(&mut evaluation).await;
     applying.finish(&evaluation);

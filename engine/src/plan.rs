@@ -4,6 +4,7 @@ mod action;
 pub mod file;
 mod instance;
 pub mod machines;
+pub mod moves;
 pub(crate) mod propose;
 pub mod show;
 
@@ -26,6 +27,7 @@ use crate::state::{InstanceState, OutputState, State};
 
 pub use action::{Action, Reason};
 use instance::Outcome;
+use moves::Moves;
 
 /// What will be done. Apply needs nothing else to know what and in which order.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +38,8 @@ pub struct Plan {
     /// Objects that an earlier run replaced and could not remove.
     pub deposed: Vec<Deposed>,
     pub outputs: BTreeMap<Arc<str>, OutputChange>,
+    /// Objects that stay and get another address.
+    pub moves: Moves,
     /// The state that the plan starts from, as read from the providers.
     pub lineage: String,
     pub serial: u64,
@@ -103,6 +107,7 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.changes.values().all(|change| change.action == Action::NoOp)
             && self.deposed.is_empty()
+            && self.moves.is_empty()
             && self.outputs.values().all(|output| output.before == output.after)
     }
 
@@ -131,6 +136,14 @@ pub async fn plan(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Dia
 
 /// As `plan`, with everything that was evaluated, for whoever has questions about it.
 pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Evaluation, Diagnostics) {
+    let (moves, diags) = moves::implied(&run.program, state);
+    let moved;
+    let state = if moves.is_empty() {
+        state
+    } else {
+        moved = moves::moved(state, &moves);
+        &moved
+    };
     let mut planning = Planning {
         run: run.clone(),
         state,
@@ -140,11 +153,12 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             is_destroy: options.goal == Goal::Nothing,
             lineage: state.lineage.clone(),
             serial: state.serial,
+            moves,
             ..Plan::default()
         },
         seen: BTreeSet::new(),
         protected: BTreeMap::new(),
-        diags: Diagnostics::default(),
+        diags,
     };
     let mut evaluation = if options.goal == Goal::Nothing { run.lenient_evaluation() } else { run.evaluation() };
     planning.drive(&mut evaluation).await;

@@ -3,6 +3,8 @@
 
 #[path = "lifecycle/bed.rs"]
 mod bed;
+#[path = "lifecycle/count.rs"]
+mod count;
 #[path = "lifecycle/create.rs"]
 mod create;
 #[path = "lifecycle/destroy.rs"]

@@ -24,7 +24,7 @@ use value::{Path, Ty, Value};
 use super::{Action, Change, Deposed, OutputChange, Plan};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
@@ -135,6 +135,7 @@ fn encode_plan(plan: &Plan) -> Json {
         "changes": changes.collect::<Vec<_>>(),
         "deposed": deposed.collect::<Vec<_>>(),
         "outputs": outputs,
+        "moves": plan.moves.iter().map(|(to, from)| [to.to_string(), from.to_string()]).collect::<Vec<_>>(),
     })
 }
 
@@ -180,6 +181,10 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
             instance: object_from_json(&deposed["object"])?,
             value: decode_value(&deposed["value"])?,
         });
+    }
+    for moved in json["moves"].as_array()? {
+        let addr = |idx: usize| InstanceAddr::parse(moved[idx].as_str()?);
+        plan.moves.insert(addr(0)?, addr(1)?);
     }
     for (name, output) in json["outputs"].as_object()? {
         let decode = |json: &Json| if json.is_null() { Some(None) } else { decode_value(json).map(Some) };

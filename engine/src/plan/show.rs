@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use compiler::addr::InstanceAddr;
 use compiler::console;
 use proto::preview::{File, Preview};
 use similar::TextDiff;
@@ -28,13 +29,18 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
     }
     let width = changes.iter().map(|change| change.addr.to_string().len()).max().unwrap_or(0);
     for change in &changes {
-        show_change(change, width, options, &mut out);
+        show_change(change, plan.moves.get(&change.addr), width, options, &mut out);
+    }
+    let stays = |addr| plan.changes.get(addr).is_none_or(|change| !change.action.is_change());
+    let moved: Vec<_> = plan.moves.iter().filter(|(to, _)| stays(*to)).collect();
+    for (to, from) in &moved {
+        writeln!(out, "    {from} has moved to {to}").expect(INFALLIBLE);
     }
     for deposed in &plan.deposed {
         writeln!(out, "  - {} (an older object, {}, is still to be removed)", deposed.addr, deposed.key)
             .expect(INFALLIBLE);
     }
-    if !changes.is_empty() {
+    if !changes.is_empty() || !moved.is_empty() {
         out.push('\n');
     }
     show_outputs(plan, &mut out);
@@ -116,7 +122,13 @@ fn ids(value: &Value) -> BTreeSet<String> {
     machines.iter().filter_map(|machine| machine.get("id").map(console::show)).collect()
 }
 
-fn show_change(change: &Change, width: usize, options: ShowOptions, out: &mut String) {
+fn show_change(
+    change: &Change,
+    moved_from: Option<&InstanceAddr>,
+    width: usize,
+    options: ShowOptions,
+    out: &mut String,
+) {
     let preview = change.preview();
     let summary = preview.as_ref().map(|preview| preview.summary.clone());
     let headline = match (change.action, &summary) {
@@ -129,6 +141,9 @@ fn show_change(change: &Change, width: usize, options: ShowOptions, out: &mut St
     writeln!(out, "{}", line.trim_end()).expect(INFALLIBLE);
     if let Some(reason) = &change.reason {
         writeln!(out, "      because {reason}").expect(INFALLIBLE);
+    }
+    if let Some(from) = moved_from {
+        writeln!(out, "      moved from {from}").expect(INFALLIBLE);
     }
     match &preview {
         Some(preview) => show_preview(change, preview, options, out),

@@ -41,6 +41,11 @@ pub enum Record {
         addr: InstanceAddr,
         key: String,
     },
+    /// The same objects, under another address from now on.
+    Move {
+        from: InstanceAddr,
+        to: InstanceAddr,
+    },
     /// Of what was to be made nothing is there, or nobody says that it is.
     Forget {
         addr: InstanceAddr,
@@ -163,6 +168,7 @@ impl Record {
             | Record::Depose { addr, .. }
             | Record::Restore { addr, .. }
             | Record::RemoveDeposed { addr, .. }
+            | Record::Move { to: addr, .. }
             | Record::Forget { addr }
             | Record::Intent { addr, .. } => addr,
         }
@@ -193,6 +199,18 @@ pub fn apply(state: &mut State, record: Record) {
             }
         }
         Record::RemoveDeposed { addr, key } => drop(state.deposed.remove(&(addr, key))),
+        Record::Move { from, to } => {
+            for objects in [&mut state.instances, &mut state.unfinished] {
+                if let Some(instance) = objects.remove(&from) {
+                    objects.insert(to.clone(), instance);
+                }
+            }
+            let deposed = std::mem::take(&mut state.deposed).into_iter().map(|((addr, key), instance)| {
+                let addr = if addr == from { to.clone() } else { addr };
+                ((addr, key), instance)
+            });
+            state.deposed = deposed.collect();
+        }
         Record::Forget { addr } => drop(state.unfinished.remove(&addr)),
         Record::Intent { addr, planned } => {
             if let Some(planned) = planned {
@@ -234,6 +252,7 @@ fn encode(record: &Record) -> Json {
         Record::Depose { addr, key } => json!({ "depose": addr.to_string(), "key": key }),
         Record::Restore { addr, key } => json!({ "restore": addr.to_string(), "key": key }),
         Record::RemoveDeposed { addr, key } => json!({ "remove_deposed": addr.to_string(), "key": key }),
+        Record::Move { from, to } => json!({ "move": from.to_string(), "to": to.to_string() }),
         Record::Forget { addr } => json!({ "forget": addr.to_string() }),
         Record::Intent { addr, planned: None } => json!({ "intent": addr.to_string() }),
         Record::Intent { addr, planned: Some(planned) } => {
@@ -260,6 +279,9 @@ fn decode(json: &Json) -> Option<Record> {
     }
     if let Some(addr) = addr("remove_deposed") {
         return Some(Record::RemoveDeposed { addr, key: key()? });
+    }
+    if let Some(from) = addr("move") {
+        return Some(Record::Move { from, to: addr("to")? });
     }
     if let Some(addr) = addr("forget") {
         return Some(Record::Forget { addr });

@@ -17,7 +17,7 @@ use engine::plan::{self, Goal, Plan, PlanOptions};
 use engine::run::Run;
 use engine::state::store::Store;
 use tokio::sync::{mpsc, watch};
-use value::schema::{Attribute, Block, Schema};
+use value::schema::{Attribute, Block, NestedBlock, Nesting, Schema};
 use value::{Ty, Value};
 
 pub(crate) struct Bed {
@@ -30,6 +30,8 @@ pub(crate) struct Applied {
     pub(crate) calls: Vec<String>,
     pub(crate) summary: Summary,
     pub(crate) errors: String,
+    /// Of the plan.
+    pub(crate) warnings: String,
 }
 
 /// `thing`: `name` and `size` to set, `id` computed, `secret` sensitive, `refers` for references.
@@ -44,10 +46,29 @@ fn thing() -> Schema {
     Schema { version: 0, block: Block { attributes, ..Block::default() } }
 }
 
+/// `tagged`: besides, `tags` is a map, `any` of any type, and there are `rule` blocks.
+fn tagged() -> Schema {
+    let mut attributes = thing().block.attributes;
+    attributes.insert("tags".into(), Attribute::optional(Ty::map(Ty::String), ""));
+    attributes.insert("any".into(), Attribute::optional(Ty::Dynamic, ""));
+    let rule = BTreeMap::from([
+        ("labels".into(), Attribute::optional(Ty::map(Ty::String), "")),
+        ("port".into(), Attribute::optional(Ty::Number, "")),
+    ]);
+    let block = Block { attributes: rule, ..Block::default() };
+    let rule = NestedBlock { block, nesting: Nesting::List, min_items: 0, max_items: 0 };
+    let blocks = BTreeMap::from([("rule".into(), rule)]);
+    Schema { version: 0, block: Block { attributes, blocks, ..Block::default() } }
+}
+
+fn types() -> BTreeMap<&'static str, Schema> {
+    BTreeMap::from([("tagged", tagged()), ("thing", thing())])
+}
+
 impl Bed {
     pub(crate) fn new() -> Bed {
         Bed {
-            provider: FakeProvider::new(BTreeMap::from([("thing", thing())])),
+            provider: FakeProvider::new(types()),
             folder: tempfile::tempdir().expect("a folder"),
             inputs: Inputs::default(),
         }
@@ -67,11 +88,18 @@ impl Bed {
 
     pub(crate) async fn run(self: &mut Bed, text: &str) -> (Run, SourceMap) {
         let mut loader = MemoryLoader::default();
-        loader.files.insert("main.stack.hcl".to_owned(), text.as_bytes().to_vec());
+        // `### path` begins another file.
+        let mut path = "main.stack.hcl".to_owned();
+        for part in text.split_inclusive('\n') {
+            match part.strip_prefix("### ") {
+                Some(next) => next.trim().clone_into(&mut path),
+                None => loader.files.entry(path.clone()).or_default().extend_from_slice(part.as_bytes()),
+            }
+        }
         let mut sources = SourceMap::default();
         let (program, diags) = program::load(".", &loader, &mut sources);
         assert!(!diags.has_errors(), "{}", render(&diags, &sources));
-        let provider = std::mem::replace(&mut self.provider, FakeProvider::new(BTreeMap::from([("thing", thing())])));
+        let provider = std::mem::replace(&mut self.provider, FakeProvider::new(types()));
         let launcher = Arc::new(FakeLauncher(Arc::new(provider)));
         let wanted = program.requirements().into_iter().map(|requirement| requirement.source).collect();
         let providers = Providers::start(launcher, wanted).await.expect("a fake starts");
@@ -107,11 +135,12 @@ impl Bed {
         let mut store = self.store();
         let (plan, diags) = plan_for(&run, &store, goal).await;
         assert!(!diags.has_errors(), "{}", render(&diags, &sources));
+        let warnings = render(&diags, &sources);
         calls.lock().expect("calls").clear();
         let (summary, diags) = apply::apply(&run, &mut store, &plan).await;
         let calls =
             calls.lock().expect("calls").iter().filter(|call| !call.starts_with("configure")).cloned().collect();
-        Applied { calls, summary, errors: render(&diags, &sources) }
+        Applied { calls, summary, errors: render(&diags, &sources), warnings }
     }
 
     /// What the state file says: addresses, with their marks of trouble.
