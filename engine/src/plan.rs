@@ -2,6 +2,7 @@
 
 mod action;
 pub mod file;
+pub(crate) mod ignore;
 mod instance;
 pub mod machines;
 pub mod moves;

@@ -11,7 +11,6 @@ use compiler::{Environment, Evaluation, Inputs, Program};
 use tokio::sync::watch;
 use value::codec::json;
 use value::schema::{Attribute, AttributeTy, Block, Schema};
-use value::value::Attributes;
 use value::{Path, Problem, Severity, Step, Value};
 
 use crate::event::{Event, Events};
@@ -240,39 +239,5 @@ fn attribute_paths(attribute: &Attribute, value: &Value, at: &Path, found: &mut 
         }
         Value::Map(_, entries) => entries.iter().for_each(|(key, item)| each(item, &at.then(Step::Key(key.clone())))),
         other => each(other, at),
-    }
-}
-
-/// Replaces what the user wants ignored by what is there.
-pub(crate) fn ignore_changes(config: &Value, prior: &Value, paths: &[Path]) -> Value {
-    paths.iter().fold(config.clone(), |config, path| match path.get(prior) {
-        Some(old) => put(&config, &path.0, old),
-        None => config,
-    })
-}
-
-fn put(value: &Value, steps: &[Step], new: &Value) -> Value {
-    let Some((step, rest)) = steps.split_first() else { return new.clone() };
-    let replaced = |entries: &Attributes, name: &str| {
-        let mut entries = entries.clone();
-        if let Some(entry) = entries.get(name) {
-            let changed = put(entry, rest, new);
-            entries.insert(name.into(), changed);
-        } else if rest.is_empty() {
-            entries.insert(name.into(), new.clone());
-        }
-        Arc::new(entries)
-    };
-    match (value, step) {
-        (Value::Object(entries), Step::Attribute(name) | Step::Key(name)) => Value::Object(replaced(entries, name)),
-        (Value::Map(ty, entries), Step::Attribute(name) | Step::Key(name)) => {
-            Value::Map(ty.clone(), replaced(entries, name))
-        }
-        (Value::List(ty, items), Step::Index(idx)) if *idx < items.len() => {
-            let mut items = (**items).clone();
-            items[*idx] = put(&items[*idx], rest, new);
-            Value::list(ty.clone(), items)
-        }
-        _ => value.clone(),
     }
 }

@@ -11,6 +11,8 @@ mod create;
 mod destroy;
 #[path = "lifecycle/drift.rs"]
 mod drift;
+#[path = "lifecycle/ignore_changes.rs"]
+mod ignore_changes;
 #[path = "lifecycle/partial_failure.rs"]
 mod partial_failure;
 #[path = "lifecycle/promises.rs"]

@@ -5,7 +5,6 @@ use std::time::Instant;
 use compiler::addr::{InstanceAddr, ProviderAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
-use compiler::lang::declare::Ignore;
 use proto::preview::Preview;
 use tokio::sync::OwnedSemaphorePermit;
 use value::{Path, Value};
@@ -13,8 +12,8 @@ use value::{Path, Value};
 use super::schedule::Removal;
 use crate::host::check::{plan_violations, result_violations};
 use crate::host::{ApplyRequest, PlanRequest, PlanResponse};
-use crate::plan::{Action, Change, propose::proposed};
-use crate::run::{Run, fresh, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
+use crate::plan::{Action, Change, ignore::ignoring, propose::proposed};
+use crate::run::{Run, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
 use crate::state::InstanceState;
 
 pub(super) struct Step {
@@ -152,16 +151,7 @@ async fn plan_again(run: &Run, step: &Step) -> Result<Replanned, Diagnostics> {
     let null = Value::Null(schema.block.implied_ty());
     let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
     let prior = if is_new { &null } else { &change.before };
-    let config = match &desired.lifecycle.ignore_changes {
-        Ignore::Paths(paths) if !is_new => ignore_changes(&config, prior, paths),
-        Ignore::All if !is_new => {
-            let settable =
-                schema.block.attributes.iter().filter(|(_, attribute)| attribute.required || attribute.optional);
-            let paths: Vec<Path> = settable.map(|(name, _)| Path::attribute(name.clone())).collect();
-            ignore_changes(&config, prior, &paths)
-        }
-        Ignore::Paths(_) | Ignore::All => config,
-    };
+    let config = ignoring(&config, prior, &desired.lifecycle.ignore_changes, &schema.block);
     let mut diags = Diagnostics::default();
     if !config.is_wholly_known() {
         let note = format!("{} still depends on something unknown when its turn has come.", desired.addr);

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use compiler::addr::{InstanceAddr, Mode, ProviderAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
-use compiler::lang::declare::Ignore;
 use value::codec::json;
 use value::schema::Schema;
 use value::{Path, Value};
 
+use super::ignore::ignoring;
 use super::propose::proposed;
 use super::{Action, Change, Reason};
 use crate::event::Event;
 use crate::host::check::plan_violations;
 use crate::host::{PlanRequest, Provider, ReadRequest};
-use crate::run::{Run, fresh, host_diagnostics, ignore_changes, located, mark, problem_diagnostic, to_state};
+use crate::run::{Run, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
 use crate::state::InstanceState;
 
 pub(super) enum Outcome {
@@ -84,18 +84,14 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     let is_tainted = recorded.as_ref().is_some_and(|recorded| recorded.tainted) && !existing.value.is_null();
     // An object that is to be replaced anyway is planned as if there were none.
     let prior = if is_tainted { &null } else { &existing.value };
-    let config = match &desired.lifecycle.ignore_changes {
-        Ignore::Paths(paths) if !prior.is_null() => ignore_changes(&config, prior, paths),
-        Ignore::All if !prior.is_null() => keep_all(&config, prior, schema),
-        Ignore::Paths(_) | Ignore::All => config,
-    };
-    let ask = async |prior: &Value, private: &[u8]| {
-        let proposed = proposed(&schema.block, prior, &config);
+    let kept = ignoring(&config, prior, &desired.lifecycle.ignore_changes, &schema.block);
+    let ask = async |prior: &Value, config: &Value, private: &[u8]| {
+        let proposed = proposed(&schema.block, prior, config);
         let request = PlanRequest {
             ty: &desired.addr.ty,
             prior,
             proposed: &proposed,
-            config: &config,
+            config,
             prior_private: private,
             address: &address,
             is_final: false,
@@ -103,9 +99,9 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         provider.plan(request).await
     };
     let prior_private = if is_tainted { &[][..] } else { &existing.private };
-    let mut answer = ask(prior, prior_private).await.map_err(host)?;
+    let mut answer = ask(prior, &kept, prior_private).await.map_err(host)?;
     report(&answer.problems, desired, diags)?;
-    keep_promise(&plan_violations(&schema.block, prior, &config, &answer.planned), answer.legacy, desired)?;
+    keep_promise(&plan_violations(&schema.block, prior, &kept, &answer.planned), answer.legacy, desired)?;
     let replaced: Vec<Path> = answer
         .requires_replace
         .iter()
@@ -127,9 +123,9 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         (Action::Update, None)
     };
     if matches!(action, Action::Replace { .. }) && !is_tainted {
-        // The new object is planned from nothing, so that what is computed becomes unknown again.
+        // The new object is planned from nothing, so that what is computed becomes unknown again, and nothing is ignored.
         let private = std::mem::take(&mut answer.private);
-        answer = ask(&null, &private).await.map_err(host)?;
+        answer = ask(&null, &config, &private).await.map_err(host)?;
         report(&answer.problems, desired, diags)?;
         keep_promise(&plan_violations(&schema.block, &null, &config, &answer.planned), answer.legacy, desired)?;
     }
@@ -247,13 +243,6 @@ fn prevented(desired: &DesiredInstance, reason: Option<&Reason>) -> Diagnostic {
         .at(desired.span)
         .note(format!("The plan would destroy {} and make it anew{because}.", desired.addr))
         .note("take `prevent_destroy` away, or undo the change that asks for it")
-}
-
-/// `ignore_changes = all`: what can be configured stays as it is.
-fn keep_all(config: &Value, prior: &Value, schema: &Schema) -> Value {
-    let settable = schema.block.attributes.iter().filter(|(_, attribute)| attribute.required || attribute.optional);
-    let paths: Vec<Path> = settable.map(|(name, _)| Path::attribute(name.clone())).collect();
-    ignore_changes(config, prior, &paths)
 }
 
 async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
