@@ -21,7 +21,8 @@ pub struct DesiredInstance {
     pub config: Value,
     /// The resources that the configuration refers to, directly or through names, and `depends_on`.
     pub dependencies: Arc<BTreeSet<ResourceAddr>>,
-    /// Whether a dependency was declared with `depends_on`, which makes a data source wait for it.
+    /// Of a data source: the managed resources whose changes are to be made before it is read.
+    pub awaits: Arc<BTreeSet<ResourceAddr>>,
     pub lifecycle: DesiredLifecycle,
     pub spans: Spans,
     /// The header of the block.

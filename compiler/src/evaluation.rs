@@ -5,6 +5,7 @@
 //! unknown parts, and apply supplies final ones.
 
 mod asserts;
+mod awaited;
 mod inputs;
 mod nodes;
 mod run;

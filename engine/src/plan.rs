@@ -9,11 +9,11 @@ pub mod moves;
 pub(crate) mod propose;
 pub mod show;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
-use compiler::config::RootOutput;
+use compiler::addr::{InstanceAddr, Mode, ModulePath, ProviderAddr, ResourceAddr};
+use compiler::config::{DesiredInstance, RootOutput};
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::source::Span;
 use compiler::{Evaluation, Work};
@@ -158,6 +158,8 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             ..Plan::default()
         },
         seen: BTreeSet::new(),
+        pending: HashMap::new(),
+        recorded: HashMap::new(),
         protected: BTreeMap::new(),
         diags,
     };
@@ -181,6 +183,10 @@ struct Planning<'p> {
     plan: Plan,
     /// Instances that the configuration has.
     seen: BTreeSet<InstanceAddr>,
+    /// Managed resources with something to do, and the modules of their instances.
+    pending: HashMap<ResourceAddr, BTreeSet<ModulePath>>,
+    /// What the state has of them.
+    recorded: HashMap<ResourceAddr, Vec<InstanceAddr>>,
     /// Resources with `prevent_destroy`, and where they are.
     protected: BTreeMap<ResourceAddr, Span>,
     diags: Diagnostics,
@@ -219,6 +225,10 @@ impl Planning<'_> {
                 }
                 Outcome::Planned(change, diags) => {
                     self.diags.extend(diags);
+                    if change.addr.mode == Mode::Managed && change.action.is_change() {
+                        let modules = self.pending.entry(change.addr.resource()).or_default();
+                        modules.insert(change.addr.module.clone());
+                    }
                     evaluation.supply(&change.addr, change.after.clone());
                     self.plan.changes.insert(change.addr.clone(), *change);
                 }
@@ -269,15 +279,38 @@ impl Planning<'_> {
                     return;
                 }
                 let triggered = self.trigger(&desired.lifecycle.replace_triggered_by);
+                let awaited = self.awaited(&desired);
                 let (permits, refresh) = (self.permits.clone(), self.options.refresh);
                 let adopt = self.options.adopt.get(&addr).cloned();
                 tasks.spawn(async move {
                     let _permit = permits.acquire_owned().await;
-                    let request = instance::Request { desired: &desired, recorded, triggered, refresh, adopt };
+                    let request = instance::Request { desired: &desired, recorded, triggered, awaited, refresh, adopt };
                     (Some(addr), instance::plan_instance(&run, request).await)
                 });
             }
         }
+    }
+
+    /// The first of what a data source waits for that is still to be changed. An instance of another module instance
+    /// cannot be what it means.
+    fn awaited(&mut self, desired: &DesiredInstance) -> Option<ResourceAddr> {
+        if desired.awaits.is_empty() {
+            return None;
+        }
+        if self.recorded.is_empty() {
+            for addr in self.state.instances.keys().filter(|addr| addr.mode == Mode::Managed) {
+                self.recorded.entry(addr.resource()).or_default().push(addr.clone());
+            }
+        }
+        let own = &desired.addr.module;
+        let own_path = own.config_path();
+        let is_meant = |module: &ModulePath| module == own || module.config_path() != own_path;
+        let changes = |resource: &&ResourceAddr| {
+            let goes = |addr: &InstanceAddr| is_meant(&addr.module) && !self.seen.contains(addr);
+            self.pending.get(*resource).is_some_and(|modules| modules.iter().any(is_meant))
+                || self.recorded.get(*resource).is_some_and(|recorded| recorded.iter().any(goes))
+        };
+        desired.awaits.iter().find(changes).cloned()
     }
 
     /// The first of the referenced things that changes.

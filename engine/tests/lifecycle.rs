@@ -7,6 +7,8 @@ mod bed;
 mod count;
 #[path = "lifecycle/create.rs"]
 mod create;
+#[path = "lifecycle/data.rs"]
+mod data;
 #[path = "lifecycle/destroy.rs"]
 mod destroy;
 #[path = "lifecycle/drift.rs"]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use value::schema::Schema;
 
+use super::awaited::{self, Awaited};
 use crate::addr::{Mode, ProviderAddr, ResourceAddr};
 use crate::binding::Schemas;
 use crate::diag::{Diagnostic, Diagnostics};
@@ -26,8 +27,11 @@ pub(super) struct Node {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum NodeKind {
-    /// How many instances the module has; everything in the module waits for it.
+    /// How many instances the module has; everything in the module waits for it, and it for the `depends_on` of the
+    /// module's call.
     Expand,
+    /// All that is in a called module is done.
+    Close,
     Variable(Arc<str>),
     Local(Arc<str>),
     Output(Arc<str>),
@@ -52,6 +56,7 @@ pub(super) struct Nodes {
     pub(super) bound: HashMap<NodeId, Bound>,
     /// The resources that a resource depends on, directly or through names.
     pub(super) resource_dependencies: HashMap<NodeId, Arc<BTreeSet<ResourceAddr>>>,
+    pub(super) awaited: HashMap<NodeId, Awaited>,
 }
 
 impl Nodes {
@@ -66,7 +71,10 @@ impl Nodes {
         }
         nodes.dag.finish();
         match nodes.dag.order() {
-            Ok(order) => nodes.collect_resource_dependencies(program, &order),
+            Ok(order) => {
+                nodes.collect_resource_dependencies(program, &order);
+                nodes.awaited = awaited::of_data_sources(&nodes, program);
+            }
             Err(cycle) => {
                 nodes.is_cyclic = true;
                 diags.push(nodes.cycle(program, &cycle));
@@ -87,6 +95,9 @@ impl Nodes {
         kinds.extend((0..decl.providers.len()).map(NodeKind::Provider));
         kinds.extend(decl.resources.keys().cloned().map(|(mode, ty, name)| NodeKind::Resource(mode, ty, name)));
         kinds.extend(decl.outputs.keys().cloned().map(NodeKind::Output));
+        if program.module(module).parent.is_some() {
+            kinds.push(NodeKind::Close);
+        }
         for kind in kinds {
             self.by_kind.insert((module, kind.clone()), NodeId(self.list.len()));
             self.list.push(Node { module, kind });
@@ -114,8 +125,18 @@ impl Nodes {
                     let mut outside = Vec::new();
                     repetition_refs(&call.repetition, &mut outside);
                     self.depend_on_all(program, id, *parent, &outside, diags);
+                    self.depend_on_explicit(program, id, *parent, &call.depends_on, diags);
                     if let Some(expand) = self.find(*parent, NodeKind::Expand) {
                         self.dag.depend(id.0, expand.0);
+                    }
+                }
+            }
+            NodeKind::Close => {
+                let first = self.find(module, NodeKind::Expand).map_or(id.0, |expand| expand.0);
+                (first..id.0).for_each(|inner| self.dag.depend(id.0, inner));
+                for child in program.module(module).children.values() {
+                    if let Some(close) = self.find(*child, NodeKind::Close) {
+                        self.dag.depend(id.0, close.0);
                     }
                 }
             }
@@ -137,7 +158,7 @@ impl Nodes {
             NodeKind::Output(name) => {
                 let output = &decl.outputs[name];
                 refs::of_expr(&output.value, &mut here);
-                output.depends_on.iter().for_each(|expr| refs::of_expr(expr, &mut here));
+                self.depend_on_explicit(program, id, module, &output.depends_on, diags);
                 output.preconditions.iter().for_each(|condition| condition_refs(condition, &mut here));
             }
             NodeKind::Provider(idx) => refs::of_body(&decl.providers[*idx].body, &mut here),
@@ -145,7 +166,7 @@ impl Nodes {
                 let resource = &decl.resources[&(*mode, ty.clone(), name.clone())];
                 refs::of_body(&resource.body, &mut here);
                 repetition_refs(&resource.repetition, &mut here);
-                resource.depends_on.iter().for_each(|expr| refs::of_expr(expr, &mut here));
+                self.depend_on_explicit(program, id, module, &resource.depends_on, diags);
                 resource.lifecycle.replace_triggered_by.iter().for_each(|expr| refs::of_expr(expr, &mut here));
                 resource.lifecycle.preconditions.iter().for_each(|condition| condition_refs(condition, &mut here));
                 let mut after = Vec::new();
@@ -164,24 +185,42 @@ impl Nodes {
                     }
                     Err(diagnostic) => diags.push(diagnostic),
                 }
-                self.depend_on_callers(program, id, module, diags);
             }
         }
         self.depend_on_all(program, id, module, &here, diags);
     }
 
-    /// `depends_on` of a module call holds for every resource in it, and in the modules that it calls.
-    fn depend_on_callers(&mut self, program: &Program, id: NodeId, module: ModuleId, diags: &mut Diagnostics) {
-        let mut inner = module;
-        while let Some(parent) = program.module(inner).parent {
-            let name = program.module(inner).path.last().cloned().unwrap_or_else(|| "".into());
-            let mut outside = Vec::new();
-            if let Some(call) = program.module(parent).decl.calls.get(&name) {
-                call.depends_on.iter().for_each(|expr| refs::of_expr(expr, &mut outside));
+    /// `depends_on`: of a module call all that is in the module, not only its outputs.
+    fn depend_on_explicit(
+        &mut self,
+        program: &Program,
+        id: NodeId,
+        module: ModuleId,
+        exprs: &[Expr],
+        diags: &mut Diagnostics,
+    ) {
+        let mut references = Vec::new();
+        exprs.iter().for_each(|expr| refs::of_expr(expr, &mut references));
+        for reference in &references {
+            match self.explicit_targets(program, module, reference) {
+                Ok(targets) => targets.into_iter().for_each(|target| self.dag.depend(id.0, target.0)),
+                Err(diagnostic) => diags.push(*diagnostic),
             }
-            self.depend_on_all(program, id, parent, &outside, diags);
-            inner = parent;
         }
+    }
+
+    pub(super) fn explicit_targets(
+        &self,
+        program: &Program,
+        module: ModuleId,
+        reference: &Reference,
+    ) -> Result<Vec<NodeId>, Box<Diagnostic>> {
+        if let Target::Module(name, None) = &reference.target
+            && let Some(child) = program.module(module).children.get(name)
+        {
+            return Ok(self.find(*child, NodeKind::Close).into_iter().collect());
+        }
+        self.targets(program, module, reference)
     }
 
     fn provider_node(&self, program: &Program, addr: &ProviderAddr) -> Option<NodeId> {
@@ -293,6 +332,13 @@ impl Nodes {
         }
     }
 
+    pub(super) fn address(&self, program: &Program, id: NodeId) -> Option<ResourceAddr> {
+        let Node { module, kind } = &self.list[id.0];
+        let NodeKind::Resource(mode, ty, name) = kind else { return None };
+        let module = program.module(*module).path.clone();
+        Some(ResourceAddr { module, mode: *mode, ty: ty.clone(), name: name.clone() })
+    }
+
     fn cycle(&self, program: &Program, cycle: &[usize]) -> Diagnostic {
         let names: Vec<String> = cycle.iter().map(|id| self.describe(program, NodeId(*id))).collect();
         let path = names.iter().chain(names.first()).cloned().collect::<Vec<_>>().join(" → ");
@@ -312,7 +358,7 @@ impl Nodes {
         let Node { module, kind } = &self.list[id.0];
         let prefix: String = program.module(*module).path.iter().map(|name| format!("module.{name}.")).collect();
         match kind {
-            NodeKind::Expand => prefix.trim_end_matches('.').to_owned(),
+            NodeKind::Expand | NodeKind::Close => prefix.trim_end_matches('.').to_owned(),
             NodeKind::Variable(name) => format!("{prefix}var.{name}"),
             NodeKind::Local(name) => format!("{prefix}local.{name}"),
             NodeKind::Output(name) => format!("{prefix}output.{name}"),
@@ -325,7 +371,7 @@ impl Nodes {
         let Node { module, kind } = &self.list[id.0];
         let decl = &program.module(*module).decl;
         Some(match kind {
-            NodeKind::Expand => return None,
+            NodeKind::Expand | NodeKind::Close => return None,
             NodeKind::Variable(name) => decl.variables.get(name)?.name.span,
             NodeKind::Local(name) => decl.locals.get(name)?.name.span,
             NodeKind::Output(name) => decl.outputs.get(name)?.name.span,
@@ -335,7 +381,7 @@ impl Nodes {
     }
 }
 
-fn repetition_refs(repetition: &Repetition, out: &mut Vec<Reference>) {
+pub(super) fn repetition_refs(repetition: &Repetition, out: &mut Vec<Reference>) {
     match repetition {
         Repetition::Single => {}
         Repetition::Count(expr) | Repetition::ForEach(expr) => refs::of_expr(expr, out),

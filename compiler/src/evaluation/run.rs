@@ -29,6 +29,7 @@ impl Evaluation {
                 self.expand_module(module);
                 0
             }
+            NodeKind::Close => 0,
             NodeKind::Variable(name) => {
                 insts.into_iter().for_each(|inst| self.variable(node, inst, &name));
                 0
@@ -353,6 +354,7 @@ impl Evaluation {
             schema: bound.schema.clone(),
             config,
             dependencies: self.nodes.resource_dependencies.get(&node).cloned().unwrap_or_default(),
+            awaits: self.nodes.awaited.get(&node).cloned().unwrap_or_default(),
             lifecycle: DesiredLifecycle {
                 create_before_destroy: lifecycle.create_before_destroy,
                 prevent_destroy: lifecycle.prevent_destroy,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use compiler::addr::ResourceAddr;
 use value::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Reason {
     Triggered(String),
     /// It is no longer in the configuration.
     NotConfigured,
+    /// What it depends on is changed first.
+    Awaits(ResourceAddr),
 }
 
 impl Action {
@@ -70,6 +73,7 @@ impl fmt::Display for Reason {
                 write!(f, "{} cannot be changed in place", paths.join(", "))
             }
             Reason::Triggered(by) => write!(f, "{by} changes"),
+            Reason::Awaits(resource) => write!(f, "it depends on {resource}, which changes first"),
             Reason::NotConfigured => f.write_str("it is no longer in the configuration"),
         }
     }

@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use compiler::lang::declare::Ignore;
-use value::schema::{Attribute, AttributeTy, Block, Nesting};
+use value::schema::{Attribute, AttributeTy, Block};
 use value::value::Attributes;
 use value::{Step, Ty, Value};
+
+use super::propose::each_object;
 
 /// A configuration with what there is in the place of what is to be ignored.
 pub(crate) fn ignoring(config: &Value, prior: &Value, ignore: &Ignore, block: &Block) -> Value {
@@ -74,7 +76,7 @@ fn settable(block: &Block, prior: &Value) -> Value {
     let entries = entries.iter().map(|(name, value)| {
         let kept = match (block.attributes.get(name), block.blocks.get(name)) {
             (Some(attribute), _) => settable_attribute(attribute, value),
-            (None, Some(nested)) => each(nested.nesting, value, |item| settable(&nested.block, item)),
+            (None, Some(nested)) => each_object(nested.nesting, value, |item| settable(&nested.block, item)),
             (None, None) => value.clone(),
         };
         (name.clone(), kept)
@@ -88,19 +90,5 @@ fn settable_attribute(attribute: &Attribute, value: &Value) -> Value {
     }
     let AttributeTy::Nested { attributes, nesting } = &attribute.ty else { return value.clone() };
     let block = Block { attributes: attributes.clone(), ..Block::default() };
-    each(*nesting, value, |item| settable(&block, item))
-}
-
-fn each(nesting: Nesting, value: &Value, change: impl Fn(&Value) -> Value) -> Value {
-    match (nesting, value) {
-        (Nesting::Single | Nesting::Group, one) => change(one),
-        (_, Value::List(ty, items)) => Value::list(ty.clone(), items.iter().map(change).collect()),
-        (_, Value::Set(ty, items)) => Value::set(ty.clone(), items.iter().map(change).collect()),
-        (_, Value::Tuple(items)) => Value::tuple(items.iter().map(change).collect()),
-        (_, Value::Map(ty, entries)) => {
-            Value::map(ty.clone(), entries.iter().map(|(key, item)| (key.clone(), change(item))))
-        }
-        (_, Value::Object(entries)) => Value::object(entries.iter().map(|(key, item)| (key.clone(), change(item)))),
-        (_, other) => other.clone(),
-    }
+    each_object(*nesting, value, |item| settable(&block, item))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use compiler::addr::{InstanceAddr, Mode, ProviderAddr};
+use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
 use value::codec::json;
@@ -10,7 +10,7 @@ use value::schema::Schema;
 use value::{Path, Value};
 
 use super::ignore::ignoring;
-use super::propose::proposed;
+use super::propose::{proposed, unread};
 use super::{Action, Change, Reason};
 use crate::event::Event;
 use crate::host::check::plan_violations;
@@ -29,6 +29,8 @@ pub(super) struct Request<'a> {
     pub(super) recorded: Option<InstanceState>,
     /// What triggers a replacement, if anything does.
     pub(super) triggered: Option<String>,
+    /// What a data source waits for, if that is still to be changed.
+    pub(super) awaited: Option<ResourceAddr>,
     pub(super) refresh: bool,
     /// The provider's id of an object that exists and is not in the state yet.
     pub(super) adopt: Option<String>,
@@ -58,7 +60,7 @@ pub(super) async fn plan_instance(run: &Run, request: Request<'_>) -> Outcome {
 
 /// Whether everything that is asked of the provider went well is in the diagnostics.
 async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
-    let Request { desired, mut recorded, triggered, refresh, adopt } = request;
+    let Request { desired, mut recorded, triggered, refresh, adopt, .. } = request;
     let span = Some(desired.span);
     let provider = run.provider(&desired.provider).await?;
     let schema = &desired.schema;
@@ -246,7 +248,7 @@ fn prevented(desired: &DesiredInstance, reason: Option<&Reason>) -> Diagnostic {
 }
 
 async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
-    let Request { desired, recorded, .. } = request;
+    let Request { desired, recorded, awaited, .. } = request;
     let span = Some(desired.span);
     let provider = run.provider(&desired.provider).await?;
     let (config, sensitive) = desired.config.clone().unmark_with_paths();
@@ -258,14 +260,14 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
         return Err(std::mem::take(diags));
     }
     let ty = desired.schema.block.implied_ty();
-    let (action, after) = if config.is_wholly_known() {
+    let (action, after) = if config.is_wholly_known() && awaited.is_none() {
         run.tell(Event::Reading { addr: desired.addr.clone() });
         let (read, problems) =
             provider.read_data(&desired.addr.ty, &config, &desired.addr.to_string()).await.map_err(host)?;
         report(&problems, desired, diags)?;
         (Action::NoOp, read)
     } else {
-        (Action::Read, unknown_where_computed(&config, &desired.schema))
+        (Action::Read, unread(&desired.schema.block, &config))
     };
     let before = recorded.and_then(|recorded| recorded_value(&recorded, &desired.schema)).unwrap_or(Value::Null(ty));
     Ok(Change {
@@ -273,7 +275,7 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
         provider: desired.provider.clone(),
         schema: desired.schema.clone(),
         action,
-        reason: None,
+        reason: awaited.map(Reason::Awaits),
         recorded: before.clone(),
         before,
         after: mark(after, &desired.schema, &sensitive),
@@ -284,16 +286,6 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
         create_before_destroy: false,
         adopted: None,
     })
-}
-
-fn unknown_where_computed(config: &Value, schema: &Schema) -> Value {
-    let Some(entries) = config.as_entries() else { return config.clone() };
-    let entries = entries.iter().map(|(name, value)| {
-        let computed = schema.block.attributes.get(name).is_some_and(|attribute| attribute.computed);
-        let value = if computed && value.is_null() { Value::unknown(value.ty()) } else { value.clone() };
-        (name.clone(), value)
-    });
-    Value::object(entries)
 }
 
 /// An object that is no longer wanted.

@@ -86,6 +86,39 @@ fn proposed_attribute(attribute: &Attribute, prior: Option<&Value>, config: &Val
     convert::convert(&value, &attribute.implied_ty()).unwrap_or(value)
 }
 
+/// What is known of a data source before it is read: what is configured.
+pub(super) fn unread(block: &Block, config: &Value) -> Value {
+    let Some(entries) = config.as_entries() else { return config.clone() };
+    let entries = entries.iter().map(|(name, value)| {
+        let value = match (block.attributes.get(name), block.blocks.get(name)) {
+            (Some(attribute), _) if attribute.computed && value.is_null() => Value::unknown(attribute.implied_ty()),
+            (Some(Attribute { ty: AttributeTy::Nested { attributes, nesting }, .. }), _) => {
+                let block = Block { attributes: attributes.clone(), ..Block::default() };
+                each_object(*nesting, value, |item| unread(&block, item))
+            }
+            (None, Some(nested)) => each_object(nested.nesting, value, |item| unread(&nested.block, item)),
+            (Some(_) | None, _) => value.clone(),
+        };
+        (name.clone(), value)
+    });
+    Value::object(entries)
+}
+
+/// Changes every object of a nested block or attribute.
+pub(super) fn each_object(nesting: Nesting, value: &Value, change: impl Fn(&Value) -> Value) -> Value {
+    match (nesting, value) {
+        (Nesting::Single | Nesting::Group, one) => change(one),
+        (_, Value::List(ty, items)) => Value::list(ty.clone(), items.iter().map(change).collect()),
+        (_, Value::Set(ty, items)) => Value::set(ty.clone(), items.iter().map(change).collect()),
+        (_, Value::Tuple(items)) => Value::tuple(items.iter().map(change).collect()),
+        (_, Value::Map(ty, entries)) => {
+            Value::map(ty.clone(), entries.iter().map(|(key, item)| (key.clone(), change(item))))
+        }
+        (_, Value::Object(entries)) => Value::object(entries.iter().map(|(key, item)| (key.clone(), change(item)))),
+        (_, other) => other.clone(),
+    }
+}
+
 fn agrees(block: &Block, prior: &Value, config: &Value) -> bool {
     block.attributes.iter().all(|(name, attribute)| {
         let (Some(prior), Some(config)) = (prior.get(name), config.get(name)) else { return true };
