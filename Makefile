@@ -1,8 +1,6 @@
 # The two commands that matter: `make demo` and `make test`. Everything else is a part of them.
 
 SHELL := /bin/bash
-DEMO := modules/lamp/examples/demo
-LAMPWRIGHT := $(CURDIR)/target/debug/lampwright
 
 .PHONY: help demo demo-down test acceptance test-clouds runtime build check bench
 

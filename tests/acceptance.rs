@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::load::{get, request};
-use crate::sandbox::{Sandbox, copy, repository};
+use crate::sandbox::{Ran, Sandbox, copy, repository};
 
 /// Who is tested here, so that no module is forgotten.
 const MODULES: &[&str] = &["lamp", "mongo-replset", "multi-cloud-lamp", "shop", "web-farm"];
@@ -33,6 +33,35 @@ fn applied(module: &str) -> Sandbox {
 
 fn output(sandbox: &Sandbox, name: &str) -> String {
     sandbox.lampwright(DEMO, &["output", "-raw", name]).success().trim().to_owned()
+}
+
+/// `make demo`, wherever cargo puts what it builds: with the demo's own scope and root, on this very checkout, which it leaves
+/// as clean as it was.
+#[test]
+fn the_demo_runs_and_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_lampwright"));
+    let target = program.parent().and_then(std::path::Path::parent).expect("cargo's folder");
+    std::os::unix::fs::symlink(target, sandbox.join("built elsewhere")).expect("a link");
+    let demo = |what: &str| {
+        let mut command = std::process::Command::new(repository().join("scripts/demo"));
+        command.arg(what).env("CARGO_TARGET_DIR", sandbox.join("built elsewhere"));
+        Ran::of(command.output().expect("bash runs")).success()
+    };
+    let changed = || {
+        let mut git = std::process::Command::new("git");
+        git.args(["status", "--porcelain"]).current_dir(repository());
+        Ran::of(git.output().expect("git runs")).success()
+    };
+    let before = changed();
+    let told = demo("up");
+    let url = told.lines().find_map(|line| line.strip_prefix("The stack runs. Open")).expect("a URL").trim();
+    assert_eq!(nodes(url).len(), 2);
+    assert!(told.contains("ssh -L 8080:") && told.contains("built elsewhere/debug/lampwright"), "{told}");
+    assert_eq!(changed(), before);
+    demo("down");
+    assert_eq!(changed(), before);
+    assert!(request(url, "GET", "/", "").is_err(), "the load balancer still answers");
 }
 
 /// Takes everything away, and looks that it is.

@@ -215,5 +215,8 @@ fn a_copy_of_a_module_comes_into_an_empty_place() {
     assert!(sandbox.join("empty/main.stack.hcl").is_file());
     let names =
         std::fs::read_dir(sandbox.join("empty")).expect("a folder").map(|entry| entry.expect("an entry").file_name());
-    assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+    let hidden: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with('.')).collect();
+    assert_eq!(hidden, [".gitignore"]);
+    let ignored = std::fs::read_to_string(sandbox.join("empty/.gitignore")).expect("the file");
+    assert!(ignored.contains("*.tfstate\n"), "{ignored}");
 }

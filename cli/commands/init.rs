@@ -24,6 +24,9 @@ pub(crate) struct InitArgs {
     upgrade: bool,
 }
 
+/// What a stack's folder holds that is not for others: states and plans have secrets in them.
+const IGNORED: &str = "*.tfstate\n*.tfstate.*\n*.tfplan\n.lampwright/\n";
+
 pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<u8> {
     match (&args.from, &args.dir) {
         (Some(from), Some(dir)) => fork(from, dir),
@@ -45,6 +48,7 @@ fn fork(from: &str, dir: &Path) -> anyhow::Result<u8> {
         // Filled within the folder, which may be the one that we stand in, and moved up whole.
         let temporary = tempfile::Builder::new().prefix(".new-").tempdir_in(dir)?;
         sources::write(&files, temporary.path())?;
+        std::fs::write(temporary.path().join(".gitignore"), IGNORED)?;
         sources::move_all(temporary.path(), dir)
     };
     write().with_context(|| format!("cannot write to {}", dir.display()))?;
