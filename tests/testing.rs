@@ -401,6 +401,76 @@ fn terraform_finds_runs_of_other_modules_as_good() {
     assert!(ours.len() == 2 && ours.iter().all(|(_, status)| status == "pass"), "{ours:?}");
 }
 
+/// Runs of one file that apply different modules: each module has a state of its own, runs with one `state_key` share
+/// one, and all of it goes in the end.
+#[test]
+fn runs_of_several_modules_apply() {
+    let Some(program) = program() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write("module/main.stack.hcl", MODULE);
+    let setup = "variable \"members\" { default = 1 }\nresource \"mongo_replset\" \"setup\" { members = var.members }\noutput \"members\" { value = 5 }\noutput \"id\" { value = mongo_replset.setup.id }\n";
+    sandbox.write("module/tests/setup/main.stack.hcl", &format!("stack \"setup\" {{}}\n{setup}"));
+    sandbox.write("module/tests/none/main.stack.hcl", "stack \"none\" {}\noutput \"members\" { value = 7 }\n");
+    let file = r#"mock_provider "lampwright" {}
+run "setup" {
+  module { source = "./tests/setup" }
+}
+run "main" {
+  variables { members = run.setup.members }
+  assert {
+    condition     = output.members == 5 && output.id != run.setup.id
+    error_message = "its own"
+  }
+}
+run "without_providers" {
+  module { source = "./tests/none" }
+}
+run "main_again" {
+  variables { members = run.without_providers.members }
+  assert {
+    condition     = output.members == 7 && output.id == run.main.id
+    error_message = "the same object"
+  }
+}
+run "setup_again" {
+  variables { members = 2 }
+  module { source = "./tests/setup/" }
+  assert {
+    condition     = output.id == run.setup.id
+    error_message = "the same object"
+  }
+}
+run "apart" {
+  state_key = "apart"
+  assert {
+    condition     = output.members == 3
+    error_message = "three"
+  }
+}
+run "apart_too" {
+  state_key = "apart"
+  module { source = "./tests/setup" }
+}
+run "fails" {
+  assert {
+    condition     = output.id == run.setup.id
+    error_message = "no"
+  }
+}
+"#;
+    sandbox.write("module/tests/a.tftest.hcl", file);
+    sandbox.write("module/tests/b.tftest.hcl", file);
+    let ran = sandbox.lampwright("module", &["test", "-json"]);
+    let ours = verdicts(&ran);
+    assert_eq!(ours.iter().filter(|(_, status)| status == "pass").count(), 14, "{}{}", ran.stdout, ran.stderr);
+    assert!(!sandbox.join("module/.lampwright/tests").exists());
+    sandbox.lampwright(".", &["export", "module", "exported"]).success();
+    write_config(&sandbox);
+    let terraform = Terraform { sandbox: &sandbox, program, folder: "exported" };
+    terraform.run(&["get"]).success();
+    assert_eq!(ours, verdicts(&terraform.run(&["test", "-json"])));
+}
+
 /// A test makes things of its own beside a stack that runs, and leaves nothing.
 #[test]
 fn what_a_test_applies_is_its_own_and_goes() {

@@ -9,7 +9,7 @@ mod program;
 mod snapshot;
 mod substitute;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use compiler::addr::ProviderSource;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::evaluation::{Input, RunOutputs, Verdict};
 use compiler::program::Program;
-use compiler::source::{SourceLoader, SourceMap};
+use compiler::source::{SourceLoader, SourceMap, join_path};
 use compiler::syntax::ast::Attribute;
 use compiler::testing::{Command, TestFile, TestRun, TestScope};
 use compiler::{Evaluation, Inputs};
@@ -156,12 +156,13 @@ impl<'t> Running<'t> {
         let inputs = self.inputs(&base, test, &mut outcome.diags)?;
         let substitution = program::substitute(base, self.file, test, &*self.tester.loader, sources, &self.outputs)?;
         outcome.diags.extend(substitution.warnings.clone());
-        let run = self.prepare(&self.tester.launcher, &inputs, &substitution).await?;
-        outcome.diags.extend(substitution.unknown_attributes(run.providers.schemas()));
-        let key = test.state_key.clone().or_else(|| test.module.as_ref().map(|(source, _)| source.clone()));
+        // A state of its own for every module, whichever way its folder is written.
+        let key = test.state_key.clone().or_else(|| test.module.as_ref().map(|(source, _)| join_path(".", source)));
         let key = key.unwrap_or_default();
         // Before anything is applied: the snapshot is of what the run plans.
         let state = self.states.get(&key).map(|shared| shared.store.state().clone()).unwrap_or_default();
+        let run = self.prepare(&self.tester.launcher, &inputs, &substitution, &state).await?;
+        outcome.diags.extend(substitution.unknown_attributes(run.providers.schemas()));
         if test.snapshot && !state.instances.is_empty() {
             let label = "a snapshot is of a plan from nothing, and an earlier run has applied something";
             let diagnostic = Diagnostic::error("snapshot of a change", label).at(test.span);
@@ -173,7 +174,7 @@ impl<'t> Running<'t> {
         run.providers.shutdown().await;
         decided?;
         if test.snapshot && test.expect_failures.is_empty() {
-            let simulated = self.prepare(&self.tester.simulator, &inputs, &substitution).await?;
+            let simulated = self.prepare(&self.tester.simulator, &inputs, &substitution, &state).await?;
             let taken = Snapshot::take(&simulated, &state, test).await;
             simulated.providers.shutdown().await;
             outcome.snapshot = Some(taken?);
@@ -218,11 +219,10 @@ impl<'t> Running<'t> {
         launcher: &Arc<dyn Launcher>,
         inputs: &Inputs,
         substitution: &program::Substitution,
+        state: &State,
     ) -> Result<Run, Diagnostics> {
         let program::Substitution { program, by_provider, everywhere, .. } = substitution.clone();
-        let sources: Vec<ProviderSource> =
-            program.requirements().into_iter().map(|requirement| requirement.source).collect();
-        let providers = Providers::start(launcher.clone(), sources).await;
+        let providers = Providers::start(launcher.clone(), sources(&program, state)).await;
         let providers = providers.map_err(|error| host_diagnostics(&error, None))?;
         let wrap = move |addr: &compiler::addr::ProviderAddr, inner| {
             let substitutes = by_provider.get(addr).unwrap_or(&everywhere).clone();
@@ -314,7 +314,8 @@ impl<'t> Running<'t> {
             let scratch = &self.tester.scratch;
             std::fs::create_dir_all(scratch).map_err(|error| failed(&format!("{}: {error}", scratch.display())))?;
             let path = scratch.join(format!("{}.tfstate", self.states.len()));
-            let store = Store::open(&path, scratch, "test").map_err(|error| failed(&error.to_string()))?;
+            let store =
+                Store::open(&path, &path.with_extension("lock"), "test").map_err(|error| failed(&error.to_string()))?;
             self.states.insert(key.to_owned(), Shared { store, last: None });
         }
         // The latest is removed first.
@@ -345,7 +346,7 @@ impl<'t> Running<'t> {
     }
 
     async fn remove(&self, last: Run, store: &mut Store) -> Diagnostics {
-        let sources = last.program.requirements().into_iter().map(|requirement| requirement.source).collect();
+        let sources = sources(&last.program, store.state());
         let providers = match Providers::start(self.tester.launcher.clone(), sources).await {
             Ok(providers) => providers,
             Err(error) => return host_diagnostics(&error, None),
@@ -364,6 +365,14 @@ impl<'t> Running<'t> {
         drop(keep);
         diags
     }
+}
+
+/// The providers of a program and of what a state has: a run of another module may have made that.
+fn sources(program: &Program, state: &State) -> Vec<ProviderSource> {
+    let required = program.requirements().into_iter().map(|requirement| requirement.source);
+    let recorded = state.instances.values().chain(state.deposed.values()).chain(state.unfinished.values());
+    let recorded = recorded.map(|instance| instance.provider.source.clone());
+    required.chain(recorded).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn failed(reason: &str) -> Diagnostics {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use compiler::addr::{Mode, ProviderAddr, ResourceAddr};
+use compiler::addr::{Mode, ProviderAddr, ProviderSource, ResourceAddr};
 use compiler::binding::Schemas;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::evaluation::RunOutputs;
@@ -84,7 +84,13 @@ pub(super) fn substitute(
     let mut reader = Reader { loader, sources, runs, diags: Diagnostics::default() };
     let mut mocks: Vec<(ProviderRef, &MockProvider)> = Vec::new();
     let chosen = chosen_providers(file, test, &mut reader.diags);
+    // A module that a run tests need not have all that the file configures.
+    let required: Vec<ProviderSource> =
+        program.requirements().into_iter().map(|requirement| requirement.source).collect();
     for (place, provider) in chosen {
+        if !required.contains(&program.source_of(ROOT, &place.name)) {
+            continue;
+        }
         match provider {
             Chosen::Configured(config) => configure(&mut program, &place, config),
             Chosen::Mock(mock) => mocks.push((place, mock)),
