@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use value::schema::Schema;
 
-use crate::addr::{Mode, ProviderAddr, ProviderSource};
+use crate::addr::{InstanceAddr, Mode, ProviderAddr, ProviderSource};
 use crate::diag::Diagnostic;
 use crate::lang::declare::{ProviderRef, Resource};
 use crate::program::{ModuleId, Program};
@@ -154,6 +154,28 @@ impl Program {
         let diagnostic = Diagnostic::error("unknown type", label).at(resource.ty.span);
         let in_use: Vec<String> = schemas.keys().map(ProviderSource::short).collect();
         diagnostic.suggest(ty, all.iter().map(|name| &**name)).note(format!("providers in use: {}", in_use.join(", ")))
+    }
+
+    /// The provider of an object that a state has: that of its resource, or that it was made with if there is no such
+    /// resource any more. `None`: that is not there any more, and nothing tells how it was configured.
+    pub fn provider_of(
+        &self,
+        addr: &InstanceAddr,
+        made_with: &ProviderAddr,
+        schemas: &Schemas,
+    ) -> Option<ProviderAddr> {
+        let key = (addr.mode, addr.ty.clone(), addr.name.clone());
+        let path = addr.module.config_path();
+        let module = self.ids().find(|id| self.module(*id).path == path);
+        let resource = module.and_then(|module| Some((module, self.module(module).decl.resources.get(&key)?)));
+        if let Some((module, resource)) = resource
+            && let Ok((provider, _)) = self.bind(module, resource, schemas)
+        {
+            return Some(provider);
+        }
+        // In the root module a default one needs no block.
+        let is_default = made_with.module.is_empty() && made_with.alias.is_none();
+        (is_default || self.has_provider_block(made_with)).then(|| made_with.clone())
     }
 
     /// Whether a block configures this provider; one without a block needs no configuration.

@@ -24,9 +24,9 @@ use value::Value;
 use crate::event::Event;
 use crate::plan::{Action, Plan};
 use crate::run::Run;
-use crate::state::OutputState;
 use crate::state::journal::Record;
 use crate::state::store::Store;
+use crate::state::{InstanceState, OutputState};
 use schedule::{Removal, Schedule};
 use step::{Done, Step};
 
@@ -224,8 +224,21 @@ impl Applying<'_> {
             None => state.known(&removal.addr),
         };
         recorded.is_none_or(|recorded| {
-            self.configured.contains(&recorded.provider) || !self.run.program.has_provider_block(&recorded.provider)
+            let provider = self.provider_of(removal, recorded);
+            self.configured.contains(provider) || !self.run.program.has_provider_block(provider)
         })
+    }
+
+    /// That of the plan: the one in the state may be configured no more.
+    fn provider_of<'r>(&'r self, removal: &Removal, recorded: &'r InstanceState) -> &'r ProviderAddr {
+        let deposed = removal.deposed.as_ref();
+        let leftover = self.plan.deposed.iter().find(|leftover| Some(&leftover.key) == deposed);
+        let change = self.plan.changes.get(&removal.addr);
+        match (leftover, change) {
+            (Some(leftover), _) => &leftover.instance.provider,
+            (None, Some(change)) => &change.provider,
+            (None, None) => &recorded.provider,
+        }
     }
 
     fn start_removal(&mut self, removal: Removal) {
@@ -247,6 +260,10 @@ impl Applying<'_> {
                 .find(|deposed| deposed.key == *key)
                 .map(|deposed| (deposed.value.clone(), deposed.instance.private.clone())),
         };
+        let recorded = recorded.map(|recorded| {
+            let provider = self.provider_of(&removal, &recorded).clone();
+            InstanceState { provider, ..recorded }
+        });
         self.run.tell(Event::Started { addr: removal.addr.clone(), action: Action::Delete });
         let (run, permits) = (self.run.clone(), self.permits.clone());
         self.tasks.spawn(async move {

@@ -349,7 +349,8 @@ impl Planning<'_> {
                 );
                 continue;
             }
-            let (run, addr, recorded) = (self.run.clone(), addr.clone(), recorded.clone());
+            let Some(recorded) = self.with_provider(addr, recorded) else { continue };
+            let (run, addr) = (self.run.clone(), addr.clone());
             // How much there is of what is unfinished, its provider cannot read.
             let refresh = self.options.refresh && self.state.instances.contains_key(&addr);
             let permits = self.permits.clone();
@@ -373,10 +374,37 @@ impl Planning<'_> {
             let schema = self.run.schema(&instance.provider, addr);
             let value = schema.and_then(|schema| instance::recorded_value(instance, &schema));
             if let Some(value) = value {
-                let instance = instance.clone();
+                let Some(instance) = self.with_provider(addr, instance) else { continue };
                 self.plan.deposed.push(Deposed { addr: addr.clone(), key: key.clone(), instance, value });
             }
         }
+    }
+
+    /// An object with the provider that removes it, which has to be configured as the one that made it.
+    fn with_provider(&mut self, addr: &InstanceAddr, recorded: &InstanceState) -> Option<InstanceState> {
+        let made_with = &recorded.provider;
+        let provider = self.run.program.provider_of(addr, made_with, self.run.providers.schemas());
+        if let Some(provider) = provider {
+            return Some(InstanceState { provider, ..recorded.clone() });
+        }
+        let name = &made_with.source.ty;
+        let block = match &made_with.alias {
+            Some(alias) => format!("provider \"{name}\" with alias = \"{alias}\""),
+            None => format!("provider \"{name}\""),
+        };
+        let place = match made_with.module.join(".") {
+            path if path.is_empty() => "the root module".to_owned(),
+            path => format!("the module that module.{} called", path.replace('.', ".module.")),
+        };
+        let label = format!("{addr} was made with {made_with}, which is not there any more");
+        self.diags.push(
+            Diagnostic::error("missing provider configuration", label)
+                .note(format!(
+                    "It is the block {block} in {place}. Without it nobody knows where to look for the object."
+                ))
+                .note("put the block back and apply, so that the object is removed; then take the block away"),
+        );
+        None
     }
 
     /// What an object that is made before its predecessor is removed refers to must be made so, too: it cannot be

@@ -19,6 +19,8 @@ mod ignore_changes;
 mod partial_failure;
 #[path = "lifecycle/promises.rs"]
 mod promises;
+#[path = "lifecycle/providers.rs"]
+mod providers;
 #[path = "lifecycle/replace.rs"]
 mod replace;
 #[path = "lifecycle/saved_plan.rs"]
