@@ -27,5 +27,7 @@ mod replace;
 mod saved_plan;
 #[path = "lifecycle/state.rs"]
 mod state;
+#[path = "lifecycle/unknown.rs"]
+mod unknown;
 #[path = "lifecycle/update_in_place.rs"]
 mod update_in_place;

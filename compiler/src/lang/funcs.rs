@@ -61,6 +61,11 @@ impl Param {
         Param { known: Known::AtTheTop, ..self }
     }
 
+    /// The function decides what is known of its result.
+    const fn may_be_unknown(self) -> Param {
+        Param { known: Known::NotAtAll, ..self }
+    }
+
     const fn anything(self) -> Param {
         Param { known: Known::NotAtAll, allows_marks: true, allows_null: true, ..self }
     }

@@ -19,7 +19,13 @@ impl Ctx<'_> {
             }
             _ => {
                 let value = self.eval(base);
-                self.walk(value, steps)
+                match steps {
+                    [Step { kind: StepKind::Splat { steps, .. }, .. }, rest @ ..] if is_never_null(base) => {
+                        let value = self.splat(value, steps, true);
+                        self.walk(value, rest)
+                    }
+                    _ => self.walk(value, steps),
+                }
             }
         }
     }
@@ -44,7 +50,7 @@ impl Ctx<'_> {
                     let index_value = self.eval(index);
                     self.index(value, index_value, index.span)
                 }
-                StepKind::Splat { steps, .. } => self.splat(value, steps),
+                StepKind::Splat { steps, .. } => self.splat(value, steps, false),
             };
         }
         value
@@ -147,7 +153,9 @@ impl Ctx<'_> {
         }
     }
 
-    fn splat(&mut self, value: Value, steps: &[Step]) -> Value {
+    /// One value is a list of it, and null is a list of nothing: of what is unknown, and may be either, nobody knows how
+    /// many there are.
+    fn splat(&mut self, value: Value, steps: &[Step], is_never_null: bool) -> Value {
         let (value, marked) = value.unmark();
         let items: Vec<Value> = match &value {
             Value::Null(_) => Vec::new(),
@@ -158,6 +166,13 @@ impl Ctx<'_> {
             }
             Value::Unknown(Ty::Tuple(elements), _) => elements.iter().map(|ty| Value::unknown(ty.clone())).collect(),
             Value::Unknown(Ty::Dynamic, _) => return Value::DYNAMIC.with_mark(marked),
+            Value::Unknown(_, refinement)
+                if !is_never_null && !refinement.as_ref().is_some_and(|refinement| refinement.not_null) =>
+            {
+                // For what is wrong with the steps, whatever it is.
+                self.walk(value.clone(), steps);
+                return Value::DYNAMIC.with_mark(marked);
+            }
             _ => vec![value.clone()],
         };
         let was_list = matches!(value, Value::List(..) | Value::Set(..));
@@ -167,6 +182,36 @@ impl Ctx<'_> {
             _ => Value::tuple(items),
         };
         result.with_mark(marked)
+    }
+}
+
+/// Whether an expression gives no null, even where it is not known what it gives.
+fn is_never_null(expr: &Expr) -> bool {
+    /// Functions that give null, or what they were given.
+    const MAY_BE_NULL: &[&str] = &[
+        "element",
+        "lookup",
+        "nonsensitive",
+        "one",
+        "sensitive",
+        "tobool",
+        "tolist",
+        "tomap",
+        "tonumber",
+        "toset",
+        "tostring",
+        "try",
+    ];
+    match &expr.kind {
+        ExprKind::Template(_) | ExprKind::Unary(..) | ExprKind::Binary(..) => true,
+        ExprKind::Tuple(_) | ExprKind::Object(_) | ExprKind::For(_) => true,
+        ExprKind::Literal(value) => !value.is_null(),
+        ExprKind::Parens(inner) => is_never_null(inner),
+        ExprKind::Call(call) => {
+            let name = &*call.name.name;
+            !MAY_BE_NULL.contains(&name.strip_prefix("core::").unwrap_or(name))
+        }
+        ExprKind::Name(_) | ExprKind::Access(..) | ExprKind::Conditional(_) => false,
     }
 }
 

@@ -49,13 +49,19 @@ pub(super) const FUNCS: &[Func] = &[
     Func {
         name: "coalesce",
         doc: "The first argument that is neither null nor an empty string.",
-        params: &[Param::new("value", any).nullable()],
-        variadic: Some(Param::new("values", any).nullable()),
+        params: &[Param::new("value", any).nullable().may_be_unknown()],
+        variadic: Some(Param::new("values", any).nullable().may_be_unknown()),
         examples: &[(r#"coalesce(null, "", "b")"#, r#""b""#)],
         result_ty: gives_any,
         call: |args, _| {
             let found = args.iter().find(|value| !value.is_null() && value.as_str() != Some(""));
-            found.cloned().ok_or_else(|| FuncError::Call("all arguments are null or empty".to_owned()))
+            match found {
+                // Which one it is depends on what this turns out to be.
+                Some(Value::Unknown(ty, _)) if args.iter().all(|arg| arg.ty() == *ty) => Ok(Value::unknown(ty.clone())),
+                Some(Value::Unknown(..)) => Ok(Value::DYNAMIC),
+                Some(found) => Ok(found.clone()),
+                None => Err(FuncError::Call("all arguments are null or empty".to_owned())),
+            }
         },
     },
     Func {
