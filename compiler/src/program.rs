@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::lang::declare::{self, ModuleCall, ModuleDecl};
+use crate::lang::declare::{self, ModuleCall, ModuleDecl, ProviderConfig, Repetition};
 use crate::source::{LoadError, ModuleSource, SourceLoader, SourceMap, Span, join_path};
 use crate::syntax;
 
@@ -53,7 +53,35 @@ pub fn load(folder: &str, loader: &dyn SourceLoader, sources: &mut SourceMap) ->
     let mut load = Load { loader, sources, read: IndexMap::new(), diags: Diagnostics::default() };
     let mut program = Program::default();
     load.module(&mut program, &Place { folder: folder.to_owned(), package: None }, Vec::new(), None, None);
+    check_providers(&program, &mut load.diags);
     (program, load.diags)
+}
+
+/// A module that configures providers itself cannot be repeated, nor wait: its objects would need the configuration after
+/// the call has gone.
+fn check_providers(program: &Program, diags: &mut Diagnostics) {
+    // By module, the nearest call that leads there and repeats or waits.
+    let mut repeated: Vec<Option<Span>> = Vec::new();
+    for id in program.ids() {
+        let Module { path, decl, parent, .. } = program.module(id);
+        let call = parent.zip(path.last()).and_then(|(parent, name)| program.module(parent).decl.calls.get(name));
+        let own = call.filter(|call| !matches!(call.repetition, Repetition::Single) || !call.depends_on.is_empty());
+        let outer = parent.and_then(|parent| repeated[parent.0]);
+        let nearest = own.map(|call| call.header).or(outer);
+        repeated.push(nearest);
+        let Some(call) = nearest else { continue };
+        let is_configured =
+            |config: &&ProviderConfig| !config.body.attributes.is_empty() || !config.body.blocks.is_empty();
+        for config in decl.providers.iter().filter(is_configured) {
+            let label = "a module that configures a provider cannot have count, for_each or depends_on";
+            let diagnostic = Diagnostic::error("provider configuration in a repeated module", label).at(call);
+            diags.push(
+                diagnostic
+                    .related(config.header, "it is configured here")
+                    .note("configure it in the root module, and pass it: providers = { .. }"),
+            );
+        }
+    }
 }
 
 struct Load<'l> {

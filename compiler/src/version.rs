@@ -4,6 +4,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+/// The version of Terraform whose language this is; state files and documents of plans name it, too.
+pub const TERRAFORM: &str = "1.11.4";
+
 /// `1.2.3-rc.1`. What is not written is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {

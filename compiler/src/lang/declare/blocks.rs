@@ -11,7 +11,7 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::eval::{self, NoScope};
 use crate::lang::types::{self, TypeConstraint};
 use crate::syntax::ast::{Block, Body, Expr, ExprKind, ObjectKey};
-use crate::version::Version;
+use crate::version::{Constraints, TERRAFORM, Version};
 
 /// Blocks of the language at the top of a file, for "did you mean".
 const TOP_LEVEL: &[&str] =
@@ -190,6 +190,7 @@ fn terraform(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
         blocks: &["backend", "cloud", "provider_meta", "required_providers"],
     };
     shape.check(block, diags);
+    required_version(&block.body, diags);
     for nested in &block.body.blocks {
         match &*nested.kind.name {
             "required_providers" => required_providers(module, nested, diags),
@@ -199,6 +200,26 @@ fn terraform(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
             }
             _ => {}
         }
+    }
+}
+
+/// Of the language, which is that of a version of Terraform.
+fn required_version(body: &Body, diags: &mut Diagnostics) {
+    let Some(attribute) = body.attribute("required_version") else { return };
+    let Some(written) = text(body, "required_version", diags) else { return };
+    let span = attribute.expr.span;
+    match Constraints::parse(&written) {
+        Err(invalid) => {
+            let diagnostic = Diagnostic::error("invalid version constraint", invalid.to_string()).at(span);
+            diags.push(diagnostic.note("write such as \">= 1.5\" or \"~> 1.9, != 1.9.3\""));
+        }
+        Ok(constraints) if Version::parse(TERRAFORM).is_some_and(|version| !constraints.allow(&version)) => {
+            let label =
+                format!("this module does not support terraform {TERRAFORM}, whose language this program speaks");
+            let diagnostic = Diagnostic::error("unsupported version", label).at(span);
+            diags.push(diagnostic.note("take a version of the module that supports it, or change `required_version`"));
+        }
+        Ok(_) => {}
     }
 }
 
@@ -226,7 +247,18 @@ fn required_providers(module: &mut ModuleDecl, block: &Block, diags: &mut Diagno
             diags.push(Diagnostic::error("invalid provider source", label).at(attribute.expr.span));
             continue;
         };
-        let version = entry("version").and_then(Expr::as_literal_str).map(str::to_owned);
+        let version = entry("version").and_then(|expr| match expr.as_literal_str().map(Constraints::parse) {
+            Some(Ok(_)) => expr.as_literal_str().map(str::to_owned),
+            Some(Err(invalid)) => {
+                diags.push(Diagnostic::error("invalid version constraint", invalid.to_string()).at(expr.span));
+                None
+            }
+            None => {
+                let label = "fixed text is required here, in quotes and without `${}`";
+                diags.push(Diagnostic::error("invalid version constraint", label).at(expr.span));
+                None
+            }
+        });
         module.required_providers.insert(name.name, RequiredProvider { source, version, span: name.span });
     }
 }
