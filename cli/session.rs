@@ -109,7 +109,7 @@ impl Session {
                         self.variable(name.trim(), value, "on the command line", &mut inputs, &mut diags);
                     }
                     None => diags
-                        .push(Diagnostic::error("invalid -var", format!("-var is written 'name=value', not {text:?}"))),
+                        .push(Diagnostic::error("invalid -var", "-var is written 'name=value', and one has no `=`")),
                 },
                 crate::commands::Given::File(path) => self.variables_file(&path, &mut inputs, &mut diags)?,
             }
@@ -146,7 +146,7 @@ impl Session {
     fn variables_file(&mut self, path: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the variables file {}", path.display()))?;
-        let (found, errors) = read_variables_file(&path.display().to_string(), &text, &mut self.sources);
+        let (found, errors) = read_variables_file(&self.program, &path.display().to_string(), &text, &mut self.sources);
         diags.extend(errors);
         found.into_iter().for_each(|(name, input)| inputs.set(name, input));
         Ok(())

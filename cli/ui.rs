@@ -44,6 +44,7 @@ pub(crate) fn error(text: &str) {
 }
 
 pub(crate) fn diagnostics(diags: &Diagnostics, sources: &SourceMap) {
+    let diags = &diags.clone().without_repetitions();
     if JSON.load(Ordering::Relaxed) {
         return crate::json::diagnostics(diags, sources);
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::lang::secrets;
 use compiler::source::{SourceLoader as _, SourceMap};
 use compiler::testing::{self, TestFile};
 use engine::state::store;
@@ -242,6 +243,10 @@ fn read_files(args: &TestArgs, session: &mut Session) -> anyhow::Result<Option<V
         let Ok(text) = text else { anyhow::bail!("{path} is not UTF-8") };
         let id = session.sources.add(path.as_str(), text);
         let (file, found) = testing::read(id, &session.sources);
+        let runs = file.runs.iter().map(|run| &run.variables);
+        for given in runs.chain([&file.variables]) {
+            secrets::conceal_given(&session.program, given, &mut session.sources);
+        }
         diags.extend(found);
         files.push((path, file));
     }

@@ -26,6 +26,7 @@ pub(crate) async fn run(args: &ValidateArgs) -> anyhow::Result<u8> {
         diags.extend(validate::validate(&run).await);
         run.providers.shutdown().await;
     }
+    let diags = diags.without_repetitions();
     let errors = diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if args.json {
         let diagnostics: Vec<_> =

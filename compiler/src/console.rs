@@ -13,6 +13,7 @@ use crate::syntax;
 pub fn evaluate_constant(text: &str, sources: &mut SourceMap) -> Result<Value, Diagnostics> {
     let file = sources.add("<expression>", text);
     let expr = syntax::parse_expression(file, sources)?;
+    crate::lang::secrets::conceal_expr(&expr, sources);
     let mut diags = Diagnostics::default();
     let value = eval::evaluate(&expr, &NoScope, &mut diags);
     if diags.has_errors() { Err(diags) } else { Ok(value) }

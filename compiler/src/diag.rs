@@ -6,10 +6,12 @@
 pub mod render;
 pub mod suggest;
 
+use std::collections::HashSet;
+
 use crate::source::Span;
 pub use value::Severity;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     pub severity: Severity,
     /// Short and fixed, without names.
@@ -23,6 +25,8 @@ pub struct Diagnostic {
     pub subject: Option<Box<str>>,
     /// Other places that belong to the problem.
     pub related: Vec<(Span, String)>,
+    /// Source text that is sensitive: it is not shown, though the lines that it is on may be.
+    pub concealed: Vec<Span>,
 }
 
 impl Diagnostic {
@@ -35,6 +39,7 @@ impl Diagnostic {
             span: None,
             subject: None,
             related: Vec::new(),
+            concealed: Vec::new(),
         }
     }
 
@@ -77,6 +82,12 @@ impl Diagnostic {
     }
 
     #[must_use]
+    pub fn conceal(mut self, span: Option<Span>) -> Diagnostic {
+        self.concealed.extend(span);
+        self
+    }
+
+    #[must_use]
     pub fn about(self, subject: Option<Box<str>>) -> Diagnostic {
         Diagnostic { subject, ..self }
     }
@@ -92,10 +103,21 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        // The same place evaluated for many instances has one thing to say.
-        if !self.0.contains(&diagnostic) {
+        if self.0.last() != Some(&diagnostic) {
             self.0.push(diagnostic);
         }
+    }
+
+    /// Each once: the same place evaluated for many instances has one thing to say.
+    #[must_use]
+    pub fn without_repetitions(self) -> Diagnostics {
+        let mut seen = HashSet::new();
+        Diagnostics(self.0.into_iter().filter(|diagnostic| seen.insert(diagnostic.clone())).collect())
+    }
+
+    /// Source text that none of what was found since there were `since` may show.
+    pub(crate) fn conceal(&mut self, since: usize, span: Span) {
+        self.0.iter_mut().skip(since).for_each(|diagnostic| diagnostic.concealed.push(span));
     }
 
     pub fn extend(&mut self, other: Diagnostics) {

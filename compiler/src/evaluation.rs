@@ -211,7 +211,7 @@ impl Evaluation {
     /// What was found so far; later calls give only what is new.
     pub fn take_diagnostics(&mut self) -> Diagnostics {
         self.had_errors |= self.diags.has_errors();
-        std::mem::take(&mut self.diags)
+        std::mem::take(&mut self.diags).without_repetitions()
     }
 
     /// The outputs of the root module, as far as they have been evaluated.
@@ -242,6 +242,7 @@ impl Evaluation {
     pub fn evaluate_text(&self, text: &str, sources: &mut crate::source::SourceMap) -> Result<Value, Diagnostics> {
         let file = sources.add("<console>", text);
         let expr = crate::syntax::parse_expression(file, sources)?;
+        crate::lang::secrets::conceal_expr(&expr, sources);
         let mut diags = self.nodes.undeclared(&self.program, crate::program::ROOT, &expr);
         if diags.has_errors() {
             return Err(diags);

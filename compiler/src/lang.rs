@@ -4,4 +4,5 @@ pub mod declare;
 pub mod eval;
 pub mod funcs;
 pub mod refs;
+pub mod secrets;
 pub mod types;

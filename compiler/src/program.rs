@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::declare::{self, ModuleCall, ModuleDecl, ProviderConfig, Repetition};
+use crate::lang::secrets;
 use crate::source::{LoadError, ModuleSource, SourceLoader, SourceMap, Span, join_path};
 use crate::syntax;
 
@@ -54,7 +55,9 @@ pub fn load(folder: &str, loader: &dyn SourceLoader, sources: &mut SourceMap) ->
     let mut program = Program::default();
     load.module(&mut program, &Place { folder: folder.to_owned(), package: None }, Vec::new(), None, None);
     check_providers(&program, &mut load.diags);
-    (program, load.diags)
+    let diags = load.diags;
+    secrets::conceal_arguments(&program, sources);
+    (program, diags)
 }
 
 /// A module that configures providers itself cannot be repeated, nor wait: its objects would need the configuration after
@@ -219,6 +222,7 @@ impl Load<'_> {
         let file = self.sources.add(path, text);
         let (body, diags) = syntax::parse_file(file, self.sources);
         self.diags.extend(diags);
+        secrets::conceal_body(&body, self.sources);
         declare::declare(module, &body, &mut self.diags);
     }
 

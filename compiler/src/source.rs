@@ -1,6 +1,6 @@
 //! Source texts and places in them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A place in a source text: bytes `start..end` of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,12 +36,33 @@ pub struct SourceFile {
     /// As shown to the user: relative to where the command runs.
     pub name: String,
     pub text: Arc<str>,
+    /// Parts that must not be shown.
+    pub secrets: Vec<Span>,
+    /// Where lines begin, once anybody has asked.
+    lines: OnceLock<Vec<usize>>,
 }
 
 impl SourceMap {
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
-        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        let (secrets, lines) = (Vec::new(), OnceLock::new());
+        self.files.push(SourceFile { name: name.into(), text: text.into(), secrets, lines });
         FileId(self.files.len() as u32 - 1)
+    }
+
+    /// What is at `span` is never shown.
+    pub fn conceal(&mut self, span: Span) {
+        if let Some(file) = self.files.get_mut(span.file.0 as usize) {
+            file.secrets.push(span);
+        }
+    }
+
+    /// The lines that a span is on are never shown, but for where they begin.
+    pub fn conceal_lines(&mut self, span: Span) {
+        let text = &self.get(span.file).text;
+        let (start, end) = ((span.start as usize).min(text.len()), (span.end as usize).min(text.len()));
+        let first = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+        let last = text.get(end..).and_then(|after| after.find('\n')).map_or(text.len(), |newline| end + newline);
+        self.conceal(Span::new(span.file, first, last));
     }
 
     pub fn get(&self, file: FileId) -> &SourceFile {
@@ -59,10 +80,13 @@ impl SourceMap {
 
     /// Line and column of an offset, both from 1. Columns count characters.
     pub fn line_column(&self, file: FileId, offset: u32) -> (usize, usize) {
-        let text = &self.get(file).text;
+        let SourceFile { text, lines, .. } = self.get(file);
+        let lines = lines.get_or_init(|| {
+            std::iter::once(0).chain(text.match_indices('\n').map(|(newline, _)| newline + 1)).collect()
+        });
         let before = &text[..(offset as usize).min(text.len())];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let line = lines.partition_point(|start| *start <= before.len());
+        (line, before[lines[line - 1]..].chars().count() + 1)
     }
 }
 

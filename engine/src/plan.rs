@@ -441,7 +441,8 @@ impl Planning<'_> {
                 let change = OutputChange {
                     before: before(&output.name),
                     after: Some(output.value.unmark_deep().0),
-                    sensitive: output.sensitive,
+                    // What was secret until now is shown neither.
+                    sensitive: output.sensitive || self.state.outputs.get(&output.name).is_some_and(|o| o.sensitive),
                 };
                 self.plan.outputs.insert(output.name, change);
             }

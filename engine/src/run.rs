@@ -6,6 +6,7 @@ use std::sync::Arc;
 use compiler::addr::{InstanceAddr, ProviderAddr};
 use compiler::config::{DesiredInstance, DesiredProvider};
 use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::lang::eval::body::Spans;
 use compiler::source::{SourceLoader, Span};
 use compiler::{Environment, Evaluation, Inputs, Program};
 use tokio::sync::watch;
@@ -77,7 +78,7 @@ impl Run {
         let problems = provider.validate_config(&config).await.map_err(|error| host_diagnostics(&error, span))?;
         let mut diags = Diagnostics::default();
         for problem in problems {
-            diags.push(located(&problem, desired.spans.nearest(&problem.path).or(span)));
+            diags.push(located_in(&problem, &desired.spans, span));
         }
         if diags.has_errors() {
             return Err(diags);
@@ -100,8 +101,10 @@ async fn configure(
     let problems = provider.configure(config).await.map_err(|error| host_diagnostics(&error, span))?;
     let mut diags = Diagnostics::default();
     for problem in problems {
-        let at = desired.and_then(|desired| desired.spans.nearest(&problem.path)).or(span);
-        diags.push(located(&problem, at));
+        diags.push(match desired {
+            Some(desired) => located_in(&problem, &desired.spans, span),
+            None => located(&problem, span),
+        });
     }
     if diags.has_errors() { Err(diags) } else { Ok(()) }
 }
@@ -125,7 +128,13 @@ fn empty(block: &Block) -> Value {
 
 /// What a provider says, at the place of the source that it is about.
 pub(crate) fn problem_diagnostic(problem: &Problem, desired: &DesiredInstance) -> Diagnostic {
-    located(problem, Some(desired.spans.nearest(&problem.path).unwrap_or(desired.span)))
+    located_in(problem, &desired.spans, Some(desired.span))
+}
+
+/// The line that it is about is shown without what the schema calls sensitive.
+pub(crate) fn located_in(problem: &Problem, spans: &Spans, otherwise: Option<Span>) -> Diagnostic {
+    let diagnostic = located(problem, spans.nearest(&problem.path).or(otherwise));
+    spans.secrets().fold(diagnostic, |diagnostic, secret| diagnostic.conceal(Some(secret)))
 }
 
 pub(crate) fn located(problem: &Problem, span: Option<Span>) -> Diagnostic {

@@ -5,7 +5,7 @@ use compiler::diag::Diagnostics;
 use compiler::{Inputs, Work};
 use value::Value;
 
-use crate::run::{Run, host_diagnostics, located, problem_diagnostic};
+use crate::run::{Run, host_diagnostics, located_in, problem_diagnostic};
 
 /// Evaluates with unknown values where only a plan could know, and lets every provider look at its part.
 pub async fn validate(run: &Run) -> Diagnostics {
@@ -45,7 +45,7 @@ async fn validate_provider(run: &Run, desired: &compiler::config::DesiredProvide
     match provider.validate_config(&config).await {
         Ok(problems) => {
             problems.iter().for_each(|problem| {
-                diags.push(located(problem, desired.spans.nearest(&problem.path).or(desired.span)));
+                diags.push(located_in(problem, &desired.spans, desired.span));
             });
         }
         Err(error) => return host_diagnostics(&error, desired.span),

@@ -13,6 +13,8 @@ use crate::{Number, Path, Ty, Value};
 pub struct ConversionError {
     pub path: Path,
     pub kind: Mismatch,
+    /// The value is sensitive: nothing of it, and nothing of its type, is told.
+    pub is_hidden: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +39,13 @@ pub enum Mismatch {
 
 impl ConversionError {
     fn at_root(kind: Mismatch) -> ConversionError {
-        ConversionError { path: Path::root(), kind }
+        ConversionError { path: Path::root(), kind, is_hidden: false }
+    }
+
+    /// The same error of a value that must not be shown: what was wrong where in it is not told any more.
+    #[must_use]
+    pub fn hidden(self, is_sensitive: bool) -> ConversionError {
+        if is_sensitive { ConversionError { path: Path::root(), is_hidden: true, ..self } } else { self }
     }
 
     fn below(mut self, step: Step) -> ConversionError {
@@ -47,6 +55,19 @@ impl ConversionError {
 
     fn describe(&self) -> String {
         let what = match &self.kind {
+            Mismatch::Type { expected, .. } if self.is_hidden => {
+                format!("{} required, but a sensitive value of another type was given", kind(expected))
+            }
+            Mismatch::Length { .. } if self.is_hidden => "a sensitive value of another length was given".to_owned(),
+            Mismatch::MissingAttribute(_) if self.is_hidden => {
+                "a sensitive value lacks a required attribute".to_owned()
+            }
+            Mismatch::Unreadable { expected: Ty::Bool, .. } if self.is_hidden => {
+                "a bool is required: the sensitive value is neither true nor false".to_owned()
+            }
+            Mismatch::Unreadable { expected, .. } if self.is_hidden => {
+                format!("{} required, but the sensitive value is none", kind(expected))
+            }
             Mismatch::Type { expected, found } => format!("{} required, but {} was given", name(expected), name(found)),
             Mismatch::MissingAttribute(attribute) => format!("attribute \"{attribute}\" is required"),
             Mismatch::Length { expected, found } => format!("{expected} elements required, but {found} were given"),
@@ -73,10 +94,33 @@ pub fn name(ty: &Ty) -> String {
     }
 }
 
+/// What a type is called where not even the names of attributes may be told.
+pub fn kind(ty: &Ty) -> &'static str {
+    match ty {
+        Ty::Dynamic => "any value",
+        Ty::Bool => "a bool",
+        Ty::Number => "a number",
+        Ty::String => "a string",
+        Ty::List(_) => "a list",
+        Ty::Set(_) => "a set",
+        Ty::Map(_) => "a map",
+        Ty::Tuple(_) => "a tuple",
+        Ty::Object(_) => "an object",
+    }
+}
+
+/// What a value is called in a message; a type can hold names that came from something sensitive.
+pub fn name_of(value: &Value) -> String {
+    let ty = value.ty();
+    if value.has_marks() { kind(&ty).to_owned() } else { name(&ty) }
+}
+
 /// The value as a value of `target`. Nulls and unknowns keep being so; marks stay where they were.
 pub fn convert(value: &Value, target: &Ty) -> Result<Value, ConversionError> {
     match value {
-        Value::Sensitive(inner) => return convert(inner, target).map(Value::mark_sensitive),
+        Value::Sensitive(inner) => {
+            return convert(inner, target).map(Value::mark_sensitive).map_err(|error| error.hidden(true));
+        }
         Value::Unknown(Ty::Dynamic, _) => return Ok(Value::unknown(target.without_optional())),
         Value::Unknown(ty, refinement) => {
             let unified = convert_ty(ty, target)?;
@@ -86,7 +130,10 @@ pub fn convert(value: &Value, target: &Ty) -> Result<Value, ConversionError> {
         Value::Null(_) => return Ok(Value::Null(target.without_optional())),
         _ => {}
     }
-    let mismatch = || ConversionError::at_root(Mismatch::Type { expected: target.clone(), found: value.ty() });
+    let mismatch = || {
+        let error = ConversionError::at_root(Mismatch::Type { expected: target.clone(), found: value.ty() });
+        error.hidden(value.has_marks())
+    };
     match target {
         Ty::Dynamic => Ok(value.clone()),
         Ty::Bool | Ty::Number | Ty::String => convert_primitive(value, target).unwrap_or_else(|| Err(mismatch())),
@@ -104,8 +151,8 @@ pub fn convert(value: &Value, target: &Ty) -> Result<Value, ConversionError> {
             // A list does not become a tuple: its length is not part of its type.
             let Value::Tuple(items) = value else { return Err(mismatch()) };
             if items.len() != elements.len() {
-                let kind = Mismatch::Length { expected: elements.len(), found: items.len() };
-                return Err(ConversionError::at_root(kind));
+                let found = Mismatch::Length { expected: elements.len(), found: items.len() };
+                return Err(ConversionError::at_root(found));
             }
             let items = items.iter().zip(elements.iter()).enumerate();
             let items = items.map(|(idx, (item, ty))| convert(item, ty).map_err(|e| e.below(Step::Index(idx))));
@@ -137,8 +184,7 @@ pub fn convert(value: &Value, target: &Ty) -> Result<Value, ConversionError> {
 
 fn convert_primitive(value: &Value, target: &Ty) -> Option<Result<Value, ConversionError>> {
     let unreadable = |text: &str| {
-        let kind = Mismatch::Unreadable { text: text.to_owned(), expected: target.clone() };
-        Err(ConversionError::at_root(kind))
+        Err(ConversionError::at_root(Mismatch::Unreadable { text: text.to_owned(), expected: target.clone() }))
     };
     Some(match (value, target) {
         (Value::Bool(_), Ty::Bool) | (Value::Number(_), Ty::Number) | (Value::String(_), Ty::String) => {
@@ -315,6 +361,22 @@ mod tests {
         let value = Value::tuple(vec![Value::from(1).mark_sensitive()]);
         let expected = Value::list(Ty::String, vec![Value::from("1").mark_sensitive()]);
         check(&value, &Ty::list(Ty::String), &expected);
+    }
+
+    #[test]
+    fn an_error_tells_nothing_of_a_sensitive_value() {
+        let secret = || Value::from("hunter2").mark_sensitive();
+        check_error(&secret(), &Ty::Number, "a number required, but the sensitive value is none");
+        check_error(&secret(), &Ty::Bool, "a bool is required: the sensitive value is neither true nor false");
+        let below = Value::tuple(vec![secret()]);
+        check_error(&below, &Ty::list(Ty::Number), "[0]: a number required, but the sensitive value is none");
+        let keys = Value::object([("hunter2", Value::from(1))]).mark_sensitive();
+        check_error(&keys, &Ty::Bool, "a bool required, but a sensitive value of another type was given");
+        let entries = Value::object([("hunter2", Value::from("x"))]).mark_sensitive();
+        check_error(&entries, &Ty::map(Ty::Number), "a number required, but the sensitive value is none");
+        let named = Value::list(keys.ty(), vec![keys]);
+        check_error(&named, &Ty::String, "a string required, but a sensitive value of another type was given");
+        assert_eq!(name_of(&named), "a list");
     }
 
     #[test]

@@ -95,6 +95,16 @@ impl Attribute {
         Attribute { sensitive: true, ..self }
     }
 
+    /// Whether it, or something in it, is sensitive.
+    pub fn has_sensitive(&self) -> bool {
+        match &self.ty {
+            AttributeTy::Nested { attributes, .. } => {
+                self.sensitive || attributes.values().any(Attribute::has_sensitive)
+            }
+            AttributeTy::Plain(_) => self.sensitive,
+        }
+    }
+
     /// The type that values of this attribute have.
     pub fn implied_ty(&self) -> Ty {
         self.ty.implied(false)

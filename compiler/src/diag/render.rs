@@ -1,24 +1,32 @@
 //! Diagnostics as text, with the source line and the place marked.
 
+use std::ops::Range;
+
 use codespan_reporting::diagnostic::{Diagnostic as Report, Label, Severity as ReportSeverity};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{self, Chars, Config};
 
 use super::{Diagnostic, Diagnostics, Severity};
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 
 /// All diagnostics, errors last so that they are what is seen at the end of a long run; ready to print.
 pub fn render(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
     let mut files = SimpleFiles::new();
-    for file in sources.files() {
-        files.add(file.name.clone(), file.text.to_string());
+    let mut shown: Vec<Shown> = Vec::new();
+    for (idx, file) in sources.files().iter().enumerate() {
+        let mut secrets: Vec<Span> = file.secrets.clone();
+        let concealed = diagnostics.0.iter().flat_map(|diagnostic| diagnostic.concealed.iter().copied());
+        secrets.extend(concealed.filter(|span| span.file.0 as usize == idx));
+        let (text, cuts) = conceal(&file.text, secrets);
+        files.add(file.name.clone(), text);
+        shown.push(cuts);
     }
     let config = Config { chars: Chars::box_drawing(), ..Config::default() };
     let mut out = String::new();
     let (errors, others): (Vec<_>, Vec<_>) = diagnostics.0.iter().partition(|diagnostic| diagnostic.is_error());
     for diagnostic in others.into_iter().chain(errors) {
         // The only failures are a file or an offset that does not exist; the message alone is better than nothing.
-        match term::emit_into_string(&config, &files, &report(diagnostic)) {
+        match term::emit_into_string(&config, &files, &report(diagnostic, &shown)) {
             Ok(text) => out.push_str(&text),
             Err(_) => out.push_str(&format!("{}\n", diagnostic.summary)),
         }
@@ -29,7 +37,8 @@ pub fn render(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
     out
 }
 
-fn report(diagnostic: &Diagnostic) -> Report<usize> {
+fn report(diagnostic: &Diagnostic, shown: &[Shown]) -> Report<usize> {
+    let range = |span: Span| shown[span.file.0 as usize].range(span);
     let severity = match diagnostic.severity {
         Severity::Error => ReportSeverity::Error,
         Severity::Warning => ReportSeverity::Warning,
@@ -38,15 +47,89 @@ fn report(diagnostic: &Diagnostic) -> Report<usize> {
     let mut notes = diagnostic.notes.clone();
     match diagnostic.span {
         Some(span) => {
-            let range = span.start as usize..span.end as usize;
-            labels.push(Label::primary(span.file.0 as usize, range).with_message(&diagnostic.label));
+            labels.push(Label::primary(span.file.0 as usize, range(span)).with_message(&diagnostic.label));
         }
         None if diagnostic.label.is_empty() => {}
         None => notes.insert(0, diagnostic.label.to_string()),
     }
     for (span, message) in &diagnostic.related {
-        let range = span.start as usize..span.end as usize;
-        labels.push(Label::secondary(span.file.0 as usize, range).with_message(message));
+        labels.push(Label::secondary(span.file.0 as usize, range(*span)).with_message(message));
     }
     Report::new(severity).with_message(&diagnostic.summary).with_labels(labels).with_notes(notes)
+}
+
+/// Where the places of a text are in what is shown of it.
+struct Shown {
+    /// A part that is not shown, and what stands for it.
+    cuts: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Shown {
+    fn range(&self, span: Span) -> Range<usize> {
+        let (start, _) = self.place(span.start as usize);
+        let (_, end) = self.place(span.end as usize);
+        start..end.max(start)
+    }
+
+    /// An offset; both ends of what stands for a part if it is inside of one.
+    fn place(&self, offset: usize) -> (usize, usize) {
+        match self.cuts.partition_point(|(hidden, _)| hidden.start <= offset).checked_sub(1) {
+            None => (offset, offset),
+            Some(idx) => {
+                let (hidden, shown) = &self.cuts[idx];
+                match offset {
+                    _ if offset == hidden.start => (shown.start, shown.start),
+                    _ if offset < hidden.end => (shown.start, shown.end),
+                    _ => (shown.end + offset - hidden.end, shown.end + offset - hidden.end),
+                }
+            }
+        }
+    }
+}
+
+/// The text without what is sensitive in it. Lines keep their numbers.
+fn conceal(text: &str, mut secrets: Vec<Span>) -> (String, Shown) {
+    secrets.sort_unstable_by_key(|span| (span.start, std::cmp::Reverse(span.end)));
+    let mut out = String::with_capacity(text.len());
+    let mut cuts: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+    let mut done = 0;
+    for span in secrets {
+        let hidden = (span.start as usize).max(done)..(span.end as usize).min(text.len());
+        let (Some(before), Some(inside)) = (text.get(done..hidden.start), text.get(hidden.clone())) else { continue };
+        if inside.is_empty() {
+            continue;
+        }
+        out.push_str(before);
+        let start = out.len();
+        out.push_str("(sensitive)");
+        out.extend(inside.matches('\n'));
+        done = hidden.end;
+        cuts.push((hidden, start..out.len()));
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    (out, Shown { cuts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sensitive_text_is_not_shown_and_lines_keep_their_numbers() {
+        let text = "a = \"hunter2\" + x\nb = <<E\nhunter2\nE\nc = 1\n";
+        let mut sources = SourceMap::default();
+        let file = sources.add("main.tf", text);
+        sources.conceal(Span::new(file, 4, 13));
+        let error = |at: &str| {
+            let start = text.find(at).expect("it is there");
+            Diagnostic::error("wrong", "this").at(Span::new(file, start, start + at.len()))
+        };
+        let heredoc = Span::new(file, text.find("<<E").expect("there"), text.find("c =").expect("there") - 1);
+        let diags = Diagnostics(vec![error("\"hunter2\""), error("x").conceal(Some(heredoc)), error("1")]);
+        let out = render(&diags, &sources);
+        assert!(!out.contains("hunter2"), "{out}");
+        assert!(out.contains("1 │ a = (sensitive) + x\n  │     ^^^^^^^^^^^ this"), "{out}");
+        assert!(out.contains("1 │ a = (sensitive) + x\n  │                   ^ this"), "{out}");
+        assert!(out.contains("5 │ c = 1\n  │     ^ this"), "{out}");
+    }
 }

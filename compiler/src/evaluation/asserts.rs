@@ -94,7 +94,8 @@ impl Evaluation {
 
     /// The outputs of the root module as one object.
     pub fn output_object(&self) -> Value {
-        Value::object(self.outputs().into_iter().map(|output| (output.name, output.value)))
+        let outputs = self.outputs().into_iter();
+        Value::object(outputs.map(|output| (output.name, output.value.with_mark(output.sensitive))))
     }
 }
 

@@ -7,6 +7,7 @@ use value::{Ty, Value};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::eval::{self, NoScope};
+use crate::lang::secrets;
 use crate::program::Program;
 use crate::source::{SourceMap, Span};
 use crate::syntax;
@@ -66,7 +67,9 @@ pub fn read_variable(
     origin: &str,
     sources: &mut SourceMap,
 ) -> Result<Input, Diagnostics> {
-    let is_text = match program.root().variables.get(name) {
+    let variable = program.root().variables.get(name);
+    let is_secret = variable.is_none_or(|variable| variable.sensitive);
+    let is_text = match variable {
         Some(variable) => variable.ty.ty.is_primitive() || variable.ty.ty == Ty::Dynamic,
         None => true,
     };
@@ -74,23 +77,38 @@ pub fn read_variable(
         return Ok(Input { value: Value::string(text), span: None });
     }
     let file = sources.add(format!("<value of {name} {origin}>"), text);
+    if is_secret {
+        sources.conceal(Span::new(file, 0, text.len()));
+    }
     let expr = syntax::parse_expression(file, sources)?;
     let mut diags = Diagnostics::default();
-    let value = eval::evaluate(&expr, &NoScope, &mut diags);
+    let value = eval::evaluate_for(&expr, is_secret, &NoScope, &mut diags);
     if diags.has_errors() { Err(diags) } else { Ok(Input { value, span: Some(expr.span) }) }
 }
 
 /// The values in a `*.tfvars` file.
-pub fn read_variables_file(name: &str, text: &str, sources: &mut SourceMap) -> (Vec<(Arc<str>, Input)>, Diagnostics) {
+pub fn read_variables_file(
+    program: &Program,
+    name: &str,
+    text: &str,
+    sources: &mut SourceMap,
+) -> (Vec<(Arc<str>, Input)>, Diagnostics) {
     let file = sources.add(name, text);
     let (body, mut diags) = syntax::parse_file(file, sources);
+    // Whose value a line that cannot be read is, nobody knows.
+    if program.root().variables.values().any(|variable| variable.sensitive) {
+        diags.0.iter().filter_map(|diagnostic| diagnostic.span).for_each(|span| sources.conceal_lines(span));
+    }
+    secrets::conceal_given(program, &body.attributes, sources);
     for block in &body.blocks {
         let label = "a variables file holds only `name = value`";
         diags.push(Diagnostic::error("block in a variables file", label).at(block.header));
     }
     let mut inputs = Vec::new();
     for attribute in &body.attributes {
-        let value = eval::evaluate(&attribute.expr, &NoScope, &mut diags);
+        let variable = program.root().variables.get(&attribute.name.name);
+        let is_secret = variable.is_none_or(|variable| variable.sensitive);
+        let value = eval::evaluate_for(&attribute.expr, is_secret, &NoScope, &mut diags);
         inputs.push((attribute.name.name.clone(), Input { value, span: Some(attribute.expr.span) }));
     }
     (inputs, diags)

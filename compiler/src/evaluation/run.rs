@@ -138,7 +138,7 @@ impl Evaluation {
                     let mut scope = ModuleScope::new(self, parent, parent_inst);
                     scope.each.clone_from(each);
                     scope.count_index = *count_index;
-                    let value = eval::evaluate(&argument.expr, &scope, &mut diags);
+                    let value = eval::evaluate_for(&argument.expr, variable.sensitive, &scope, &mut diags);
                     self.diags.extend(diags);
                     (value, Some(argument.expr.span))
                 })
@@ -166,7 +166,7 @@ impl Evaluation {
             },
         };
         let blamed = span.unwrap_or(variable.name.span);
-        value = match variable.ty.apply(&value) {
+        value = match variable.ty.apply(&value.with_mark(variable.sensitive)) {
             Ok(value) => value,
             Err(error) => {
                 let label = format!("this value does not fit the variable `{name}`: {error}");
@@ -327,7 +327,6 @@ impl Evaluation {
             name: resource.name.name.clone(),
             key: key.clone(),
         };
-        let errors_before = self.diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
         let mut scope = ModuleScope::new(self, module, inst);
         scope.each = each;
         scope.count_index = if let Key::Int(idx) = key { Some(idx) } else { None };
@@ -342,9 +341,9 @@ impl Evaluation {
         let config = ctx.decode_body(&resource.body, &bound.schema.block, &target, &Path::root(), &mut spans);
         found.extend(ctx.diags);
         let triggers = triggers(&resource.lifecycle.replace_triggered_by, &scope, &mut found);
+        let is_wrong = found.has_errors();
         self.diags.extend(found);
-        let errors = self.diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
-        if errors > errors_before {
+        if is_wrong {
             return None;
         }
         let lifecycle = &resource.lifecycle;

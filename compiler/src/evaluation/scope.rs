@@ -188,7 +188,9 @@ impl Scope for ModuleScope<'_> {
             }
             "output" if self.runs.is_some() => {
                 let name = attribute(0).ok_or_else(|| needs_name("output.name"))?;
-                Ok((self.value(NodeKind::Output(name.clone())), 1))
+                let declared = self.evaluation.program.module(self.module).decl.outputs.get(name);
+                let is_sensitive = declared.is_some_and(|output| output.sensitive);
+                Ok((self.value(NodeKind::Output(name.clone())).with_mark(is_sensitive), 1))
             }
             "run" if let Some(runs) = self.runs => {
                 let name = attribute(0).ok_or_else(|| needs_name("run.name.output"))?;

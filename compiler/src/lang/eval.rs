@@ -14,7 +14,7 @@ pub(crate) use ops::equal;
 
 use std::sync::Arc;
 
-use value::convert::convert;
+use value::convert::{self, ConversionError, convert};
 use value::value::Attributes;
 use value::{Ty, Value};
 
@@ -44,8 +44,10 @@ pub trait Scope {
 pub struct NoScope;
 
 impl Scope for NoScope {
-    fn resolve(&self, root: &str, span: Span, _: &[Step], _: &mut Ctx<'_>) -> Result<(Value, usize), Diagnostic> {
-        let label = format!("`{root}` cannot be used here: a constant is required");
+    fn resolve(&self, root: &str, span: Span, _: &[Step], ctx: &mut Ctx<'_>) -> Result<(Value, usize), Diagnostic> {
+        // Where quotes were forgotten, the name is the value.
+        let name = if ctx.hides_values { "a name".to_owned() } else { format!("`{root}`") };
+        let label = format!("{name} cannot be used here: a constant is required");
         Err(Diagnostic::error("reference in a constant", label).at(span))
     }
 }
@@ -57,11 +59,21 @@ pub struct Ctx<'s> {
     pub diags: Diagnostics,
     /// Names bound by `for`, innermost last.
     bound: Vec<(Arc<str>, Value)>,
+    /// What is evaluated is part of something sensitive, though it may have no mark of its own: errors tell nothing of
+    /// values.
+    hides_values: bool,
+    /// Arguments are written in a block that a sensitive `for_each` made.
+    marks_arguments: bool,
 }
 
 pub fn evaluate(expr: &Expr, scope: &dyn Scope, diags: &mut Diagnostics) -> Value {
+    evaluate_for(expr, false, scope, diags)
+}
+
+/// Evaluates what is given to something that is sensitive or not: if it is, errors tell nothing of values.
+pub fn evaluate_for(expr: &Expr, is_sensitive: bool, scope: &dyn Scope, diags: &mut Diagnostics) -> Value {
     let mut ctx = Ctx::new(scope);
-    let value = ctx.eval(expr);
+    let value = ctx.hiding(is_sensitive, |ctx| ctx.eval(expr));
     diags.extend(ctx.diags);
     value
 }
@@ -75,13 +87,13 @@ pub fn evaluate_as(expr: &Expr, ty: &Ty, scope: &dyn Scope, diags: &mut Diagnost
     })
 }
 
-pub(crate) fn wrong_type(error: &value::convert::ConversionError) -> Diagnostic {
+pub(crate) fn wrong_type(error: &ConversionError) -> Diagnostic {
     Diagnostic::error("wrong type", error.to_string())
 }
 
 impl<'s> Ctx<'s> {
     pub(crate) fn new(scope: &'s dyn Scope) -> Ctx<'s> {
-        Ctx { scope, diags: Diagnostics::default(), bound: Vec::new() }
+        Ctx { scope, diags: Diagnostics::default(), bound: Vec::new(), hides_values: false, marks_arguments: false }
     }
 }
 
@@ -109,13 +121,37 @@ impl Ctx<'_> {
         Value::DYNAMIC
     }
 
+    /// Whether nothing may be told of a value that is marked or not.
+    fn hides(&self, marked: bool) -> bool {
+        marked || self.hides_values
+    }
+
+    /// Runs `body` on parts of something sensitive, if it is: its errors tell nothing of values.
+    pub(crate) fn hiding<T>(&mut self, is_sensitive: bool, body: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.hides_values;
+        self.hides_values |= is_sensitive;
+        let result = body(self);
+        self.hides_values = before;
+        result
+    }
+
+    /// What a value is called in a message.
+    fn name_of(&self, value: &Value, marked: bool) -> String {
+        if self.hides(marked) { convert::kind(&value.ty()).to_owned() } else { convert::name_of(value) }
+    }
+
+    fn wrong_type(&self, error: ConversionError) -> Diagnostic {
+        wrong_type(&error.hidden(self.hides_values))
+    }
+
     /// Evaluates to a value of a type; an error is reported at the expression.
     pub(crate) fn eval_as(&mut self, expr: &Expr, ty: &Ty) -> Value {
         let value = self.eval(expr);
         match convert(&value, ty) {
             Ok(value) => value,
             Err(error) => {
-                self.diags.push(wrong_type(&error).at(expr.span));
+                let diagnostic = self.wrong_type(error).at(expr.span);
+                self.diags.push(diagnostic);
                 Value::unknown(ty.clone())
             }
         }
@@ -128,6 +164,16 @@ impl Ctx<'_> {
         let result = body(self);
         self.bound.truncate(before);
         result
+    }
+
+    /// As `with_bound`, where the values may be parts of something sensitive.
+    fn with_bound_parts<T>(
+        &mut self,
+        names: Vec<(Arc<str>, Value)>,
+        is_sensitive: bool,
+        body: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.hiding(is_sensitive, |ctx| ctx.with_bound(names, body))
     }
 
     fn object(&mut self, items: &[(ObjectKey, Expr)]) -> Value {

@@ -12,6 +12,8 @@ mod number;
 mod set;
 mod string;
 
+use std::borrow::Cow;
+
 use value::{Ty, Value};
 
 use crate::source::SourceLoader;
@@ -89,11 +91,15 @@ pub struct CallContext<'c> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FuncError {
-    Argument { index: usize, message: String },
-    Call(String),
+    Argument { index: usize, message: Message },
+    Call(Message),
 }
 
-fn argument(index: usize, message: impl Into<String>) -> FuncError {
+/// What is wrong. One that is borrowed stands in the program and tells no values; one that is made may tell some, and
+/// is kept back where an argument is sensitive.
+pub type Message = Cow<'static, str>;
+
+fn argument(index: usize, message: impl Into<Message>) -> FuncError {
     FuncError::Argument { index, message: message.into() }
 }
 

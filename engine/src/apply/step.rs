@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use value::{Path, Value};
 
 use super::schedule::Removal;
-use crate::host::check::{plan_violations, result_violations};
+use crate::host::check::{UNKNOWN_NOW, plan_violations, result_violations};
 use crate::host::{ApplyRequest, PlanRequest, PlanResponse};
 use crate::plan::{Action, Change, ignore::ignoring, propose::proposed};
 use crate::run::{Run, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
@@ -177,7 +177,7 @@ async fn plan_again(run: &Run, step: &Step) -> Result<Replanned, Diagnostics> {
         return Err(diags);
     }
     let mut violations = plan_violations(&schema.block, prior, &config, &planned.planned);
-    violations.extend(result_violations_of_plan(&change.after.clone().unmark_deep().0, &planned.planned));
+    violations.extend(result_violations_of_plan(&change.after, &planned.planned));
     if !violations.is_empty() && !planned.legacy {
         return Err(broken(desired, "The plan that it made now differs from the one that was agreed to:", &violations));
     }
@@ -218,7 +218,8 @@ async fn change_object(run: &Run, prepared: &Prepared, is_lost: &mut bool) -> Re
     let state = without_unknowns(&applied.state);
     let mut tainted = failed && is_new;
     if !failed && !applied.legacy {
-        let violations = result_violations(&planned.planned, &applied.state);
+        let marked = mark(planned.planned.clone(), schema, sensitive);
+        let violations = result_violations(&marked, &applied.state);
         if !violations.is_empty() {
             tainted = is_new;
             diags.extend(broken(desired, "What it made differs from its plan:", &violations));
@@ -233,10 +234,7 @@ async fn change_object(run: &Run, prepared: &Prepared, is_lost: &mut bool) -> Re
 /// The second plan may know what the first did not; what the first knew must stay.
 fn result_violations_of_plan(first: &Value, second: &Value) -> Vec<String> {
     let second_known = second.clone();
-    result_violations(first, &second_known)
-        .into_iter()
-        .filter(|violation| !violation.ends_with("is unknown now"))
-        .collect()
+    result_violations(first, &second_known).into_iter().filter(|violation| !violation.ends_with(UNKNOWN_NOW)).collect()
 }
 
 /// Nothing unknown may be recorded; a provider that leaves something so has broken its promise, and the rest is

@@ -92,6 +92,9 @@ fn check_attribute(
     found.push(format!("{path}: the plan differs from what is configured"));
 }
 
+/// How the only violation ends that a second plan is allowed.
+pub(crate) const UNKNOWN_NOW: &str = "is unknown now";
+
 /// Where a result contradicts the plan: what was known must be so, what was unknown may be anything that its
 /// refinement allows.
 pub fn result_violations(planned: &Value, actual: &Value) -> Vec<String> {
@@ -103,16 +106,25 @@ pub fn result_violations(planned: &Value, actual: &Value) -> Vec<String> {
 fn compare(planned: &Value, actual: &Value, at: &Path, found: &mut Vec<String>) {
     let place = || if at.0.is_empty() { "the object".to_owned() } else { at.to_string() };
     match (planned, actual) {
+        // Not even which part of it: that can be a key.
+        (Value::Sensitive(planned), _) => {
+            let below = result_violations(planned, actual);
+            if below.iter().any(|violation| !violation.ends_with(UNKNOWN_NOW)) {
+                found.push(format!("{}: this sensitive value is not as planned", place()));
+            } else if !below.is_empty() {
+                found.push(format!("{}: it was known in the plan and {UNKNOWN_NOW}", place()));
+            }
+        }
         (Value::Unknown(_, refinement), _) => {
             let Some(refinement) = refinement else { return };
             if refinement.not_null && actual.is_null() {
                 found.push(format!("{}: it was promised not to be null", place()));
             }
             if actual.as_str().is_some_and(|text| !text.starts_with(&refinement.string_prefix)) {
-                found.push(format!("{}: it was promised to begin with {:?}", place(), refinement.string_prefix));
+                found.push(format!("{}: it was promised to begin otherwise", place()));
             }
         }
-        (_, Value::Unknown(..)) => found.push(format!("{}: it was known in the plan and is unknown now", place())),
+        (_, Value::Unknown(..)) => found.push(format!("{}: it was known in the plan and {UNKNOWN_NOW}", place())),
         (Value::Null(_), Value::Null(_)) => {}
         (Value::Null(_), _) => found.push(format!("{}: it was planned to be null and is not", place())),
         (_, Value::Null(_)) => found.push(format!("{}: it was planned to have a value and is null", place())),
@@ -163,6 +175,14 @@ mod tests {
         let broken = Value::object([("a", Value::from(2)), ("b", Value::from("x"))]);
         assert_eq!(result_violations(&planned, &kept), Vec::<String>::new());
         assert_eq!(result_violations(&planned, &broken), ["a: it was planned to be something else"]);
+    }
+
+    #[test]
+    fn a_violation_tells_nothing_of_a_sensitive_value() {
+        let planned = Value::object([("hunter2", Value::from("a"))]).mark_sensitive();
+        let actual = Value::object([("hunter2", Value::from("b"))]);
+        let found = result_violations(&Value::object([("a", planned)]), &Value::object([("a", actual)]));
+        assert_eq!(found, ["a: this sensitive value is not as planned"]);
     }
 
     #[test]

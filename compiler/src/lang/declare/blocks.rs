@@ -94,13 +94,15 @@ fn variable(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
         None => TypeConstraint::any(),
     };
     let nullable = flag(body, "nullable", diags).unwrap_or(true);
+    let sensitive = flag(body, "sensitive", diags).unwrap_or(false);
     let default = body.attribute("default").map(|attribute| {
-        let value = constant(&attribute.expr, diags);
+        let value = eval::evaluate_for(&attribute.expr, sensitive, &NoScope, diags);
         if value.is_null() && !nullable {
             let label = "the default is null, but the variable is not nullable";
             diags.push(Diagnostic::error("invalid default", label).at(attribute.expr.span));
         }
         ty.apply(&value).unwrap_or_else(|error| {
+            let error = error.hidden(sensitive);
             let label = format!("this default does not fit the type: {error}");
             diags.push(Diagnostic::error("invalid default", label).at(attribute.expr.span));
             Value::unknown(ty.ty.without_optional())
@@ -110,7 +112,7 @@ fn variable(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
         ty,
         default,
         description: text(body, "description", diags).unwrap_or_default(),
-        sensitive: flag(body, "sensitive", diags).unwrap_or(false),
+        sensitive,
         nullable,
         validations: body.blocks_of("validation").filter_map(|block| condition(block, diags)).collect(),
         name: name.clone(),

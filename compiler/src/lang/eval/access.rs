@@ -58,11 +58,15 @@ impl Ctx<'_> {
 
     fn attribute(&mut self, value: Value, name: &Arc<str>, span: Span) -> Value {
         let (value, marked) = value.unmark();
+        let hides = self.hides(marked);
         let found = match &value {
             Value::Object(entries) => entries.get(name).cloned().ok_or_else(|| {
                 let label = format!("this object has no attribute `{name}`");
-                let names = entries.keys().map(|name| &**name);
-                let diagnostic = Diagnostic::error("unknown attribute", label).at(span).suggest(name, names);
+                let diagnostic = Diagnostic::error("unknown attribute", label).at(span);
+                if hides {
+                    return diagnostic;
+                }
+                let diagnostic = diagnostic.suggest(name, entries.keys().map(|name| &**name));
                 match entries.len() {
                     0 => diagnostic.note("the object is empty"),
                     1..=20 => diagnostic.note(format!("it has: {}", join(entries.keys()))),
@@ -71,7 +75,8 @@ impl Ctx<'_> {
             }),
             Value::Map(_, entries) => entries.get(name).cloned().ok_or_else(|| {
                 let label = format!("this map has no entry `{name}`");
-                Diagnostic::error("unknown key", label).at(span).suggest(name, entries.keys().map(|name| &**name))
+                let diagnostic = Diagnostic::error("unknown key", label).at(span);
+                if hides { diagnostic } else { diagnostic.suggest(name, entries.keys().map(|name| &**name)) }
             }),
             Value::Unknown(Ty::Dynamic, _) => Ok(Value::DYNAMIC),
             Value::Unknown(Ty::Map(element), _) => Ok(Value::unknown((**element).clone())),
@@ -79,8 +84,9 @@ impl Ctx<'_> {
                 Some(ty) => Ok(Value::unknown(ty.clone())),
                 None => {
                     let label = format!("this object has no attribute `{name}`");
+                    let diagnostic = Diagnostic::error("unknown attribute", label).at(span);
                     let names = object.attributes.keys().map(|name| &**name);
-                    Err(Diagnostic::error("unknown attribute", label).at(span).suggest(name, names))
+                    Err(if hides { diagnostic } else { diagnostic.suggest(name, names) })
                 }
             },
             Value::Null(_) => {
@@ -88,7 +94,7 @@ impl Ctx<'_> {
                 Err(Diagnostic::error("attribute of null", label).at(span))
             }
             other => {
-                let label = format!("{} has no attributes", value::convert::name(&other.ty()));
+                let label = format!("{} has no attributes", self.name_of(other, marked));
                 let diagnostic = Diagnostic::error("unsupported attribute", label).at(span);
                 Err(match other {
                     Value::List(..) | Value::Tuple(_) => diagnostic.note(format!(
@@ -108,25 +114,32 @@ impl Ctx<'_> {
         let (value, value_marked) = value.unmark();
         let (index, index_marked) = index.unmark();
         let marked = value_marked || index_marked;
+        let hides = self.hides(marked);
         if matches!(index, Value::Null(_)) {
             return self.fail(Diagnostic::error("invalid index", "an index cannot be null").at(span));
         }
         let found = match (&value, &index) {
-            (Value::List(_, items) | Value::Tuple(items), _) => position(items.len(), &index).map(|idx| match idx {
-                Some(idx) => items[idx].clone(),
-                None => match value.ty() {
-                    Ty::List(element) => Value::unknown((*element).clone()),
-                    _ => Value::DYNAMIC,
-                },
-            }),
+            (Value::List(_, items) | Value::Tuple(items), _) => {
+                position(items.len(), &index, hides).map(|idx| match idx {
+                    Some(idx) => items[idx].clone(),
+                    None => match value.ty() {
+                        Ty::List(element) => Value::unknown((*element).clone()),
+                        _ => Value::DYNAMIC,
+                    },
+                })
+            }
             (Value::Map(..) | Value::Object(_), Value::Unknown(..)) => Ok(match value.ty() {
                 Ty::Map(element) => Value::unknown((*element).clone()),
                 _ => Value::DYNAMIC,
             }),
             (Value::Map(_, entries) | Value::Object(entries), _) => match convert(&index, &Ty::String) {
                 Ok(Value::String(key)) => entries.get(&key).cloned().ok_or_else(|| {
+                    if self.hides(index_marked) {
+                        return Diagnostic::error("unknown key", "there is no element with this key");
+                    }
                     let label = format!("there is no element with the key {key:?}");
-                    Diagnostic::error("unknown key", label).suggest(&key, entries.keys().map(|key| &**key))
+                    let diagnostic = Diagnostic::error("unknown key", label);
+                    if hides { diagnostic } else { diagnostic.suggest(&key, entries.keys().map(|key| &**key)) }
                 }),
                 _ => Err(Diagnostic::error("invalid index", "a key is a string")),
             },
@@ -143,7 +156,7 @@ impl Ctx<'_> {
                 .note("use tolist(..) or a `for` expression")),
             (Value::Null(_), _) => Err(Diagnostic::error("invalid index", "this value is null, so it has no elements")),
             (other, _) => {
-                let label = format!("{} has no elements", value::convert::name(&other.ty()));
+                let label = format!("{} has no elements", self.name_of(other, marked));
                 Err(Diagnostic::error("invalid index", label))
             }
         };
@@ -176,7 +189,8 @@ impl Ctx<'_> {
             _ => vec![value.clone()],
         };
         let was_list = matches!(value, Value::List(..) | Value::Set(..));
-        let items: Vec<Value> = items.into_iter().map(|item| self.walk(item, steps)).collect();
+        let items: Vec<Value> =
+            self.hiding(marked, |ctx| items.into_iter().map(|item| ctx.walk(item, steps)).collect());
         let result = match items.first().map(Value::ty) {
             Some(ty) if was_list && items.iter().all(|item| item.ty() == ty) => Value::list(ty, items),
             _ => Value::tuple(items),
@@ -215,14 +229,16 @@ fn is_never_null(expr: &Expr) -> bool {
     }
 }
 
-/// Where in a sequence an index points; `None` when the index is unknown.
-fn position(len: usize, index: &Value) -> Result<Option<usize>, Diagnostic> {
+/// Where in a sequence an index points; `None` when the index is unknown. How many elements there are is not told of
+/// what is sensitive.
+fn position(len: usize, index: &Value, hides: bool) -> Result<Option<usize>, Diagnostic> {
     match convert(index, &Ty::Number) {
         Ok(Value::Unknown(..)) => Ok(None),
         Ok(Value::Number(number)) => match number.to_usize() {
             Some(idx) if idx < len => Ok(Some(idx)),
             _ => {
                 let label = match len {
+                    _ if hides => "there is no element with this index".to_owned(),
                     0 => "there are no elements".to_owned(),
                     1 => "there is one element, with the index 0".to_owned(),
                     _ => format!("there are {len} elements, with indexes 0 to {}", len - 1),

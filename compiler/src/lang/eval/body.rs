@@ -9,15 +9,21 @@ use value::{Path, Step, Ty, Value};
 
 use super::{Ctx, comprehension, wrong_type};
 use crate::diag::Diagnostic;
+use crate::lang::secrets;
 use crate::source::Span;
 use crate::syntax::ast::{Block, Body};
 
 /// Where in the text the parts of a configuration were written, so that what a provider says about a path can be
 /// shown at its source.
 #[derive(Debug, Clone, Default)]
-pub struct Spans(Vec<(Path, Span)>);
+pub struct Spans(Vec<(Path, Span)>, Vec<Span>);
 
 impl Spans {
+    /// The values that the schema calls sensitive: what a provider says is shown without their text.
+    pub fn secrets(&self) -> impl Iterator<Item = Span> {
+        self.1.iter().copied()
+    }
+
     /// The place of the longest known beginning of a path.
     pub fn nearest(&self, path: &Path) -> Option<Span> {
         let candidates = self.0.iter().filter(|(known, _)| path.starts_with(known) && !known.0.is_empty());
@@ -38,6 +44,14 @@ struct BlockInstance<'b> {
     body: &'b Body,
     span: Span,
     bound: Vec<(Arc<str>, Value)>,
+    /// `for_each` of the `dynamic` that made it is: every argument in it is sensitive then.
+    is_sensitive: bool,
+    has_sensitive_label: bool,
+}
+
+/// How many blocks there are depends on something unknown.
+struct UnknownNumber {
+    is_sensitive: bool,
 }
 
 impl Ctx<'_> {
@@ -73,15 +87,22 @@ impl Ctx<'_> {
                     self.fail(Diagnostic::error("read-only argument", label).at(written.name.span))
                 }
                 Some(written) => {
-                    let value = self.eval(&written.expr);
+                    let is_sensitive = attribute.has_sensitive();
+                    let before = self.diags.0.len();
+                    let value = self.hiding(is_sensitive, |ctx| ctx.eval(&written.expr));
+                    let value = value.with_mark(self.marks_arguments);
                     let value = convert(&value, &ty).unwrap_or_else(|error| {
-                        let mut diagnostic = wrong_type(&error).at(written.expr.span);
+                        let mut diagnostic = wrong_type(&error.hidden(self.hides(is_sensitive))).at(written.expr.span);
                         if !attribute.description.is_empty() {
                             diagnostic = diagnostic.note(format!("`{name}`: {}", attribute.description));
                         }
                         self.diags.push(diagnostic);
-                        Value::unknown(ty.without_optional())
+                        Value::unknown(ty.without_optional()).with_mark(self.marks_arguments)
                     });
+                    if is_sensitive && secrets::has_text(&written.expr) {
+                        spans.1.push(written.expr.span);
+                        self.diags.conceal(before, written.expr.span);
+                    }
                     if attribute.required && value.is_null() {
                         let label = format!("`{name}` is required and cannot be null");
                         self.diags.push(Diagnostic::error("missing argument", label).at(written.expr.span));
@@ -143,7 +164,12 @@ impl Ctx<'_> {
         at: &Path,
         spans: &mut Spans,
     ) -> Value {
-        let Some(instances) = self.block_instances(body, name) else { return Value::unknown(nested.implied_ty()) };
+        let instances = match self.block_instances(body, name) {
+            Ok(instances) => instances,
+            Err(UnknownNumber { is_sensitive }) => {
+                return Value::unknown(nested.implied_ty()).with_mark(is_sensitive || self.marks_arguments);
+            }
+        };
         let single = matches!(nested.nesting, Nesting::Single | Nesting::Group);
         let max = if single { 1 } else { nested.max_items };
         if max > 0 && instances.len() as u64 > max {
@@ -157,6 +183,7 @@ impl Ctx<'_> {
         let wanted_labels = usize::from(nested.nesting == Nesting::Map);
         let mut items = Vec::new();
         let mut by_key = Attributes::new();
+        let mut has_sensitive_key = false;
         for (idx, instance) in instances.into_iter().enumerate() {
             if instance.labels.len() != wanted_labels {
                 let label = match wanted_labels {
@@ -173,11 +200,19 @@ impl Ctx<'_> {
             };
             spans.0.push((at.clone(), instance.span));
             let inner = Target { kind: name, header: instance.span };
-            let value = self
-                .with_bound(instance.bound, |ctx| ctx.decode_body(instance.body, &nested.block, &inner, &at, spans));
+            let outside = self.marks_arguments;
+            self.marks_arguments |= instance.is_sensitive;
+            let value = self.with_bound_parts(instance.bound, instance.is_sensitive, |ctx| {
+                ctx.decode_body(instance.body, &nested.block, &inner, &at, spans)
+            });
+            self.marks_arguments = outside;
+            has_sensitive_key |= instance.has_sensitive_label;
             match instance.labels.into_iter().next() {
                 Some(key) if by_key.contains_key(&key) => {
-                    let label = format!("there is already a `{name}` block with the label {key:?}");
+                    let label = match self.hides(instance.is_sensitive || instance.has_sensitive_label) {
+                        true => format!("there is already a `{name}` block with this label"),
+                        false => format!("there is already a `{name}` block with the label {key:?}"),
+                    };
                     self.diags.push(Diagnostic::error("declared twice", label).at(instance.span));
                 }
                 Some(key) => {
@@ -186,31 +221,43 @@ impl Ctx<'_> {
                 None => items.push(value),
             }
         }
-        collect(nested, items, by_key)
+        collect(nested, items, by_key).with_mark(has_sensitive_key)
     }
 
-    /// The blocks of a kind; `None` if how many there are depends on something unknown.
-    fn block_instances<'b>(&mut self, body: &'b Body, name: &str) -> Option<Vec<BlockInstance<'b>>> {
+    /// The blocks of a kind; `Err` if how many there are depends on something unknown.
+    fn block_instances<'b>(&mut self, body: &'b Body, name: &str) -> Result<Vec<BlockInstance<'b>>, UnknownNumber> {
         let mut instances = Vec::new();
-        let mut is_known = true;
+        let mut unknown = None;
         for block in &body.blocks {
             if &*block.kind.name == name {
                 let labels = block.labels.iter().map(|label| label.name.clone()).collect();
-                instances.push(BlockInstance { labels, body: &block.body, span: block.header, bound: Vec::new() });
+                instances.push(BlockInstance {
+                    labels,
+                    body: &block.body,
+                    span: block.header,
+                    bound: Vec::new(),
+                    is_sensitive: false,
+                    has_sensitive_label: false,
+                });
             } else if &*block.kind.name == "dynamic" && block.labels.first().is_some_and(|label| &*label.name == name) {
-                is_known &= self.expand_dynamic(block, name, &mut instances);
+                unknown = self.expand_dynamic(block, name, &mut instances).err().or(unknown);
             }
         }
-        is_known.then_some(instances)
+        unknown.map_or(Ok(instances), Err)
     }
 
-    fn expand_dynamic<'b>(&mut self, block: &'b Block, name: &str, instances: &mut Vec<BlockInstance<'b>>) -> bool {
+    fn expand_dynamic<'b>(
+        &mut self,
+        block: &'b Block,
+        name: &str,
+        instances: &mut Vec<BlockInstance<'b>>,
+    ) -> Result<(), UnknownNumber> {
         let (Some(for_each), Some(content)) =
             (block.body.attribute("for_each"), block.body.blocks_of("content").next())
         else {
             let label = "`dynamic` needs `for_each` and a `content` block";
             self.diags.push(Diagnostic::error("incomplete dynamic block", label).at(block.header));
-            return true;
+            return Ok(());
         };
         let iterator: Arc<str> = match block.body.attribute("iterator").map(|attribute| attribute.expr.as_dotted()) {
             Some(Some(names)) if names.len() == 1 => names[0].into(),
@@ -220,28 +267,32 @@ impl Ctx<'_> {
             }
             None => name.into(),
         };
-        let (collection, _) = self.eval(&for_each.expr).unmark();
+        let (collection, is_sensitive) = self.eval(&for_each.expr).unmark();
         let elements = match comprehension::elements(&collection) {
             comprehension::Elements::Known(elements) => elements,
-            comprehension::Elements::Unknown => return false,
+            comprehension::Elements::Unknown => return Err(UnknownNumber { is_sensitive }),
             comprehension::Elements::NotACollection => {
                 let diagnostic = comprehension::not_a_collection(&collection, for_each.expr.span);
                 self.diags.push(diagnostic);
-                return true;
+                return Ok(());
             }
         };
         for (key, value) in elements {
             let bound = vec![(iterator.clone(), Value::object([("key", key), ("value", value)]))];
-            let labels = match block.body.attribute("labels") {
+            let (labels, has_sensitive_label) = match block.body.attribute("labels") {
                 Some(labels) => {
-                    let labels = self.with_bound(bound.clone(), |ctx| ctx.eval_as(&labels.expr, &Ty::list(Ty::String)));
-                    labels.as_items().unwrap_or_default().iter().filter_map(Value::as_str).map(Arc::from).collect()
+                    let labels = self.with_bound_parts(bound.clone(), is_sensitive, |ctx| {
+                        ctx.eval_as(&labels.expr, &Ty::list(Ty::String))
+                    });
+                    let texts = labels.as_items().unwrap_or_default().iter().filter_map(Value::as_str);
+                    (texts.map(Arc::from).collect(), is_sensitive || labels.has_marks())
                 }
-                None => Vec::new(),
+                None => (Vec::new(), false),
             };
-            instances.push(BlockInstance { labels, body: &content.body, span: block.header, bound });
+            let (body, span) = (&content.body, block.header);
+            instances.push(BlockInstance { labels, body, span, bound, is_sensitive, has_sensitive_label });
         }
-        true
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Function calls.
 
+use std::borrow::Cow;
+
 use value::convert::convert;
 use value::{Ty, Value};
 
@@ -19,6 +21,10 @@ impl Ctx<'_> {
         }
         let name = call.name.name.strip_prefix("core::").unwrap_or(&call.name.name);
         let Some(func) = funcs::find(name) else {
+            if self.hides_values {
+                let diagnostic = Diagnostic::error("unknown function", "there is no such function");
+                return self.fail(diagnostic.at(call.name.span));
+            }
             let label = format!("there is no function `{name}`");
             let names = funcs::all().map(|func| func.name);
             return self.fail(Diagnostic::error("unknown function", label).at(call.name.span).suggest(name, names));
@@ -60,7 +66,10 @@ impl Ctx<'_> {
                 (n, None) => format!("{n} argument{}", if n == 1 { "" } else { "s" }),
                 (n, Some(_)) => format!("at least {n} argument{}", if n == 1 { "" } else { "s" }),
             };
-            let label = format!("`{}` takes {expected}, but {} were given", func.name, args.len());
+            // How many a sensitive list expands to is part of it.
+            let is_told = !call.expand_last || !self.hides(args.iter().any(|(arg, _)| arg.has_marks()));
+            let given = if is_told { args.len().to_string() } else { "another number".to_owned() };
+            let label = format!("`{}` takes {expected}, but {given} were given", func.name);
             return self.fail(Diagnostic::error("wrong number of arguments", label).at(span).note(func.signature()));
         }
         let mut is_unknown = false;
@@ -90,17 +99,25 @@ impl Ctx<'_> {
                     }
                     FuncError::Call(message) => (span, message),
                 };
+                // A text that stands in the program tells no values; one that was made for this call may.
+                let label = match label {
+                    Cow::Owned(_) if self.hides(is_sensitive) => {
+                        "it cannot do this, and saying why could show a sensitive value".into()
+                    }
+                    told => told,
+                };
                 self.fail(Diagnostic::error("function failed", format!("`{}`: {label}", func.name)).at(span))
             }
         }
     }
 
     fn argument(&mut self, param: &Param, arg: &Value, span: Span, func: &Func) -> Option<Argument> {
-        let (value, was_sensitive) = if param.allows_marks { (arg.clone(), false) } else { arg.clone().unmark_deep() };
         let ty = (param.ty)();
-        let value = match convert(&value, &ty) {
-            Ok(value) => value,
+        let (value, was_sensitive) = match convert(arg, &ty) {
+            Ok(value) if param.allows_marks => (value, false),
+            Ok(value) => value.unmark_deep(),
             Err(error) => {
+                let error = error.hidden(self.hides_values);
                 let label = format!("`{}` of `{}`: {error}", param.name, func.name);
                 self.diags.push(Diagnostic::error("invalid argument", label).at(span).note(func.signature()));
                 return None;

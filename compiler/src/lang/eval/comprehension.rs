@@ -38,7 +38,7 @@ pub(super) fn elements(value: &Value) -> Elements {
 pub(super) fn not_a_collection(value: &Value, span: Span) -> Diagnostic {
     let label = match value {
         Value::Null(_) => "this value is null, so there is nothing to go over".to_owned(),
-        other => format!("`for` goes over a list, set, map or object, not {}", value::convert::name(&other.ty())),
+        other => format!("`for` goes over a list, set, map or object, not {}", value::convert::kind(&other.ty())),
     };
     Diagnostic::error("invalid `for` collection", label).at(span)
 }
@@ -54,6 +54,8 @@ impl Ctx<'_> {
                 return self.fail(diagnostic);
             }
         };
+        // Names are bound to elements without the mark of the whole, which the result gets.
+        let is_sensitive = marked;
         let mut items: Vec<Value> = Vec::new();
         let mut entries = Attributes::new();
         let mut groups: std::collections::BTreeMap<Arc<str>, Vec<Value>> = std::collections::BTreeMap::new();
@@ -61,7 +63,7 @@ impl Ctx<'_> {
         for (key, element) in elements {
             let mut names = vec![(comprehension.value_name.name.clone(), element)];
             names.extend(comprehension.key_name.iter().map(|name| (name.name.clone(), key.clone())));
-            self.with_bound(names, |ctx| {
+            self.with_bound_parts(names, is_sensitive, |ctx| {
                 if let Some(condition) = &comprehension.condition {
                     let (truth, truth_marked) = ctx.eval_as(condition, &Ty::Bool).unmark();
                     marked |= truth_marked;
@@ -96,7 +98,10 @@ impl Ctx<'_> {
                 if comprehension.group {
                     groups.entry(key).or_default().push(value);
                 } else if let Some(first) = entries.insert(key.clone(), value) {
-                    let label = format!("two elements have the key {key:?}");
+                    let label = match ctx.hides(key_marked) {
+                        true => "two elements have the same key".to_owned(),
+                        false => format!("two elements have the key {key:?}"),
+                    };
                     let diagnostic = Diagnostic::error("duplicate key", label).at(key_expr.span);
                     ctx.diags.push(diagnostic.note("put `...` behind the value to group the values of equal keys"));
                     entries.insert(key, first);

@@ -114,23 +114,22 @@ impl Ctx<'_> {
         let Some(ty) = ty else {
             let label = format!(
                 "the arms have types that do not go together: {} and {}",
-                value::convert::name(&yes.ty()),
-                value::convert::name(&no.ty())
+                self.name_of(&yes, false),
+                self.name_of(&no, false)
             );
             let span = conditional.yes.span.to(conditional.no.span);
             return self.fail(Diagnostic::error("inconsistent conditional", label).at(span));
         };
+        // Which arm was chosen can be told from a value, so the mark of either is kept, as in Terraform.
+        let marked = condition_marked || yes.is_sensitive() || no.is_sensitive();
         let result = match condition.as_bool() {
             Some(truth) => {
                 let chosen = if truth { yes } else { no };
                 convert(&chosen, &ty).unwrap_or(chosen)
             }
-            None => {
-                let marked = yes.is_sensitive() || no.is_sensitive();
-                Value::unknown(ty).with_mark(marked)
-            }
+            None => Value::unknown(ty),
         };
-        result.with_mark(condition_marked)
+        result.with_mark(marked)
     }
 }
 

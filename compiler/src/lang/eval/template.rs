@@ -71,7 +71,7 @@ impl Ctx<'_> {
                             for (key, element) in elements {
                                 let mut names = vec![(value_name.name.clone(), element)];
                                 names.extend(key_name.iter().map(|name| (name.name.clone(), key.clone())));
-                                self.with_bound(names, |ctx| ctx.render(parts, out));
+                                self.with_bound_parts(names, marked, |ctx| ctx.render(parts, out));
                             }
                         }
                         comprehension::Elements::Unknown => out.is_unknown = true,

@@ -60,7 +60,7 @@ pub(super) const FUNCS: &[Func] = &[
                 Some(Value::Unknown(ty, _)) if args.iter().all(|arg| arg.ty() == *ty) => Ok(Value::unknown(ty.clone())),
                 Some(Value::Unknown(..)) => Ok(Value::DYNAMIC),
                 Some(found) => Ok(found.clone()),
-                None => Err(FuncError::Call("all arguments are null or empty".to_owned())),
+                None => Err(FuncError::Call("all arguments are null or empty".into())),
             }
         },
     },
@@ -92,7 +92,7 @@ pub(super) const FUNCS: &[Func] = &[
             let types: Vec<Ty> = args.iter().map(Value::ty).collect();
             match unify(&types) {
                 Some(ty @ Ty::List(_)) if is_list => {
-                    convert(&Value::tuple(all), &ty).map_err(|error| FuncError::Call(error.to_string()))
+                    convert(&Value::tuple(all), &ty).map_err(|error| FuncError::Call(error.to_string().into()))
                 }
                 _ => Ok(Value::tuple(all)),
             }
@@ -164,7 +164,7 @@ pub(super) const FUNCS: &[Func] = &[
             let found = items(args, 0)?.iter().position(|item| is_same(item, &args[1]));
             found
                 .map(|idx| Value::from(idx as i64))
-                .ok_or_else(|| FuncError::Call("the value is not in the list".to_owned()))
+                .ok_or_else(|| FuncError::Call("the value is not in the list".into()))
         },
     },
     Func {
@@ -305,7 +305,7 @@ pub(super) const FUNCS: &[Func] = &[
             for item in items(args, 0)? {
                 let number = convert(item, &Ty::Number).map_err(|error| argument(0, error.to_string()))?;
                 let number = number.as_number().cloned().ok_or_else(|| argument(0, "an element is null"))?;
-                sum = sum.add(&number).map_err(|error| FuncError::Call(error.to_string()))?;
+                sum = sum.add(&number).map_err(|error| FuncError::Call(error.to_string().into()))?;
             }
             Ok(Value::Number(sum))
         },
@@ -353,7 +353,9 @@ pub(super) const FUNCS: &[Func] = &[
         call: |args, _| {
             let (keys, values) = (items(args, 0)?, items(args, 1)?);
             if keys.len() != values.len() {
-                return Err(FuncError::Call(format!("there are {} keys and {} values", keys.len(), values.len())));
+                return Err(FuncError::Call(
+                    format!("there are {} keys and {} values", keys.len(), values.len()).into(),
+                ));
             }
             let entries = keys.iter().zip(values).map(|(key, value)| (key.as_str().unwrap_or_default(), value.clone()));
             Ok(match &args[1] {
@@ -398,7 +400,7 @@ fn range(args: &[Value]) -> Result<Value, FuncError> {
     let (start, limit) = match args.len() {
         1 => (Number::ZERO, number(0)),
         2 | 3 => (number(0), number(1)),
-        _ => return Err(FuncError::Call("it takes up to three numbers".to_owned())),
+        _ => return Err(FuncError::Call("it takes up to three numbers".into())),
     };
     let down = limit < start;
     let step = if args.len() == 3 { number(2) } else { Number::from(if down { -1 } else { 1 }) };
@@ -406,16 +408,16 @@ fn range(args: &[Value]) -> Result<Value, FuncError> {
         return if start == limit {
             Ok(Value::list(Ty::Number, Vec::new()))
         } else {
-            Err(FuncError::Call("the step leads away from the limit".to_owned()))
+            Err(FuncError::Call("the step leads away from the limit".into()))
         };
     }
     let mut numbers = Vec::new();
     let mut next = start;
     while if down { next > limit } else { next < limit } {
         if numbers.len() == MAX_RANGE {
-            return Err(FuncError::Call(format!("it would have more than {MAX_RANGE} elements")));
+            return Err(FuncError::Call(format!("it would have more than {MAX_RANGE} elements").into()));
         }
-        let following = next.add(&step).map_err(|error| FuncError::Call(error.to_string()))?;
+        let following = next.add(&step).map_err(|error| FuncError::Call(error.to_string().into()))?;
         numbers.push(Value::Number(std::mem::replace(&mut next, following)));
     }
     Ok(Value::list(Ty::Number, numbers))

@@ -17,12 +17,15 @@ pub(super) const FUNCS: &[Func] = &[
     },
     Func {
         name: "nonsensitive",
-        doc: "A value without its sensitive mark: a promise that it may be shown.",
+        doc: "A value without its sensitive mark, a promise that it may be shown; parts of it that are marked stay so.",
         params: &[Param::new("value", any).anything()],
         variadic: None,
-        examples: &[(r#"nonsensitive(sensitive("x"))"#, r#""x""#)],
+        examples: &[
+            (r#"nonsensitive(sensitive("x"))"#, r#""x""#),
+            (r#"nonsensitive([sensitive("x")])"#, "[\n  (sensitive value),\n]"),
+        ],
         result_ty: gives_any,
-        call: |args, _| Ok(args[0].clone().unmark_deep().0),
+        call: |args, _| Ok(args[0].clone().unmark().0),
     },
     Func {
         name: "sensitive",
@@ -31,7 +34,7 @@ pub(super) const FUNCS: &[Func] = &[
         variadic: None,
         examples: &[(r#"sensitive("x")"#, "(sensitive value)")],
         result_ty: gives_any,
-        call: |args, _| Ok(args[0].clone().unmark_deep().0.mark_sensitive()),
+        call: |args, _| Ok(args[0].clone().mark_sensitive()),
     },
     Func {
         name: "tobool",

@@ -83,7 +83,7 @@ pub(super) const FUNCS: &[Func] = &[
             if power.unsigned_abs() > 10_000 {
                 return Err(argument(1, "a power from -10000 to 10000 is required"));
             }
-            let undefined = |_| FuncError::Call("the result is not a number".to_owned());
+            let undefined = |_| FuncError::Call("the result is not a number".into());
             let mut result = Number::from(1);
             for _ in 0..power.unsigned_abs() {
                 result = result.mul(of(args, 0)).map_err(undefined)?;

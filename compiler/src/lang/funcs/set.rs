@@ -42,7 +42,8 @@ pub(super) const FUNCS: &[Func] = &[
             for idx in 0..args.len() {
                 all.extend(items(args, idx)?.iter().cloned());
             }
-            convert(&Value::tuple(all), &Ty::set(Ty::Dynamic)).map_err(|error| FuncError::Call(error.to_string()))
+            convert(&Value::tuple(all), &Ty::set(Ty::Dynamic))
+                .map_err(|error| FuncError::Call(error.to_string().into()))
         },
     },
 ];
@@ -50,8 +51,7 @@ pub(super) const FUNCS: &[Func] = &[
 /// The sets with elements of one type, so that they can be compared.
 fn same_type(args: &[Value]) -> Result<Vec<Value>, FuncError> {
     let types: Vec<Ty> = args.iter().map(Value::ty).collect();
-    let ty =
-        value::convert::unify(&types).ok_or_else(|| FuncError::Call("the sets have different types".to_owned()))?;
+    let ty = value::convert::unify(&types).ok_or_else(|| FuncError::Call("the sets have different types".into()))?;
     args.iter().enumerate().map(|(idx, set)| convert(set, &ty).map_err(|e| argument(idx, e.to_string()))).collect()
 }
 
