@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
-use crate::ui;
+use crate::{environment, ui};
 
 /// Describe a whole application once, see every change before it is made, apply it on any cloud.
 ///
@@ -31,7 +31,7 @@ use crate::ui;
 ///
 /// Flags may be written with one dash, as Terraform's are: -auto-approve, -var 'nodes=3'.
 #[derive(Debug, Parser)]
-#[command(name = "lampwright", version, disable_version_flag = true, verbatim_doc_comment)]
+#[command(name = "lampwright", version, disable_version_flag = true, verbatim_doc_comment, args_override_self = true)]
 pub(crate) struct Cli {
     /// Go to this folder first
     #[arg(long, global = true, value_name = "DIR")]
@@ -98,6 +98,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
             false
         }
     });
+    let uses_state = match &cli.command {
+        Command::Plan(_) | Command::Apply(_) | Command::Destroy(_) | Command::Import(_) | Command::Output(_) => true,
+        Command::Show(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,
+        Command::Init(_) | Command::Validate(_) => false,
+        Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
+    };
+    environment::check(uses_state)?;
     match cli.command {
         Command::Init(args) => init::run(&args).await,
         Command::Validate(args) => validate::run(&args).await,

@@ -4,8 +4,10 @@
 
 mod archive;
 mod bundles;
+mod cli_config;
 mod commands;
 mod disk;
+mod environment;
 mod exit;
 mod git;
 mod json;
@@ -40,7 +42,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let args = std::env::args_os().enumerate().map(|(idx, arg)| if idx == 0 { arg } else { commands::long_flag(arg) });
+    let args = match environment::arguments(std::env::args_os().collect(), &environment::variable) {
+        Ok(args) => args,
+        Err(error) => {
+            ui::error(&format!("{error:#}"));
+            return ExitCode::from(exit::FAILURE);
+        }
+    };
+    let args = args.into_iter().enumerate().map(|(idx, arg)| if idx == 0 { arg } else { commands::long_flag(arg) });
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

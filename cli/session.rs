@@ -20,7 +20,7 @@ use engine::testing::Tester;
 use tokio::sync::{mpsc, watch};
 
 use crate::commands::InputArgs;
-use crate::{disk::Disk, ui};
+use crate::{cli_config, disk::Disk, ui};
 
 pub(crate) const STATE: &str = "terraform.tfstate";
 /// What belongs to this folder's stack and is no source: locks, copies of bundles.
@@ -208,7 +208,15 @@ impl Session {
             }
         });
         let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        let launcher = PluginLauncher { search: plugin_search(), folder: folder.clone(), progress, environment };
+        let search = match plugin_search(&self.program) {
+            Ok(search) => search,
+            Err(error) => {
+                ui::error(&format!("{error:#}"));
+                return Err(Shown);
+            }
+        };
+        ui::diagnostics(&unchecked(&search, &sources), &self.sources);
+        let launcher = PluginLauncher { search, folder: folder.clone(), progress, environment };
         let providers = match Providers::start(Arc::new(launcher), sources).await {
             Ok(providers) => providers,
             Err(error) => {
@@ -234,10 +242,11 @@ impl Session {
     pub(crate) fn tester(&self, inputs: Inputs, name: &str, simulation: Simulation) -> anyhow::Result<Tester> {
         let folder = std::env::current_dir()?;
         let scratch = Path::new(DATA).join("tests").join(name);
+        let search = plugin_search(&self.program)?;
         let launcher = |variable: (String, String)| {
             let (progress, _) = mpsc::unbounded_channel();
             let environment = vec![variable];
-            Arc::new(PluginLauncher { search: plugin_search(), folder: folder.clone(), progress, environment })
+            Arc::new(PluginLauncher { search: search.clone(), folder: folder.clone(), progress, environment })
         };
         // What happens inside of a run is of interest only in the log.
         let (events, _) = mpsc::unbounded_channel();
@@ -256,16 +265,45 @@ impl Session {
     }
 }
 
+/// A command may look for plugins more than once.
+static TOLD: std::sync::Once = std::sync::Once::new();
+
 /// Where plugins are, in the order in which they are preferred.
-pub(crate) fn plugin_search() -> PluginSearch {
+pub(crate) fn plugin_search(program: &Program) -> anyhow::Result<PluginSearch> {
+    let config = cli_config::read()?;
+    TOLD.call_once(|| config.told.iter().for_each(|text| ui::note(text)));
     let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".terraform.d/plugins"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    PluginSearch {
+    Ok(PluginSearch {
         beside,
-        mirrors: [PathBuf::from("terraform.d/plugins")].into_iter().chain(home).collect(),
+        mirrors: [PathBuf::from("terraform.d/plugins")].into_iter().chain(home).chain(config.mirrors).collect(),
         path: std::env::split_paths(&path).collect(),
+        overrides: config.overrides,
+        wanted: program.wanted_versions(),
+    })
+}
+
+/// Plugins that are taken whatever their version.
+fn unchecked(search: &PluginSearch, sources: &[ProviderSource]) -> Diagnostics {
+    let mut diags = Diagnostics::default();
+    for source in sources {
+        let Ok(found) = search.find(source) else { continue };
+        let path = found.path.display();
+        if found.is_override {
+            let label =
+                format!("{} is taken from {path}, as `dev_overrides` of the CLI configuration says", source.short());
+            let warning = Diagnostic::warning("provider under development", label);
+            diags.push(warning.note("what it does may differ from what is released; no version is compared"));
+        } else if let (None, Some(wanted)) = (&found.version, search.wanted.get(source)) {
+            let label = format!("{path} does not say its version, so {} is not compared with it", wanted.join(" and "));
+            let warning = Diagnostic::warning("version not compared", label);
+            diags.push(warning.note(
+                "a version is told by the name of the file, terraform-provider-NAME_v1.2.3, or by a mirror's folder",
+            ));
+        }
     }
+    diags
 }
 
 /// Turns true at the first Ctrl-C. The second ends the program at once.

@@ -5,6 +5,7 @@ mod balancer;
 mod bundles;
 mod cli;
 mod clouds;
+mod environment;
 mod faulty_clouds;
 mod golden_images;
 mod guarded_clouds;

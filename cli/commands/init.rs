@@ -73,11 +73,11 @@ async fn check(upgrades: bool) -> anyhow::Result<u8> {
     {
         ui::line(&format!("  {}", stack.description));
     }
-    let search = plugin_search();
+    let search = plugin_search(&session.program)?;
     let mut missing = 0;
     for requirement in session.program.requirements() {
         match search.find(&requirement.source) {
-            Ok(path) => ui::line(&format!("Provider {}: {}", requirement.source.short(), path.display())),
+            Ok(found) => ui::line(&format!("Provider {}: {}", requirement.source.short(), found.path.display())),
             Err(error) => {
                 missing += 1;
                 ui::diagnostics(&engine::run::host_diagnostics(&error, requirement.span), &session.sources);

@@ -15,6 +15,7 @@ use engine::state::store::Store;
 use tokio::sync::mpsc;
 
 use super::InputArgs;
+use crate::environment::variable;
 use crate::session::{DATA, STATE, Session, Shown};
 use crate::{exit, json, ui};
 
@@ -76,7 +77,7 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
         if !args.common.json {
             ui::line(&format!("\nSaved. To do exactly this: lampwright apply {}", path.display()));
         }
-    } else if !planned.plan.is_empty() && !args.common.json && !args.files {
+    } else if !planned.plan.is_empty() && !args.common.json && !args.files && variable("TF_IN_AUTOMATION").is_none() {
         ui::line("\n`lampwright apply` does it; `plan -files` shows the text of every new file.");
     }
     Ok(if args.detailed_exitcode && !planned.plan.is_empty() { exit::CHANGES } else { exit::SUCCESS })

@@ -70,6 +70,19 @@ impl Program {
         found.into_values().collect()
     }
 
+    /// The constraints on the versions of providers, of all modules.
+    pub fn wanted_versions(&self) -> BTreeMap<ProviderSource, Vec<String>> {
+        let mut wanted: BTreeMap<ProviderSource, Vec<String>> = BTreeMap::new();
+        let required = self.ids().flat_map(|id| self.module(id).decl.required_providers.values());
+        for (source, version) in required.filter_map(|required| Some((&required.source, required.version.as_ref()?))) {
+            let versions = wanted.entry(source.clone()).or_default();
+            if !versions.contains(version) {
+                versions.push(version.clone());
+            }
+        }
+        wanted
+    }
+
     /// What a local name of a provider means in a module.
     pub fn source_of(&self, module: ModuleId, local_name: &str) -> ProviderSource {
         match self.module(module).decl.required_providers.get(local_name) {

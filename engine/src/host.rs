@@ -24,6 +24,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub enum HostError {
     #[error("no plugin for provider {source_name} was found")]
     NotFound { source_name: String, looked_in: Vec<String> },
+    #[error("no plugin for provider {source_name} has a version that fits {}: there is {}", wanted.join(" and "), found.join(", "))]
+    Version { source_name: String, wanted: Vec<String>, found: Vec<String> },
     #[error("the plugin {path} could not be started")]
     Start {
         path: String,

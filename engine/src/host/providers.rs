@@ -32,7 +32,7 @@ pub struct PluginLauncher {
 impl Launcher for PluginLauncher {
     fn launch<'a>(&'a self, source: &'a ProviderSource) -> super::BoxFuture<'a, Result<Arc<dyn Provider>>> {
         Box::pin(async move {
-            let program = self.search.find(source)?;
+            let program = self.search.find(source)?.path;
             let plugin = launch::start(&program, source, self).await?;
             let provider = GrpcProvider::new(source.clone(), plugin).await?;
             Ok(Arc::new(provider) as Arc<dyn Provider>)

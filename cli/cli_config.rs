@@ -1,0 +1,261 @@
+//! Terraform's CLI configuration: TF_CLI_CONFIG_FILE, else ~/.terraformrc and ~/.terraform.d/*.tfrc.
+//!
+//! Of it is honoured what says where plugins are: `dev_overrides`, `filesystem_mirror` and the plugin cache, whose folders
+//! are laid out as mirrors are. The rest is about installing, registries and HCP Terraform, which are not there; of that,
+//! what may have been meant to choose a plugin is told.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use compiler::addr::ProviderSource;
+
+use crate::environment::variable;
+
+#[derive(Debug, Default)]
+pub(crate) struct CliConfig {
+    /// Folders of plugins that are being developed.
+    pub(crate) overrides: BTreeMap<ProviderSource, PathBuf>,
+    pub(crate) mirrors: Vec<PathBuf>,
+    /// What has no effect.
+    pub(crate) told: Vec<String>,
+}
+
+pub(crate) fn read() -> anyhow::Result<CliConfig> {
+    let mut config = CliConfig::default();
+    for path in files()? {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("the CLI configuration {name}"))?;
+        let items = parse(&text).with_context(|| format!("the CLI configuration {name}"))?;
+        config.take(&items, &name)?;
+    }
+    config.mirrors.extend(variable("TF_PLUGIN_CACHE_DIR").map(PathBuf::from));
+    Ok(config)
+}
+
+/// A file that is named has to be there.
+fn files() -> anyhow::Result<Vec<PathBuf>> {
+    if let Some(path) = variable("TF_CLI_CONFIG_FILE").or_else(|| variable("TERRAFORM_CONFIG")) {
+        let path = PathBuf::from(path);
+        if !path.exists() {
+            bail!("there is no CLI configuration file {}, which TF_CLI_CONFIG_FILE names", path.display());
+        }
+        return Ok(vec![path]);
+    }
+    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Ok(Vec::new()) };
+    let folder = std::fs::read_dir(home.join(".terraform.d")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = folder.filter(|path| path.extension().is_some_and(|end| end == "tfrc")).collect();
+    found.sort();
+    found.insert(0, home.join(".terraformrc"));
+    found.retain(|path| path.is_file());
+    Ok(found)
+}
+
+impl CliConfig {
+    fn take(&mut self, items: &[Item], file: &str) -> anyhow::Result<()> {
+        for item in items {
+            match (item.name.as_str(), &item.value) {
+                ("provider_installation", Given::Items(methods)) => self.installation(methods, file)?,
+                ("plugin_cache_dir", Given::Text(path)) => self.mirrors.push(expanded(path)),
+                ("providers", _) => self.told.push(format!("{file}: `providers` has no effect; use dev_overrides")),
+                ("credentials" | "credentials_helper" | "host", _) => {}
+                (
+                    "disable_checkpoint"
+                    | "disable_checkpoint_signature"
+                    | "plugin_cache_may_break_dependency_lock_file",
+                    _,
+                ) => {}
+                (name, _) => self.told.push(format!("{file}: `{name}` is not known, and has no effect")),
+            }
+        }
+        Ok(())
+    }
+
+    fn installation(&mut self, methods: &[Item], file: &str) -> anyhow::Result<()> {
+        for method in methods {
+            match (method.name.as_str(), &method.value) {
+                ("dev_overrides", Given::Items(entries)) => {
+                    for Item { name, value, .. } in entries {
+                        let source = ProviderSource::parse(name);
+                        let (Some(source), Given::Text(path)) = (source, value) else {
+                            bail!("{file}: dev_overrides has lines as \"namespace/type\" = \"/folder\", not {name:?}");
+                        };
+                        self.overrides.insert(source, expanded(path));
+                    }
+                }
+                ("filesystem_mirror", Given::Items(entries)) => {
+                    for Item { name, value, .. } in entries {
+                        match (name.as_str(), value) {
+                            ("path", Given::Text(path)) => self.mirrors.push(expanded(path)),
+                            ("include" | "exclude", Given::Texts(patterns)) if !patterns.is_empty() => self.told.push(
+                                format!("{file}: `{name}` of filesystem_mirror has no effect; all of the mirror is looked at"),
+                            ),
+                            _ => {}
+                        }
+                    }
+                }
+                // Nothing is fetched: what there is on this machine is taken.
+                ("direct", _) => {}
+                (name, _) => self.told.push(format!("{file}: `{name}` has no effect: no provider is fetched")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expanded(path: &str) -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    match (path.strip_prefix("~/").or_else(|| path.strip_prefix("$HOME/")), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => Path::new(path).to_owned(),
+    }
+}
+
+/// `name = value`, `name "label" { .. }`.
+#[derive(Debug, PartialEq)]
+struct Item {
+    name: String,
+    value: Given,
+}
+
+#[derive(Debug, PartialEq)]
+enum Given {
+    Text(String),
+    Texts(Vec<String>),
+    Items(Vec<Item>),
+}
+
+#[derive(Debug, PartialEq)]
+enum Token {
+    Text(String),
+    Sign(char),
+}
+
+/// The first version of HCL, as far as this file uses it: names may stand in quotes, which the second does not have.
+fn parse(text: &str) -> anyhow::Result<Vec<Item>> {
+    let mut tokens = tokens(text)?.into_iter().peekable();
+    let items = body(&mut tokens)?;
+    match tokens.next() {
+        None => Ok(items),
+        Some(token) => bail!("a name is expected, not {token:?}"),
+    }
+}
+
+type Tokens = std::iter::Peekable<std::vec::IntoIter<Token>>;
+
+fn body(tokens: &mut Tokens) -> anyhow::Result<Vec<Item>> {
+    let mut items = Vec::new();
+    while let Some(Token::Text(name)) = tokens.next_if(|token| matches!(token, Token::Text(_))) {
+        // Labels say for whom it is, which nobody asks here.
+        while tokens.next_if(|token| matches!(token, Token::Text(_))).is_some() {}
+        let assigned = tokens.next_if(|token| *token == Token::Sign('=')).is_some();
+        let value = match tokens.next() {
+            Some(Token::Sign('{')) => {
+                let items = body(tokens)?;
+                if tokens.next() != Some(Token::Sign('}')) {
+                    bail!("the block {name:?} is not closed");
+                }
+                Given::Items(items)
+            }
+            Some(Token::Text(text)) if assigned => Given::Text(text),
+            Some(Token::Sign('[')) if assigned => {
+                let mut texts = Vec::new();
+                loop {
+                    match tokens.next() {
+                        Some(Token::Text(text)) => texts.push(text),
+                        Some(Token::Sign(',')) => {}
+                        Some(Token::Sign(']')) => break Given::Texts(texts),
+                        _ => bail!("the list {name:?} is not closed"),
+                    }
+                }
+            }
+            _ => bail!("{name:?} has no value"),
+        };
+        tokens.next_if(|token| *token == Token::Sign(','));
+        items.push(Item { name, value });
+    }
+    Ok(items)
+}
+
+fn tokens(text: &str) -> anyhow::Result<Vec<Token>> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start_matches('\u{feff}');
+    while let Some(ch) = rest.chars().next() {
+        if rest.starts_with('#') || rest.starts_with("//") {
+            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if rest.starts_with("/*") {
+            let Some((_, after)) = rest.split_once("*/") else { bail!("a comment is not closed") };
+            rest = after;
+        } else if ch.is_whitespace() {
+            rest = rest.trim_start();
+        } else if let Some(quoted) = rest.strip_prefix('"') {
+            let mut content = String::new();
+            let mut chars = quoted.char_indices();
+            let end = loop {
+                match chars.next() {
+                    Some((end, '"')) => break end,
+                    Some((_, '\\')) => content.extend(chars.next().map(|(_, ch)| ch)),
+                    Some((_, '\n')) | None => bail!("a text in quotes is not closed"),
+                    Some((_, ch)) => content.push(ch),
+                }
+            };
+            found.push(Token::Text(content));
+            rest = &quoted[end + 1..];
+        } else if "{}=[],".contains(ch) {
+            found.push(Token::Sign(ch));
+            rest = &rest[1..];
+        } else {
+            let end = rest.find(|ch: char| ch.is_whitespace() || "{}=[],\"#".contains(ch)).unwrap_or(rest.len());
+            found.push(Token::Text(rest[..end].to_owned()));
+            rest = &rest[end..];
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_where_plugins_are_is_read() {
+        let text = r#"
+# as people write it
+plugin_cache_dir   = "/cache" // and so
+disable_checkpoint = true
+credentials "app.terraform.io" { token = "x" }
+provider_installation {
+  dev_overrides { "example.test/held/probe" = "/dev/probe", "hashicorp/null" = "/dev/null2" }
+  filesystem_mirror {
+    path    = "/mirror"
+    include = ["example.com/*/*"]
+  }
+  network_mirror { url = "https://mirror.test/" }
+  direct {}
+}
+surprise = 1
+"#;
+        let mut config = CliConfig::default();
+        config.take(&parse(text).unwrap(), "rc").unwrap();
+        let overrides: Vec<String> =
+            config.overrides.iter().map(|(source, path)| format!("{source} {}", path.display())).collect();
+        assert_eq!(
+            overrides,
+            ["example.test/held/probe /dev/probe", "registry.terraform.io/hashicorp/null /dev/null2"]
+        );
+        assert_eq!(config.mirrors, [PathBuf::from("/cache"), PathBuf::from("/mirror")]);
+        let told = config.told.join("\n");
+        for part in ["`include`", "`network_mirror`", "`surprise`"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        for text in ["a = ", "a {", "}", "a = \"x", "/* a", "a = [\"x\"", "= 1"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        let bad = parse("provider_installation { dev_overrides { \"a b\" = \"/x\" } }").unwrap();
+        assert!(CliConfig::default().take(&bad, "rc").is_err());
+    }
+}

@@ -1,0 +1,202 @@
+//! What Terraform's environment variables say: honoured, or refused or told by name. None is ignored in silence.
+//!
+//! Elsewhere: TF_VAR_NAME (`session`), TF_LOG (`commands`), TF_CLI_CONFIG_FILE and TF_PLUGIN_CACHE_DIR (`cli_config`).
+//! TF_INPUT has nothing to switch off, as no value is ever asked for.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use crate::ui;
+
+/// Where Terraform keeps what belongs to a folder, and so which workspace was selected.
+const TERRAFORM_DATA: &str = ".terraform";
+
+/// Variables that change what Terraform does and cannot change anything here, and why. In alphabetical order.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("TF_CLOUD_HOSTNAME", "there is no HCP Terraform here"),
+    ("TF_CLOUD_ORGANIZATION", "there is no HCP Terraform here"),
+    ("TF_CLOUD_PROJECT", "there is no HCP Terraform here"),
+    ("TF_DATA_DIR", "only the selected workspace is read from there; this program keeps its own files in .lampwright"),
+    ("TF_IGNORE", "nothing is uploaded"),
+    ("TF_LOG_CORE", "LAMPWRIGHT_LOG or TF_LOG says how much is told"),
+    ("TF_LOG_PATH", "what is told goes to stderr"),
+    ("TF_LOG_PROVIDER", "LAMPWRIGHT_LOG or TF_LOG says how much is told"),
+    ("TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE", "nothing is installed"),
+    ("TF_REGISTRY_CLIENT_TIMEOUT", "no registry is asked"),
+    ("TF_REGISTRY_DISCOVERY_RETRY", "no registry is asked"),
+    ("TF_STATE_PERSIST_INTERVAL", "every change is on the disk before the next step"),
+];
+
+type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
+
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}
+
+/// The command line with what TF_CLI_ARGS and TF_CLI_ARGS_COMMAND add, right behind the command, as Terraform does it: what
+/// is written later is stronger.
+pub(crate) fn arguments(args: Vec<OsString>, lookup: Lookup<'_>) -> anyhow::Result<Vec<OsString>> {
+    let Some((at, command)) = command(&args) else { return Ok(args) };
+    let mut added = Vec::new();
+    for name in [format!("TF_CLI_ARGS_{}", command.replace([' ', '-'], "_")), "TF_CLI_ARGS".to_owned()] {
+        let Some(text) = lookup(&name) else { continue };
+        match words(&text) {
+            Some(words) => added.extend(words.into_iter().map(OsString::from)),
+            None => bail!(
+                "{name} cannot be read: {text:?} has a quote that is not closed, or one of ; & | < > ( outside of quotes"
+            ),
+        }
+    }
+    let mut args = args;
+    args.splice(at..at, added);
+    Ok(args)
+}
+
+/// The command, with that below it, and where its own arguments begin.
+fn command(args: &[OsString]) -> Option<(usize, String)> {
+    let mut found: Option<(usize, String)> = None;
+    let mut takes_value = false;
+    for (at, arg) in args.iter().enumerate().skip(1) {
+        let text = arg.to_str().unwrap_or_default();
+        if std::mem::take(&mut takes_value) {
+            continue;
+        }
+        if text.starts_with('-') {
+            takes_value = matches!(text, "-chdir" | "--chdir");
+            continue;
+        }
+        match found {
+            None if text == "module" => found = Some((at + 1, text.to_owned())),
+            None => return Some((at + 1, text.to_owned())),
+            Some((_, outer)) => return Some((at + 1, format!("{outer} {text}"))),
+        }
+    }
+    found
+}
+
+/// Words as Terraform splits them (github.com/mattn/go-shellwords), but for what it cuts off without a word: from an operator
+/// of a shell on. `None`: that, or a quote that is not closed.
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut in_backticks = false;
+    let mut chars = text.chars();
+    while let Some(ch) = chars.next() {
+        match (ch, quote) {
+            ('\\', None | Some('"')) => word.get_or_insert_default().push(chars.next()?),
+            (' ' | '\t' | '\r' | '\n', None) if !in_backticks => words.extend(word.take()),
+            ('"' | '\'', None) => {
+                quote = Some(ch);
+                // Quotes around nothing are a word, too.
+                word.get_or_insert_default();
+            }
+            (ch, Some(open)) if ch == open => quote = None,
+            (';' | '&' | '|' | '<' | '>', None) if !in_backticks => return None,
+            ('(' | ')', None) if !in_backticks => return None,
+            (ch, _) => {
+                in_backticks ^= ch == '`' && quote.is_none();
+                word.get_or_insert_default().push(ch);
+            }
+        }
+    }
+    words.extend(word);
+    (quote.is_none() && !in_backticks).then_some(words)
+}
+
+/// Refuses what would make a command work on something else than was meant, and tells what has no effect.
+pub(crate) fn check(uses_state: bool) -> anyhow::Result<()> {
+    if variable("TF_REATTACH_PROVIDERS").is_some() {
+        bail!("TF_REATTACH_PROVIDERS is not supported: plugins are started here; unset it");
+    }
+    if uses_state {
+        check_workspace()?;
+    }
+    let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, why) in WITHOUT_EFFECT.iter().filter(|(name, _)| variable(name).is_some()) {
+        told.entry(why).or_default().push(name);
+    }
+    for (why, names) in told {
+        let verb = if names.len() == 1 { "has" } else { "have" };
+        ui::note(&format!("{} {verb} no effect: {why}", names.join(", ")));
+    }
+    Ok(())
+}
+
+fn check_workspace() -> anyhow::Result<()> {
+    let folder = variable("TF_DATA_DIR").unwrap_or_else(|| TERRAFORM_DATA.to_owned());
+    let selected = PathBuf::from(folder).join("environment");
+    let (name, origin) = match variable("TF_WORKSPACE") {
+        Some(name) => (name, "TF_WORKSPACE".to_owned()),
+        None => match std::fs::read_to_string(&selected) {
+            Ok(name) => (name.trim().to_owned(), selected.display().to_string()),
+            Err(_) => return Ok(()),
+        },
+    };
+    if name.is_empty() || name == "default" {
+        return Ok(());
+    }
+    bail!(
+        "{origin} selects the workspace {name:?}, and workspaces are not supported yet: this would work on the state of \
+         the default one. To do that, set TF_WORKSPACE=default; to work on the state of {name:?}, give \
+         -state=terraform.tfstate.d/{name}/terraform.tfstate besides"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As terraform 1.11.4 splits them, where it does not cut off.
+    #[test]
+    fn words_are_those_of_terraform() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("  -a  -b\t-c\n", &["-a", "-b", "-c"]),
+            (r#"-var "a=x y" -var 'b="1"'"#, &["-var", "a=x y", "-var", "b=\"1\""]),
+            (r"-var a=x\ty -var b=\$HOME $HOME", &["-var", "a=xty", "-var", "b=$HOME", "$HOME"]),
+            (r#"'a\b' "c\"d" e"f g"h '' "#, &["a\\b", "c\"d", "ef gh", ""]),
+            ("`a b`", &["`a b`"]),
+            (r"a\;b ';&' ", &["a;b", ";&"]),
+        ] {
+            assert_eq!(words(text).as_deref(), Some(&expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..]));
+        }
+        for text in ["\"a", "'a", "a;b", "a & b", "(a)", "a\\", "`a"] {
+            assert_eq!(words(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_come_behind_the_command() {
+        let lookup = |name: &str| match name {
+            "TF_CLI_ARGS" => Some("-no-color".to_owned()),
+            "TF_CLI_ARGS_plan" => Some("-var 'a=1 2'".to_owned()),
+            "TF_CLI_ARGS_module_package" => Some("-x".to_owned()),
+            "TF_CLI_ARGS_show" => Some("'".to_owned()),
+            _ => None,
+        };
+        let read = |text: &str| {
+            let args = text.split(' ').map(OsString::from).collect();
+            arguments(args, &lookup).map(|args| args.join(" ".as_ref()).into_string().unwrap())
+        };
+        for (given, expected) in [
+            ("lampwright plan -out=f", "lampwright plan -var a=1 2 -no-color -out=f"),
+            ("lampwright -chdir=plan apply plan", "lampwright -chdir=plan apply -no-color plan"),
+            ("lampwright -chdir plan apply", "lampwright -chdir plan apply -no-color"),
+            ("lampwright module package d", "lampwright module package -x -no-color d"),
+            ("lampwright --help", "lampwright --help"),
+            ("lampwright", "lampwright"),
+        ] {
+            assert_eq!(read(given).unwrap(), expected);
+        }
+        assert!(read("lampwright show").unwrap_err().to_string().contains("TF_CLI_ARGS_show cannot be read"));
+    }
+
+    #[test]
+    fn variables_are_in_order() {
+        assert!(WITHOUT_EFFECT.is_sorted());
+    }
+}
