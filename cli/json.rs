@@ -129,6 +129,9 @@ pub(crate) fn planned(plan: &Plan) {
         if let Some(from) = moved_from {
             json["previous_resource"] = json!({ "addr": from.to_string() });
         }
+        if let Some(preview) = change.preview().filter(|preview| !preview.data.is_empty()) {
+            json["data"] = json!(preview.data);
+        }
         emit("info", &format!("{}: plan to {action}", change.addr), "planned_change", one("change", json));
     }
     let (add, change, remove) = counts(plan);

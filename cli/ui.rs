@@ -109,6 +109,7 @@ pub(crate) fn choose(question: &str) -> bool {
 /// Asks; anything but `yes` is a no. Without a terminal there is nobody to ask.
 pub(crate) fn confirm(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {
+        line(question);
         error("there is no terminal to ask on; use -auto-approve to go on without a question");
         return false;
     }

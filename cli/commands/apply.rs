@@ -8,8 +8,8 @@ use anyhow::bail;
 use clap::Args;
 use compiler::console;
 use engine::apply;
-use engine::plan::show::ShowOptions;
-use engine::plan::{Goal, file};
+use engine::plan::show::{self, DataChange, Fate, ShowOptions};
+use engine::plan::{Goal, Plan, file};
 use engine::state::State;
 use engine::state::store::Store;
 
@@ -68,12 +68,9 @@ async fn run_planned(goal: Goal, inputs: &InputArgs, auto_approve: bool, common:
     let mut store = open_store(operation, common)?;
     let Ok(planned) = make(&session, inputs, &store, goal, common).await else { return Ok(exit::FAILURE) };
     show_plan(&session, &planned.plan, common, ShowOptions::default());
-    let question = match goal {
-        Goal::Configuration => "\nDo this?",
-        Goal::Nothing => "\nRemove all of this? There is no way back.",
-    };
+    let question = question(goal, &planned.plan);
     let needs_work = !planned.plan.is_empty();
-    if needs_work && !auto_approve && (common.json || !ui::confirm(question)) {
+    if needs_work && !auto_approve && (common.json || !ui::confirm(&question)) {
         planned.end().await;
         ui::error("nothing was changed");
         return Ok(exit::FAILURE);
@@ -82,6 +79,26 @@ async fn run_planned(goal: Goal, inputs: &InputArgs, auto_approve: bool, common:
         ui::line("");
     }
     execute(&session, planned, &mut store, goal, common).await
+}
+
+/// Names what is lost by a yes.
+fn question(goal: Goal, plan: &Plan) -> String {
+    let data = show::data(plan);
+    let what = match goal {
+        Goal::Configuration => "Do this",
+        Goal::Nothing => "Remove all of this",
+    };
+    let lost = data.iter().filter(|(_, change)| change.fate == Fate::Deleted);
+    let lost: Vec<&str> = lost.map(|(_, change)| change.what.as_str()).collect();
+    if !lost.is_empty() {
+        return format!("\n{what}, and DELETE {} for good? There is no way back.", lost.join(" and "));
+    }
+    let is_kept = data.iter().any(|(_, change)| change.fate == Fate::Kept);
+    match goal {
+        Goal::Configuration => format!("\n{what}?"),
+        Goal::Nothing if is_kept => format!("\n{what}? The data is kept, as said above."),
+        Goal::Nothing => format!("\n{what}? There is no way back."),
+    }
 }
 
 async fn run_saved(path: &Path, common: &CommonArgs) -> anyhow::Result<u8> {
@@ -107,7 +124,7 @@ async fn run_saved(path: &Path, common: &CommonArgs) -> anyhow::Result<u8> {
     execute(&session, Planned { plan, run, shower }, &mut store, goal, common).await
 }
 
-fn is_stale(plan: &engine::plan::Plan, state: &State) -> bool {
+fn is_stale(plan: &Plan, state: &State) -> bool {
     plan.lineage != state.lineage || plan.serial != state.serial
 }
 
@@ -119,6 +136,7 @@ async fn execute(
     common: &CommonArgs,
 ) -> anyhow::Result<u8> {
     let started = Instant::now();
+    let data = show::data(&planned.plan);
     let (summary, diags) = apply::apply(&planned.run, store, &planned.plan).await;
     planned.end().await;
     // The run holds the sender of events; without it the shower sees the end of them.
@@ -144,10 +162,19 @@ async fn execute(
             ui::line("What was done is recorded. To go on: lampwright apply");
         }
         if !diags.has_errors() {
+            show_kept(&data);
             show_outputs(store.state());
         }
     }
     Ok(if diags.has_errors() { exit::FAILURE } else { exit::SUCCESS })
+}
+
+/// Where data is now, and the way back to it.
+fn show_kept(data: &[(String, DataChange)]) {
+    let kept = data.iter().filter(|(_, change)| matches!(change.fate, Fate::Kept | Fate::LeftBehind));
+    for (address, change) in kept.filter(|(_, change)| !change.way_back.is_empty()) {
+        ui::line(&format!("\n{address}: {}.\n{}", change.text, change.way_back));
+    }
 }
 
 fn show_outputs(state: &State) {

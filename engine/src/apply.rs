@@ -252,13 +252,19 @@ impl Applying<'_> {
                 .plan
                 .changes
                 .get(&removal.addr)
-                .map(|change| (change.before.clone(), change.before_private.clone())),
+                // A removal has a plan of its own; what makes way for a successor has none.
+                .map(|change| match change.action {
+                    Action::Delete => (change.before.clone(), change.private.clone()),
+                    Action::NoOp | Action::Read | Action::Create | Action::Update | Action::Replace { .. } => {
+                        (change.before.clone(), change.before_private.clone())
+                    }
+                }),
             Some(key) => self
                 .plan
                 .deposed
                 .iter()
                 .find(|deposed| deposed.key == *key)
-                .map(|deposed| (deposed.value.clone(), deposed.instance.private.clone())),
+                .map(|deposed| (deposed.value.clone(), deposed.private.clone())),
         };
         let recorded = recorded.map(|recorded| {
             let provider = self.provider_of(&removal, &recorded).clone();

@@ -136,7 +136,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
         attributes: &'a [u8],
     ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BoxFuture<'a, Result<ReadResponse>>;
+    /// A plan for nothing is a removal, which is only asked of one that `plans_destroy`.
     fn plan<'a>(&'a self, request: PlanRequest<'a>) -> BoxFuture<'a, Result<PlanResponse>>;
+    /// Whether it wants to be asked about removals, too: the capability `plan_destroy` of the protocol.
+    fn plans_destroy(&self) -> bool {
+        false
+    }
     fn apply<'a>(&'a self, request: ApplyRequest<'a>) -> BoxFuture<'a, Result<ApplyResponse>>;
     /// `address` is for what stands in front of a provider; the protocol does not carry it.
     fn read_data<'a>(

@@ -77,6 +77,8 @@ pub struct Deposed {
     pub key: String,
     pub instance: InstanceState,
     pub value: Value,
+    /// The provider's private data of the plan to remove it.
+    pub private: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -375,7 +377,15 @@ impl Planning<'_> {
             let value = schema.and_then(|schema| instance::recorded_value(instance, &schema));
             if let Some(value) = value {
                 let Some(instance) = self.with_provider(addr, instance) else { continue };
-                self.plan.deposed.push(Deposed { addr: addr.clone(), key: key.clone(), instance, value });
+                let planned = instance::plan_deposed(&self.run, addr, &instance, &value, &mut self.diags).await;
+                let private = match planned {
+                    Ok(private) => private,
+                    Err(diags) => {
+                        self.diags.extend(diags);
+                        continue;
+                    }
+                };
+                self.plan.deposed.push(Deposed { addr: addr.clone(), key: key.clone(), instance, value, private });
             }
         }
     }

@@ -22,12 +22,59 @@ pub struct Preview {
     /// What happens to machines, and what does not.
     pub notes: Vec<String>,
     pub machines: Vec<Machine>,
+    /// What becomes of data on disks.
+    #[serde(default)]
+    pub data: Vec<DataChange>,
     /// Folders whose files are among those of the machines, as the configuration names them.
     pub sources: Vec<String>,
     /// However much of what is planned was made when something was cut off: it is found and removed by what the plan says.
     pub is_removable: bool,
     /// By digest: `sha256:..`, or of what is secret `secret:` and a part of it.
     pub contents: BTreeMap<String, Content>,
+}
+
+/// What a change means for the data on the disks of machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataChange {
+    pub fate: Fate,
+    /// `CLOUD:SCOPE/NAME` of the layer whose data it is.
+    pub layer: String,
+    /// The data and its size, for people.
+    pub what: String,
+    /// Those that have it, or the disks.
+    pub machines: Vec<String>,
+    /// Its size, as far as it is known.
+    pub bytes: Option<u64>,
+    /// In a sentence what becomes of it, and why.
+    pub text: String,
+    /// How it is had back, or kept; may be empty.
+    pub way_back: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// All of it is gone for good.
+    Deleted,
+    /// Others have it, too.
+    CopyDeleted,
+    /// It is kept, and its successor does not have it.
+    LeftBehind,
+    Kept,
+    /// It is kept, and its successor has it.
+    CarriedOver,
+    /// A new layer has what an earlier one has left.
+    TakenUp,
+}
+
+impl Fate {
+    /// Somebody who did not want it would be sorry.
+    pub fn is_loss(self) -> bool {
+        match self {
+            Fate::Deleted | Fate::CopyDeleted | Fate::LeftBehind => true,
+            Fate::Kept | Fate::CarriedOver | Fate::TakenUp => false,
+        }
+    }
 }
 
 /// A machine and its files: those that differ; of a simulation all.

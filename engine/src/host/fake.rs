@@ -27,6 +27,7 @@ pub struct FakeProvider {
     pub plan: Box<PlanFn>,
     pub apply: Box<ApplyFn>,
     pub read: Box<ReadFn>,
+    pub plans_destroy: bool,
     pub calls: Arc<Mutex<Vec<String>>>,
 }
 
@@ -60,6 +61,7 @@ impl FakeProvider {
                 legacy: false,
             }),
             read: Box::new(|request| request.state.clone()),
+            plans_destroy: false,
             calls: Arc::default(),
         }
     }
@@ -93,6 +95,10 @@ fn now<'a, T: Send + 'a>(result: T) -> BoxFuture<'a, T> {
 impl Provider for FakeProvider {
     fn schemas(&self) -> &Arc<ProviderSchemas> {
         &self.schemas
+    }
+
+    fn plans_destroy(&self) -> bool {
+        self.plans_destroy
     }
 
     fn validate_config<'a>(&'a self, _: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {

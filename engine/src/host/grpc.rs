@@ -29,12 +29,13 @@ pub(super) struct GrpcProvider {
     source: ProviderSource,
     plugin: Plugin,
     schemas: Arc<ProviderSchemas>,
+    plans_destroy: bool,
 }
 
 impl GrpcProvider {
     /// Asks for the schemas, which everything else needs.
     pub(super) async fn new(source: ProviderSource, plugin: Plugin) -> Result<GrpcProvider> {
-        let mut provider = GrpcProvider { source, plugin, schemas: Arc::default() };
+        let mut provider = GrpcProvider { source, plugin, schemas: Arc::default(), plans_destroy: false };
         let call = "GetProviderSchema";
         let answer = provider.client().get_provider_schema(wire::get_provider_schema::Request {}).await;
         let answer = answer.map_err(|status| provider.failed(call, &status))?.into_inner();
@@ -53,6 +54,7 @@ impl GrpcProvider {
             schemas.data_sources.insert(name.as_str().into(), read(schema)?);
         }
         provider.schemas = Arc::new(schemas);
+        provider.plans_destroy = answer.server_capabilities.is_some_and(|capabilities| capabilities.plan_destroy);
         Ok(provider)
     }
 
@@ -113,6 +115,10 @@ fn capabilities() -> Option<wire::ClientCapabilities> {
 impl Provider for GrpcProvider {
     fn schemas(&self) -> &Arc<ProviderSchemas> {
         &self.schemas
+    }
+
+    fn plans_destroy(&self) -> bool {
+        self.plans_destroy
     }
 
     fn validate_config<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {

@@ -117,6 +117,7 @@ fn encode_plan(plan: &Plan) -> Json {
             "key": deposed.key,
             "object": object_to_json(&deposed.instance),
             "value": encode_value(&deposed.value),
+            "private": STANDARD.encode(&deposed.private),
         })
     });
     let outputs: Map<String, Json> = plan
@@ -180,6 +181,7 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
             key: deposed["key"].as_str()?.to_owned(),
             instance: object_from_json(&deposed["object"])?,
             value: decode_value(&deposed["value"])?,
+            private: STANDARD.decode(deposed["private"].as_str()?).ok()?,
         });
     }
     for moved in json["moves"].as_array()? {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
+use proto::preview::Preview;
 use value::codec::json;
 use value::schema::Schema;
 use value::{Path, Value};
@@ -100,7 +101,16 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         };
         provider.plan(request).await
     };
-    let prior_private = if is_tainted { &[][..] } else { &existing.private };
+    // As the second plan of a replacement is told of the first, this one is told of the removal.
+    let mut removal = Vec::new();
+    if is_tainted {
+        removal = plan_removal(&*provider, &desired.addr, &existing, span, diags).await?;
+        // Others know it from Terraform, which tells nothing here.
+        if Preview::decode(&removal).is_none() {
+            removal.clear();
+        }
+    }
+    let prior_private = if is_tainted { &removal } else { &existing.private };
     let mut answer = ask(prior, &kept, prior_private).await.map_err(host)?;
     report(&answer.problems, desired, diags)?;
     keep_promise(&plan_violations(&schema.block, prior, &kept, &answer.planned), answer.legacy, desired)?;
@@ -153,6 +163,37 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         create_before_destroy: create_first,
         adopted: adopted.map(Box::new),
     })
+}
+
+/// The provider's private data of the plan to remove an object, if it wants to be asked.
+async fn plan_removal(
+    provider: &dyn Provider,
+    addr: &InstanceAddr,
+    existing: &Existing,
+    span: Option<compiler::source::Span>,
+    diags: &mut Diagnostics,
+) -> Result<Vec<u8>, Diagnostics> {
+    if !provider.plans_destroy() || existing.value.is_null() {
+        return Ok(existing.private.clone());
+    }
+    let null = Value::Null(existing.value.ty());
+    let address = addr.to_string();
+    let request = PlanRequest {
+        ty: &addr.ty,
+        prior: &existing.value,
+        proposed: &null,
+        config: &null,
+        prior_private: &existing.private,
+        address: &address,
+        is_final: false,
+    };
+    let answer = provider.plan(request).await.map_err(|error| host_diagnostics(&error, span))?;
+    push_all(&answer.problems, span, diags)?;
+    if !answer.planned.is_null() {
+        let note = format!("It was asked to plan the removal of {addr}, and planned something else.");
+        return Err(Diagnostics(vec![broken_promise(span).note(note)]));
+    }
+    Ok(answer.private)
 }
 
 async fn import(
@@ -288,6 +329,20 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
     })
 }
 
+/// An object that an earlier run has replaced and could not remove.
+pub(super) async fn plan_deposed(
+    run: &Run,
+    addr: &InstanceAddr,
+    instance: &InstanceState,
+    value: &Value,
+    diags: &mut Diagnostics,
+) -> Result<Vec<u8>, Diagnostics> {
+    let provider = run.provider(&instance.provider).await?;
+    let value = value.clone().unmark_deep().0;
+    let existing = Existing { recorded: value.clone(), value, private: instance.private.clone() };
+    plan_removal(&*provider, addr, &existing, None, diags).await
+}
+
 /// An object that is no longer wanted.
 pub(super) async fn plan_orphan(
     run: &Run,
@@ -309,6 +364,10 @@ pub(super) async fn plan_orphan(
         Ok(existing) => existing,
         Err(errors) => return Outcome::Failed(errors),
     };
+    let private = match plan_removal(&*provider, addr, &existing, None, &mut diags).await {
+        Ok(private) => private,
+        Err(errors) => return Outcome::Failed(errors),
+    };
     let null = Value::Null(schema.block.implied_ty());
     let dependencies = recorded.dependencies.clone();
     let change = Change {
@@ -322,7 +381,7 @@ pub(super) async fn plan_orphan(
         after: null,
         requires_replace: Vec::new(),
         before_private: existing.private,
-        private: Vec::new(),
+        private,
         dependencies,
         create_before_destroy: recorded.create_before_destroy,
         schema: Arc::clone(&schema),

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use compiler::addr::InstanceAddr;
 use compiler::console;
+pub use proto::preview::{DataChange, Fate};
 use proto::preview::{File, Preview};
 use similar::TextDiff;
 use value::{Step, Value};
@@ -43,6 +44,7 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
     if !changes.is_empty() || !moved.is_empty() {
         out.push('\n');
     }
+    show_data(plan, &mut out);
     show_outputs(plan, &mut out);
     if plan.is_empty() {
         out.push_str("No changes. What there is matches the configuration.\n");
@@ -52,6 +54,35 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
         out.push('\n');
     }
     out
+}
+
+/// What becomes of data, by the address of its resource.
+pub fn data(plan: &Plan) -> Vec<(String, DataChange)> {
+    let of = |addr: String, private: &[u8]| {
+        let data = Preview::decode(private).map(|preview| preview.data).unwrap_or_default();
+        data.into_iter().map(move |change| (addr.clone(), change))
+    };
+    let changes = plan.changes.values().filter(|change| change.action.is_change());
+    let changes = changes.flat_map(|change| of(change.addr.to_string(), &change.private));
+    let deposed = plan.deposed.iter().flat_map(|deposed| of(deposed.addr.to_string(), &deposed.private));
+    changes.chain(deposed).collect()
+}
+
+/// Losses first, each on a line that cannot be overlooked.
+fn show_data(plan: &Plan, out: &mut String) {
+    let (losses, others): (Vec<_>, Vec<_>) = data(plan).into_iter().partition(|(_, change)| change.fate.is_loss());
+    if losses.is_empty() && others.is_empty() {
+        return;
+    }
+    for (sign, changes) in [("!", losses), ("=", others)] {
+        for (address, change) in changes {
+            writeln!(out, "{sign} {address}: {}.", change.text).expect(INFALLIBLE);
+            if !change.way_back.is_empty() {
+                writeln!(out, "      {}", change.way_back).expect(INFALLIBLE);
+            }
+        }
+    }
+    out.push('\n');
 }
 
 /// How many objects are added, changed and destroyed.
@@ -146,8 +177,8 @@ fn show_change(
         writeln!(out, "      moved from {from}").expect(INFALLIBLE);
     }
     match &preview {
+        Some(_) | None if change.action == Action::Delete => {}
         Some(preview) => show_preview(change, preview, options, out),
-        None if change.action == Action::Delete => {}
         None => {
             let mut lines = Vec::new();
             let before = crate::run::mark(change.before.clone(), &change.schema, &[]);

@@ -238,6 +238,10 @@ impl Provider for Substituted {
         self.inner.schemas()
     }
 
+    fn plans_destroy(&self) -> bool {
+        self.inner.plans_destroy()
+    }
+
     fn validate_config<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
         if self.substitutes.is_mock { now(Ok(Vec::new())) } else { self.inner.validate_config(config) }
     }

@@ -1,4 +1,9 @@
+use std::sync::{Arc, Mutex};
+
+use engine::host::{ApplyResponse, PlanResponse};
 use engine::plan::Goal;
+use proto::preview::{DataChange, Fate, Preview};
+use value::Problem;
 
 use super::bed::{Bed, NOTHING_TO_DO};
 
@@ -45,4 +50,57 @@ async fn prevent_destroy_refuses_to_take_all_away() {
     let (plan, diags) = super::bed::plan_for(&run, &bed.store(), Goal::Nothing).await;
     let shown = super::bed::shown(&plan, &diags, &sources);
     assert!(shown.contains("destruction prevented") && shown.contains("would remove thing.a"), "{shown}");
+}
+
+/// A removal is planned like everything else: what the provider has to say of it is in the plan, and goes to the apply.
+#[tokio::test]
+async fn a_provider_that_wants_to_be_asked_about_removals_is() {
+    let mut bed = Bed::new();
+    bed.apply("resource \"thing\" \"db\" {}\nresource \"thing\" \"web\" {}\n").await;
+    let told = DataChange {
+        fate: Fate::Deleted,
+        layer: "cloud:scope/db".to_owned(),
+        what: "database \"app\"".to_owned(),
+        machines: vec!["db-1".to_owned()],
+        bytes: Some(12),
+        text: "ALL DATA is DELETED".to_owned(),
+        way_back: "There is none.".to_owned(),
+    };
+    let private = Preview { data: vec![told], ..Preview::default() }.encode();
+    let asks = |bed: &mut Bed| {
+        let private = private.clone();
+        bed.provider.plans_destroy = true;
+        bed.provider.plan = Box::new(move |request, planned| {
+            let is_removal = request.proposed.is_null();
+            let mut problems = Vec::new();
+            if is_removal {
+                problems.push(Problem::warning("careful", "It goes."));
+            }
+            let private = if is_removal { private.clone() } else { Vec::new() };
+            PlanResponse { planned, requires_replace: Vec::new(), private, problems, legacy: false }
+        });
+    };
+    asks(&mut bed);
+    assert_eq!(
+        bed.plan("resource \"thing\" \"web\" {}\n").await,
+        "  - thing.db
+      because it is no longer in the configuration
+
+! thing.db: ALL DATA is DELETED.
+      There is none.
+
+Plan: 0 to add, 0 to change, 1 to destroy.
+"
+    );
+    asks(&mut bed);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = seen.clone();
+    bed.provider.apply = Box::new(move |request, state| {
+        *noted.lock().unwrap() = request.planned_private.to_vec();
+        ApplyResponse { state, private: Vec::new(), problems: Vec::new(), legacy: false }
+    });
+    let applied = bed.apply("resource \"thing\" \"web\" {}\n").await;
+    assert_eq!(applied.calls, ["delete thing.db"]);
+    assert_eq!(*seen.lock().unwrap(), private);
+    bed.assert_state(&["thing.web"]);
 }
