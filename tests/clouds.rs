@@ -101,7 +101,7 @@ pub(crate) fn sandbox() -> Sandbox {
 fn write_stack(sandbox: &Sandbox, module: &str, clouds: &str, arguments: &str) {
     copy(&repository().join("modules").join(module), &sandbox.join("lamp"));
     let text = format!(
-        "stack \"shop\" {{}}\nvariable \"web_nodes\" {{ default = 2 }}\nvariable \"db_members\" {{ default = 3 }}\nprovider \"lampwright\" {{\n  scope = \"{}\"\n{clouds}}}\nmodule \"lamp\" {{\n  source     = \"../lamp\"\n  web_nodes  = var.web_nodes\n  db_members = var.db_members\n  image      = \"lamp-debian-12*\"\n{arguments}}}\noutput \"url\" {{ value = module.lamp.url }}\noutput \"nodes\" {{ value = module.lamp.nodes }}\n",
+        "stack \"shop\" {{}}\nvariable \"web_nodes\" {{ default = 2 }}\nvariable \"db_members\" {{ default = 3 }}\nprovider \"lampwright\" {{\n  scope = \"{}\"\n{clouds}}}\nmodule \"lamp\" {{\n  source     = \"../lamp\"\n  web_nodes  = var.web_nodes\n  db_members = var.db_members\n  db_on_destroy = \"delete\"\n  image      = \"lamp-debian-12*\"\n{arguments}}}\noutput \"url\" {{ value = module.lamp.url }}\noutput \"nodes\" {{ value = module.lamp.nodes }}\n",
         scope()
     );
     sandbox.write("stack/main.stack.hcl", &text);

@@ -182,7 +182,7 @@ fn every_call_to_aws_may_fail() {
     survives(Bed::Aws, &[port], WEB);
 }
 
-const DB: &str = "resource \"mongo_replset\" \"db\" {\n  members = 1\n  cloud   = \"openstack\"\n  image   = \"lamp-debian-12*\"\n}\n";
+const DB: &str = "resource \"mongo_replset\" \"db\" {\n  members = 1\n  on_destroy = \"delete\"\n  cloud   = \"openstack\"\n  image   = \"lamp-debian-12*\"\n}\n";
 
 #[test]
 fn every_call_to_openstack_may_fail() {

@@ -5,6 +5,7 @@ mod balancer;
 mod bundles;
 mod cli;
 mod clouds;
+mod data;
 mod environment;
 mod faulty_clouds;
 mod golden_images;

@@ -384,7 +384,9 @@ fn a_saved_plan_to_destroy_finds_the_machines_where_the_provider_block_says() {
 fn a_resource_that_is_renamed_hands_its_layer_over() {
     let sandbox = Sandbox::new();
     let stack = |name: &str| {
-        let resource = format!("resource \"mongo_replset\" \"{name}\" {{\n  members = 1\n  name    = \"db\"\n}}\n");
+        let resource = format!(
+            "resource \"mongo_replset\" \"{name}\" {{\n  members    = 1\n  name       = \"db\"\n  on_destroy = \"delete\"\n}}\n"
+        );
         sandbox.write("stack/main.stack.hcl", &format!("{}{resource}", sandbox.provider_block()));
     };
     stack("old");

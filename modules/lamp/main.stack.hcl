@@ -3,13 +3,14 @@ stack "lamp" {
 }
 
 resource "mongo_replset" "db" {
-  members = var.db_members
-  disk_gb = var.db_disk_gb
-  cloud   = coalesce(var.db_cloud, var.cloud, "local")
-  image   = var.image
-  os      = var.os
-  size    = var.size
-  public  = var.public
+  members    = var.db_members
+  disk_gb    = var.db_disk_gb
+  on_destroy = var.db_on_destroy
+  cloud      = coalesce(var.db_cloud, var.cloud, "local")
+  image      = var.image
+  os         = var.os
+  size       = var.size
+  public     = var.public
 }
 
 resource "lamp_cluster" "web" {

@@ -26,6 +26,12 @@ variable "db_disk_gb" {
   default     = 10
 }
 
+variable "db_on_destroy" {
+  description = "What becomes of the database's data when it is destroyed or replaced: keep leaves it on its disks, delete deletes it"
+  type        = string
+  default     = "keep"
+}
+
 variable "app" {
   description = "Folder of the PHP application; the demonstration if not set"
   type        = string

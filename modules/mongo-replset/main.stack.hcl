@@ -6,6 +6,7 @@ resource "mongo_replset" "db" {
   name        = var.name
   members     = var.members
   disk_gb     = var.disk_gb
+  on_destroy  = var.on_destroy
   version     = var.mongodb_version
   replica_set = var.replica_set
   cloud       = coalesce(var.cloud, "local")

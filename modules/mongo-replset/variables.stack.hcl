@@ -21,6 +21,12 @@ variable "disk_gb" {
   default     = 10
 }
 
+variable "on_destroy" {
+  description = "What becomes of the set's data when it is destroyed or replaced: keep leaves it on its disks, delete deletes it"
+  type        = string
+  default     = "keep"
+}
+
 variable "mongodb_version" {
   description = "The version of mongod that is required, such as 7.0; whatever is installed if not set"
   type        = string

@@ -28,6 +28,12 @@ variable "db_members" {
   default     = 3
 }
 
+variable "db_on_destroy" {
+  description = "What becomes of the database's data when it is destroyed or replaced: keep leaves it on its disks, delete deletes it"
+  type        = string
+  default     = "keep"
+}
+
 variable "app" {
   description = "Folder of the PHP application; the demonstration if not set"
   type        = string

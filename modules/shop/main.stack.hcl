@@ -3,10 +3,11 @@ stack "shop" {
 }
 
 module "database" {
-  source  = "lampwright/mongo-replset"
-  members = var.db_members
-  cloud   = var.cloud
-  image   = var.image
+  source     = "lampwright/mongo-replset"
+  members    = var.db_members
+  on_destroy = var.db_on_destroy
+  cloud      = var.cloud
+  image      = var.image
 }
 
 module "catalogue" {

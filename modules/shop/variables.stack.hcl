@@ -4,6 +4,12 @@ variable "db_members" {
   default     = 3
 }
 
+variable "db_on_destroy" {
+  description = "What becomes of the database's data when it is destroyed or replaced: keep leaves it on its disks, delete deletes it"
+  type        = string
+  default     = "keep"
+}
+
 variable "catalogue_nodes" {
   description = "How many web nodes the catalogue has"
   type        = number

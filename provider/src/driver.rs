@@ -66,12 +66,21 @@ pub struct Order {
     /// The owners that machines may be taken from; those of anybody else are left alone, and that is a failure.
     pub takes: BTreeSet<String>,
     pub need: Need,
+    /// The generations of the objects whose kept data ([`Kept::owner`]) the machines are made with.
+    pub takes_up: Vec<String>,
 }
 
 impl Order {
     /// Whether a machine that exists may become the owner's.
     pub fn may_take(&self, owner: Option<&str>) -> bool {
         owner.is_some_and(|owner| owner == self.owner || self.takes.contains(owner))
+    }
+
+    /// Whether a disk that was kept for an object is for these machines. Its own it gets back in any case: a removal that
+    /// was cut off has kept it and not removed the machine.
+    pub fn may_have(&self, kept_for: &str) -> bool {
+        let (own, kept_for) = (Owner::parse(&self.owner).generation, Owner::parse(kept_for).generation);
+        (!own.is_empty() && own == kept_for) || self.takes_up.contains(&kept_for)
     }
 
     pub fn keys(&self) -> impl Iterator<Item = MachineKey> {
@@ -104,6 +113,46 @@ impl Need {
     pub fn system(&self) -> &str {
         self.os.as_deref().unwrap_or("debian-12")
     }
+}
+
+/// What becomes of the data of machines that go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disks {
+    Delete,
+    /// It stays where the cloud keeps disks, for whoever makes the layer again. It is noted whose it was.
+    Keep {
+        owner: String,
+    },
+}
+
+/// Data that stayed when its machine went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The machine that it was of, or the disk, by the name that people know it by.
+    pub name: String,
+    /// Whose it was, as machines say it ([`Owner`]).
+    pub owner: String,
+    /// In UTC, `2026-11-26T14:00:00Z`.
+    pub since: String,
+    pub size: Option<Size>,
+    /// What deletes it for good.
+    pub cure: String,
+}
+
+/// Now, as [`Kept::since`] has it.
+pub fn timestamp() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How much data there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Size {
+    /// What it takes on the disk.
+    Measured(u64),
+    /// As measured, where there was no time to look at all.
+    AtLeast(u64),
+    /// Nobody knows how much is on the disk, which is so large.
+    Disk(u64),
 }
 
 /// What became of an [`Order`]: also when something failed, the machines that exist now.
@@ -376,13 +425,27 @@ pub trait Driver: fmt::Debug + Send + Sync {
         now(Ok(()))
     }
 
-    /// Removes machines of one layer with all that is on them, also their data disks. A machine that is not there
-    /// counts as removed.
-    fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>>;
+    /// Removes machines of one layer with all that is on them; `disks` says what becomes of their data, the folder
+    /// `data`. A machine that is not there counts as removed.
+    fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>>;
 
-    /// Removes what a layer has besides machines, once it has none: disks that lost their machine, firewall groups.
-    fn dissolve<'a>(&'a self, _layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    /// Removes what a layer has besides machines, once it has none: disks that lost their machine, firewall groups. What
+    /// is kept already stays.
+    fn dissolve<'a>(&'a self, _layer: &'a Layer, _disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         now(Ok(()))
+    }
+
+    /// The data of a layer that was kept when its machines went, by name.
+    fn kept<'a>(&'a self, _layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+        now(Ok(Vec::new()))
+    }
+
+    /// Where data of a layer is kept, for people.
+    fn keeps_at(&self, layer: &Layer) -> String;
+
+    /// How much data each machine has; none where that cannot be told without working on the machine. Takes little time.
+    fn data_size<'a>(&'a self, _keys: &'a [MachineKey]) -> BoxFuture<'a, Option<Vec<Size>>> {
+        now(None)
     }
 
     /// Makes the rules that `by` asks for at the door of a layer exactly these.

@@ -138,6 +138,11 @@ impl Ownership {
         owner.to_string()
     }
 
+    /// Whether it is of a state that has this one's name: what was kept is in no state any more.
+    pub fn is_namesake(&self, owner: &Owner) -> bool {
+        owner.state == self.state
+    }
+
     fn is_own(&self, layer: &Layer, owner: &Owner) -> bool {
         if owner.generation.is_empty() {
             return false;

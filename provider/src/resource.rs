@@ -44,6 +44,12 @@ pub struct Group {
     pub bundles: Option<BTreeMap<String, Option<String>>>,
     /// The firewall rules that this layer asked for, and those at its door that nobody asked for.
     pub firewall: Option<Vec<String>>,
+    /// What becomes of the data when the layer goes, `keep` or `delete`. Only of layers that have data, as the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_destroy: Option<String>,
+    /// The objects whose kept data the layer was made with, separated by commas; empty if it was made empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<String>,
 }
 
 /// A machine as users see it.
@@ -58,6 +64,10 @@ pub struct MachineModel {
 
 /// What a machine's status is when all is well.
 pub const RUNNING: &str = "running";
+
+/// What `on_destroy` can be.
+pub const KEEP: &str = "keep";
+pub const DELETE: &str = "delete";
 
 /// A layer: the common attributes and its own.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +85,8 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     const REPLACE: &'static [&'static str];
     /// Programs that have to be on a machine, each with the distribution's package that brings it.
     const PROGRAMS: &'static [(&'static str, &'static str)];
+    /// Whether its machines have data that nobody could make anew. Then the layer has `on_destroy`.
+    const HAS_DATA: bool = false;
     type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
 
     /// Attributes besides the common ones.
@@ -91,6 +103,21 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// Size of the disk that each machine keeps its data on.
     fn disk_gb(_: &Self::Model) -> Option<u64> {
         None
+    }
+
+    /// What people call the data. Its daemons may be asked, for a short time.
+    fn data(_: &Context, _: &State<Self::Model>) -> impl Future<Output = String> + Send {
+        std::future::ready("its data".to_owned())
+    }
+
+    /// In a sentence, how a change in place leaves the application without the data that it had.
+    fn data_change(_prior: &Self::Model, _planned: &Self::Model) -> Option<String> {
+        None
+    }
+
+    /// Whether it has got as far as to have data.
+    fn has_written(_: &Self::Model) -> bool {
+        true
     }
 
     /// Who may come in, beyond the layers that refer to this one and ask for themselves.
@@ -170,6 +197,8 @@ pub struct Context {
     pub ownership: Arc<Ownership>,
     /// Nothing is made: what would be random follows from names (`drivers/simulated.rs`).
     pub simulation: Option<Simulation>,
+    /// What is made belongs to a test (`lampwright test`), and is gone after it.
+    pub is_test: bool,
     /// The resource that is being worked on, for progress messages; empty under Terraform.
     pub address: String,
 }
@@ -204,6 +233,11 @@ impl Group {
 
     pub fn key(&self, id: u64) -> MachineKey {
         MachineKey { layer: self.layer(), id }
+    }
+
+    /// Whether the data stays when the layer goes; so unless somebody has said otherwise.
+    pub fn keeps_data(&self) -> bool {
+        self.on_destroy.as_deref() != Some(DELETE)
     }
 
     pub fn machines(&self) -> &[MachineModel] {
@@ -266,6 +300,26 @@ pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
             Attribute::computed(
                 Ty::list(Ty::String),
                 "the firewall rules that the layer has asked for; empty on a cloud without a firewall",
+            ),
+        ),
+    ]
+}
+
+/// Attributes of layers that have data.
+pub fn data_attributes() -> Vec<(&'static str, Attribute)> {
+    vec![
+        (
+            "on_destroy",
+            Attribute::optional_computed(
+                Ty::String,
+                "what becomes of the data when the layer is destroyed or replaced: \"keep\" leaves it on its disks, from where a layer of the same scope and name takes it up, \"delete\" deletes it (keep); what was applied last counts",
+            ),
+        ),
+        (
+            "restored_from",
+            Attribute::computed(
+                Ty::String,
+                "the generations of this layer whose kept data it was made with, separated by commas; empty if it was made empty",
             ),
         ),
     ]

@@ -5,6 +5,7 @@
 
 mod apply;
 mod configure;
+mod data;
 mod import;
 mod model;
 mod plan;
@@ -55,6 +56,8 @@ pub struct PlanRequest<'a> {
     pub prior: &'a Value,
     pub proposed: &'a Value,
     pub config: &'a Value,
+    /// Of a plan with no prior state: the private data of the plan that found a replacement to be needed.
+    pub prior_private: &'a [u8],
     /// Where the resource is in the stack; our own engine says so.
     pub address: Option<&'a str>,
     /// The apply of what is planned comes next; our own engine says so.

@@ -5,8 +5,9 @@
 use super::{Bundle, CHECKED, Service};
 use crate::driver::{Layout, Signal};
 
-/// The credentials of the set, kept on every member, so that a set whose record was lost can be taken over.
-pub const CREDENTIALS: &str = "etc/credentials.json";
+/// The credentials of the set, beside the data of every member: a set whose record was lost is taken over, and data that
+/// was kept is opened, by who has the disk.
+pub const CREDENTIALS: &str = "data/credentials.json";
 
 #[derive(Debug, Clone)]
 pub struct Member<'a> {

@@ -23,8 +23,8 @@ use super::remote::cloud::{Cloud, Foundation, Golden, Instance, Launched, Mended
 use super::remote::{self, Remote};
 use super::{DriverInfo, Settings, Traits};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order,
-    Result, Source,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, Layer, Need, Offer,
+    Order, Result, Source,
 };
 use query::{EC2, Params, Query};
 
@@ -60,6 +60,8 @@ const OWNER: &str = "lampwright:owner";
 const IDS: &str = "lampwright:ids";
 /// Says that a machine has a data disk.
 const DISK: &str = "lampwright:disk";
+/// Of a disk that stayed when its machine went: since when, and whose it was.
+const KEPT: &str = "lampwright:kept";
 
 #[derive(Debug)]
 pub(super) struct Aws {
@@ -164,20 +166,29 @@ impl Cloud for Aws {
         })
     }
 
-    fn mend<'a>(&'a self, instance: &'a Instance, need: &'a Need) -> BoxFuture<'a, Result<Mended>> {
-        Box::pin(self.mend_instance(instance, need))
+    fn mend<'a>(&'a self, instance: &'a Instance, order: &'a Order) -> BoxFuture<'a, Result<Mended>> {
+        Box::pin(self.mend_instance(instance, order))
     }
 
-    fn terminate<'a>(&'a self, instances: &'a [Instance]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.terminate_instances(instances))
+    fn terminate<'a>(&'a self, instances: &'a [Instance], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.terminate_instances(instances, disks))
     }
 
-    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    fn dissolve<'a>(&'a self, layer: &'a Layer, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             Box::pin(self.delete_balancer(layer)).await?;
-            self.delete_orphans(layer).await?;
+            let orphans = self.orphans(layer, |kept| kept.is_none()).await?;
+            self.dispose_of(orphans, disks).await?;
             self.delete_group(layer).await
         })
+    }
+
+    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+        Box::pin(self.kept_volumes(layer))
+    }
+
+    fn keeps_at(&self, layer: &Layer) -> String {
+        format!("volumes of EBS with the tags {SCOPE} = {} and {LAYER} = {}", layer.scope, layer.name)
     }
 
     fn foundation<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Foundation>> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{DRIVERS, Settings};
 use crate::bundle::{Bundle, CHECKED, Service};
-use crate::driver::{Driver, DriverError, Ingress, Layer, Machine, MachineKey, Need, Order, Signal, Source, Status};
+use crate::driver::{
+    Disks, Driver, DriverError, Ingress, Layer, Machine, MachineKey, Need, Order, Signal, Source, Status,
+};
 
 /// Every driver, ready for use, with what must be kept alive meanwhile.
 ///
@@ -63,8 +65,8 @@ async fn clean(driver: &dyn Driver) {
     for name in ["web", "db"] {
         let machines = driver.list(&layer(name)).await.unwrap();
         let keys: Vec<MachineKey> = machines.into_iter().map(|machine| machine.key).collect();
-        driver.delete(&keys).await.unwrap();
-        driver.dissolve(&layer(name)).await.unwrap();
+        driver.delete(&keys, &Disks::Delete).await.unwrap();
+        driver.dissolve(&layer(name), &Disks::Delete).await.unwrap();
         assert!(driver.list(&layer(name)).await.unwrap().is_empty());
         assert!(driver.admitted(&layer(name)).await.unwrap().is_empty());
     }
@@ -78,8 +80,22 @@ async fn make(driver: &dyn Driver, key: &MachineKey) -> Machine {
 }
 
 async fn make_all(driver: &dyn Driver, layer: &Layer, ids: &[u64]) -> Vec<Machine> {
-    let need = Need { programs: vec![("sh", "dash")], ..Need::default() };
-    let order = Order { layer: layer.clone(), ids: ids.to_vec(), owner: "me".to_owned(), takes: BTreeSet::new(), need };
+    make_of(driver, layer, ids, "me", &[]).await
+}
+
+/// For an owner, with what is kept for others.
+async fn make_of(driver: &dyn Driver, layer: &Layer, ids: &[u64], owner: &str, takes_up: &[&str]) -> Vec<Machine> {
+    let disk_gb = (layer.name == "db").then_some(1);
+    let need = Need { programs: vec![("sh", "dash")], disk_gb, ..Need::default() };
+    let takes_up = takes_up.iter().map(|owner| (*owner).to_owned()).collect();
+    let order = Order {
+        layer: layer.clone(),
+        ids: ids.to_vec(),
+        owner: owner.to_owned(),
+        takes: BTreeSet::new(),
+        need,
+        takes_up,
+    };
     let created = driver.create(&order, &|_| ()).await;
     assert!(created.failure.is_none(), "{:?}", created.failure);
     driver.admit(layer, &layer.to_string(), &driver.management()).await.unwrap();
@@ -116,6 +132,7 @@ async fn a_machine_of_somebody_else_is_taken_only_if_that_was_agreed() {
             owner: "another".to_owned(),
             takes: BTreeSet::new(),
             need: Need::default(),
+            takes_up: Vec::new(),
         };
         let failure = driver.create(&order, &|_| ()).await.failure;
         assert!(matches!(failure, Some(DriverError::Taken { .. })), "{name}: {failure:?}");
@@ -163,12 +180,96 @@ async fn deleting_is_final_and_may_be_repeated() {
     for (name, driver, _folder) in drivers() {
         let one = key("web", 1);
         make_all(&*driver, &one.layer, &[1, 10]).await;
-        driver.delete(std::slice::from_ref(&one)).await.unwrap();
-        driver.delete(std::slice::from_ref(&one)).await.unwrap();
+        driver.delete(std::slice::from_ref(&one), &Disks::Delete).await.unwrap();
+        driver.delete(std::slice::from_ref(&one), &Disks::Delete).await.unwrap();
         let left: Vec<u64> = driver.list(&layer("web")).await.unwrap().iter().map(|machine| machine.key.id).collect();
         assert_eq!(left, [10], "{name}");
         clean(&*driver).await;
     }
+}
+
+fn with_data(mut bundle: Bundle) -> Bundle {
+    bundle.folders.push("data".to_owned());
+    bundle
+}
+
+/// What a machine has in its folder `data`.
+async fn note(driver: &dyn Driver, key: &MachineKey) -> Option<Vec<u8>> {
+    driver.read(key, "data/note").await.unwrap()
+}
+
+#[tokio::test]
+async fn data_is_kept_taken_up_and_deleted() {
+    for (name, driver, _folder) in drivers() {
+        let (key, layer) = (key("db", 1), layer("db"));
+        make(&*driver, &key).await;
+        let bundle = with_data(sleeper(&*driver, &key));
+        driver.install(&key, &bundle).await.unwrap();
+        driver.start(&key, &bundle.services).await.unwrap();
+        driver.write(&key, "data/note", b"kept").await.unwrap();
+        assert!(driver.kept(&layer).await.unwrap().is_empty(), "{name}");
+
+        // It stays when its machine goes, also when nothing else is left of the layer.
+        let keep = Disks::Keep { owner: "me".to_owned() };
+        for _ in 0..2 {
+            driver.delete(std::slice::from_ref(&key), &keep).await.unwrap();
+            driver.dissolve(&layer, &keep).await.unwrap();
+        }
+        driver.dissolve(&layer, &Disks::Delete).await.unwrap();
+        assert!(driver.list(&layer).await.unwrap().is_empty(), "{name}");
+        let kept = driver.kept(&layer).await.unwrap();
+        assert_eq!(kept.iter().map(|kept| kept.owner.as_str()).collect::<Vec<_>>(), ["me"], "{name}");
+        assert!(kept[0].size.is_some() && kept[0].since.ends_with('Z') && !kept[0].cure.is_empty(), "{name}: {kept:?}");
+
+        // Another one's machines have it only if that was asked for.
+        make_of(&*driver, &layer, &[1], "other", &[]).await;
+        driver.await_boot(&key, &|_| ()).await.unwrap();
+        driver.install(&key, &bundle).await.unwrap();
+        assert_eq!(note(&*driver, &key).await, None, "{name}");
+        driver.delete(std::slice::from_ref(&key), &Disks::Delete).await.unwrap();
+        assert_eq!(driver.kept(&layer).await.unwrap(), kept, "{name}");
+
+        make_of(&*driver, &layer, &[1], "other", &["me"]).await;
+        driver.await_boot(&key, &|_| ()).await.unwrap();
+        driver.install(&key, &bundle).await.unwrap();
+        assert_eq!(note(&*driver, &key).await.as_deref(), Some(&b"kept"[..]), "{name}");
+        assert!(driver.kept(&layer).await.unwrap().is_empty(), "{name}");
+
+        // It can be written by the daemon's user: the sleeper runs with it.
+        driver.start(&key, &bundle.services).await.unwrap();
+        driver.delete(std::slice::from_ref(&key), &Disks::Delete).await.unwrap();
+        assert!(driver.kept(&layer).await.unwrap().is_empty(), "{name}");
+        clean(&*driver).await;
+    }
+}
+
+/// A removal that was cut off after it had kept the data, and then the apply that goes on with the layer.
+#[tokio::test]
+async fn the_local_cloud_gives_a_machine_its_own_data_back() {
+    let Some((_, driver, folder)) = drivers().into_iter().find(|(name, ..)| *name == "local") else { return };
+    let key = key("db", 1);
+    make(&*driver, &key).await;
+    let bundle = with_data(sleeper(&*driver, &key));
+    driver.install(&key, &bundle).await.unwrap();
+    driver.write(&key, "data/note", b"mine").await.unwrap();
+    let scope = folder.path().join(&key.layer.scope);
+    let record = std::fs::read(scope.join("db-1/machine.json")).unwrap();
+    driver.delete(std::slice::from_ref(&key), &Disks::Keep { owner: "me".to_owned() }).await.unwrap();
+    std::fs::create_dir(scope.join("db-1")).unwrap();
+    std::fs::write(scope.join("db-1/machine.json"), record).unwrap();
+    let order = |owner: &str| Order {
+        layer: key.layer.clone(),
+        ids: vec![1],
+        owner: owner.to_owned(),
+        takes: BTreeSet::new(),
+        need: Need::default(),
+        takes_up: Vec::new(),
+    };
+    driver.mend(&order("other")).await.unwrap();
+    assert_eq!(note(&*driver, &key).await, None);
+    driver.mend(&order("me")).await.unwrap();
+    assert_eq!(note(&*driver, &key).await.as_deref(), Some(&b"mine"[..]));
+    assert!(!scope.join("kept").exists());
 }
 
 #[tokio::test]
@@ -207,7 +308,7 @@ async fn a_machine_runs_from_start_to_stop() {
         assert_eq!(driver.list(&key.layer).await.unwrap()[0].status, Status::Failed, "{name}");
         driver.start(&key, &bundle.services).await.unwrap();
         assert_eq!(driver.list(&key.layer).await.unwrap()[0].status, Status::Running, "{name}");
-        driver.delete(std::slice::from_ref(&key)).await.unwrap();
+        driver.delete(std::slice::from_ref(&key), &Disks::Delete).await.unwrap();
         clean(&*driver).await;
     }
 }

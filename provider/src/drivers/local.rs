@@ -10,6 +10,7 @@
 
 pub mod check;
 mod install;
+mod kept;
 mod process;
 mod store;
 
@@ -24,7 +25,8 @@ use tokio::net::{TcpStream, UnixStream};
 use super::{DriverInfo, Settings, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    BoxFuture, Created, Driver, DriverError, Layer, Layout, Machine, MachineKey, Order, Result, Signal, Status, Tell,
+    BoxFuture, Created, Disks, Driver, DriverError, Kept, Layer, Layout, Machine, MachineKey, Order, Result, Signal,
+    Size, Status, Tell, now,
 };
 use process::Account;
 use store::Store;
@@ -153,6 +155,9 @@ impl Driver for Local {
                     }
                 }
             }
+            if let Err(error) = kept::take_up(&self.store, order, &self.account) {
+                created.failure.get_or_insert(error);
+            }
             created
         })
     }
@@ -169,10 +174,31 @@ impl Driver for Local {
         Box::pin(async move { Ok(self.machine_status(key, &process::Table::read())) })
     }
 
-    fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
+    /// A machine that was left without its data when its removal was cut off.
+    fn mend<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<()>> {
+        now(kept::take_up(&self.store, order, &self.account))
+    }
+
+    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+        now(kept::list(&self.store, layer))
+    }
+
+    fn keeps_at(&self, layer: &Layer) -> String {
+        kept::folder(&self.store, layer).display().to_string()
+    }
+
+    fn data_size<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Option<Vec<Size>>> {
+        let folders: Vec<PathBuf> = keys.iter().map(|key| self.folder(key)).collect();
+        now(kept::sizes(&folders))
+    }
+
+    fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let ends = keys.iter().map(|key| self.end_all(key, &[]));
             futures_util::future::try_join_all(ends).await?;
+            if let Disks::Keep { owner } = disks {
+                keys.iter().try_for_each(|key| kept::keep(&self.store, key, owner))?;
+            }
             keys.iter().try_for_each(|key| self.store.delete(key))
         })
     }

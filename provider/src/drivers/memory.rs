@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{DriverInfo, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    Admitted, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Order, Result,
-    Signal, Status, Tell, now,
+    Admitted, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Kept, Layer, Layout, Machine, MachineKey, Order,
+    Result, Signal, Size, Status, Tell, now, timestamp,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -26,7 +26,10 @@ pub(super) const INFO: DriverInfo = DriverInfo {
 pub struct Memory {
     machines: Mutex<BTreeMap<MachineKey, FakeMachine>>,
     rules: Mutex<BTreeMap<Layer, Vec<Admitted>>>,
+    kept: Mutex<BTreeMap<MachineKey, (Kept, BTreeMap<String, Vec<u8>>)>>,
 }
+
+const DATA: &str = "data/";
 
 #[derive(Debug)]
 struct FakeMachine {
@@ -87,6 +90,10 @@ impl Driver for Memory {
             };
             let machine = machines.entry(key.clone()).or_insert_with(fresh);
             order.owner.clone_into(&mut machine.owner);
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.get(&key).is_some_and(|(kept, _)| order.may_have(&kept.owner)) {
+                machine.files.extend(kept.remove(&key).into_iter().flat_map(|(_, files)| files));
+            }
             machine.seen(&key)
         });
         now(Created { machines: created.collect(), failure: None })
@@ -103,13 +110,39 @@ impl Driver for Memory {
         now(self.with(key, |machine| machine.status))
     }
 
-    fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
+    fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         let mut machines = self.machines();
-        keys.iter().for_each(|key| drop(machines.remove(key)));
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            let Some(mut machine) = machines.remove(key) else { continue };
+            machine.files.retain(|path, _| path.starts_with(DATA));
+            if let (Disks::Keep { owner }, false) = (disks, machine.files.is_empty()) {
+                let size = machine.files.values().map(|content| content.len() as u64).sum();
+                let kept = Kept {
+                    name: key.name(),
+                    owner: owner.clone(),
+                    since: timestamp(),
+                    size: Some(Size::Measured(size)),
+                    cure: "end the provider".to_owned(),
+                };
+                all.insert(key.clone(), (kept, machine.files));
+            }
+        }
         now(Ok(()))
     }
 
-    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+        let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_layer = all.iter().filter(|(key, _)| key.layer == *layer);
+        let found = of_layer.map(|(_, (kept, _))| kept.clone()).collect();
+        now(Ok(found))
+    }
+
+    fn keeps_at(&self, _: &Layer) -> String {
+        "the memory of the provider".to_owned()
+    }
+
+    fn dissolve<'a>(&'a self, layer: &'a Layer, _: &'a Disks) -> BoxFuture<'a, Result<()>> {
         self.rules().remove(layer);
         now(Ok(()))
     }
@@ -136,7 +169,10 @@ impl Driver for Memory {
         now(self.with(key, |machine| {
             let files: BTreeMap<String, Vec<u8>> =
                 bundle.files.iter().map(|(path, file)| (path.clone(), file.content.clone())).collect();
-            let before = std::mem::replace(&mut machine.files, files);
+            let mut before = std::mem::replace(&mut machine.files, files);
+            // What the daemons have written is nobody's to take away.
+            let written = before.extract_if(.., |path, _| path.starts_with(DATA) && !bundle.files.contains_key(path));
+            machine.files.extend(written);
             let changed = machine.files.iter().filter(|(path, content)| before.get(*path) != Some(content));
             let obsolete = before.keys().filter(|path| !machine.files.contains_key(*path));
             changed.map(|(path, _)| path).chain(obsolete).cloned().collect()

@@ -29,8 +29,8 @@ use super::remote::{self, Remote};
 use super::{DriverInfo, Settings, Traits};
 use crate::bundle::hex;
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, DriverError, Ingress, Layer, Need, Offer, Order,
-    Result, Source,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, Layer, Need, Offer,
+    Order, Result, Source,
 };
 use credentials::Credentials;
 use session::Session;
@@ -97,6 +97,8 @@ const LAYER: &str = "lampwright_layer";
 const ID: &str = "lampwright_id";
 const OWNER: &str = "lampwright_owner";
 const DISK: &str = "lampwright_disk";
+/// Of a disk that stayed when its machine went: since when, and whose it was.
+const KEPT: &str = "lampwright_kept";
 
 /// How often a condition is looked at again.
 const POLL: Duration = Duration::from_secs(1);
@@ -123,18 +125,26 @@ impl Cloud for OpenStack {
         Box::pin(self.set_owner(instances, owner))
     }
 
-    fn mend<'a>(&'a self, instance: &'a Instance, need: &'a Need) -> BoxFuture<'a, Result<Mended>> {
-        Box::pin(self.mend_server(instance, need))
+    fn mend<'a>(&'a self, instance: &'a Instance, order: &'a Order) -> BoxFuture<'a, Result<Mended>> {
+        Box::pin(self.mend_server(instance, order))
     }
 
-    fn terminate<'a>(&'a self, instances: &'a [Instance]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.delete_servers(instances))
+    fn terminate<'a>(&'a self, instances: &'a [Instance], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.delete_servers(instances, disks))
     }
 
-    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+        Box::pin(self.kept_volumes(layer))
+    }
+
+    fn keeps_at(&self, layer: &Layer) -> String {
+        format!("volumes of Cinder with the properties {SCOPE} = {} and {LAYER} = {}", layer.scope, layer.name)
+    }
+
+    fn dissolve<'a>(&'a self, layer: &'a Layer, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.delete_balancer(layer).await?;
-            self.delete_orphans(layer).await?;
+            self.dispose_of_orphans(layer, disks).await?;
             self.release_addresses(layer).await?;
             self.delete_server_groups(layer).await?;
             self.delete_group(layer).await

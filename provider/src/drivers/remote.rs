@@ -26,8 +26,8 @@ use serde_json::{Value as Json, json};
 use super::Settings;
 use crate::bundle::{Bundle, CHECKED, Service};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout,
-    Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Kept,
+    Layer, Layout, Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
 };
 use crate::locks::Locks;
 use cloud::{Cloud, Instance, Power};
@@ -316,7 +316,7 @@ impl Driver for Remote {
         Box::pin(self.booted(key, tell))
     }
 
-    fn delete<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
+    fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Some(first) = keys.first() else { return Ok(()) };
             let mut instances = self.instances(&first.layer).await?;
@@ -326,7 +326,7 @@ impl Driver for Remote {
             if instances.is_empty() {
                 return Ok(());
             }
-            self.cloud.terminate(&instances).await?;
+            self.cloud.terminate(&instances, disks).await?;
             for instance in &instances {
                 self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&instance.key);
                 if let Some(target) = self.target_of(instance) {
@@ -341,8 +341,16 @@ impl Driver for Remote {
         Box::pin(self.give_back(order))
     }
 
-    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>> {
-        self.cloud.dissolve(layer)
+    fn dissolve<'a>(&'a self, layer: &'a Layer, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
+        self.cloud.dissolve(layer, disks)
+    }
+
+    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+        self.cloud.kept(layer)
+    }
+
+    fn keeps_at(&self, layer: &Layer) -> String {
+        self.cloud.keeps_at(layer)
     }
 
     fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {

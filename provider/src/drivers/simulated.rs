@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::DriverInfo;
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    BalancerTraits, BoxFuture, Created, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Order,
+    BalancerTraits, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Order,
     Result, Signal, Source, Status, Tell, now,
 };
 use crate::seed;
@@ -81,8 +81,12 @@ impl Driver for Simulated {
         now(Ok(Status::Running))
     }
 
-    fn delete<'a>(&'a self, _: &'a [MachineKey]) -> BoxFuture<'a, Result<()>> {
+    fn delete<'a>(&'a self, _: &'a [MachineKey], _: &'a Disks) -> BoxFuture<'a, Result<()>> {
         refused()
+    }
+
+    fn keeps_at(&self, _: &Layer) -> String {
+        "the disks of its machines".to_owned()
     }
 
     fn balancer_traits(&self) -> Option<BalancerTraits> {

@@ -223,7 +223,9 @@ impl Provider for Wire {
             let context = service.context(address.as_deref())?;
             let resource = service.resource(&request.type_name)?;
             let address = address.as_deref();
-            let plan = PlanRequest { prior: &prior, proposed: &proposed, config: &config, address, is_final };
+            let prior_private = &request.prior_private;
+            let plan =
+                PlanRequest { prior: &prior, proposed: &proposed, config: &config, prior_private, address, is_final };
             let outcome = resource.plan(&context, service.claims(), &plan).await;
             Ok((outcome, ty))
         });
@@ -327,5 +329,5 @@ impl Provider for Wire {
 }
 
 fn capabilities() -> wire::ServerCapabilities {
-    wire::ServerCapabilities { plan_destroy: false, get_provider_schema_optional: true, move_resource_state: false }
+    wire::ServerCapabilities { plan_destroy: true, get_provider_schema_optional: true, move_resource_state: false }
 }

@@ -18,7 +18,7 @@ use value::{Path, Problem, Step, Ty};
 use super::rollout;
 use crate::bundle::apache::{self, WebNode};
 use crate::bundle::{Bundle, hex};
-use crate::driver::{Driver, Layer, MachineKey, Status};
+use crate::driver::{Disks, Driver, Layer, MachineKey, Status};
 use crate::resource::{
     Context, Door, Group, MachineModel, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
 };
@@ -373,7 +373,7 @@ async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: V
     }
     drains.join_all().await;
     let keys = leaving.iter().map(|machine| group.key(machine.id)).zip(bundles.into_iter().map(Some));
-    let removed = rollout::remove(context, &driver, keys.collect()).await;
+    let removed = rollout::remove(context, &driver, keys.collect(), &Disks::Delete).await;
     match removed {
         Ok(()) => {
             let bundles = group.bundles.iter_mut();

@@ -4,6 +4,7 @@
 //! at a time, a primary steps down before; nothing is begun that would lose the majority of voters.
 
 mod admin;
+mod data;
 mod revive;
 mod users;
 
@@ -18,7 +19,7 @@ use value::{Path, Problem, Ty};
 use super::rollout;
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
-use crate::driver::{Driver, Layer};
+use crate::driver::{Disks, Driver, Layer};
 use crate::resource::{Context, Door, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 use crate::seed;
 use admin::{Admin, MemberAddress, Secrets};
@@ -58,7 +59,8 @@ impl Resource for MongoReplset {
     const NAME: &'static str = "mongo_replset";
     const DEFAULT_NAME: &'static str = "db";
     const DOC: &'static str = "A MongoDB replica set: keyFile authentication, majority writes.";
-    const REPLACE: &'static [&'static str] = &["database", "port", "replica_set"];
+    const REPLACE: &'static [&'static str] = &["port", "replica_set"];
+    const HAS_DATA: bool = true;
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("mongod", "mongodb-org-server")];
     type Model = Model;
 
@@ -133,6 +135,19 @@ impl Resource for MongoReplset {
         own.disk_gb
     }
 
+    async fn data(context: &Context, state: &State<Model>) -> String {
+        data::databases(context, state).await
+    }
+
+    fn data_change(prior: &Model, planned: &Model) -> Option<String> {
+        data::change_of_database(prior, planned)
+    }
+
+    /// Nothing is started before there are credentials.
+    fn has_written(own: &Model) -> bool {
+        own.credentials.is_some()
+    }
+
     fn door(_: &Model) -> Door {
         Door::Siblings
     }
@@ -150,6 +165,9 @@ impl Resource for MongoReplset {
         own.uri = uri(own, &planned.group);
         if let Some(prior) = prior {
             refuse_loss_of_majority(&prior.group, &planned.group)?;
+            if prior.group.id == planned.group.id && prior.group.cloud == planned.group.cloud {
+                data::refuse_new_set_name(context, prior, own).map_err(|problem| vec![problem])?;
+            }
             if own.disk_gb < prior.own.disk_gb {
                 return Err(vec![invalid("disk_gb", "A data disk can grow and cannot shrink.".to_owned())]);
             }
@@ -194,6 +212,8 @@ impl Resource for MongoReplset {
         let mut problems = change(context, state, &leaving).await;
         if problems.is_empty()
             && prior.is_none()
+            // Whoever has used the data that is taken up may have made some.
+            && state.group.restored_from.as_deref().is_none_or(str::is_empty)
             && let Some(admin) = admin(context, state)
         {
             problems.extend(admin.refuse_other_users().await.err());
@@ -260,6 +280,9 @@ async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineM
         Err(problems) => return problems,
     };
     if state.own.credentials.is_none() {
+        if let Err(problem) = data::refuse_closed(&*driver, state).await {
+            return vec![problem];
+        }
         state.own.credentials = Some(adopted(&*driver, state).await.unwrap_or_else(Credentials::generate));
     }
     problems = start_members(context, state).await;
@@ -289,6 +312,9 @@ async fn form_set(
     }
     admin.wait_for_primary(READY_PATIENCE).await?;
     admin.create_users().await?;
+    if let Some(database) = &state.own.database {
+        admin.grant(database).await?;
+    }
     admin.set_majority_writes().await?;
     if let Some(wanted) = &state.own.version {
         let found = admin.version().await?;
@@ -310,7 +336,7 @@ async fn form_set(
         context.progress(&format!("{removed} left the replica set"));
     }
     let keys = leaving.iter().map(|machine| (state.group.key(machine.id), None));
-    rollout::remove(context, driver, keys.collect()).await?;
+    rollout::remove(context, driver, keys.collect(), &Disks::Delete).await?;
     for machine in leaving {
         state.group.bundles.iter_mut().for_each(|bundles| drop(bundles.remove(&machine.name)));
     }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use value::Problem;
 
 use crate::bundle::Bundle;
-use crate::driver::{Driver, Machine, MachineKey, Need, Order};
+use crate::driver::{Disks, Driver, DriverError, Machine, MachineKey, Need, Order};
 use crate::firewall;
 use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 
@@ -51,7 +51,13 @@ fn order<R: Resource>(context: &Context, state: &State<R::Model>, ids: &[u64]) -
         owner: context.ownership.owner(state.group.generation.as_deref().unwrap_or_default()),
         takes: BTreeSet::new(),
         need: need::<R>(state),
+        takes_up: takes_up(&state.group),
     }
+}
+
+fn takes_up(group: &Group) -> Vec<String> {
+    let from = group.restored_from.as_deref().unwrap_or_default();
+    from.split(',').filter(|owner| !owner.is_empty()).map(str::to_owned).collect()
 }
 
 async fn mend<R: Resource>(
@@ -80,9 +86,31 @@ async fn create<R: Resource>(
     }
     let created = driver.create(&order, &|what| context.progress(what)).await;
     fill_in(&mut state.group, &created.machines);
-    let Some(error) = created.failure else { return Vec::new() };
+    let Some(error) = created.failure else { return left_out(driver, &order).await };
     let names: Vec<String> = order.keys().map(|key| key.name()).collect();
     vec![driver_problem(&format!("Making {}", names.join(", ")), &error)]
+}
+
+/// Data that the plan has promised, and that is on none of the machines: they must not begin without it.
+async fn left_out(driver: &Arc<dyn Driver>, order: &Order) -> Vec<Problem> {
+    if order.takes_up.is_empty() {
+        return Vec::new();
+    }
+    let left: Result<Vec<String>, DriverError> = driver
+        .kept(&order.layer)
+        .await
+        .map(|kept| kept.into_iter().filter(|kept| order.may_have(&kept.owner)).map(|kept| kept.name).collect());
+    match left {
+        Ok(left) if left.is_empty() => Vec::new(),
+        Ok(left) => {
+            let detail = format!(
+                "{} is kept data of this layer that no machine has taken up, so nothing was started. Apply again.",
+                left.join(", ")
+            );
+            vec![Problem::error("kept data was not taken up", detail)]
+        }
+        Err(error) => vec![driver_problem("Looking for data that was kept", &error)],
+    }
 }
 
 pub(crate) fn need<R: Resource>(state: &State<R::Model>) -> Need {
@@ -207,13 +235,14 @@ pub(crate) async fn remove(
     context: &Context,
     driver: &Arc<dyn Driver>,
     machines: Vec<(MachineKey, Option<Bundle>)>,
+    disks: &Disks,
 ) -> Result<(), Problem> {
     let keys: Vec<MachineKey> = machines.iter().map(|(key, _)| key.clone()).collect();
     let names: Vec<String> = keys.iter().map(MachineKey::name).collect();
     let failed = |error| driver_problem(&format!("Removing {}", names.join(", ")), &error);
     let stops = machines.iter().filter_map(|(key, bundle)| Some(driver.stop(key, &bundle.as_ref()?.services)));
     futures_util::future::try_join_all(stops).await.map_err(failed)?;
-    driver.delete(&keys).await.map_err(failed)?;
+    driver.delete(&keys, disks).await.map_err(failed)?;
     for name in &names {
         let _ = std::fs::remove_dir_all(context.bundle_dir.join(name));
         context.progress(&format!("{name} removed"));

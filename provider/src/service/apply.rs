@@ -2,8 +2,10 @@
 
 use value::{Problem, Value};
 
+use super::data;
 use super::model::{decode, encode};
 use super::taken;
+use crate::driver::{Disks, Driver, Layer};
 use crate::firewall;
 use crate::ownership;
 use crate::resource::{Context, Resource, State, driver_problem};
@@ -21,7 +23,8 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
             }
             Err(problem) => vec![problem],
         };
-        return (if problems.is_empty() { null() } else { prior.clone() }, problems);
+        let has_failed = problems.iter().any(Problem::is_error);
+        return (if has_failed { prior.clone() } else { null() }, problems);
     }
     let decoded = decode::<R>(planned).and_then(|planned| {
         let prior = if prior.is_null() { None } else { Some(decode::<R>(prior)?) };
@@ -97,7 +100,9 @@ async fn remove_strays<R: Resource>(context: &Context, state: &State<R::Model>) 
     if strays.is_empty() {
         return Vec::new();
     }
-    let removed = remove_machines(context, &driver, strays.into_iter().map(|key| (key, None)).collect()).await;
+    // The layer is whole without them, and has its data.
+    let strays = strays.into_iter().map(|key| (key, None)).collect();
+    let removed = remove_machines(context, &driver, strays, &Disks::Delete).await;
     removed.err().into_iter().collect()
 }
 
@@ -133,14 +138,45 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<
         let bundle = position.and_then(|position| bundles.get(position).cloned());
         leaving.push((machine.key, bundle));
     }
+    let disks = data::disks::<R>(context, state);
     if !leaving.is_empty() {
-        problems.extend(remove_machines(context, &driver, leaving).await.err());
+        problems.extend(remove_machines(context, &driver, leaving, &disks).await.err());
     }
     if problems.is_empty() && is_all_ours {
-        let dissolved = driver.dissolve(&state.group.layer()).await;
+        let dissolved = driver.dissolve(&state.group.layer(), &disks).await;
         problems.extend(
             dissolved.err().map(|error| driver_problem("Removing what the layer had besides machines", &error)),
         );
     }
+    if problems.is_empty()
+        && let Disks::Keep { owner } = &disks
+    {
+        problems.extend(tell_kept(context, &*driver, state.group.layer(), owner).await);
+    }
     problems
+}
+
+/// Says where the data is now; a host that shows no progress gets a warning.
+async fn tell_kept(context: &Context, driver: &dyn Driver, layer: Layer, owner: &str) -> Option<Problem> {
+    let kept = match driver.kept(&layer).await {
+        Ok(kept) => kept,
+        Err(error) => return Some(Problem::warning("data is kept", driver_problem("Looking for it", &error).detail)),
+    };
+    let kept: Vec<_> = kept.iter().filter(|kept| kept.owner == owner).collect();
+    if kept.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = kept.iter().map(|kept| kept.name.as_str()).collect();
+    let cures: Vec<&str> = kept.iter().map(|kept| kept.cure.as_str()).collect();
+    let place = driver.keeps_at(&layer);
+    context.progress(&format!("its data is kept in {place}: {}", names.join(", ")));
+    context.progress(&format!("a layer {layer} takes it up; this deletes it for good: {}", cures.join("; ")));
+    context.address.is_empty().then(|| {
+        let detail = format!(
+            "The data of {layer} is kept in {place}: {}. A layer with the same scope and name takes it up. This deletes it for good: {}",
+            names.join(", "),
+            cures.join("; ")
+        );
+        Problem::warning("data is kept", detail)
+    })
 }

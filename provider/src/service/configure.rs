@@ -138,7 +138,9 @@ pub(super) fn configure(
     });
     let bundle_dir = config.get("bundle_dir").and_then(Value::as_str);
     let bundle_dir = bundle_dir.map_or_else(|| proto::state_name::bundle_folder(state.label.as_deref()), str::to_owned);
-    let (scope, bundle_dir) = match std::env::var(TEST_VARIABLE) {
+    let test = std::env::var(TEST_VARIABLE);
+    let is_test = test.is_ok();
+    let (scope, bundle_dir) = match test {
         Ok(test) if simulation.is_none() => (format!("{scope}-{test}"), format!(".lampwright/tests/{test}/bundles")),
         _ => (scope, bundle_dir),
     };
@@ -150,6 +152,7 @@ pub(super) fn configure(
         layers: Arc::default(),
         ownership: ownership.clone(),
         simulation,
+        is_test,
         address: String::new(),
     })
 }

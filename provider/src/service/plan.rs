@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::join_all;
-use proto::preview::Preview;
+use proto::preview::{Fate, Preview};
 use value::schema::Schema;
 use value::{Path, Problem, Value};
 
 use super::apply::new_generation;
+use super::data;
 use super::model::{decode, encode_planned};
 use super::preview::{Rendered, add_machines};
 use super::{AnyResource, PlanOutcome, PlanRequest};
@@ -18,13 +19,13 @@ use crate::drivers::local;
 use crate::firewall;
 use crate::ownership;
 use crate::place::Place;
-use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
+use crate::resource::{Context, DELETE, Group, KEEP, MachineModel, RUNNING, Resource, State, driver_problem};
 use crate::resources::need;
 
 /// Which layers this process has seen, so that two resources cannot both take the same name: under Terraform
 /// nothing tells them apart.
 #[derive(Debug, Default)]
-pub struct Claims(Mutex<HashMap<String, Claim>>);
+pub struct Claims(Mutex<HashMap<String, Claim>>, Mutex<HashMap<String, Value>>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Claim {
@@ -44,6 +45,21 @@ impl Claims {
         claims.entry(id.to_owned()).or_insert(Claim::Read);
     }
 
+    /// Notes what somebody's state says of a layer: a plan that replaces it is made as if there were nothing.
+    pub(super) fn remember(&self, id: &str, state: &Value) {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), state.clone());
+    }
+
+    fn remembered(&self, id: &str) -> Option<Value> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Whether a resource that goes on existing has the layer.
+    fn is_held(&self, id: &str) -> bool {
+        let claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(claims.get(id), Some(Claim::Stays | Claim::New(_) | Claim::ToBeReplaced))
+    }
+
     /// Claims a layer for a resource that has it in its state; `false` if another one was given it in between.
     fn keep(&self, id: &str, is_replaced: bool) -> bool {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,11 +68,11 @@ impl Claims {
         !is_taken
     }
 
-    /// Claims a layer that is to be made; `false` if it is somebody else's.
-    fn make(&self, id: &str, address: Option<&str>) -> bool {
+    /// Claims a layer that is to be made; `false` if it is somebody else's. A host may replace what could stay.
+    fn make(&self, id: &str, address: Option<&str>, is_replacement: bool) -> bool {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = match claims.get(id) {
-            Some(Claim::Stays) => false,
+            Some(Claim::Stays) => is_replacement,
             Some(Claim::New(other)) => address.is_some() && other.as_deref() == address,
             Some(Claim::Read | Claim::ToBeReplaced) | None => true,
         };
@@ -79,6 +95,7 @@ impl<R: Resource> AnyResource for R {
             Ok(state) => {
                 let mut problems = R::validate(&state.own);
                 problems.extend(state.group.name.as_deref().and_then(invalid_name));
+                problems.extend(state.group.on_destroy.as_deref().and_then(invalid_on_destroy));
                 problems
             }
             Err(problem) => vec![problem],
@@ -129,6 +146,9 @@ async fn plan<R: Resource>(
     claims: &Claims,
     request: &PlanRequest<'_>,
 ) -> Result<PlanOutcome, Vec<Problem>> {
+    if request.proposed.is_null() {
+        return plan_removal::<R>(context, claims, request).await;
+    }
     let schema = super::schema::schema::<R>();
     let prior =
         if request.prior.is_null() { None } else { Some(decode::<R>(request.prior).map_err(|problem| vec![problem])?) };
@@ -145,9 +165,12 @@ async fn plan<R: Resource>(
         None => Vec::new(),
     };
     let id = planned.group.id.clone().unwrap_or_default();
+    if let Some(id) = prior.as_ref().and_then(|prior| prior.group.id.as_deref()) {
+        claims.remember(id, request.prior);
+    }
     let is_ours = match &prior {
         Some(prior) => claims.keep(prior.group.id.as_deref().unwrap_or(&id), !requires_replace.is_empty()),
-        None => claims.make(&id, request.address),
+        None => claims.make(&id, request.address, !request.prior_private.is_empty()),
     };
     if !is_ours {
         let name = planned.group.name.unwrap_or_default();
@@ -171,13 +194,90 @@ async fn plan<R: Resource>(
     planned.group.firewall = firewall::texts::<R>(context, &planned, request.proposed).await?;
     let mut preview = plan_bundles::<R>(context, &mut planned, prior.as_ref()).await?;
     preview.notes.extend(offer);
+    let problems =
+        plan_data::<R>(context, claims, request, &mut planned, prior.as_ref(), &requires_replace, &mut preview).await?;
     // Before anything is made, whoever asks for it writes down whose it will be: then it can be told from what others
     // have made, also after a crash.
     if request.is_final {
         planned.group.generation.get_or_insert_with(new_generation);
     }
     let value = encode_planned::<R>(&planned, &schema.block, request.config).map_err(|problem| vec![problem])?;
-    Ok(PlanOutcome { planned: value, requires_replace, preview: preview.encode(), problems: Vec::new() })
+    Ok(PlanOutcome { planned: value, requires_replace, preview: preview.encode(), problems })
+}
+
+/// The layer goes. All that is to be said is what becomes of its data.
+async fn plan_removal<R: Resource>(
+    context: &Context,
+    claims: &Claims,
+    request: &PlanRequest<'_>,
+) -> Result<PlanOutcome, Vec<Problem>> {
+    let prior = decode::<R>(request.prior).map_err(|problem| vec![problem])?;
+    // Its machines may go on under another resource.
+    let is_handed_over = claims.is_held(prior.group.id.as_deref().unwrap_or_default());
+    let change = if is_handed_over { None } else { data::of_removal::<R>(context, &prior, None).await };
+    let problems = change.iter().filter_map(|change| data::warning(request, change)).collect();
+    let preview = Preview { data: change.into_iter().collect(), ..Preview::default() };
+    let planned = request.proposed.clone();
+    Ok(PlanOutcome { planned, requires_replace: Vec::new(), preview: preview.encode(), problems })
+}
+
+/// What becomes of data, and what data there will be.
+async fn plan_data<R: Resource>(
+    context: &Context,
+    claims: &Claims,
+    request: &PlanRequest<'_>,
+    planned: &mut State<R::Model>,
+    prior: Option<&State<R::Model>>,
+    replaced: &[Path],
+    preview: &mut Preview,
+) -> Result<Vec<Problem>, Vec<Problem>> {
+    if !R::HAS_DATA {
+        return Ok(Vec::new());
+    }
+    let machines = planned.group.machines.as_ref().map(|machines| machines.len() as u64);
+    let mut told_before = None;
+    if let Some(prior) = prior {
+        if replaced.is_empty() {
+            planned.group.restored_from.get_or_insert_default();
+            preview.data.extend(data::of_leaving::<R>(context, prior, planned).await);
+            preview.data.extend(data::in_place::<R>(prior, planned));
+        } else {
+            planned.group.restored_from = None;
+            let replacement = data::Replacement { planned: &*planned, forced_by: replaced };
+            preview.data.extend(data::of_removal::<R>(context, prior, Some(replacement)).await);
+        }
+    } else {
+        let former = claims.remembered(planned.group.id.as_deref().unwrap_or_default());
+        let is_successor = !request.is_final && (former.is_some() || !request.prior_private.is_empty());
+        told_before = Preview::decode(request.prior_private).and_then(|told| told.data.into_iter().next());
+        if let Some(told) = told_before.take() {
+            preview.data.push(data::of_successor(told, &planned.group));
+            told_before = preview.data.last().cloned();
+        } else if let Some(former) = former.filter(|_| is_successor) {
+            // A host that replaces for its own reasons. Without a first plan it may also be a resource that was renamed,
+            // which our own engine would have told.
+            let is_replaced = !request.prior_private.is_empty() || request.address.is_none();
+            let former = decode::<R>(&former).map_err(|problem| vec![problem])?;
+            if is_replaced {
+                let replacement = data::Replacement { planned: &*planned, forced_by: &[] };
+                preview.data.extend(data::of_removal::<R>(context, &former, Some(replacement)).await);
+            }
+        }
+        let kept = data::kept::<R>(context, planned).await?;
+        // What a predecessor will have left by then is known when it has.
+        planned.group.restored_from = (!is_successor).then(|| data::owners(&kept));
+        preview.data.extend(data::of_taking_up(context, &kept, &planned.group));
+        if let Some(machines) = machines {
+            let cures: Vec<&str> = kept.iter().map(|kept| kept.cure.as_str()).collect();
+            data::refuse_fewer(machines, kept.len(), &cures)?;
+        }
+    }
+    let carried = preview.data.iter().find(|change| change.fate == Fate::CarriedOver);
+    if let (Some(carried), Some(machines)) = (carried, machines) {
+        data::refuse_fewer(machines, carried.machines.len(), &[])?;
+    }
+    let new = preview.data.iter().filter(|change| Some(*change) != told_before.as_ref());
+    Ok(new.filter_map(|change| data::warning(request, change)).collect())
 }
 
 /// What the cloud gives for machines that are to be made; refuses what it does not have. Asked only when there are
@@ -219,7 +319,20 @@ fn plan_group<R: Resource>(
     };
     group.name = Some(name);
     group.cloud.get_or_insert_with(|| context.default_cloud.clone());
+    if R::HAS_DATA {
+        // What is not said any more is not what was said once: data is kept.
+        group.on_destroy = match request.config.get("on_destroy") {
+            Some(value) if !value.is_known() => None,
+            value => Some(value.and_then(Value::as_str).unwrap_or(KEEP).to_owned()),
+        };
+    }
     context.driver(group).map(drop)
+}
+
+fn invalid_on_destroy(text: &str) -> Option<Problem> {
+    let detail = format!("{text:?} is neither {KEEP:?} nor {DELETE:?}.");
+    (text != KEEP && text != DELETE)
+        .then(|| Problem::error("invalid argument", detail).at(Path::attribute("on_destroy")))
 }
 
 fn invalid_name(name: &str) -> Option<Problem> {

@@ -17,6 +17,7 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
     };
     claims.read(state.group.id.as_deref().unwrap_or_default());
     context.ownership.know(state.group.generation.as_deref());
+    claims.remember(state.group.id.as_deref().unwrap_or_default(), current);
     let driver = match context.driver(&state.group) {
         Ok(driver) => driver.clone(),
         Err(problems) => return unchanged(problems),

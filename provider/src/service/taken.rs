@@ -61,6 +61,7 @@ pub(super) async fn adopt<R: Resource>(
         takes: context.ownership.takeable(&layer, &existing),
         owner: context.ownership.owner(state.group.generation.as_deref().unwrap_or_default()),
         need: need::<R>(state),
+        takes_up: Vec::new(),
         layer: layer.clone(),
         ids,
     };

@@ -7,10 +7,11 @@ variable "db_members" { default = 3 }
 variable "algorithm" { default = "roundrobin" }
 
 module "lamp" {
-  source     = "../.."
-  web_nodes  = var.web_nodes
-  db_members = var.db_members
-  algorithm  = var.algorithm
+  source        = "../.."
+  web_nodes     = var.web_nodes
+  db_members    = var.db_members
+  db_on_destroy = "delete" # nothing of a demonstration stays
+  algorithm     = var.algorithm
 }
 
 output "url" { value = module.lamp.url }

@@ -3,7 +3,8 @@ stack "demo" {
 }
 
 module "db" {
-  source = "../.."
+  source     = "../.."
+  on_destroy = "delete" # nothing of a demonstration stays
 }
 
 output "members" { value = module.db.members }

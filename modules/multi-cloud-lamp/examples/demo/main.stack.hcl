@@ -3,10 +3,11 @@ stack "demo" {
 }
 
 module "lamp" {
-  source    = "../.."
-  lb_cloud  = "local"
-  web_cloud = "local"
-  db_cloud  = "local"
+  source        = "../.."
+  lb_cloud      = "local"
+  web_cloud     = "local"
+  db_cloud      = "local"
+  db_on_destroy = "delete" # nothing of a demonstration stays
 }
 
 output "url" { value = module.lamp.url }

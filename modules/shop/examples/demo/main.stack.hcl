@@ -3,7 +3,8 @@ stack "demo" {
 }
 
 module "shop" {
-  source = "../.."
+  source        = "../.."
+  db_on_destroy = "delete" # nothing of a demonstration stays
 }
 
 output "catalogue_url" { value = module.shop.catalogue_url }

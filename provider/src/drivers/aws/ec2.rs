@@ -13,7 +13,7 @@ use super::query::{Items, Params, filters, list};
 use super::volumes::{DATA_DEVICE, Volume};
 use super::{Aws, DISK, IDS, LAYER, Network, Nothing, OWNER, SCOPE, Subnet, has_code, is_missing};
 use crate::bundle::hex;
-use crate::driver::{DriverError, Layer, MachineKey, Need, Order, Result};
+use crate::driver::{Disks, DriverError, Layer, MachineKey, Order, Result};
 use crate::drivers::remote::cloud::{DiskHint, Instance, Mended, Power, UserData};
 
 const GONE_PATIENCE: Duration = Duration::from_mins(5);
@@ -125,7 +125,7 @@ impl Aws {
             self.size(&order.need),
             self.image(&order.need),
             self.group(&order.layer),
-            async { if order.need.disk_gb.is_some() { self.orphans(&order.layer).await } else { Ok(Vec::new()) } },
+            async { if order.need.disk_gb.is_some() { self.disks_for(order).await } else { Ok(Vec::new()) } },
         )?;
         let zones = self.zones_with(&size).await?;
         let subnets = network.subnets.iter().filter(|subnet| zones.contains(&subnet.zone)).cloned();
@@ -134,6 +134,13 @@ impl Aws {
             let known = format!("the zones {}", zones.join(", "));
             let wanted = format!("{size:?} in the zones of the subnets");
             return Err(DriverError::NoSuchOffer { what: "size", wanted, known });
+        }
+        // Data that is to be taken up must not be missing for its place.
+        let is_out_of_reach = |volume: &&Volume| network.subnets.iter().all(|subnet| subnet.zone != volume.zone);
+        if let Some(kept) = orphans.iter().filter(|volume| volume.kept.is_some()).find(is_out_of_reach) {
+            let zones: Vec<&str> = network.subnets.iter().map(|subnet| subnet.zone.as_str()).collect();
+            let wanted = format!("{} in the zone {}", kept.id, kept.zone);
+            return Err(DriverError::NoSuchOffer { what: "subnet for the disk", wanted, known: zones.join(", ") });
         }
         let calls = plan_calls(&order.ids, &network, orphans);
         let runs = calls.iter().map(|call| {
@@ -186,7 +193,7 @@ impl Aws {
                 .iter()
                 .find(|instance| call.ids.contains(&instance.key.id) && instance.power == Power::Running)
             {
-                return self.attach(&volume.id, &instance.id).await;
+                return self.attach(volume, &instance.id).await;
             }
             if Instant::now() > deadline {
                 let machine = MachineKey { layer: order.layer.clone(), id: call.ids[0] }.name();
@@ -199,10 +206,14 @@ impl Aws {
         }
     }
 
-    pub(super) async fn terminate_instances(&self, instances: &[Instance]) -> Result<()> {
+    pub(super) async fn terminate_instances(&self, instances: &[Instance], disks: &Disks) -> Result<()> {
         let ids: Vec<&str> = instances.iter().map(|instance| instance.id.as_str()).collect();
         let with_disk: Vec<&str> = instances.iter().filter(|one| one.disk).map(|one| one.id.as_str()).collect();
         let volumes = self.volumes_of(&with_disk).await?;
+        if let Disks::Keep { owner } = disks {
+            // Before they hang on nothing: what hangs on nothing and has no such tag may be deleted.
+            self.tag_kept(&volumes, owner).await?;
+        }
         match self.ec2::<Nothing>("TerminateInstances", &list("InstanceId", ids.iter().copied())).await {
             Err(error) if !is_missing(&error) => return Err(error),
             Ok(_) | Err(_) => {}
@@ -231,19 +242,26 @@ impl Aws {
             }
             tokio::time::sleep(POLL).await;
         }
-        self.delete_volumes(volumes).await
+        match disks {
+            Disks::Delete => self.delete_volumes(volumes).await,
+            // A successor looks for those that hang on nothing.
+            Disks::Keep { .. } => {
+                let waits = volumes.iter().map(|volume| self.await_free(&volume.id));
+                futures_util::future::try_join_all(waits).await.map(drop)
+            }
+        }
     }
 
     /// Starts what was stopped, and gives back a disk that was detached, or another one.
-    pub(super) async fn mend_instance(&self, instance: &Instance, need: &Need) -> Result<Mended> {
+    pub(super) async fn mend_instance(&self, instance: &Instance, order: &Order) -> Result<Mended> {
         if instance.power == Power::Off {
             self.ec2::<Nothing>("StartInstances", &list("InstanceId", [instance.id.as_str()])).await?;
         }
-        let Some(size) = need.disk_gb.filter(|_| !instance.has_its_disk) else { return Ok(Mended::Own) };
+        let Some(size) = order.need.disk_gb.filter(|_| !instance.has_its_disk) else { return Ok(Mended::Own) };
         let zone = instance.zone.as_deref().unwrap_or_default();
-        let orphan = self.orphans(&instance.key.layer).await?.into_iter().find(|volume| volume.zone == zone);
+        let orphan = self.disks_for(order).await?.into_iter().find(|volume| volume.zone == zone);
         let (volume, mended) = match orphan {
-            Some(volume) => (volume.id, Mended::Own),
+            Some(volume) => (volume, Mended::Own),
             None => (self.create_volume(&instance.key, size, zone).await?, Mended::EmptyDisk),
         };
         self.attach(&volume, &instance.id).await?;
@@ -448,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_disk_draws_a_machine_to_its_zone() {
-        let volume = |zone: &str| Volume { id: format!("vol-{zone}"), zone: zone.to_owned() };
+        let volume = |zone: &str| Volume { id: format!("vol-{zone}"), zone: zone.to_owned(), gib: 1, kept: None };
         check(&[4, 5], vec![volume("b")], &[(&[4], 1, "b"), (&[5], 1, "b")]);
         check(&[4], vec![volume("elsewhere")], &[(&[4], 1, "a")]);
     }

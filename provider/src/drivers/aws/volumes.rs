@@ -1,13 +1,15 @@
-//! Data disks. They are made with their machine, stay when it is lost, and hang on its successor then.
+//! Data disks. They are made with their machine, stay when it is lost, and hang on its successor then. One that is kept
+//! when its layer goes carries a tag that says so, and hangs on a new machine only where the plan said so.
 
 use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::ec2::{POLL, is_not_yet, tag_params};
-use super::query::{Items, Params, filters};
-use super::{Aws, LAYER, Nothing, SCOPE, has_code, is_missing};
-use crate::driver::{DriverError, Layer, MachineKey, Result};
+use super::ec2::{POLL, Tag, is_not_yet, tag, tag_params};
+use super::query::{Items, Params, filters, list};
+use super::{Aws, KEPT, LAYER, Nothing, SCOPE, has_code, is_missing};
+use crate::driver::{Disks, DriverError, Kept, Layer, MachineKey, Order, Result, Size};
+use crate::drivers::remote::cloud::KeptTag;
 
 /// What the disk is called when it is attached; the machine may know it by another name.
 pub(super) const DATA_DEVICE: &str = "/dev/sdf";
@@ -17,6 +19,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_mins(5);
 pub(super) struct Volume {
     pub(super) id: String,
     pub(super) zone: String,
+    pub(super) gib: u64,
+    pub(super) kept: Option<KeptTag>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -32,6 +36,17 @@ struct DescribeVolumes {
 struct VolumeItem {
     volume_id: String,
     availability_zone: String,
+    #[serde(default)]
+    size: u64,
+    #[serde(default)]
+    tag_set: Items<Tag>,
+}
+
+impl VolumeItem {
+    fn read(self) -> Volume {
+        let kept = tag(&self.tag_set, KEPT).map(KeptTag::parse);
+        Volume { id: self.volume_id, zone: self.availability_zone, gib: self.size, kept }
+    }
 }
 
 impl Aws {
@@ -42,8 +57,7 @@ impl Aws {
             let mut params = filter.clone();
             params.extend(token.take().map(|token| ("NextToken".to_owned(), token)));
             let answer: DescribeVolumes = self.ec2("DescribeVolumes", &params).await?;
-            let volumes = answer.volumes.item.into_iter();
-            found.extend(volumes.map(|volume| Volume { id: volume.volume_id, zone: volume.availability_zone }));
+            found.extend(answer.volumes.item.into_iter().map(VolumeItem::read));
             token = answer.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
                 return Ok(found);
@@ -51,12 +65,55 @@ impl Aws {
         }
     }
 
-    /// Disks of the layer that hang on nothing.
-    pub(super) async fn orphans(&self, layer: &Layer) -> Result<Vec<Volume>> {
+    /// Disks of the layer that hang on nothing, of those that are kept for somebody the ones that are `wanted`.
+    pub(super) async fn orphans(
+        &self,
+        layer: &Layer,
+        wanted: impl Fn(Option<&KeptTag>) -> bool,
+    ) -> Result<Vec<Volume>> {
         let scope = format!("tag:{SCOPE}");
         let name = format!("tag:{LAYER}");
         let filter = filters(&[(&scope, &[&layer.scope]), (&name, &[&layer.name]), ("status", &["available"])]);
-        self.describe_volumes(filter).await
+        let mut found = self.describe_volumes(filter).await?;
+        found.retain(|volume| wanted(volume.kept.as_ref()));
+        Ok(found)
+    }
+
+    /// Those that machines of an order may have.
+    pub(super) async fn disks_for(&self, order: &Order) -> Result<Vec<Volume>> {
+        self.orphans(&order.layer, |kept| kept.is_none_or(|kept| order.may_have(&kept.owner))).await
+    }
+
+    pub(super) async fn kept_volumes(&self, layer: &Layer) -> Result<Vec<Kept>> {
+        let volumes = self.orphans(layer, |kept| kept.is_some()).await?;
+        let mut kept: Vec<Kept> = volumes
+            .into_iter()
+            .filter_map(|Volume { id, gib, kept, .. }| {
+                let KeptTag { since, owner } = kept?;
+                let cure = format!("aws ec2 delete-volume --volume-id {id}");
+                Some(Kept { name: id, owner, since, size: Some(Size::Disk(gib << 30)), cure })
+            })
+            .collect();
+        kept.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(kept)
+    }
+
+    pub(super) async fn tag_kept(&self, volumes: &[Volume], owner: &str) -> Result<()> {
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        let mut params = list("ResourceId", volumes.iter().map(|volume| volume.id.as_str()));
+        params.push(("Tag.1.Key".to_owned(), KEPT.to_owned()));
+        params.push(("Tag.1.Value".to_owned(), KeptTag::now(owner)));
+        self.ec2_soon::<Nothing>("CreateTags", &params).await.map(drop)
+    }
+
+    /// Deletes disks that hang on nothing, or notes whose they were.
+    pub(super) async fn dispose_of(&self, volumes: Vec<Volume>, disks: &Disks) -> Result<()> {
+        match disks {
+            Disks::Delete => self.delete_volumes(volumes).await,
+            Disks::Keep { owner } => self.tag_kept(&volumes, owner).await,
+        }
     }
 
     /// The data disks that hang on these instances; the disks that they boot from carry no tag of ours.
@@ -71,7 +128,7 @@ impl Aws {
     }
 
     /// A disk in place of one that is nowhere any more.
-    pub(super) async fn create_volume(&self, key: &MachineKey, size: u64, zone: &str) -> Result<String> {
+    pub(super) async fn create_volume(&self, key: &MachineKey, size: u64, zone: &str) -> Result<Volume> {
         #[derive(Debug, Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Made {
@@ -86,22 +143,37 @@ impl Aws {
         let shown = format!("{name} data");
         params.extend(tag_params(1, "volume", &[("Name", &shown), (SCOPE, scope), (LAYER, name)]));
         let made: Made = self.ec2("CreateVolume", &params).await?;
+        self.await_free(&made.volume_id).await.map_err(|error| match error {
+            DriverError::Boot { reason, .. } => DriverError::Boot { machine: key.name(), reason },
+            other => other,
+        })
+    }
+
+    /// Waits until a disk can be attached.
+    pub(super) async fn await_free(&self, volume: &str) -> Result<Volume> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let filter = filters(&[("volume-id", &[&made.volume_id]), ("status", &["available"])]);
-            if !self.describe_volumes(filter).await?.is_empty() {
-                return Ok(made.volume_id);
+            let filter = filters(&[("volume-id", &[volume]), ("status", &["available"])]);
+            if let Some(volume) = self.describe_volumes(filter).await?.pop() {
+                return Ok(volume);
             }
             if Instant::now() > deadline {
-                let reason = format!("its new disk {} was not ready within {} s", made.volume_id, PATIENCE.as_secs());
-                return Err(DriverError::Boot { machine: key.name(), reason });
+                let reason = format!("the disk {volume} was not free within {} s", PATIENCE.as_secs());
+                return Err(DriverError::Boot { machine: volume.to_owned(), reason });
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    pub(super) async fn attach(&self, volume: &str, instance: &str) -> Result<()> {
-        let params = [("VolumeId", volume), ("InstanceId", instance), ("Device", DATA_DEVICE)];
+    pub(super) async fn attach(&self, volume: &Volume, instance: &str) -> Result<()> {
+        let Volume { id: volume, kept, .. } = volume;
+        if kept.is_some() {
+            // Before it is somebody's again: a machine that is lost later leaves a disk that its successor takes.
+            let params = [("ResourceId.1", volume.as_str()), ("Tag.1.Key", KEPT)];
+            let params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            self.ec2::<Nothing>("DeleteTags", &params).await?;
+        }
+        let params = [("VolumeId", volume.as_str()), ("InstanceId", instance), ("Device", DATA_DEVICE)];
         let params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         match self.ec2_soon::<Nothing>("AttachVolume", &params).await {
             // An answer that was lost: it hangs there already. Or on another machine.
@@ -127,10 +199,5 @@ impl Aws {
                 Ok(_) | Err(_) => return Ok(()),
             }
         }
-    }
-
-    pub(super) async fn delete_orphans(&self, layer: &Layer) -> Result<()> {
-        let orphans = self.orphans(layer).await?;
-        self.delete_volumes(orphans).await
     }
 }

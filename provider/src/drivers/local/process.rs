@@ -31,6 +31,11 @@ impl Account {
         Account { ids: None }
     }
 
+    /// User and group that files are given to; none if they are ours as it is.
+    pub(super) fn ids(&self) -> Option<(u32, u32)> {
+        self.ids
+    }
+
     fn is(&self, uid: u32) -> bool {
         self.ids.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid) == uid
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::install::{make_folder, write_atomically};
+use super::kept;
 use super::process::Account;
 use crate::bundle::Service;
 use crate::driver::{DriverError, Layer, MachineKey, Order, Result};
@@ -53,6 +54,10 @@ impl Store {
 
     pub(super) fn folder(&self, key: &MachineKey) -> PathBuf {
         self.root.join(&key.layer.scope).join(key.name())
+    }
+
+    pub(super) fn scope_folder(&self, layer: &Layer) -> PathBuf {
+        self.root.join(&layer.scope)
     }
 
     /// The address of the machine with the key, which is made if it does not exist, and belongs to the owner then.
@@ -155,6 +160,7 @@ impl Store {
         let folders = entries_of(&self.root.join(scope))?.into_iter();
         // What a crash left while it was being removed is removed.
         let folders = folders.filter(|folder| folder.extension().is_none_or(|extension| extension != REMOVED));
+        let folders = folders.filter(|folder| folder.file_name().is_none_or(|name| name != kept::FOLDER));
         let mut records = Vec::new();
         for folder in folders {
             let path = folder.join(RECORD);

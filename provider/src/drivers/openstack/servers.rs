@@ -15,7 +15,7 @@ use super::catalog::Limits;
 use super::session::{Service, is_conflict};
 use super::volumes::Volume;
 use super::{DISK, ID, LAYER, OWNER, OpenStack, PATIENCE, POLL, SCOPE, escaped, paged, tag};
-use crate::driver::{DriverError, Layer, MachineKey, Need, Order, Result};
+use crate::driver::{Disks, DriverError, Layer, MachineKey, Order, Result};
 use crate::drivers::remote::cloud::{DiskHint, Instance, Mended, Power, UserData};
 
 #[derive(Debug, Deserialize)]
@@ -109,7 +109,7 @@ impl OpenStack {
             self.limits(),
             self.network_id(),
             self.group_id(&order.layer),
-            async { if order.need.disk_gb.is_some() { self.orphans(&order.layer).await } else { Ok(Vec::new()) } },
+            async { if order.need.disk_gb.is_some() { self.disks_for(order).await } else { Ok(Vec::new()) } },
         )?;
         limits.check(order.ids.len() as u64, &flavor)?;
         let server_groups = self.server_groups(&order.layer, order.ids.len(), &limits).await?;
@@ -204,13 +204,13 @@ impl OpenStack {
         futures_util::future::try_join_all(changes).await.map(drop)
     }
 
-    pub(super) async fn mend_server(&self, instance: &Instance, need: &Need) -> Result<Mended> {
+    pub(super) async fn mend_server(&self, instance: &Instance, order: &Order) -> Result<Mended> {
         if instance.power != Power::Running {
             self.wake(instance).await?;
         }
         let mut mended = Mended::Own;
-        if let Some(size) = need.disk_gb.filter(|_| !instance.has_its_disk) {
-            let volume = match self.disk_for(&instance.key).await? {
+        if let Some(size) = order.need.disk_gb.filter(|_| !instance.has_its_disk) {
+            let volume = match self.disk_for(&instance.key, order).await? {
                 Some(volume) => volume,
                 None => {
                     mended = Mended::EmptyDisk;
@@ -249,7 +249,7 @@ impl OpenStack {
         self.session.order(Method::POST, Service::Compute, &path, Some(action)).await
     }
 
-    pub(super) async fn delete_servers(&self, instances: &[Instance]) -> Result<()> {
+    pub(super) async fn delete_servers(&self, instances: &[Instance], disks: &Disks) -> Result<()> {
         let Some(first) = instances.first() else { return Ok(()) };
         let ids: Vec<&str> = instances.iter().map(|instance| instance.id.as_str()).collect();
         let (volumes, addresses) = tokio::try_join!(
@@ -262,6 +262,10 @@ impl OpenStack {
             },
             self.floating_addresses_of(instances),
         )?;
+        if let Disks::Keep { owner } = disks {
+            // Before they hang on nothing: what hangs on nothing and is not marked so may be deleted.
+            self.mark_kept(&volumes, owner).await?;
+        }
         let deletions =
             ids.iter().map(|id| async move { self.session.delete(Service::Compute, &format!("/servers/{id}")).await });
         futures_util::future::try_join_all(deletions).await?;
@@ -296,8 +300,17 @@ impl OpenStack {
             }
             tokio::time::sleep((POLL / 2).max(asked.elapsed())).await;
         }
-        let deletions = volumes.iter().map(|volume| self.delete_volume(volume));
-        futures_util::future::try_join_all(deletions).await.map(drop)
+        match disks {
+            Disks::Delete => {
+                let deletions = volumes.iter().map(|volume| self.delete_volume(volume));
+                futures_util::future::try_join_all(deletions).await.map(drop)
+            }
+            // A successor looks for those that hang on nothing.
+            Disks::Keep { .. } => {
+                let waits = volumes.iter().map(|volume| self.wait_for(&volume.id, "available"));
+                futures_util::future::try_join_all(waits).await.map(drop)
+            }
+        }
     }
 
     /// The groups that keep a layer's machines on different hosts, as far as there are enough: one for each machine

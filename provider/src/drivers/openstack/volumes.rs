@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::session::{Service, is_conflict, is_lost, is_missing};
-use super::{ID, LAYER, OpenStack, PATIENCE, POLL, SCOPE, escaped, paged};
-use crate::driver::{DriverError, Layer, MachineKey, Result};
+use super::{ID, KEPT, LAYER, OpenStack, PATIENCE, POLL, SCOPE, escaped, paged};
+use crate::driver::{Disks, DriverError, Kept, Layer, MachineKey, Order, Result, Size};
+use crate::drivers::remote::cloud::KeptTag;
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Volume {
     pub(super) id: String,
     status: String,
+    #[serde(default)]
+    size: u64,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     #[serde(default)]
@@ -28,6 +32,12 @@ struct Attachment {
 #[derive(Debug, Deserialize)]
 struct Shown {
     volume: Volume,
+}
+
+impl Volume {
+    fn kept(&self) -> Option<KeptTag> {
+        self.metadata.get(KEPT).map(|text| KeptTag::parse(text))
+    }
 }
 
 impl OpenStack {
@@ -45,16 +55,42 @@ impl OpenStack {
         Ok(found)
     }
 
-    /// Disks of the layer that hang on nothing.
-    pub(super) async fn orphans(&self, layer: &Layer) -> Result<Vec<Volume>> {
-        let mut found = self.volumes(layer).await?;
-        found.retain(|volume| volume.status == "available");
+    /// Disks of the layer that hang on nothing and that machines of an order may have.
+    pub(super) async fn disks_for(&self, order: &Order) -> Result<Vec<Volume>> {
+        let mut found = self.volumes(&order.layer).await?;
+        found.retain(|volume| {
+            volume.status == "available" && volume.kept().is_none_or(|kept| order.may_have(&kept.owner))
+        });
         Ok(found)
     }
 
+    pub(super) async fn kept_volumes(&self, layer: &Layer) -> Result<Vec<Kept>> {
+        let mut volumes = self.volumes(layer).await?;
+        volumes.retain(|volume| volume.attachments.is_empty());
+        let mut kept: Vec<Kept> = volumes
+            .into_iter()
+            .filter_map(|volume| {
+                let KeptTag { since, owner } = volume.kept()?;
+                let cure = format!("openstack volume delete {}", volume.id);
+                Some(Kept { name: volume.id, owner, since, size: Some(Size::Disk(volume.size << 30)), cure })
+            })
+            .collect();
+        kept.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(kept)
+    }
+
+    pub(super) async fn mark_kept(&self, volumes: &[Volume], owner: &str) -> Result<()> {
+        let body = json!({ "metadata": { KEPT: KeptTag::now(owner) } });
+        let marks = volumes.iter().map(|volume| {
+            let (path, body) = (format!("/volumes/{}/metadata", volume.id), body.clone());
+            async move { self.session.order(Method::POST, Service::Volume, &path, Some(body)).await }
+        });
+        futures_util::future::try_join_all(marks).await.map(drop)
+    }
+
     /// A disk for a machine that has lost its own: that very one, if it is still there.
-    pub(super) async fn disk_for(&self, key: &MachineKey) -> Result<Option<Volume>> {
-        let mut orphans = self.orphans(&key.layer).await?;
+    pub(super) async fn disk_for(&self, key: &MachineKey, order: &Order) -> Result<Option<Volume>> {
+        let mut orphans = self.disks_for(order).await?;
         let id = key.id.to_string();
         let own = orphans.iter().position(|volume| volume.metadata.get(ID) == Some(&id));
         Ok(match own {
@@ -92,7 +128,7 @@ impl OpenStack {
         Ok(made)
     }
 
-    async fn wait_for(&self, volume: &str, wanted: &str) -> Result<()> {
+    pub(super) async fn wait_for(&self, volume: &str, wanted: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let shown: Shown = self.session.get(Service::Volume, &format!("/volumes/{volume}")).await?;
@@ -112,6 +148,10 @@ impl OpenStack {
     }
 
     pub(super) async fn attach(&self, volume: &Volume, server: &str) -> Result<()> {
+        if volume.kept().is_some() {
+            // Before it is somebody's again: a server that is lost later leaves a disk that its successor takes.
+            self.session.delete(Service::Volume, &format!("/volumes/{}/metadata/{KEPT}", volume.id)).await?;
+        }
         let body = json!({ "volumeAttachment": { "volumeId": volume.id, "delete_on_termination": false } });
         let path = format!("/servers/{server}/os-volume_attachments");
         let mut tries = 0;
@@ -170,8 +210,14 @@ impl OpenStack {
         }
     }
 
-    pub(super) async fn delete_orphans(&self, layer: &Layer) -> Result<()> {
+    /// Disks that have lost their server are deleted, or kept; those that are kept already stay.
+    pub(super) async fn dispose_of_orphans(&self, layer: &Layer, disks: &Disks) -> Result<()> {
         let mut orphans = self.volumes(layer).await?;
+        orphans.retain(|volume| volume.kept().is_none());
+        if let Disks::Keep { owner } = disks {
+            orphans.retain(|volume| volume.status == "available");
+            return self.mark_kept(&orphans, owner).await;
+        }
         // Also those that Cinder could not make or delete.
         orphans.retain(|volume| volume.status == "available" || volume.status.starts_with("error"));
         let deletions = orphans.iter().map(|volume| self.delete_volume(volume));

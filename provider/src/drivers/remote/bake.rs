@@ -19,7 +19,7 @@ use super::launch::REMIND;
 use super::user_data::{self, ACCOUNT};
 use super::{POLL, Remote};
 use crate::bundle::hex;
-use crate::driver::{BAKE, Driver, DriverError, Layer, MachineKey, Need, Offer, Order, Result, Tell};
+use crate::driver::{BAKE, Disks, Driver, DriverError, Layer, MachineKey, Need, Offer, Order, Result, Tell};
 
 /// How long a cloud may take to copy a disk.
 const COPY_PATIENCE: Duration = Duration::from_mins(30);
@@ -103,6 +103,7 @@ impl Remote {
             owner: uuid::Uuid::new_v4().simple().to_string(),
             takes: BTreeSet::new(),
             need: recipe.need.clone(),
+            takes_up: Vec::new(),
         };
         let key = MachineKey { layer: recipe.layer.clone(), id: 1 };
         if let Some(failure) = self.make(&order, tell).await.failure {
@@ -123,8 +124,8 @@ impl Remote {
     /// Removes the machine that was baked on, with its firewall.
     async fn clear(&self, layer: &Layer) -> Result<()> {
         let keys: Vec<MachineKey> = self.instances(layer).await?.into_iter().map(|instance| instance.key).collect();
-        self.delete(&keys).await?;
-        self.cloud.dissolve(layer).await
+        self.delete(&keys, &Disks::Delete).await?;
+        self.cloud.dissolve(layer, &Disks::Delete).await
     }
 
     async fn await_golden(&self, recipe: &Recipe, tell: Tell<'_>) -> Result<String> {

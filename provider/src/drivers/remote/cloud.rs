@@ -7,8 +7,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, DriverError, Ingress, Layer, MachineKey, Need, Offer,
-    Order, Result, Source,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, Layer, MachineKey,
+    Need, Offer, Order, Result, Source, timestamp,
 };
 
 /// A machine as the API tells of it.
@@ -99,6 +99,24 @@ pub(crate) struct Launched {
     pub(crate) failure: Option<DriverError>,
 }
 
+/// The tag of a disk that is kept, `SINCE OWNER`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptTag {
+    pub(crate) since: String,
+    pub(crate) owner: String,
+}
+
+impl KeptTag {
+    pub(crate) fn now(owner: &str) -> String {
+        format!("{} {owner}", timestamp())
+    }
+
+    pub(crate) fn parse(text: &str) -> KeptTag {
+        let (since, owner) = text.split_once(' ').unwrap_or((text, ""));
+        KeptTag { since: since.to_owned(), owner: owner.to_owned() }
+    }
+}
+
 pub(crate) trait Cloud: fmt::Debug + Send + Sync {
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>>;
 
@@ -112,13 +130,19 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
     fn give<'a>(&'a self, instances: &'a [Instance], owner: &'a str) -> BoxFuture<'a, Result<()>>;
 
     /// Power, disk: what the API can give back to a machine that lost it. May return before it runs.
-    fn mend<'a>(&'a self, instance: &'a Instance, need: &'a Need) -> BoxFuture<'a, Result<Mended>>;
+    fn mend<'a>(&'a self, instance: &'a Instance, order: &'a Order) -> BoxFuture<'a, Result<Mended>>;
 
-    /// Removes machines and their data disks; done when all are gone.
-    fn terminate<'a>(&'a self, instances: &'a [Instance]) -> BoxFuture<'a, Result<()>>;
+    /// Removes machines; done when all are gone. Their data disks are deleted, or get a tag that says whose they were.
+    fn terminate<'a>(&'a self, instances: &'a [Instance], disks: &'a Disks) -> BoxFuture<'a, Result<()>>;
 
-    /// Removes what the layer has besides machines.
-    fn dissolve<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<()>>;
+    /// Removes what the layer has besides machines. Disks that have lost their machines are treated as `disks` says;
+    /// what is kept stays.
+    fn dissolve<'a>(&'a self, layer: &'a Layer, disks: &'a Disks) -> BoxFuture<'a, Result<()>>;
+
+    /// The disks of a layer that have the tag of what is kept, and hang on nothing.
+    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>>;
+
+    fn keeps_at(&self, layer: &Layer) -> String;
 
     fn foundation<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Foundation>>;
 

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::bake::is_baked;
 use super::cloud::{DiskHint, Instance, Mended, Power};
 use super::{POLL, Remote, seen, user_data};
-use crate::driver::{Created, DriverError, Layer, MachineKey, Order, Result, Status, Tell};
+use crate::driver::{Created, Disks, DriverError, Layer, MachineKey, Order, Result, Status, Tell};
 
 /// From the order to an address and a running machine.
 const LAUNCH_PATIENCE: Duration = Duration::from_mins(10);
@@ -39,7 +39,7 @@ impl Remote {
             .into_iter()
             .partition(|one| matches!(one.power, Power::Failed(_)) && order.ids.contains(&one.key.id));
         if !failed.is_empty()
-            && let Err(error) = self.cloud.terminate(&failed).await
+            && let Err(error) = self.cloud.terminate(&without_disks(failed), &Disks::Delete).await
         {
             return nothing(error);
         }
@@ -63,7 +63,7 @@ impl Remote {
         for id in order.ids.iter().filter(|id| existing.iter().any(|instance| instance.key.id == **id)) {
             let key = MachineKey { layer: order.layer.clone(), id: *id };
             let mended = match self.instance(&key).await {
-                Ok(instance) => self.cloud.mend(&instance, &order.need).await,
+                Ok(instance) => self.cloud.mend(&instance, order).await,
                 Err(error) => Err(error),
             };
             failure = failure.or(mended.err());
@@ -158,16 +158,15 @@ impl Remote {
     async fn remove_twins(&self, layer: &Layer) -> Result<()> {
         let twins: Vec<Instance> = {
             let seen = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
-            // Not its disk: whatever hangs on it is left for a machine that needs one.
-            let without_disk = |twin: &Instance| Instance { disk: false, ..twin.clone() };
-            seen.iter().filter(|twin| twin.key.layer == *layer && !twin.is_foreign).map(without_disk).collect()
+            let of_layer = seen.iter().filter(|twin| twin.key.layer == *layer && !twin.is_foreign).cloned();
+            without_disks(of_layer.collect())
         };
         if twins.is_empty() {
             return Ok(());
         }
         let names: Vec<String> = twins.iter().map(|twin| format!("{} ({})", twin.key.name(), twin.id)).collect();
         tracing::warn!("made twice, so the later one is removed: {}", names.join(", "));
-        self.cloud.terminate(&twins).await
+        self.cloud.terminate(&twins, &Disks::Delete).await
     }
 
     pub(super) async fn give_back(&self, order: &Order) -> Result<()> {
@@ -185,7 +184,7 @@ impl Remote {
         let mut mended = Vec::new();
         // One after the other: no two take the same disk.
         for instance in &broken {
-            mended.push(self.cloud.mend(instance, &order.need).await?);
+            mended.push(self.cloud.mend(instance, order).await?);
         }
         let is_up = |one: &Instance| {
             let is_meant = broken.iter().any(|broken| broken.key == one.key);
@@ -276,6 +275,11 @@ impl Remote {
             disk,
         })
     }
+}
+
+/// Whatever hangs on them is left for a machine that needs a disk: it may hold data.
+fn without_disks(instances: Vec<Instance>) -> Vec<Instance> {
+    instances.into_iter().map(|one| Instance { disk: false, ..one }).collect()
 }
 
 /// Neither what was ordered yet nor a failure.

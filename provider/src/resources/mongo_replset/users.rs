@@ -6,6 +6,7 @@ use mongodb::bson::{Bson, Document, doc};
 use value::Problem;
 
 use super::admin::{ADMIN, APPLICATION, Admin, Login, MemberAddress, code, failed, no_primary};
+use super::data;
 
 // MongoDB's error code (`src/mongo/base/error_codes.yml`).
 const USER_EXISTS: i32 = 51_003;
@@ -56,7 +57,7 @@ impl Admin {
             let users = doc! { "usersInfo": { "forAllDBs": true } };
             let Ok(answer) = self.run(member, Login::Administrator, users).await else { continue };
             let Ok(users) = answer.get_array("users") else { continue };
-            return others(users, &self.database);
+            return others(users);
         }
         Vec::new()
     }
@@ -79,15 +80,17 @@ pub(super) fn other_users_problem(level: fn(String, String) -> Problem, others: 
 }
 
 /// `name@database (role@database, ..)` of each that is not just as we make it.
-fn others(users: &[Bson], database: &str) -> Vec<String> {
+fn others(users: &[Bson]) -> Vec<String> {
     let text = |document: &Document, name: &str| document.get_str(name).unwrap_or_default().to_owned();
     let users = users.iter().filter_map(Bson::as_document).filter_map(|user| {
         let roles = user.get_array("roles").into_iter().flatten().filter_map(Bson::as_document);
         let roles: Vec<String> = roles.map(|role| format!("{}@{}", text(role, "role"), text(role, "db"))).collect();
         let name = format!("{}@{}", text(user, "user"), text(user, "db"));
-        let ours = [(format!("{ADMIN}@admin"), "root@admin".to_owned())];
-        let ours = ours.into_iter().chain([(format!("{APPLICATION}@admin"), format!("readWrite@{database}"))]);
-        let is_ours = ours.into_iter().any(|(own, role)| name == own && roles.iter().all(|it| *it == role));
+        // The application keeps what it may do in a database that it had before.
+        let is_of_application =
+            |role: &String| role.strip_prefix("readWrite@").is_some_and(|database| !data::INTERNAL.contains(&database));
+        let is_ours = (name == format!("{ADMIN}@admin") && roles.iter().all(|role| role == "root@admin"))
+            || (name == format!("{APPLICATION}@admin") && roles.iter().all(is_of_application));
         (!is_ours).then(|| format!("{name} ({})", roles.join(", ")))
     });
     let mut users: Vec<String> = users.collect();
@@ -105,10 +108,12 @@ mod tests {
             Bson::Document(doc! { "user": name, "db": db, "roles": [{ "role": role, "db": of }] })
         };
         let ours = [user("lampwright", "admin", "root", "admin"), user("app", "admin", "readWrite", "shop")];
-        assert_eq!(others(&ours, "shop"), Vec::<String>::new());
+        assert_eq!(others(&ours), Vec::<String>::new());
         let found = [user("thief", "admin", "root", "admin"), user("app", "admin", "root", "admin")];
-        assert_eq!(others(&found, "shop"), ["app@admin (root@admin)", "thief@admin (root@admin)"]);
+        assert_eq!(others(&found), ["app@admin (root@admin)", "thief@admin (root@admin)"]);
+        let grown = user("app", "admin", "readWrite", "admin");
+        assert_eq!(others(&[grown]), ["app@admin (readWrite@admin)"]);
         // Of another database it is another user.
-        assert_eq!(others(&[user("app", "shop", "readWrite", "shop")], "shop"), ["app@shop (readWrite@shop)"]);
+        assert_eq!(others(&[user("app", "shop", "readWrite", "shop")]), ["app@shop (readWrite@shop)"]);
     }
 }
