@@ -12,7 +12,7 @@ use compiler::console;
 use compiler::diag::{Diagnostics, render::render};
 use compiler::source::{MemoryLoader, SourceMap};
 use compiler::{Environment, Evaluation, Inputs, Work, program};
-use value::schema::{Attribute, Block, NestedBlock, Nesting, Schema};
+use value::schema::{Attribute, AttributeTy, Block, NestedBlock, Nesting, Schema};
 use value::{Ty, Value};
 
 fn schemas() -> Schemas {
@@ -36,6 +36,19 @@ fn schemas() -> Schemas {
             ("secret".into(), Attribute::optional(Ty::String, "").sensitive()),
             ("tags".into(), Attribute::optional(Ty::map(Ty::String), "")),
             ("any".into(), Attribute::optional(Ty::Dynamic, "")),
+            (
+                "listener".into(),
+                Attribute {
+                    ty: AttributeTy::Nested {
+                        nesting: Nesting::Single,
+                        attributes: BTreeMap::from([
+                            ("port".into(), Attribute::optional(Ty::Number, "")),
+                            ("hosts".into(), Attribute::optional(Ty::list(Ty::object([("name", Ty::String)])), "")),
+                        ]),
+                    },
+                    ..Attribute::optional(Ty::Dynamic, "")
+                },
+            ),
         ]),
         blocks: BTreeMap::from([("setting".into(), nested(Nesting::List)), ("cloud".into(), nested(Nesting::Map))]),
         ..Block::default()
@@ -52,7 +65,10 @@ fn schemas() -> Schemas {
         resources: BTreeMap::from([("test_thing".into(), schema.clone())]),
         data_sources: BTreeMap::from([("test_info".into(), schema)]),
     };
-    Schemas::from([(ProviderSource::lampwright(), Arc::new(provider))])
+    let provider = Arc::new(provider);
+    // The same types under the name of somebody else.
+    let other = ProviderSource::parse("example/other").expect("a source");
+    Schemas::from([(ProviderSource::lampwright(), provider.clone()), (other, provider)])
 }
 
 /// The value that a provider would give: the configuration, with an id made of the address.

@@ -9,7 +9,7 @@ use value::{Path, Step as PathStep, Ty, Value};
 use super::nodes::{NodeId, NodeKind};
 use super::scope::ModuleScope;
 use super::{Evaluation, InstId, ModuleInst, ROOT_INST, Repeated, Work};
-use crate::addr::{InstanceAddr, Key, Mode, ResourceAddr};
+use crate::addr::{InstanceAddr, Key, Mode, ProviderSource, ResourceAddr};
 use crate::config::{DesiredInstance, DesiredLifecycle, DesiredProvider};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::declare::{Condition, Repetition, Resource};
@@ -250,7 +250,8 @@ impl Evaluation {
         let config = &decl.providers[idx];
         let source = self.program.source_of(module, &config.name.name);
         let Some(schemas) = self.environment.schemas.get(&source).cloned() else { return false };
-        let target = Target { kind: &config.name.name, header: config.header };
+        let is_ours = source == ProviderSource::lampwright();
+        let target = Target { kind: &config.name.name, header: config.header, is_ours };
         let inst = self.insts_of[module.0].first().copied().unwrap_or(ROOT_INST);
         let mut spans = Spans::default();
         let scope = ModuleScope::new(self, module, inst);
@@ -335,7 +336,8 @@ impl Evaluation {
             let blame = Blame { subject: subject(module, || addr.resource().to_string()), at: None };
             found.extend(check(precondition, &scope, "precondition failed", blame));
         }
-        let target = Target { kind: &resource.ty.name, header: resource.header };
+        let is_ours = bound.provider.source == ProviderSource::lampwright();
+        let target = Target { kind: &resource.ty.name, header: resource.header, is_ours };
         let mut ctx = Ctx::new(&scope);
         let mut spans = Spans::default();
         let config = ctx.decode_body(&resource.body, &bound.schema.block, &target, &Path::root(), &mut spans);

@@ -7,6 +7,7 @@ mod access;
 pub mod body;
 mod call;
 mod comprehension;
+mod literal;
 mod ops;
 mod template;
 

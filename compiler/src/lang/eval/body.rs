@@ -7,6 +7,7 @@ use value::schema::{Block as BlockSchema, NestedBlock, Nesting};
 use value::value::Attributes;
 use value::{Path, Step, Ty, Value};
 
+use super::literal::Literals;
 use super::{Ctx, comprehension, wrong_type};
 use crate::diag::Diagnostic;
 use crate::lang::secrets;
@@ -36,6 +37,8 @@ pub(crate) struct Target<'t> {
     /// `lamp_cluster`, or the name of a nested block.
     pub(crate) kind: &'t str,
     pub(crate) header: Span,
+    /// The schema is that of our own provider.
+    pub(crate) is_ours: bool,
 }
 
 /// One block, written out or made by `dynamic`.
@@ -91,6 +94,8 @@ impl Ctx<'_> {
                     let before = self.diags.0.len();
                     let value = self.hiding(is_sensitive, |ctx| ctx.eval(&written.expr));
                     let value = value.with_mark(self.marks_arguments);
+                    let at = at.then(Step::Attribute(name.clone()));
+                    Literals { diags: &mut self.diags, is_error: target.is_ours }.check(&written.expr, &ty, &at);
                     let value = convert(&value, &ty).unwrap_or_else(|error| {
                         let mut diagnostic = wrong_type(&error.hidden(self.hides(is_sensitive))).at(written.expr.span);
                         if !attribute.description.is_empty() {
@@ -199,7 +204,7 @@ impl Ctx<'_> {
                 _ => at.clone(),
             };
             spans.0.push((at.clone(), instance.span));
-            let inner = Target { kind: name, header: instance.span };
+            let inner = Target { kind: name, header: instance.span, is_ours: target.is_ours };
             let outside = self.marks_arguments;
             self.marks_arguments |= instance.is_sensitive;
             let value = self.with_bound_parts(instance.bound, instance.is_sensitive, |ctx| {
