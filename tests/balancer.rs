@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::load::{get, request};
+use crate::load::{Load, get, request};
 use crate::sandbox::{Sandbox, wait_for};
 
 const APPLY: &[&str] = &["apply", "-auto-approve"];
@@ -118,5 +118,112 @@ fn a_load_balancer_that_starts_anew_looks_for_itself() {
     let weight = state.lines().find(|line| line.contains(" web-1 ")).and_then(|line| line.split(' ').nth(7));
     assert_eq!(weight, Some("3"), "{state}");
     assert!(!sandbox.machine("lb-1").join("run/server-state").exists());
+    down(&sandbox);
+}
+
+/// Web nodes change first, and load balancers after them: in between the old ones are still asked.
+#[test]
+fn what_nodes_are_asked_changes_and_no_request_is_lost() {
+    let (sandbox, url) = up("", "");
+    let load = Load::paced(&url, 4, Duration::from_millis(2));
+    for (web, lb) in [
+        ("  health_check = { path = \"/ready.php\" }\n", ""),
+        ("  health_check = { path = \"/ready.php\" }\n  port = 8090\n", ""),
+        (
+            "  health_check = { path = \"/alive.php\", interval_ms = 200 }\n  port = 8091\n",
+            "  algorithm = \"leastconn\"\n",
+        ),
+        // Back, and to the port at which the status page is otherwise.
+        ("  port = 8090\n", "  health_check = { interval_ms = 300, fall = 1 }\n"),
+    ] {
+        stack(&sandbox, web, lb);
+        sandbox.lampwright("stack", APPLY).success();
+        is_whole(&sandbox, &url);
+    }
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    assert_eq!(answers.by_node.len(), 2, "{answers:?}");
+    let config = std::fs::read_to_string(sandbox.machine("lb-1").join("etc/haproxy.cfg")).expect("a file");
+    assert!(config.contains("uri /livez.php") && config.contains(":8090 check"), "{config}");
+    // A node that leaves is noticed on every page that it has.
+    let load = Load::paced(&url, 4, Duration::from_millis(2));
+    let text = std::fs::read_to_string(sandbox.join("stack/main.stack.hcl")).expect("the stack");
+    sandbox.write("stack/main.stack.hcl", &text.replace("nodes = 2", "nodes = 1"));
+    sandbox.lampwright("stack", APPLY).success();
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    down(&sandbox);
+}
+
+/// It still asks for what there was, and nobody tells it.
+#[test]
+fn a_load_balancer_of_another_stack_goes_on() {
+    let (sandbox, url) = up("", "");
+    let address = |id: u8| {
+        let record =
+            std::fs::read_to_string(sandbox.machine(&format!("web-{id}")).join("machine.json")).expect("a record");
+        let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+        record["address"].as_str().expect("an address").to_owned()
+    };
+    let machine = |id: u8| {
+        format!(
+            "{{ id = {id}, name = \"web-{id}\", address = \"{}\", port = 8080, status = \"running\" }}",
+            address(id)
+        )
+    };
+    let lb = format!(
+        "resource \"lb_pool\" \"other\" {{\n  backend = {{ id = \"t/web\", cloud = \"local\", name = \"web\", machines = [{}, {}] }}\n}}\noutput \"url\" {{ value = lb_pool.other.url }}\n",
+        machine(1),
+        machine(2)
+    );
+    sandbox.write("other/main.stack.hcl", &format!("{}{lb}", sandbox.provider_block()));
+    sandbox.lampwright("other", APPLY).success();
+    let other = sandbox.lampwright("other", &["output", "-raw", "url"]).success().trim().to_owned();
+    let load = Load::paced(&other, 2, Duration::from_millis(2));
+    stack(&sandbox, "  port = 8090\n  health_check = { path = \"/ready.php\" }\n", "");
+    sandbox.lampwright("stack", APPLY).success();
+    is_whole(&sandbox, &url);
+    // A change for another reason takes nothing away either.
+    stack(&sandbox, "  port = 8090\n  health_check = { path = \"/ready.php\" }\n  php_workers = 3\n", "");
+    sandbox.lampwright("stack", APPLY).success();
+    let checks = |table: String| table.lines().filter(|line| line.contains(",UP,")).count();
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    assert!(checks(ask(&sandbox, "show stat")) >= 2);
+    sandbox.lampwright("other", &["destroy", "-auto-approve"]).success();
+    down(&sandbox);
+}
+
+#[test]
+fn a_health_check_that_no_server_passes_changes_nothing() {
+    let (sandbox, url) = up("", "");
+    let load = Load::paced(&url, 2, Duration::from_millis(5));
+    stack(&sandbox, "", "  health_check = { path = \"/nowhere.php\" }\n");
+    let error = sandbox.lampwright("stack", APPLY).failure();
+    assert!(
+        error.contains("a health check that fails") && error.contains("answers 404 to GET /nowhere.php"),
+        "{error}"
+    );
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    stack(&sandbox, "", "");
+    sandbox.lampwright("stack", APPLY).success();
+    is_whole(&sandbox, &url);
+    down(&sandbox);
+}
+
+#[test]
+fn a_load_balancer_that_gets_another_cluster_loses_no_request() {
+    let (sandbox, url) = up("", "");
+    let text = std::fs::read_to_string(sandbox.join("stack/main.stack.hcl")).expect("the stack");
+    let next = "resource \"lamp_cluster\" \"next\" {\n  nodes = 2\n  app   = \"./app\"\n  port  = 8181\n}\n";
+    sandbox
+        .write("stack/main.stack.hcl", &format!("{}{next}", text.replace("= lamp_cluster.web", "= lamp_cluster.next")));
+    let load = Load::paced(&url, 4, Duration::from_millis(2));
+    sandbox.lampwright("stack", APPLY).success();
+    is_whole(&sandbox, &url);
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    assert!(answers.by_node.keys().any(|node| node.starts_with("next-")), "{answers:?}");
     down(&sandbox);
 }

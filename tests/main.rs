@@ -6,6 +6,7 @@ mod bundles;
 mod cli;
 mod clouds;
 mod data;
+mod encodings;
 mod environment;
 mod faulty_clouds;
 mod golden_images;

@@ -192,14 +192,11 @@ fn a_value_that_a_configuration_file_cannot_carry_changes_nothing() {
     let text = std::fs::read_to_string(&path).expect("the stack");
     std::fs::write(
         &path,
-        text.replace(
-            "web_nodes  = var.web_nodes",
-            "web_nodes  = var.web_nodes\n  environment = { A = \"x${\"$\"}{y}\" }",
-        ),
+        text.replace("web_nodes  = var.web_nodes", "web_nodes  = var.web_nodes\n  environment = { A = \"x\\u0000y\" }"),
     )
     .expect("written");
     let refused = sandbox.lampwright("stack", APPLY).failure();
-    assert!(refused.contains("PHP-FPM's configuration cannot carry"), "{refused}");
+    assert!(refused.contains("holds a NUL character"), "{refused}");
     assert_eq!(get(&url).status, 200);
     down(&sandbox);
 }
@@ -247,10 +244,22 @@ fn files_that_were_lost_are_noticed_and_put_back() {
 #[test]
 fn a_successor_takes_machines_over_and_keeps_them() {
     let sandbox = Sandbox::new();
-    let cbd = |port: u16| format!("  port  = {port}\n  lifecycle {{\n    create_before_destroy = true\n  }}\n");
-    web_only(&sandbox, 2, &cbd(8080));
+    // Two names of one cloud: the same machines, and for the provider a new layer.
+    let stack = |cloud: &str| {
+        web_only(
+            &sandbox,
+            2,
+            &format!("  cloud = \"{cloud}\"\n  lifecycle {{\n    create_before_destroy = true\n  }}\n"),
+        );
+        let text = std::fs::read_to_string(sandbox.join("stack/main.stack.hcl")).expect("the stack");
+        let (before, after) = text.split_once("  cloud \"local\"").expect("a cloud");
+        let block = after.split_once("\n  }\n").expect("a block").0;
+        let text = format!("{before}  cloud \"twin\"{block}\n  }}\n  cloud \"local\"{after}");
+        sandbox.write("stack/main.stack.hcl", &text);
+    };
+    stack("local");
     sandbox.lampwright("stack", APPLY).success();
-    web_only(&sandbox, 2, &cbd(8090));
+    stack("twin");
     sandbox.lampwright("stack", APPLY).success();
     assert_eq!(sandbox.machines(), ["web-1", "web-2"]);
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);

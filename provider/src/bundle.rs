@@ -3,6 +3,7 @@
 //! **Invariant:** pure. The same input gives the same bytes; a bundle never knows a driver or a resource.
 
 pub mod apache;
+pub mod encode;
 pub mod haproxy;
 pub mod mongod;
 
@@ -26,6 +27,8 @@ pub struct Bundle {
     pub services: Vec<Service>,
     /// Whether a file holds [`UNKNOWN`]; such a bundle can be shown and not installed.
     pub has_unknowns: bool,
+    /// What a file's format could not carry; such a bundle is of no use.
+    pub refused: Vec<encode::Refused>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +79,22 @@ impl Bundle {
                 UNKNOWN
             }
         }
+    }
+
+    /// As [`Bundle::known`], in a format.
+    pub fn known_in(&mut self, value: Option<&str>, encode: fn(&str) -> encode::Encoded) -> String {
+        match value {
+            Some(value) => self.fit(encode(value)),
+            None => self.known(None).to_owned(),
+        }
+    }
+
+    /// A text as its format writes it; what it cannot carry is noted.
+    pub fn fit(&mut self, encoded: encode::Encoded) -> String {
+        encoded.unwrap_or_else(|refused| {
+            self.refused.push(refused);
+            String::new()
+        })
     }
 
     /// `sha256:..` over the manifest.

@@ -70,7 +70,11 @@ async fn rules<R: Resource>(context: &Context, state: &State<R::Model>) -> Resul
         let port = R::port(&state.own);
         match R::door(&state.own) {
             Door::OnRequest => {}
-            Door::World => own.push(Ingress { source: Source::World, port }),
+            Door::World => {
+                let ports =
+                    std::iter::once(port).chain(context.before_change.own_port.filter(|before| *before != port));
+                own.extend(ports.map(|port| Ingress { source: Source::World, port }));
+            }
             // Over public addresses the cloud does not see which of its own machines somebody is.
             Door::Siblings if is_public => match addresses(state) {
                 Some(source) => own.push(Ingress { source, port }),
@@ -105,7 +109,9 @@ async fn rules<R: Resource>(context: &Context, state: &State<R::Model>) -> Resul
         );
         return Err(vec![Problem::error("an address is not known", detail)]);
     };
-    let rules = vec![Ingress { source, port: upstream.port }];
+    let before = context.before_change.upstream_port.filter(|before| *before != upstream.port);
+    let ports = std::iter::once(upstream.port).chain(before);
+    let rules = ports.map(|port| Ingress { source: source.clone(), port }).collect();
     Ok(Some(Rules { own, upstream: Some((upstream, rules)) }))
 }
 

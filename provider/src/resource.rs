@@ -62,6 +62,16 @@ pub struct MachineModel {
     pub status: String,
 }
 
+/// A machine of another layer, as somebody refers to it; parts may not be known yet.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Peer {
+    pub id: Option<u64>,
+    pub name: Option<String>,
+    pub address: Option<String>,
+    pub port: Option<u16>,
+    pub status: Option<String>,
+}
+
 /// What a machine's status is when all is well.
 pub const RUNNING: &str = "running";
 
@@ -74,6 +84,15 @@ pub const DELETE: &str = "delete";
 pub struct State<M> {
     pub group: Group,
     pub own: M,
+    /// Where it is not known yet; a model has `None` there, as for what is not set.
+    pub unknown: Vec<Path>,
+}
+
+impl<M> State<M> {
+    /// Whether what is at a place will stay as it is: set, or not set.
+    pub fn is_known(&self, at: &Path) -> bool {
+        self.unknown.iter().all(|unknown| !at.starts_with(unknown))
+    }
 }
 
 pub trait Resource: fmt::Debug + Send + Sync + 'static {
@@ -92,8 +111,9 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// Attributes besides the common ones.
     fn attributes() -> Vec<(&'static str, Attribute)>;
 
-    /// Whatever can be said of a configuration alone. Parts that are not known yet are `None`.
-    fn validate(own: &Self::Model) -> Vec<Problem>;
+    /// Whatever can be said of a configuration alone, also of what other layers say in it. Asked again whenever more is
+    /// known.
+    fn validate(state: &State<Self::Model>) -> Vec<Problem>;
 
     /// How many machines there shall be; `None` if that is not known yet.
     fn wanted(own: &Self::Model) -> Option<u64>;
@@ -199,8 +219,17 @@ pub struct Context {
     pub simulation: Option<Simulation>,
     /// What is made belongs to a test (`lampwright test`), and is gone after it.
     pub is_test: bool,
+    /// What a layer was reached at and connects to before a change, and until the change is done.
+    pub before_change: BeforeChange,
     /// The resource that is being worked on, for progress messages; empty under Terraform.
     pub address: String,
+}
+
+/// Ports that stay open while a layer changes.
+#[derive(Debug, Clone, Default)]
+pub struct BeforeChange {
+    pub own_port: Option<u16>,
+    pub upstream_port: Option<u16>,
 }
 
 impl Context {

@@ -4,8 +4,9 @@ mod lamp_cluster;
 mod lb_pool;
 mod mongo_replset;
 mod rollout;
+mod text;
 
-pub(crate) use rollout::{need, remove as remove_machines, strays};
+pub(crate) use rollout::{need, refusals, remove as remove_machines, strays};
 
 use crate::service::AnyResource;
 

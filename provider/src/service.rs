@@ -13,6 +13,8 @@ mod preview;
 mod read;
 mod schema;
 mod taken;
+#[cfg(test)]
+mod texts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -69,6 +71,9 @@ pub trait AnyResource: std::fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn schema(&self) -> Schema;
     fn validate(&self, config: &Value) -> Vec<Problem>;
+    /// What a machine of the layer would get, secrets and all.
+    #[cfg(test)]
+    fn bundle(&self, context: &Context, config: &Value) -> Result<crate::bundle::Bundle, Vec<Problem>>;
     fn plan<'a>(
         &'a self,
         context: &'a Context,

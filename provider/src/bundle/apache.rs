@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Bundle, CHECKED, Service};
+use super::{Bundle, CHECKED, Service, encode};
 use crate::driver::{Layout, Signal};
 
 /// While this file exists, the health check answers 404: load balancers let the node finish its requests and
@@ -17,6 +17,10 @@ pub const STATUS_PATH: &str = "/status?auto";
 /// What has to be on a machine, and the packages that bring it.
 pub const PROGRAMS: &[(&str, &str)] = &[("apache2", "apache2"), ("php-fpm", "php-fpm"), ("mongodb.so", "php-mongodb")];
 
+/// Runs before every page. PHP-FPM's own `env[..]` takes a value that begins with `$` for the name of another variable,
+/// and cannot carry an empty one or a line break; and a page must not see half of a change.
+const ENVIRONMENT: &str = "etc/php-env.php";
+
 const INFALLIBLE: &str = "a String takes everything";
 
 #[derive(Debug, Clone)]
@@ -25,6 +29,9 @@ pub struct WebNode<'a> {
     pub address: Option<&'a str>,
     pub port: u16,
     pub health_check_path: &'a str,
+    /// Where it goes on answering, for load balancers that have not been told yet, or never are.
+    pub former_ports: &'a [u16],
+    pub former_health_check_paths: Vec<&'a str>,
     /// PHP processes.
     pub workers: u32,
     /// For the application; secret as a whole, since it holds the database's credentials.
@@ -33,8 +40,10 @@ pub struct WebNode<'a> {
     pub app: &'a BTreeMap<String, Vec<u8>>,
 }
 
-pub fn status_port(port: u16) -> u16 {
-    port.saturating_add(1)
+/// The next one that is nobody's.
+pub fn status_port(port: u16, former_ports: &[u16]) -> u16 {
+    let others = (port.saturating_add(1)..=u16::MAX).chain((1024..port).rev());
+    others.into_iter().find(|other| *other != port && !former_ports.contains(other)).unwrap_or(u16::MAX)
 }
 
 pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
@@ -44,16 +53,19 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
         bundle.add(format!("htdocs/{path}"), content.clone());
     }
     // A liveness page that PHP executes: Apache alone being alive is not enough. The application may have its own.
-    let health_file = format!("htdocs/{}", node.health_check_path.trim_start_matches('/'));
-    if !bundle.files.contains_key(&health_file) {
-        bundle.add(health_file, "<?php header('Content-Type: text/plain'); echo \"alive\\n\";\n");
+    for path in health_paths(node) {
+        let file = format!("htdocs/{}", path.trim_start_matches('/'));
+        if !bundle.files.contains_key(&file) {
+            bundle.add(file, "<?php header('Content-Type: text/plain'); echo \"alive\\n\";\n");
+        }
     }
     let httpd = httpd_conf(node, layout, &mut bundle);
     bundle.add("etc/httpd.conf", httpd);
     bundle.add("etc/mime.types", MIME_TYPES);
-    bundle.add("etc/php-fpm.conf", fpm_conf(node, layout));
-    let environment = environment_conf(node, &mut bundle);
-    bundle.add_secret("etc/php-env.conf", environment, 0o600);
+    let fpm = fpm_conf(node, layout, &mut bundle);
+    bundle.add("etc/php-fpm.conf", fpm);
+    let environment = environment_php(node, &mut bundle);
+    bundle.add_secret(ENVIRONMENT, environment, 0o600);
     bundle.services = vec![
         Service {
             name: "php-fpm",
@@ -85,22 +97,35 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
     bundle
 }
 
+fn health_paths<'n>(node: &'n WebNode<'_>) -> impl Iterator<Item = &'n str> {
+    std::iter::once(node.health_check_path).chain(node.former_health_check_paths.iter().copied())
+}
+
 fn httpd_conf(node: &WebNode<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
     let address = if layout.has_firewall { "*" } else { bundle.known(node.address) };
-    let (port, status_port) = (node.port, status_port(node.port));
-    let root = layout.root.display();
-    let name = node.name;
-    let health_pattern = regex_escape(node.health_check_path);
+    let status_port = status_port(node.port, node.former_ports);
+    let doors: Vec<String> =
+        std::iter::once(&node.port).chain(node.former_ports).map(|port| format!("{address}:{port}")).collect();
+    let listens: String = doors.iter().map(|door| format!("Listen {door}\n")).collect();
+    let doors = doors.join(" ");
+    let root = bundle.fit(encode::httpd(&layout.root.display().to_string()));
+    let (comment, name) = (bundle.fit(encode::comment(node.name)), bundle.fit(encode::httpd(node.name)));
+    let leaves: Vec<String> = health_paths(node)
+        .map(|path| {
+            let pattern = bundle.fit(encode::httpd_pattern(path));
+            format!("    RewriteCond \"{root}/{DRAIN_FLAG}\" -f\n    RewriteRule \"^{pattern}$\" - [R=404,L]\n")
+        })
+        .collect();
+    let leaves = leaves.concat();
     let modules: String = MODULES
         .iter()
         .map(|module| format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"))
         .collect();
     format!(
-        r#"# {name}: Apache in front of PHP-FPM. Written by lampwright; changes by hand are lost.
+        r#"# {comment}: Apache in front of PHP-FPM. Written by lampwright; changes by hand are lost.
 ServerRoot "{root}"
 ServerName {name}
-Listen {address}:{port}
-Listen {address}:{status_port}
+{listens}Listen {address}:{status_port}
 PidFile "{root}/run/apache2.pid"
 DefaultRuntimeDir "{root}/run"
 Mutex "file:{root}/run" default
@@ -131,7 +156,7 @@ CustomLog "{root}/log/access.log" timed
     Require all denied
 </Directory>
 
-<VirtualHost {address}:{port}>
+<VirtualHost {doors}>
     DocumentRoot "{root}/htdocs"
     DirectoryIndex index.php index.html
     <Directory "{root}/htdocs">
@@ -141,9 +166,7 @@ CustomLog "{root}/log/access.log" timed
 
     # A node that leaves says so by its health check first.
     RewriteEngine On
-    RewriteCond "{root}/{DRAIN_FLAG}" -f
-    RewriteRule "^{health_pattern}$" - [R=404,L]
-
+{leaves}
     <FilesMatch "\.php$">
         # Hands over only what exists, so that PHP never guesses at a path.
         <If "-f %{{REQUEST_FILENAME}}">
@@ -165,20 +188,23 @@ CustomLog "{root}/log/access.log" timed
     )
 }
 
-fn fpm_conf(node: &WebNode<'_>, layout: &Layout) -> String {
-    let root = layout.root.display();
-    let (name, workers) = (node.name, node.workers);
+fn fpm_conf(node: &WebNode<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
+    let mut path = |relative: &str| bundle.fit(encode::fpm(&layout.path(relative)));
+    let (pid, error_log, socket) = (path("run/php-fpm.pid"), path("log/php-fpm.log"), path("run/php-fpm.sock"));
+    let (tmp, log, environment) = (path("tmp"), path("log/php.log"), path(ENVIRONMENT));
+    let name = bundle.fit(encode::comment(node.name));
+    let workers = node.workers;
     format!(
         "; {name}: PHP-FPM behind Apache. Written by lampwright; changes by hand are lost.
 [global]
-pid = {root}/run/php-fpm.pid
-error_log = {root}/log/php-fpm.log
+pid = {pid}
+error_log = {error_log}
 daemonize = no
 ; A reload lets running requests finish.
 process_control_timeout = 10s
 
 [www]
-listen = {root}/run/php-fpm.sock
+listen = {socket}
 listen.mode = 0600
 pm = static
 pm.max_children = {workers}
@@ -186,33 +212,42 @@ pm.max_requests = 10000
 request_terminate_timeout = 25s
 clear_env = yes
 catch_workers_output = yes
-php_admin_value[upload_tmp_dir] = {root}/tmp
-php_admin_value[sys_temp_dir] = {root}/tmp
-php_admin_value[error_log] = {root}/log/php.log
+php_admin_value[upload_tmp_dir] = {tmp}
+php_admin_value[sys_temp_dir] = {tmp}
+php_admin_value[error_log] = {log}
+; Gives the application its environment.
+php_admin_value[auto_prepend_file] = {environment}
 php_admin_flag[log_errors] = on
 php_admin_flag[display_errors] = off
 php_admin_flag[expose_php] = off
-include = {root}/etc/php-env.conf
 "
     )
 }
 
-fn environment_conf(node: &WebNode<'_>, bundle: &mut Bundle) -> String {
-    let mut out = String::from("[www]\n");
-    writeln!(out, "env[LAMPWRIGHT_NODE] = \"{}\"", node.name).expect(INFALLIBLE);
-    for (name, value) in &node.environment {
-        let value = bundle.known(value.as_deref());
-        // In double quotes of FPM's ini dialect only these two are special, and `${`, which validation refuses.
-        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-        writeln!(out, "env[{name}] = \"{value}\"").expect(INFALLIBLE);
+/// The environment, where PHP looks for it: as with PHP-FPM's own, what the web server says of a request comes first.
+fn environment_php(node: &WebNode<'_>, bundle: &mut Bundle) -> String {
+    let mut out = String::from(
+        "<?php // The application's environment. Written by lampwright; changes by hand are lost.
+(static function (array $variables): void {
+    foreach ($variables as $name => $value) {
+        putenv(\"$name=$value\");
     }
+    $_SERVER += $variables;
+    if (stripos((string) ini_get('variables_order'), 'e') !== false) {
+        $_ENV = $variables + $_ENV;
+    }
+})([
+",
+    );
+    let mut environment = BTreeMap::from([("LAMPWRIGHT_NODE", node.name)]);
+    for (name, value) in &node.environment {
+        environment.insert(name, bundle.known(value.as_deref()));
+    }
+    for (name, value) in environment {
+        writeln!(out, "    {} => {},", encode::php(name), encode::php(value)).expect(INFALLIBLE);
+    }
+    out.push_str("]);\n");
     out
-}
-
-fn regex_escape(path: &str) -> String {
-    path.chars()
-        .flat_map(|ch| if ch.is_alphanumeric() || "/_-".contains(ch) { vec![ch] } else { vec!['\\', ch] })
-        .collect()
 }
 
 const MODULES: &[&str] =

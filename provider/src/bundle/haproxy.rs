@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::{Bundle, CHECKED, Service};
+use super::{Bundle, CHECKED, Service, encode};
 use crate::driver::{Layout, Signal};
 
 pub const ADMIN_SOCKET: &str = "run/admin.sock";
@@ -38,9 +38,9 @@ pub struct HealthCheck<'a> {
 
 #[derive(Debug, Clone)]
 pub struct Server<'a> {
-    pub name: &'a str,
+    pub name: Option<&'a str>,
     pub address: Option<&'a str>,
-    pub port: u16,
+    pub port: Option<u16>,
 }
 
 pub fn render(balancer: &Balancer<'_>, layout: &Layout) -> Bundle {
@@ -71,11 +71,14 @@ pub fn render(balancer: &Balancer<'_>, layout: &Layout) -> Bundle {
 }
 
 fn haproxy_cfg(balancer: &Balancer<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
-    let Balancer { name, port, algorithm, pool, .. } = balancer;
     let HealthCheck { path, interval_ms, fall, rise } = balancer.check;
-    let address = if layout.has_firewall { "*" } else { bundle.known(balancer.address) };
-    let admin = layout.path(ADMIN_SOCKET);
-    let state = layout.path(SERVER_STATE);
+    let address = if layout.has_firewall { Some("*") } else { balancer.address };
+    let address = bundle.known_in(address, encode::haproxy);
+    let port = balancer.port;
+    let name = bundle.fit(encode::comment(balancer.name));
+    let mut word = |text: &str| bundle.fit(encode::haproxy(text));
+    let (algorithm, pool, path) = (word(balancer.algorithm), word(balancer.pool), word(path));
+    let (admin, state) = (word(&layout.path(ADMIN_SOCKET)), word(&layout.path(SERVER_STATE)));
     let mut out = format!(
         "# {name}: HAProxy. Written by lampwright; changes by hand are lost.
 global
@@ -121,8 +124,10 @@ backend {pool}
 "
     );
     for server in &balancer.servers {
-        let address = bundle.known(server.address);
-        writeln!(out, "    server {} {address}:{} check", server.name, server.port).expect(INFALLIBLE);
+        let name = bundle.known_in(server.name, encode::haproxy);
+        let at = server.address.zip(server.port).map(|(address, port)| format!("{address}:{port}"));
+        let at = bundle.known_in(at.as_deref(), encode::haproxy);
+        writeln!(out, "    server {name} {at} check").expect(INFALLIBLE);
     }
     out
 }
@@ -138,7 +143,10 @@ pub struct Sending {
 impl Sending {
     pub fn of(balancer: &Balancer<'_>) -> Sending {
         let servers = balancer.servers.iter();
-        let servers = servers.map(|one| (one.name.to_owned(), one.address.unwrap_or_default().to_owned(), one.port));
+        let servers = servers.map(|one| {
+            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            (text(one.name), text(one.address), one.port.unwrap_or_default())
+        });
         Sending { pool: balancer.pool.to_owned(), servers: servers.collect() }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: MongoDB 6.0 manual, "Configuration File Options".
 
-use super::{Bundle, CHECKED, Service};
+use super::{Bundle, CHECKED, Service, encode};
 use crate::driver::{Layout, Signal};
 
 /// The credentials of the set, beside the data of every member: a set whose record was lost is taken over, and data that
@@ -44,17 +44,21 @@ pub fn render(member: &Member<'_>, layout: &Layout) -> Bundle {
 }
 
 fn mongod_conf(member: &Member<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
-    let root = layout.root.display();
-    let address = if layout.has_firewall { "0.0.0.0" } else { bundle.known(member.address) };
-    let Member { name, port, replica_set, .. } = member;
+    let address = if layout.has_firewall { Some("0.0.0.0") } else { member.address };
+    let address = bundle.known_in(address, encode::yaml);
+    let (port, replica_set) = (member.port, bundle.fit(encode::yaml(member.replica_set)));
+    let (name, set) = (bundle.fit(encode::comment(member.name)), bundle.fit(encode::comment(member.replica_set)));
+    let mut path = |relative: &str| bundle.fit(encode::yaml(&layout.path(relative)));
+    let (log, data) = (path("log/mongod.log"), path("data"));
+    let (pid, keyfile) = (path("run/mongod.pid"), path("etc/keyfile"));
     format!(
-        "# {name}: member of the replica set {replica_set}. Written by lampwright; changes by hand are lost.
+        "# {name}: member of the replica set {set}. Written by lampwright; changes by hand are lost.
 systemLog:
   destination: file
-  path: {root}/log/mongod.log
+  path: {log}
   logAppend: true
 storage:
-  dbPath: {root}/data
+  dbPath: {data}
   wiredTiger:
     engineConfig:
       cacheSizeGB: 0.25
@@ -64,13 +68,13 @@ net:
   unixDomainSocket:
     enabled: false
 processManagement:
-  pidFilePath: {root}/run/mongod.pid
+  pidFilePath: {pid}
 replication:
   replSetName: {replica_set}
   oplogSizeMB: 64
 security:
   authorization: enabled
-  keyFile: {root}/etc/keyfile
+  keyFile: {keyfile}
 setParameter:
   # A member that is told to end lets the others elect first, but not for longer than this.
   shutdownTimeoutMillisForSignaledShutdown: 3000

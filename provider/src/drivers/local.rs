@@ -71,6 +71,12 @@ impl Local {
             path: root.display().to_string(),
             source,
         })?;
+        // It is in every configuration file, some of which have words of their own for what stands in a path.
+        let is_plain = |ch: char| ch.is_alphanumeric() || "/._-+@~".contains(ch);
+        if !root.to_str().is_some_and(|root| root.chars().all(is_plain)) {
+            let reason = format!("{} holds more than letters, digits and any of /._-+@~", root.display());
+            return Err(DriverError::Setting { name: "root".to_owned(), reason });
+        }
         let network = settings.get("network").map_or("127.10.0.0/16", String::as_str);
         let egress = settings.get("egress").cloned();
         Ok(Local { store: Store::new(root, network)?, account: Account::of_daemons(), egress })

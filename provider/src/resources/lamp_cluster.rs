@@ -15,12 +15,12 @@ use tokio::task::JoinSet;
 use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
-use super::rollout;
+use super::{rollout, text};
 use crate::bundle::apache::{self, WebNode};
 use crate::bundle::{Bundle, hex};
 use crate::driver::{Disks, Driver, Layer, MachineKey, Status};
 use crate::resource::{
-    Context, Door, Group, MachineModel, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
+    Context, Door, Group, MachineModel, Peer, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
 };
 
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Model {
     php_workers: Option<u32>,
     drain_seconds: Option<u64>,
     app_digest: Option<String>,
+    former_ports: Option<Vec<u16>>,
+    former_health_check_paths: Option<Vec<String>>,
 }
 
 /// The part of a `mongo_replset` that a web node needs.
@@ -47,7 +49,7 @@ struct Database {
     cloud: Option<String>,
     uri: Option<String>,
     database: Option<String>,
-    machines: Option<Vec<MachineModel>>,
+    machines: Option<Vec<Peer>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
@@ -71,7 +73,7 @@ impl Resource for LampCluster {
     const NAME: &'static str = "lamp_cluster";
     const DEFAULT_NAME: &'static str = "web";
     const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
-    const REPLACE: &'static [&'static str] = &["port"];
+    const REPLACE: &'static [&'static str] = &[];
     const PROGRAMS: &'static [(&'static str, &'static str)] = apache::PROGRAMS;
     type Model = Model;
 
@@ -135,11 +137,31 @@ impl Resource for LampCluster {
                 ),
             ),
             ("app_digest", Attribute::computed(Ty::String, "digest of the application's files")),
+            (
+                "former_ports",
+                Attribute::computed(
+                    Ty::list(Ty::Number),
+                    "ports of earlier times, at which nodes go on answering load balancers that have not been told",
+                ),
+            ),
+            (
+                "former_health_check_paths",
+                Attribute::computed(Ty::list(Ty::String), "as former_ports, for the page of the health check"),
+            ),
         ]
     }
 
-    fn validate(own: &Model) -> Vec<Problem> {
+    fn validate(state: &State<Model>) -> Vec<Problem> {
+        let own = &state.own;
         let mut problems = Vec::new();
+        let whole = [
+            ("port", own.port.map(u64::from), 1..=65534),
+            ("php_workers", own.php_workers.map(u64::from), 1..=10_000),
+            ("drain_seconds", own.drain_seconds, 0..=86_400),
+        ];
+        for (name, value, range) in whole {
+            problems.extend(text::number(value, range, &Path::attribute(name)));
+        }
         if own.nodes.is_some_and(|nodes| nodes > MAX_NODES) {
             problems.push(invalid("nodes", format!("A whole number from 0 to {MAX_NODES} is required.")));
         }
@@ -153,12 +175,16 @@ impl Resource for LampCluster {
                         .at(at.clone()),
                 );
             }
-            if value.as_deref().is_some_and(|value| value.contains(['\n', '\r', '\0']) || value.contains("${")) {
-                let detail = format!(
-                    "The value of {name} holds a line break or ${{, which PHP-FPM's configuration cannot carry. Encode it, for example with base64encode."
-                );
-                problems.push(Problem::error("invalid argument", detail).at(at));
-            }
+            problems.extend(text::without_nul(value.as_deref(), &at));
+        }
+        if let Some(database) = &own.database {
+            let at = Path::attribute("database");
+            let part = |name: &'static str| at.then(Step::Attribute(name.into()));
+            problems.extend(text::required(state, database.uri.is_none(), &part("uri")));
+            problems.extend(text::without_nul(database.uri.as_deref(), &part("uri")));
+            problems.extend(text::without_nul(database.database.as_deref(), &part("database")));
+            problems.extend(text::layer_id(database.id.as_deref(), &part("id")));
+            problems.extend(text::peers(state, database.machines.as_deref(), &part("machines")));
         }
         if let Some(path) = own.health_check.as_ref().and_then(|check| check.path.as_deref())
             && !is_page(path)
@@ -167,6 +193,10 @@ impl Resource for LampCluster {
                 "invalid argument",
                 "The path of the health check begins with a slash, ends in .php, and holds only letters, digits and any of / . _ -",
             ).at(Path::attribute("health_check").then(Step::Attribute("path".into()))));
+        }
+        if let Some(check) = &own.health_check {
+            let at = Path::attribute("health_check").then(Step::Attribute("interval_ms".into()));
+            problems.extend(text::number(check.interval_ms, text::INTERVALS_MS, &at));
         }
         problems
     }
@@ -193,11 +223,11 @@ impl Resource for LampCluster {
             layer: Layer::of_id(database.id.as_deref()?),
             cloud: database.cloud.clone()?,
             is_public: database.public.unwrap_or(false),
-            port: database.machines.as_ref()?.first()?.port,
+            port: database.machines.as_ref()?.first()?.port?,
         })
     }
 
-    fn plan(_: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
+    fn plan(_: &Context, planned: &mut State<Model>, prior: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
         own.nodes.get_or_insert(DEFAULT_NODES);
         own.port.get_or_insert(PORT);
@@ -207,6 +237,7 @@ impl Resource for LampCluster {
             Some(app) => Some(digest(&read_app(app)?)),
             None => None,
         };
+        remember(planned, prior);
         Ok(())
     }
 
@@ -227,7 +258,7 @@ impl Resource for LampCluster {
             Some(app) => read_app(app)?,
             None => BTreeMap::new(),
         };
-        let environment = environment(own);
+        let environment = environment(state);
         let machines = state.group.machines().iter();
         Ok(machines
             .map(|machine| {
@@ -236,6 +267,13 @@ impl Resource for LampCluster {
                     address: machine.address.as_deref(),
                     port: machine.port,
                     health_check_path: health_path(own),
+                    former_ports: own.former_ports.as_deref().unwrap_or_default(),
+                    former_health_check_paths: own
+                        .former_health_check_paths
+                        .iter()
+                        .flatten()
+                        .map(String::as_str)
+                        .collect(),
                     workers: own.php_workers.unwrap_or(PHP_WORKERS),
                     environment: environment.clone(),
                     app: &app,
@@ -247,6 +285,7 @@ impl Resource for LampCluster {
 
     async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
         let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
+        remember(state, prior.as_ref());
         let mut problems = rollout::make_machines::<LampCluster>(context, state).await;
         if problems.is_empty() {
             problems = roll_out(context, state).await;
@@ -275,6 +314,8 @@ impl Resource for LampCluster {
             php_workers: None,
             drain_seconds: None,
             app_digest: None,
+            former_ports: None,
+            former_health_check_paths: None,
         })
     }
 
@@ -354,7 +395,11 @@ async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: V
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
-    let leaving_state = State { group: Group { machines: Some(leaving.clone()), ..group.clone() }, own: own.clone() };
+    let leaving_state = State {
+        group: Group { machines: Some(leaving.clone()), ..group.clone() },
+        own: own.clone(),
+        unknown: Vec::new(),
+    };
     let bundles = match LampCluster::bundles(context, &leaving_state) {
         Ok(bundles) => bundles,
         Err(problems) => {
@@ -395,6 +440,7 @@ async fn drain(driver: &dyn Driver, key: &MachineKey, machine: &MachineModel, ow
     if driver.write(key, apache::DRAIN_FLAG, b"").await.is_err() {
         return;
     }
+    let former = own.former_ports.as_deref().unwrap_or_default();
     let interval = own.health_check.as_ref().and_then(|check| check.interval_ms).unwrap_or(HEALTH_INTERVAL_MS);
     let notice = Duration::from_millis(interval * 3);
     let started = Instant::now();
@@ -402,7 +448,7 @@ async fn drain(driver: &dyn Driver, key: &MachineKey, machine: &MachineModel, ow
     let mut quiet = 0;
     while Instant::now() < deadline {
         tokio::time::sleep(rollout::POLL).await;
-        let status = driver.probe(key, apache::status_port(machine.port), apache::STATUS_PATH).await;
+        let status = driver.probe(key, apache::status_port(machine.port, former), apache::STATUS_PATH).await;
         let Some((_, page)) = status else { return };
         // The request for this page is one busy worker itself.
         let busy = page.lines().find_map(|line| line.strip_prefix("BusyWorkers: ")?.trim().parse::<u64>().ok());
@@ -413,22 +459,66 @@ async fn drain(driver: &dyn Driver, key: &MachineKey, machine: &MachineModel, ow
     }
 }
 
-fn environment(own: &Model) -> BTreeMap<String, Option<String>> {
+/// By name; what is not known yet is `None`, and what is not set is not there.
+fn environment(state: &State<Model>) -> BTreeMap<String, Option<String>> {
+    let own = &state.own;
     let mut environment = BTreeMap::new();
+    let mut set = |name: &str, value: Option<String>, at: &Path| {
+        if value.is_some() || !state.is_known(at) {
+            environment.insert(name.to_owned(), value);
+        }
+    };
+    let at = Path::attribute("database");
+    let part = |name: &'static str| at.then(Step::Attribute(name.into()));
     if let Some(database) = &own.database {
-        environment.insert("DATABASE_URI".to_owned(), database.uri.clone());
-        environment
-            .insert("DATABASE_NAME".to_owned(), Some(database.database.clone().unwrap_or_else(|| "app".to_owned())));
-        let members = database.machines.as_ref().map(|machines| {
-            let member = |machine: &MachineModel| {
-                Some(format!("{}={}:{}", machine.name, machine.address.as_deref()?, machine.port))
-            };
-            machines.iter().map(member).collect::<Option<Vec<_>>>().map(|members| members.join(","))
-        });
-        environment.insert("DATABASE_MEMBERS".to_owned(), members.flatten());
+        let name = database.database.clone().or_else(|| state.is_known(&part("database")).then(|| "app".to_owned()));
+        set("DATABASE_URI", database.uri.clone(), &part("uri"));
+        set("DATABASE_NAME", name, &part("database"));
+        let member =
+            |peer: &Peer| Some(format!("{}={}:{}", peer.name.as_deref()?, peer.address.as_deref()?, peer.port?));
+        let members = database.machines.iter().flatten().map(member).collect::<Option<Vec<_>>>();
+        match (&database.machines, members) {
+            (Some(_), Some(members)) => set("DATABASE_MEMBERS", Some(members.join(",")), &at),
+            // Something of a machine is not known yet, or all of them are not.
+            (Some(_), None) => drop(environment.insert("DATABASE_MEMBERS".to_owned(), None)),
+            (None, _) => set("DATABASE_MEMBERS", None, &part("machines")),
+        }
+    } else {
+        for name in ["DATABASE_MEMBERS", "DATABASE_NAME", "DATABASE_URI"] {
+            set(name, None, &at);
+        }
     }
-    environment.extend(own.environment.clone().unwrap_or_default());
+    for (name, value) in own.environment.iter().flatten() {
+        let at = Path::attribute("environment").then(Step::Key(name.as_str().into()));
+        if value.is_some() || !state.is_known(&at) {
+            environment.insert(name.clone(), value.clone());
+        }
+    }
     environment
+}
+
+/// Load balancers are told after this layer has changed, those of other stacks perhaps never: where nodes were asked
+/// before, they go on answering. It costs a line in a file, so nothing of it is ever taken back.
+fn remember(planned: &mut State<Model>, prior: Option<&State<Model>>) {
+    fn before<T: PartialEq + Clone>(now: &T, last: Option<T>, former: Option<&Vec<T>>) -> Vec<T> {
+        let all = last.into_iter().chain(former.cloned().unwrap_or_default());
+        let mut kept = Vec::new();
+        for one in all.filter(|one| one != now) {
+            if !kept.contains(&one) {
+                kept.push(one);
+            }
+        }
+        kept
+    }
+    let prior = prior.map(|prior| &prior.own);
+    let port = LampCluster::port(&planned.own);
+    let former = before(&port, prior.and_then(|own| own.port), prior.and_then(|own| own.former_ports.as_ref()));
+    planned.own.former_ports = planned.is_known(&Path::attribute("port")).then_some(former);
+    let path = health_path(&planned.own).to_owned();
+    let last = prior.map(|own| health_path(own).to_owned());
+    let former = before(&path, last, prior.and_then(|own| own.former_health_check_paths.as_ref()));
+    let at = Path::attribute("health_check").then(Step::Attribute("path".into()));
+    planned.own.former_health_check_paths = planned.is_known(&at).then_some(former);
 }
 
 fn health_path(own: &Model) -> &str {
@@ -436,7 +526,9 @@ fn health_path(own: &Model) -> &str {
 }
 
 fn is_page(path: &str) -> bool {
-    path.starts_with('/')
+    let is_file = |part: &str| !matches!(part, "" | "." | "..") && part.len() < 256;
+    path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_file))
+        && path.len() <= 1024
         && path.ends_with(".php")
         && !path.contains("..")
         && path.chars().all(|ch| ch.is_ascii_alphanumeric() || "/._-".contains(ch))

@@ -10,12 +10,12 @@ use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
 use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
-use super::rollout;
+use super::{rollout, text};
 use crate::bundle::Bundle;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Sending, Server};
 use crate::driver::{Driver, Layer, MachineKey, Status};
 use crate::resource::{
-    Context, Door, Group, MachineModel, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
+    Context, Door, Group, MachineModel, Peer, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
 };
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ struct Backend {
     public: Option<bool>,
     name: Option<String>,
     cloud: Option<String>,
-    machines: Option<Vec<MachineModel>>,
+    machines: Option<Vec<Peer>>,
     health_check: Option<BackendCheck>,
 }
 
@@ -72,6 +72,8 @@ const SERVERS_PATIENCE: Duration = Duration::from_secs(20);
 const RELOAD_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a worker may answer that is on its way out.
 const ASTRAY_PATIENCE: Duration = Duration::from_secs(3);
+/// A page may take its time at first.
+const PAGE_PATIENCE: Duration = Duration::from_secs(10);
 const SHOW_STAT: &str = "show stat";
 
 impl Resource for LbPool {
@@ -156,8 +158,28 @@ impl Resource for LbPool {
         ]
     }
 
-    fn validate(own: &Model) -> Vec<Problem> {
+    fn validate(state: &State<Model>) -> Vec<Problem> {
+        let own = &state.own;
         let mut problems = Vec::new();
+        if let Some(backend) = &own.backend {
+            let at = Path::attribute("backend");
+            let part = |name: &'static str| at.then(Step::Attribute(name.into()));
+            problems.extend(text::required(state, backend.name.is_none(), &part("name")));
+            problems.extend(text::name(backend.name.as_deref(), &part("name")));
+            problems.extend(text::layer_id(backend.id.as_deref(), &part("id")));
+            problems.extend(text::required(state, backend.machines.is_none(), &part("machines")));
+            problems.extend(text::peers(state, backend.machines.as_deref(), &part("machines")));
+            if let Some(check) = &backend.health_check {
+                let at = part("health_check");
+                let part = |name: &'static str| at.then(Step::Attribute(name.into()));
+                problems.extend(text::request_path(check.path.as_deref(), &part("path")));
+                problems.extend(text::number(check.interval_ms, text::INTERVALS_MS, &part("interval_ms")));
+            }
+        }
+        if let Some(listener) = &own.listener {
+            let at = Path::attribute("listener").then(Step::Attribute("port".into()));
+            problems.extend(text::number(listener.port.map(u64::from), 1..=65535, &at));
+        }
         if own.kind.as_deref().is_some_and(|kind| ![HAPROXY, NATIVE].contains(&kind)) {
             let detail = "A load balancer is `haproxy` or `native`.";
             problems.push(Problem::error("invalid argument", detail).at(Path::attribute("kind")));
@@ -171,17 +193,10 @@ impl Resource for LbPool {
         }
         if let Some(check) = &own.health_check {
             let at = |name: &'static str| Path::attribute("health_check").then(Step::Attribute(name.into()));
-            if check.path.as_deref().is_some_and(|path| {
-                !path.starts_with('/') || path.contains(|ch: char| ch.is_whitespace() || ch.is_control())
-            }) {
-                let detail = "The path of the health check begins with a slash and holds no blanks.";
-                problems.push(Problem::error("invalid argument", detail).at(at("path")));
-            }
-            for (name, value) in [("interval_ms", check.interval_ms), ("fall", check.fall), ("rise", check.rise)] {
-                if value == Some(0) {
-                    problems.push(Problem::error("invalid argument", format!("`{name}` is at least 1.")).at(at(name)));
-                }
-            }
+            problems.extend(text::request_path(check.path.as_deref(), &at("path")));
+            problems.extend(text::number(check.interval_ms, text::INTERVALS_MS, &at("interval_ms")));
+            problems.extend(text::number(check.fall, 1..=10_000, &at("fall")));
+            problems.extend(text::number(check.rise, 1..=10_000, &at("rise")));
         }
         problems
     }
@@ -204,7 +219,7 @@ impl Resource for LbPool {
             layer: Layer::of_id(backend.id.as_deref()?),
             cloud: backend.cloud.clone()?,
             is_public: backend.public.unwrap_or(false),
-            port: backend.machines.as_ref()?.first()?.port,
+            port: backend.machines.as_ref()?.first()?.port?,
         })
     }
 
@@ -258,6 +273,9 @@ impl Resource for LbPool {
             (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
             (Err(problems), _) | (_, Err(problems)) => return problems,
         };
+        if let Err(problem) = pages_answer(context, &state.own).await {
+            return vec![problem];
+        }
         for (machine, bundle) in state.group.machines().to_vec().into_iter().zip(bundles) {
             let key = state.group.key(machine.id);
             let sending = Sending::of(&balancer(&state.own, &machine));
@@ -324,8 +342,8 @@ fn balancer<'m>(own: &'m Model, machine: &'m MachineModel) -> Balancer<'m> {
     }
 }
 
-fn server(machine: &MachineModel) -> Server<'_> {
-    Server { name: &machine.name, address: machine.address.as_deref(), port: machine.port }
+fn server(machine: &Peer) -> Server<'_> {
+    Server { name: machine.name.as_deref(), address: machine.address.as_deref(), port: machine.port }
 }
 
 fn fill_addresses(state: &mut State<Model>) {
@@ -348,6 +366,32 @@ fn check(own: &Model) -> haproxy::HealthCheck<'_> {
         fall: written.and_then(|check| check.fall).unwrap_or(2),
         rise: written.and_then(|check| check.rise).unwrap_or(2),
     }
+}
+
+/// Makes sure that servers have the page which the balancer is about to ask them for: without it all of them would count
+/// as leaving at once. One that does not answer at all is dead already, or nobody that this program reaches.
+async fn pages_answer(context: &Context, own: &Model) -> Result<(), Problem> {
+    let Some(backend) = &own.backend else { return Ok(()) };
+    let (Some(id), Some(cloud)) = (&backend.id, &backend.cloud) else { return Ok(()) };
+    let Ok(driver) = context.driver_of(cloud) else { return Ok(()) };
+    let path = check(own).path;
+    let deadline = Instant::now() + PAGE_PATIENCE;
+    for peer in backend.machines.iter().flatten() {
+        let (Some(machine), Some(port)) = (peer.id, peer.port) else { continue };
+        let key = MachineKey { layer: Layer::of_id(id), id: machine };
+        while let Some((status, _)) = driver.probe(&key, port, path).await.filter(|(status, _)| *status != 200) {
+            if Instant::now() > deadline {
+                let detail = format!(
+                    "{} answers {status} to GET {path}, and not 200. With this health check no request would reach it, so nothing was changed. Have the page in the application, or name one that is.",
+                    key.name()
+                );
+                let at = Path::attribute("health_check").then(Step::Attribute("path".into()));
+                return Err(Problem::error("a health check that fails", detail).at(at));
+            }
+            tokio::time::sleep(rollout::POLL).await;
+        }
+    }
+    Ok(())
 }
 
 /// Returns what was done, for the progress line.

@@ -102,8 +102,12 @@ impl Resource for MongoReplset {
         ]
     }
 
-    fn validate(own: &Model) -> Vec<Problem> {
+    fn validate(state: &State<Model>) -> Vec<Problem> {
+        let own = &state.own;
         let mut problems = Vec::new();
+        if own.port == Some(0) {
+            problems.push(invalid("port", "A port is a number from 1 to 65535.".to_owned()));
+        }
         if own.members.is_some_and(|members| !(1..=MAX_MEMBERS).contains(&members)) {
             problems.push(invalid("members", format!("A whole number from 1 to {MAX_MEMBERS} is required.")));
         }
@@ -244,7 +248,7 @@ impl Resource for MongoReplset {
             uri: None,
         };
         let driver = context.driver(group)?.clone();
-        let state = State { group: group.clone(), own: own.clone() };
+        let state = State { group: group.clone(), own: own.clone(), unknown: Vec::new() };
         own.credentials = adopted(&*driver, &state).await;
         if own.credentials.is_none() {
             let detail = "None of its members could be asked for the credentials of the replica set, so it cannot be managed. Repair one of them first.";

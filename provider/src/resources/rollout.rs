@@ -189,11 +189,24 @@ pub(super) struct Installed {
 }
 
 pub(super) async fn install(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<Installed, Problem> {
-    debug_assert!(!bundle.has_unknowns);
+    let mut problems = refusals(&key.name(), bundle);
+    if bundle.has_unknowns {
+        let detail = format!("A file of {} holds a value that is still not known. Nothing was installed.", key.name());
+        problems.push(Problem::error("a value is not known", detail));
+    }
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem);
+    }
     let changed = driver.install(key, bundle).await;
     let changed =
         changed.map_err(|error| driver_problem(&format!("Installing the files of {}", key.name()), &error))?;
     Ok(Installed { changed })
+}
+
+/// What the formats of a machine's files could not carry. Attributes are checked before, so this is the last resort.
+pub(crate) fn refusals(machine: &str, bundle: &Bundle) -> Vec<Problem> {
+    let refused = bundle.refused.iter();
+    refused.map(|refused| Problem::error("invalid value", format!("On {machine}: {refused}."))).collect()
 }
 
 pub(super) async fn start(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {

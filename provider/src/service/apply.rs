@@ -8,7 +8,7 @@ use super::taken;
 use crate::driver::{Disks, Driver, Layer};
 use crate::firewall;
 use crate::ownership;
-use crate::resource::{Context, Resource, State, driver_problem};
+use crate::resource::{BeforeChange, Context, Resource, State, driver_problem};
 use crate::resources::{remove_machines, strays};
 
 /// Returns the new state, which holds what was done also when there are problems.
@@ -35,22 +35,31 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
         Err(problem) => return (prior.clone(), vec![problem]),
     };
     context.ownership.know(before.as_ref().and_then(|before| before.group.generation.as_deref()));
+    let problems = R::validate(&state);
+    if !problems.is_empty() {
+        return (prior.clone(), problems);
+    }
     let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
     // Digests are noted as machines get their files: a failure must leave a difference for the next plan to find.
     let planned_bundles = std::mem::take(&mut state.group.bundles);
     state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());
     state.group.generation.get_or_insert_with(new_generation);
     let moved_from = before.as_ref().filter(|before| firewall::moved::<R>(before, &state)).cloned();
+    let during = Context { before_change: before_change::<R>(before.as_ref(), &state), ..context.clone() };
+    let is_wider = during.before_change.own_port.is_some() || during.before_change.upstream_port.is_some();
     let mut problems = Vec::new();
     match &before {
         Some(before) => problems = taken::adopt::<R>(context, before, &state).await,
         None => context.ownership.begin(&state.group.layer(), state.group.generation.as_deref().unwrap_or_default()),
     }
     if problems.is_empty() {
-        problems = R::apply(context, before, &mut state).await;
+        problems = R::apply(&during, before, &mut state).await;
     }
     // Its record goes to the state now, whatever became of it.
     context.ownership.end(&state.group.layer());
+    if is_wider && problems.is_empty() {
+        problems = firewall::apply::<R>(context, &mut state).await;
+    }
     if let Some(before) = moved_from.filter(|_| problems.is_empty()) {
         problems = firewall::revoke::<R>(context, &before).await;
     }
@@ -67,6 +76,20 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
             problems.push(problem);
             (prior.clone(), problems)
         }
+    }
+}
+
+/// Ports that are still in use until the change is done: closed before, they would cut requests off.
+fn before_change<R: Resource>(before: Option<&State<R::Model>>, after: &State<R::Model>) -> BeforeChange {
+    let Some(before) = before else { return BeforeChange::default() };
+    let differing = |before: Option<u16>, after: Option<u16>| before.filter(|_| before != after);
+    let upstream = |state: &State<R::Model>| R::upstream(&state.own);
+    // Another layer's door is left by itself, when the change is done.
+    let is_same = !firewall::moved::<R>(before, after);
+    BeforeChange {
+        own_port: differing(Some(R::port(&before.own)), Some(R::port(&after.own))),
+        upstream_port: differing(upstream(before).map(|it| it.port), upstream(after).map(|it| it.port))
+            .filter(|_| is_same),
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use value::schema::{Attribute, Block, NestedBlock, Nesting, Schema};
 use value::{Path, Problem, Step, Ty, Value};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, DriverError};
 use crate::drivers::{self, Settings, simulated};
 use crate::ownership::{Ownership, StateName, digest};
-use crate::resource::Context;
+use crate::resource::{BeforeChange, Context};
 
 /// The cloud that exists without a word about it.
 const LOCAL: &str = "local";
@@ -153,6 +153,7 @@ pub(super) fn configure(
         ownership: ownership.clone(),
         simulation,
         is_test,
+        before_change: BeforeChange::default(),
         address: String::new(),
     })
 }
@@ -171,6 +172,12 @@ fn connect(
         }
         Err(error) => {
             let at = Path::attribute("cloud").then(Step::Key(name.into()));
+            let at = match &error {
+                DriverError::Setting { name, .. } => {
+                    at.then(Step::Attribute("settings".into())).then(Step::Key(name.as_str().into()))
+                }
+                _ => at,
+            };
             problems.push(Problem::error("invalid cloud", error.explain()).at(at));
         }
     }

@@ -52,7 +52,7 @@ pub(super) async fn import<R: Resource>(context: &Context, id: &str) -> Result<V
         ..Group::default()
     };
     let own = R::imported(context, &group).await?;
-    let mut state = State { group, own };
+    let mut state = State { group, own, unknown: Vec::new() };
     let port = R::port(&state.own);
     state.group.machines.iter_mut().flatten().for_each(|machine| machine.port = port);
     encode::<R>(&state, &super::schema::schema::<R>().block).map_err(|problem| vec![problem])

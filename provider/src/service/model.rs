@@ -5,22 +5,64 @@ use std::sync::Arc;
 use value::codec::json;
 use value::schema::Block;
 use value::value::Attributes;
-use value::{Problem, Ty, Value};
+use value::{Path, Problem, Step, Ty, Value};
 
-use crate::resource::{Resource, State};
+use crate::resource::{Group, Resource, State};
 
 /// Reads a model. What is unknown, and what is null, is `None`.
 pub(super) fn decode<R: Resource>(value: &Value) -> Result<State<R::Model>, Problem> {
     let json = json::encode(value, &value.ty());
-    let group = serde_json::from_value(json.clone());
-    let own = serde_json::from_value(json);
-    match (group, own) {
-        (Ok(group), Ok(own)) => Ok(State { group, own }),
-        (Err(error), _) | (_, Err(error)) => {
+    match parts::<R>(&json) {
+        Ok((group, own)) => {
+            let mut unknown = Vec::new();
+            note_unknown(value, &Path::root(), &mut unknown);
+            Ok(State { group, own, unknown })
+        }
+        Err(error) => {
             let detail = format!(
                 "A value does not fit what the provider expects: {error}. Numbers of nodes, ports and times are whole and not negative."
             );
-            Err(Problem::error("invalid value", detail))
+            let problem = Problem::error("invalid value", detail);
+            Err(match misfit::<R>(&json) {
+                Some(name) => problem.at(Path::attribute(name)),
+                None => problem,
+            })
+        }
+    }
+}
+
+fn parts<R: Resource>(json: &Json) -> Result<(Group, R::Model), serde_json::Error> {
+    Ok((serde_json::from_value(json.clone())?, serde_json::from_value(json.clone())?))
+}
+
+/// The attribute without which a model fits.
+fn misfit<R: Resource>(json: &Json) -> Option<String> {
+    let names = json.as_object()?.keys();
+    let mut names = names.filter(|name| {
+        let mut without = json.clone();
+        without[name.as_str()] = Json::Null;
+        parts::<R>(&without).is_ok()
+    });
+    names.next().cloned()
+}
+
+fn note_unknown(value: &Value, at: &Path, unknown: &mut Vec<Path>) {
+    match value.unmarked() {
+        value if !value.is_known() => unknown.push(at.clone()),
+        Value::Object(entries) => {
+            for (name, value) in entries.iter() {
+                note_unknown(value, &at.then(Step::Attribute(name.clone())), unknown);
+            }
+        }
+        Value::Map(_, entries) => {
+            for (key, value) in entries.iter() {
+                note_unknown(value, &at.then(Step::Key(key.clone())), unknown);
+            }
+        }
+        value => {
+            for (idx, item) in value.as_items().unwrap_or_default().iter().enumerate() {
+                note_unknown(item, &at.then(Step::Index(idx)), unknown);
+            }
         }
     }
 }

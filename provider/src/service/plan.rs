@@ -20,7 +20,7 @@ use crate::firewall;
 use crate::ownership;
 use crate::place::Place;
 use crate::resource::{Context, DELETE, Group, KEEP, MachineModel, RUNNING, Resource, State, driver_problem};
-use crate::resources::need;
+use crate::resources::{need, refusals};
 
 /// Which layers this process has seen, so that two resources cannot both take the same name: under Terraform
 /// nothing tells them apart.
@@ -93,13 +93,31 @@ impl<R: Resource> AnyResource for R {
     fn validate(&self, config: &Value) -> Vec<Problem> {
         match decode::<R>(config) {
             Ok(state) => {
-                let mut problems = R::validate(&state.own);
+                let mut problems = R::validate(&state);
                 problems.extend(state.group.name.as_deref().and_then(invalid_name));
                 problems.extend(state.group.on_destroy.as_deref().and_then(invalid_on_destroy));
                 problems
             }
             Err(problem) => vec![problem],
         }
+    }
+
+    #[cfg(test)]
+    fn bundle(&self, context: &Context, config: &Value) -> Result<Bundle, Vec<Problem>> {
+        let mut state = decode::<R>(config).map_err(|problem| vec![problem])?;
+        refuse(AnyResource::validate(self, config))?;
+        state.group.id = Some(format!("{}/{}", context.scope, R::DEFAULT_NAME));
+        R::plan(context, &mut state, None)?;
+        state.group.machines = Some(vec![MachineModel {
+            id: 1,
+            name: format!("{}-1", R::DEFAULT_NAME),
+            address: Some("127.99.1.1".to_owned()),
+            port: R::port(&state.own),
+            status: RUNNING.to_owned(),
+        }]);
+        let bundle = R::bundles(context, &state)?.into_iter().next().expect("a machine");
+        refuse(refusals("web-1", &bundle))?;
+        Ok(bundle)
     }
 
     fn plan<'a>(
@@ -155,6 +173,8 @@ async fn plan<R: Resource>(
     let mut planned = decode::<R>(request.proposed).map_err(|problem| vec![problem])?;
     context.ownership.know(prior.as_ref().and_then(|prior| prior.group.generation.as_deref()));
     let is_known = |name: &str| request.proposed.get(name).is_none_or(Value::is_known);
+    // What other layers say in it may not have been known before.
+    refuse(R::validate(&planned))?;
     if planned.group.generation.as_deref().is_some_and(ownership::is_imported) {
         // Its machines become this state's when it is applied.
         planned.group.generation = None;
@@ -423,6 +443,9 @@ async fn plan_bundles<R: Resource>(
         return Ok(preview);
     }
     let after = rendered::<R>(context, planned)?;
+    for machine in &after {
+        refuse(refusals(&machine.name, &machine.bundle))?;
+    }
     if context.simulation.is_some_and(|simulation| simulation.checks) {
         check(&after).await?;
     }
@@ -434,6 +457,10 @@ async fn plan_bundles<R: Resource>(
     preview.notes = prior.map(|prior| notes(&prior.group, &planned.group)).unwrap_or_default();
     add_machines(&mut preview, before, after, context.simulation.is_some());
     Ok(preview)
+}
+
+fn refuse(problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 fn rendered<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Vec<Rendered>, Vec<Problem>> {

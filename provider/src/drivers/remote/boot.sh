@@ -3,6 +3,7 @@
 # line is "ready", or "failed: " and why. @NAME@ is replaced before it is sent.
 set -u
 state=/var/lib/lampwright
+disk_id=@DISK_ID@
 mkdir -p "$state"
 phase() { echo "$(cut -d' ' -f1 /proc/uptime) $*" >> "$state/phases"; }
 fail() { phase "failed: $*"; exit 1; }
@@ -48,8 +49,8 @@ packages() {
 # hypervisor shows no ids, by elimination; on EC2 it is a disk of EBS that is not the root's.
 candidates() {
   root=$(findmnt -n -o SOURCE / 2>/dev/null)
-  if [ "@DISK_ID@" != - ]; then
-    for found in /dev/disk/by-id/*@DISK_ID@; do echo "$found"; done
+  if [ "$disk_id" != - ]; then
+    for found in /dev/disk/by-id/*"$disk_id"; do echo "$found"; done
     [ "$1" -ge 120 ] || return 0
     echo /dev/vdb
     return 0

@@ -12,12 +12,15 @@ use flate2::write::GzEncoder;
 
 use super::cloud::DiskHint;
 use super::keys::HostKey;
+use crate::bundle::encode::{shell, yaml};
 
 /// What runs at the first boot, before it is filled in.
 pub(super) const SCRIPT: &str = include_str!("boot.sh");
 
 /// The account by which machines are worked on.
 pub(super) const ACCOUNT: &str = "lampwright";
+
+const NO_NUL: &str = "names, keys and ids have no NUL";
 
 #[derive(Debug)]
 pub(super) struct Boot<'a> {
@@ -48,7 +51,7 @@ pub(super) fn render(boot: &Boot<'_>) -> Vec<u8> {
 fn config(boot: &Boot<'_>) -> String {
     let mut out = String::from("#cloud-config\n");
     if let Some(name) = boot.name {
-        out.push_str(&format!("hostname: {name}\n"));
+        out.push_str(&format!("hostname: {}\n", yaml(name).expect(NO_NUL)));
     }
     out.push_str(&format!(
         "locale: false
@@ -68,8 +71,8 @@ users:
       - {}
 ",
         indented(&boot.host_key.private_text()),
-        boot.host_key.public_text(),
-        boot.client_key,
+        yaml(&boot.host_key.public_text()).expect(NO_NUL),
+        yaml(&boot.client_key).expect(NO_NUL),
     ));
     out
 }
@@ -79,13 +82,15 @@ fn indented(text: &str) -> String {
 }
 
 fn script(boot: &Boot<'_>) -> String {
-    let programs: Vec<String> = boot.programs.iter().map(|(program, package)| format!("{program}:{package}")).collect();
+    let word = |text: &str| shell(text).expect(NO_NUL);
+    let programs: Vec<String> =
+        boot.programs.iter().map(|(program, package)| format!("{}:{}", word(program), word(package))).collect();
     let (disk, id) = match &boot.disk {
         DiskHint::None => ("no", "-"),
         DiskHint::Any => ("yes", "-"),
         DiskHint::Id(id) => ("yes", id.as_str()),
     };
-    SCRIPT.replace("@PROGRAMS@", &programs.join(" ")).replace("@DISK@", disk).replace("@DISK_ID@", id)
+    SCRIPT.replace("@PROGRAMS@", &programs.join(" ")).replace("@DISK@", disk).replace("@DISK_ID@", &word(id))
 }
 
 #[cfg(test)]

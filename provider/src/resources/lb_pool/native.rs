@@ -43,7 +43,7 @@ pub(super) fn plan(context: &Context, planned: &mut State<Model>) -> Result<(), 
 
 fn targets(own: &Model) -> Option<BTreeSet<String>> {
     let machines = own.backend.as_ref()?.machines.as_ref()?;
-    machines.iter().map(|machine| Some(format!("{}:{}", machine.address.as_deref()?, machine.port))).collect()
+    machines.iter().map(|machine| Some(format!("{}:{}", machine.address.as_deref()?, machine.port?))).collect()
 }
 
 pub(super) async fn apply(context: &Context, state: &mut State<Model>) -> Vec<Problem> {

@@ -1,0 +1,1 @@
+(secret, 782 bytes, sha256 6509ee42b3594596…)

@@ -1,0 +1,1 @@
+(secret, 787 bytes, sha256 7ed8460cc55eaf3d…)

@@ -1,0 +1,1 @@
+(secret, 401 bytes, sha256 6db2b81ee789cf7f…)
