@@ -21,7 +21,7 @@ pub const UNKNOWN: &str = "(known after apply)";
 pub struct Bundle {
     /// By path, relative to the root of the machine.
     pub files: BTreeMap<String, File>,
-    /// Folders that the services need; made if missing, never emptied.
+    /// Folders that the services write in; made if missing, never emptied. All others they only read.
     pub folders: Vec<String>,
     /// In the order in which they start.
     pub services: Vec<Service>,

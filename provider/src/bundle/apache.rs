@@ -48,7 +48,7 @@ pub fn status_port(port: u16, former_ports: &[u16]) -> u16 {
 
 pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
     let mut bundle =
-        Bundle { folders: ["run", "log", "tmp", "htdocs"].map(str::to_owned).to_vec(), ..Bundle::default() };
+        Bundle { folders: ["log", "run", "sessions", "tmp"].map(str::to_owned).to_vec(), ..Bundle::default() };
     for (path, content) in node.app {
         bundle.add(format!("htdocs/{path}"), content.clone());
     }
@@ -192,6 +192,7 @@ fn fpm_conf(node: &WebNode<'_>, layout: &Layout, bundle: &mut Bundle) -> String 
     let mut path = |relative: &str| bundle.fit(encode::fpm(&layout.path(relative)));
     let (pid, error_log, socket) = (path("run/php-fpm.pid"), path("log/php-fpm.log"), path("run/php-fpm.sock"));
     let (tmp, log, environment) = (path("tmp"), path("log/php.log"), path(ENVIRONMENT));
+    let sessions = path("sessions");
     let name = bundle.fit(encode::comment(node.name));
     let workers = node.workers;
     format!(
@@ -214,6 +215,9 @@ clear_env = yes
 catch_workers_output = yes
 php_admin_value[upload_tmp_dir] = {tmp}
 php_admin_value[sys_temp_dir] = {tmp}
+; The distribution's folder is everybody's, and it empties it by a timer that knows no other.
+php_value[session.save_path] = {sessions}
+php_value[session.gc_probability] = 1
 php_admin_value[error_log] = {log}
 ; Gives the application its environment.
 php_admin_value[auto_prepend_file] = {environment}

@@ -1,20 +1,23 @@
 //! The `local` cloud: this very machine.
 //!
 //! A machine is a folder, a loopback address of its own, and a group of daemon processes that outlive the
-//! command. Started by root, the daemons run as `nobody`. Nothing is kept in memory: every call reads what is on
-//! the disk and in `/proc`, so that a machine that died, or was killed, is seen as it is.
+//! command. Started by root, the daemons of each layer run as a user of its own, and get at no other layer's files;
+//! a machine's folder is root's, but for what its daemons write in. Nothing is kept in memory: every call reads what
+//! is on the disk and in `/proc`, so that a machine that died, or was killed, is seen as it is.
 //!
 //! Failures: a crash while a machine is made leaves its folder, which the next `create` of the same key takes
 //! over; a full disk fails in `install` before anything live was touched; a daemon that ignores its polite signal
 //! is killed after a deadline.
 
+mod beneath;
 pub mod check;
 mod install;
 mod kept;
 mod process;
 mod store;
+mod users;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +31,7 @@ use crate::driver::{
     BoxFuture, Created, Disks, Driver, DriverError, Kept, Layer, Layout, Machine, MachineKey, Order, Result, Signal,
     Size, Status, Tell, now,
 };
-use process::Account;
-use store::Store;
+use store::{Home, Store};
 
 pub(super) const INFO: DriverInfo = DriverInfo {
     name: "local",
@@ -38,6 +40,7 @@ pub(super) const INFO: DriverInfo = DriverInfo {
         ("egress", "the network that this machine is seen by from other clouds, such as 198.51.100.7/32"),
         ("network", "the loopback network that machines get their addresses from (127.10.0.0/16)"),
         ("root", "the folder that holds the machines (/var/lib/lampwright for root, else ~/.local/state/lampwright)"),
+        ("users", "for root: the users that layers run as, one each, such as 20000-29999 (1879048192-2147483646)"),
     ],
     common_settings: &[],
     connect: |settings| Ok(Arc::new(Local::new(settings)?)),
@@ -49,13 +52,14 @@ const STOP_DEADLINE: Duration = Duration::from_secs(15);
 const START_DEADLINE: Duration = Duration::from_secs(20);
 const ASK_DEADLINE: Duration = Duration::from_secs(5);
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+/// Of a file that is read whole.
+const READ_BYTES: u64 = 16 << 20;
 /// How often a condition is looked at again.
 const POLL: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub struct Local {
     store: Store,
-    account: Account,
     egress: Option<String>,
 }
 
@@ -79,61 +83,60 @@ impl Local {
         }
         let network = settings.get("network").map_or("127.10.0.0/16", String::as_str);
         let egress = settings.get("egress").cloned();
-        Ok(Local { store: Store::new(root, network)?, account: Account::of_daemons(), egress })
-    }
-
-    fn folder(&self, key: &MachineKey) -> PathBuf {
-        self.store.folder(key)
-    }
-
-    fn machine(&self, key: MachineKey, address: IpAddr, processes: &process::Table) -> Machine {
-        let status = self.machine_status(&key, processes);
-        Machine { status, owner: self.store.owner(&key), public_address: None, is_foreign: false, key, address }
-    }
-
-    fn machine_status(&self, key: &MachineKey, processes: &process::Table) -> Status {
-        let folder = self.folder(key);
-        match self.store.started_services(key) {
-            None => Status::Created,
-            Some(pid_files) => {
-                let alive = |pid_file: &String| processes.is_alive(&folder, &folder.join(pid_file));
-                let is_well = pid_files.iter().all(alive) && install::is_intact(&folder);
-                if is_well { Status::Running } else { Status::Failed }
-            }
+        let users = settings.get("users").map(String::as_str);
+        if users.is_some() {
+            // A range that is not one is told by a plan already.
+            users::Users::new(users)?;
         }
+        Ok(Local { store: Store::new(root, network, users)?, egress })
     }
+}
 
-    async fn end_all(&self, key: &MachineKey, services: &[Service]) -> Result<()> {
-        let folder = self.folder(key);
-        let table = process::Table::read();
-        for service in services.iter().rev() {
-            if let Some(pid) = table.main_process(&folder, &folder.join(service.pid_file)) {
-                process::send(pid, service.stop);
-            }
-        }
-        let deadline = Instant::now() + STOP_DEADLINE;
-        loop {
-            let left = process::Table::read().of_folder(&folder, &self.account);
-            if left.is_empty() {
-                return Ok(());
-            }
-            // Without a main process that was told to end there is nothing to wait for.
-            if Instant::now() > deadline || services.is_empty() || !has_main_process(&folder, services) {
-                left.into_iter().for_each(process::kill);
-            }
-            tokio::time::sleep(POLL).await;
+fn machine(home: &Home, key: MachineKey, processes: &process::Table) -> Machine {
+    let (address, owner) = (home.record.address.into(), Some(home.record.owner.clone()));
+    Machine { status: machine_status(home, processes), owner, public_address: None, is_foreign: false, key, address }
+}
+
+fn machine_status(home: &Home, processes: &process::Table) -> Status {
+    match &home.record.services {
+        None => Status::Created,
+        Some(pid_files) => {
+            let alive = |pid_file: &String| processes.is_alive(home, pid_file);
+            let is_well = pid_files.iter().all(alive) && install::is_intact(&home.folder);
+            if is_well { Status::Running } else { Status::Failed }
         }
     }
 }
 
-fn has_main_process(folder: &std::path::Path, services: &[Service]) -> bool {
+async fn end_all(home: &Home, services: &[Service]) {
     let table = process::Table::read();
-    services.iter().any(|service| table.main_process(folder, &folder.join(service.pid_file)).is_some())
+    for service in services.iter().rev() {
+        if let Some(pid) = table.main_process(home, service.pid_file) {
+            process::send(home, pid, service.stop);
+        }
+    }
+    let deadline = Instant::now() + STOP_DEADLINE;
+    loop {
+        let left = process::Table::read().of_home(home);
+        if left.is_empty() {
+            return;
+        }
+        // Without a main process that was told to end there is nothing to wait for.
+        if Instant::now() > deadline || services.is_empty() || !has_main_process(home, services) {
+            left.into_iter().for_each(|pid| process::kill(home, pid));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn has_main_process(home: &Home, services: &[Service]) -> bool {
+    let table = process::Table::read();
+    services.iter().any(|service| table.main_process(home, service.pid_file).is_some())
 }
 
 fn default_root() -> PathBuf {
     let state = |base: PathBuf| base.join("lampwright");
-    if rustix::process::geteuid().is_root() {
+    if process::is_root() {
         return state(PathBuf::from("/var/lib"));
     }
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into()));
@@ -142,7 +145,7 @@ fn default_root() -> PathBuf {
 
 impl Driver for Local {
     fn layout(&self, key: &MachineKey) -> Layout {
-        Layout { root: self.folder(key), has_firewall: false }
+        Layout { root: self.store.folder(key), has_firewall: false }
     }
 
     fn egress(&self) -> Option<String> {
@@ -153,15 +156,15 @@ impl Driver for Local {
         Box::pin(async move {
             let mut created = Created { machines: Vec::new(), failure: None };
             for key in order.keys() {
-                match self.store.create(&key, order, &self.account) {
-                    Ok(address) => created.machines.push(self.machine(key, address, &process::Table::read())),
+                match self.store.create(&key, order) {
+                    Ok(home) => created.machines.push(machine(&home, key, &process::Table::read())),
                     Err(error) => {
                         created.failure = Some(error);
                         break;
                     }
                 }
             }
-            if let Err(error) = kept::take_up(&self.store, order, &self.account) {
+            if let Err(error) = kept::take_up(&self.store, order) {
                 created.failure.get_or_insert(error);
             }
             created
@@ -171,18 +174,24 @@ impl Driver for Local {
     fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
         Box::pin(async move {
             let processes = process::Table::read();
-            let machines = self.store.list(layer)?.into_iter();
-            Ok(machines.map(|(key, address)| self.machine(key, address, &processes)).collect())
+            let mut machines = Vec::new();
+            for key in self.store.list(layer)? {
+                // One that another command is just taking away is gone.
+                if let Some(home) = self.store.home(&key)? {
+                    machines.push(machine(&home, key, &processes));
+                }
+            }
+            Ok(machines)
         })
     }
 
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
-        Box::pin(async move { Ok(self.machine_status(key, &process::Table::read())) })
+        Box::pin(async move { Ok(machine_status(&self.store.existing(key)?, &process::Table::read())) })
     }
 
     /// A machine that was left without its data when its removal was cut off.
     fn mend<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<()>> {
-        now(kept::take_up(&self.store, order, &self.account))
+        now(kept::take_up(&self.store, order))
     }
 
     fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
@@ -194,53 +203,49 @@ impl Driver for Local {
     }
 
     fn data_size<'a>(&'a self, keys: &'a [MachineKey]) -> BoxFuture<'a, Option<Vec<Size>>> {
-        let folders: Vec<PathBuf> = keys.iter().map(|key| self.folder(key)).collect();
-        now(kept::sizes(&folders))
+        let homes: Result<Vec<Home>> = keys.iter().map(|key| self.store.existing(key)).collect();
+        now(homes.ok().and_then(|homes| kept::sizes(&homes)))
     }
 
     fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let ends = keys.iter().map(|key| self.end_all(key, &[]));
-            futures_util::future::try_join_all(ends).await?;
+            let homes =
+                keys.iter().filter_map(|key| self.store.home(key).transpose()).collect::<Result<Vec<Home>>>()?;
+            futures_util::future::join_all(homes.iter().map(|home| end_all(home, &[]))).await;
             if let Disks::Keep { owner } = disks {
-                keys.iter().try_for_each(|key| kept::keep(&self.store, key, owner))?;
+                homes.iter().try_for_each(|home| kept::keep(&self.store, home, owner))?;
             }
             keys.iter().try_for_each(|key| self.store.delete(key))
         })
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
-        Box::pin(async move {
-            let folder = self.folder(key);
-            if !folder.is_dir() {
-                return Err(DriverError::NoSuchMachine(key.name()));
-            }
-            install::install(&folder, &key.name(), bundle, &self.account).await
-        })
+        Box::pin(async move { install::install(&self.store.existing(key)?, &key.name(), bundle).await })
     }
 
     fn start<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let folder = self.folder(key);
+            let mut home = self.store.existing(key)?;
             let table = process::Table::read();
-            if services.iter().all(|service| table.is_alive(&folder, &folder.join(service.pid_file))) {
-                return self.store.set_started(key, services);
+            if services.iter().all(|service| table.is_alive(&home, service.pid_file)) {
+                return home.set_started(services);
             }
             // Half a machine is ended first: its processes shall be one group.
-            self.end_all(key, services).await?;
-            self.store.set_started(key, services)?;
+            end_all(&home, services).await;
+            self.store.settle(&mut home)?;
+            home.set_started(services)?;
             let mut group = None;
             for service in services {
-                let pid = process::spawn(service, &folder, group, &self.account)?;
+                let pid = process::spawn(service, &home, group)?;
                 group = group.or(Some(pid));
                 let deadline = Instant::now() + START_DEADLINE;
-                while !process::Table::read().is_alive(&folder, &folder.join(service.pid_file)) {
+                while !process::Table::read().is_alive(&home, service.pid_file) {
                     let is_gone = !process::Table::read().has(pid);
                     if is_gone || Instant::now() > deadline {
                         return Err(DriverError::Start {
                             service: service.name.to_owned(),
                             machine: key.name(),
-                            log: process::log_tail(&folder, service),
+                            log: process::log_tail(&home, service),
                         });
                     }
                     tokio::time::sleep(POLL).await;
@@ -251,14 +256,19 @@ impl Driver for Local {
     }
 
     fn stop<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.end_all(key, services))
+        Box::pin(async move {
+            if let Some(home) = self.store.home(key)? {
+                end_all(&home, services).await;
+            }
+            Ok(())
+        })
     }
 
     fn signal<'a>(&'a self, key: &'a MachineKey, service: &'a Service, signal: Signal) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let folder = self.folder(key);
-            if let Some(pid) = process::Table::read().main_process(&folder, &folder.join(service.pid_file)) {
-                process::send(pid, signal);
+            let home = self.store.existing(key)?;
+            if let Some(pid) = process::Table::read().main_process(&home, service.pid_file) {
+                process::send(&home, pid, signal);
             }
             Ok(())
         })
@@ -266,11 +276,16 @@ impl Driver for Local {
 
     fn ask<'a>(&'a self, key: &'a MachineKey, socket: &'a str, line: &'a str) -> BoxFuture<'a, Result<String>> {
         Box::pin(async move {
-            let path = self.folder(key).join(socket);
+            let home = self.store.existing(key)?;
+            let path = home.path.join(socket);
             let failed =
                 |source| DriverError::Io { what: "asking the daemon", path: path.display().to_string(), source };
             let conversation = async {
-                let mut stream = UnixStream::connect(&path).await?;
+                let (_held, door) = home.folder.socket(socket)?;
+                let mut stream = UnixStream::connect(door).await?;
+                if !home.account.is(stream.peer_cred()?.uid()) {
+                    return Err(std::io::Error::other("another user's program listens there"));
+                }
                 stream.write_all(format!("{line}\n").as_bytes()).await?;
                 stream.shutdown().await?;
                 let mut answer = Vec::new();
@@ -283,15 +298,12 @@ impl Driver for Local {
     }
 
     fn reach<'a>(&'a self, key: &'a MachineKey, port: u16) -> BoxFuture<'a, Result<SocketAddr>> {
-        Box::pin(async move {
-            let address = self.store.address(key).ok_or_else(|| DriverError::NoSuchMachine(key.name()))?;
-            Ok(SocketAddr::new(address, port))
-        })
+        Box::pin(async move { Ok(SocketAddr::new(self.store.existing(key)?.record.address.into(), port)) })
     }
 
     fn probe<'a>(&'a self, key: &'a MachineKey, port: u16, path: &'a str) -> BoxFuture<'a, Option<(u16, String)>> {
         Box::pin(async move {
-            let address = self.store.address(key)?;
+            let address = self.store.home(key).ok().flatten()?.record.address;
             let conversation = async {
                 let mut stream = TcpStream::connect((address, port)).await.ok()?;
                 let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n", key.name());
@@ -308,20 +320,31 @@ impl Driver for Local {
 
     fn read<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
         Box::pin(async move {
-            let path = self.folder(key).join(path);
-            match std::fs::read(&path) {
-                Ok(bytes) => Ok(Some(bytes)),
+            let Some(home) = self.store.home(key)? else { return Ok(None) };
+            match home.folder.read(path, READ_BYTES) {
+                Ok(found) => Ok(Some(found.content)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(source) => Err(DriverError::Io { what: "reading", path: path.display().to_string(), source }),
+                Err(source) => Err(io_error("reading", &home, path, source)),
             }
         })
     }
 
     fn write<'a>(&'a self, key: &'a MachineKey, path: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { install::write_atomically(&self.folder(key).join(path), content, 0o644, &self.account) })
+        Box::pin(async move {
+            let home = self.store.existing(key)?;
+            let written = home.folder.write(path, content, home.account.own(0o640));
+            written.map_err(|source| io_error("writing", &home, path, source))
+        })
     }
 
     fn remove<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { install::remove(&self.folder(key).join(path)) })
+        Box::pin(async move {
+            let Some(home) = self.store.home(key)? else { return Ok(()) };
+            home.folder.remove(path).map_err(|source| io_error("removing", &home, path, source))
+        })
     }
+}
+
+fn io_error(what: &'static str, home: &Home, path: &str, source: std::io::Error) -> DriverError {
+    DriverError::Io { what, path: home.path.join(path).display().to_string(), source }
 }

@@ -49,6 +49,21 @@ pub enum ServeError {
 /// its own, and two must not work on the same machines.
 const ORPHAN_CHECK: Duration = Duration::from_millis(200);
 
+/// Daemons that this process starts go on in its session. With a terminal in it, an application could type at the prompt
+/// of whoever ran the command (ioctl_tty(2), TIOCSTI).
+fn leave_terminal() {
+    if rustix::process::setsid().is_ok() {
+        return;
+    }
+    // Whoever leads a process group may not: back into the parent's.
+    let group = rustix::process::getppid().and_then(|parent| rustix::process::getpgid(Some(parent)).ok());
+    if let Some(group) = group
+        && rustix::process::setpgid(None, Some(group)).is_ok()
+    {
+        let _ = rustix::process::setsid();
+    }
+}
+
 /// Serves until the host says Shutdown or is gone.
 pub async fn serve() -> Result<(), ServeError> {
     if std::env::var(handshake::COOKIE_KEY).as_deref() != Ok(handshake::COOKIE_VALUE) {
@@ -59,6 +74,7 @@ pub async fn serve() -> Result<(), ServeError> {
     {
         return Err(ServeError::Versions(versions));
     }
+    leave_terminal();
     super::logging::start();
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let folder = tempfile::Builder::new()

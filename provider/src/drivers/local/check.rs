@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use super::install::{make_folder, write_atomically};
+use super::beneath::Folder;
+use super::install::write_file;
 use super::process::{self, Account};
+use super::store::Home;
+use super::users::{self, Users};
 use crate::bundle::{Bundle, CHECKED};
 use crate::driver::{DriverError, Result};
 
@@ -20,41 +23,63 @@ pub async fn check(root: &Path, machine: &str, bundle: &Bundle) -> Result<()> {
     // The daemons' account has to get through.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
     std::fs::set_permissions(scratch.path(), mode).map_err(failed)?;
-    in_copy(root, &scratch.path().join(COPY), machine, bundle, &Account::of_daemons()).await
+    let user = match process::is_root() {
+        true => Some(Users::new(None)?.pick(&scratch.path().display().to_string(), &users::taken())?),
+        false => None,
+    };
+    let folder = Folder::at(scratch.path()).map_err(failed)?;
+    in_copy(root, scratch.path(), &folder, machine, bundle, Account::of(user)).await
 }
 
-/// A bundle that comes into `folder` next.
-pub(super) async fn before_install(folder: &Path, machine: &str, bundle: &Bundle, account: &Account) -> Result<()> {
-    let copy = folder.join(COPY);
-    let _ = std::fs::remove_dir_all(&copy);
-    let result = in_copy(folder, &copy, machine, bundle, account).await;
-    let _ = std::fs::remove_dir_all(&copy);
-    result
+/// A bundle that comes to `home` next.
+pub(super) async fn before_install(home: &Home, machine: &str, bundle: &Bundle) -> Result<()> {
+    let remove = || {
+        home.folder.remove(COPY).map_err(|source| {
+            let path = home.path.join(COPY).display().to_string();
+            DriverError::Io { what: "removing the copy of a check", path, source }
+        })
+    };
+    remove()?;
+    let result = in_copy(&home.path, &home.path, &home.folder, machine, bundle, home.account).await;
+    let removed = remove();
+    result.and(removed)
 }
 
-/// Writes everything but the application, and lets every service check it there.
-async fn in_copy(root: &Path, copy: &Path, machine: &str, bundle: &Bundle, account: &Account) -> Result<()> {
-    make_folder(copy, 0o700, Some(account))?;
-    for name in &bundle.folders {
-        make_folder(&copy.join(name), 0o755, Some(account))?;
-    }
+/// Writes everything but the application into a copy in the folder, and lets every service check it there.
+async fn in_copy(
+    root: &Path,
+    parent: &Path,
+    folder: &Folder,
+    machine: &str,
+    bundle: &Bundle,
+    account: Account,
+) -> Result<()> {
+    let copy = parent.join(COPY);
     let live_root = root.display().to_string();
     let copy_root = copy.display().to_string();
-    for (path, file) in bundle.files.iter().filter(|(path, _)| path.starts_with("etc/")) {
-        let target = copy.join(path);
-        if let Some(parent) = target.parent() {
-            make_folder(parent, 0o755, Some(account))?;
+    let write = || {
+        let folder = folder.make(COPY, account.lent(0o750))?;
+        for name in &bundle.folders {
+            folder.make(name, account.own(0o750))?;
         }
-        let content = match std::str::from_utf8(&file.content) {
-            Ok(text) => text.replace(&live_root, &copy_root).into_bytes(),
-            Err(_) => file.content.clone(),
-        };
-        write_atomically(&target, &content, file.mode, account)?;
-    }
+        for (path, file) in bundle.files.iter().filter(|(path, _)| path.starts_with("etc/")) {
+            let content = match std::str::from_utf8(&file.content) {
+                Ok(text) => text.replace(&live_root, &copy_root).into_bytes(),
+                Err(_) => file.content.clone(),
+            };
+            write_file(&folder, path, &content, file, account)?;
+        }
+        Ok(())
+    };
+    write().map_err(|source| DriverError::Io {
+        what: "writing the copy for the check",
+        path: copy_root.clone(),
+        source,
+    })?;
     for service in &bundle.services {
         let checked = copy.join(service.config).display().to_string();
         let args = service.check.iter().map(|arg| if arg == CHECKED { checked.clone() } else { arg.clone() }).collect();
-        if let Some(output) = process::check(service, args, copy, account).await? {
+        if let Some(output) = process::check(service, args, &copy, account).await? {
             let output = output.replace(&copy_root, &live_root);
             return Err(DriverError::Check { service: service.name.to_owned(), machine: machine.to_owned(), output });
         }

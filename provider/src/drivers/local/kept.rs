@@ -1,27 +1,25 @@
 //! Data that stays when its machine goes: `ROOT/SCOPE/kept/db-1/data`, with a record of whose it was.
 //!
-//! Only whoever runs the command gets there. The folder moves there and back by one rename each, on one file system. A
+//! The folder moves there and back by one rename each, on one file system. A
 //! removal that is cut off in between leaves a machine without data; it gets its own back before anything else is done
 //! with it ([`take_up`]).
 
-use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::install::{make_folder, write_atomically};
-use super::process::Account;
-use super::store::Store;
-use crate::driver::{DriverError, Kept, Layer, MachineKey, Order, Result, Size, timestamp};
+use super::beneath::{Folder, Wanted};
+use super::store::{Home, Store};
+use crate::driver::{DriverError, Kept, Layer, Order, Result, Size, timestamp};
 
 /// Beside machines, whose names end with a number.
 pub(super) const FOLDER: &str = "kept";
 const DATA: &str = "data";
 const RECORD: &str = "kept.json";
+/// Only whoever runs the command gets there.
+const PRIVATE: Wanted = Wanted { mode: 0o700, owner: None };
 /// How long a plan may look for sizes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -32,52 +30,55 @@ struct Record {
 }
 
 /// Moves a machine's data to where it stays. Its daemons have ended.
-pub(super) fn keep(store: &Store, key: &MachineKey, owner: &str) -> Result<()> {
-    let data = store.folder(key).join(DATA);
-    if !holds_something(&data) {
+pub(super) fn keep(store: &Store, home: &Home, owner: &str) -> Result<()> {
+    if !holds_something(home) {
         return Ok(());
     }
-    let folder = folder(store, &key.layer);
-    make_folder(&folder, 0o700, None)?;
-    let names = std::iter::once(key.name()).chain((2..).map(|number| format!("{}.{number}", key.name())));
-    let mut places = names.map(|name| folder.join(name));
-    let place = places.find(|place| !place.join(DATA).exists()).expect("numbers do not end");
-    make_folder(&place, 0o700, None)?;
+    let (key, path) = (home.record.key(), home.path.join(DATA));
+    let failed = |source| failed("keeping the data", &path, source);
+    let Some(scope) = store.scope(&key.layer.scope)? else { return Err(failed(ErrorKind::NotFound.into())) };
+    let folder = scope.make(FOLDER, PRIVATE).map_err(failed)?;
+    let mut names = std::iter::once(key.name()).chain((2..).map(|number| format!("{}.{number}", key.name())));
+    let name = names.find(|name| folder.enter(format!("{name}/{DATA}")).is_err()).expect("numbers do not end");
+    let place = folder.make(&name, PRIVATE).map_err(failed)?;
     let record = Record { owner: owner.to_owned(), since: timestamp() };
     let json = serde_json::to_vec_pretty(&record).expect("a record has only plain fields");
-    write_atomically(&place.join(RECORD), &json, 0o600, &Account::unchanged())?;
-    std::fs::rename(&data, place.join(DATA)).map_err(|source| failed("keeping the data", &data, source))
+    place.write(RECORD, &json, Wanted { mode: 0o600, owner: None }).map_err(failed)?;
+    home.folder.move_to(DATA, &place, DATA).map_err(failed)
 }
 
 /// Gives machines that have no data what is kept for them: each its own, and then in order what is left.
-pub(super) fn take_up(store: &Store, order: &Order, account: &Account) -> Result<()> {
+pub(super) fn take_up(store: &Store, order: &Order) -> Result<()> {
     let mut kept: Vec<(u64, PathBuf)> = entries(store, &order.layer)?
         .into_iter()
         .filter(|(_, _, record)| order.may_have(&record.owner))
         .map(|(id, place, _)| (id, place))
         .collect();
-    let has_none = |key: &MachineKey| store.folder(key).is_dir() && !holds_something(&store.folder(key).join(DATA));
+    if kept.is_empty() {
+        return Ok(());
+    }
     let mut strangers = Vec::new();
-    for key in order.keys().filter(has_none) {
+    for key in order.keys() {
+        let Some(home) = store.home(&key)?.filter(|home| !holds_something(home)) else { continue };
         match kept.iter().position(|(id, _)| *id == key.id) {
-            Some(own) => give(store, &key, &kept.remove(own).1, account)?,
-            None => strangers.push(key),
+            Some(own) => give(store, &home, &kept.remove(own).1)?,
+            None => strangers.push(home),
         }
     }
-    strangers.iter().zip(&kept).try_for_each(|(key, (_, place))| give(store, key, place, account))
+    strangers.iter().zip(&kept).try_for_each(|(home, (_, place))| give(store, home, place))
 }
 
-fn give(store: &Store, key: &MachineKey, place: &Path, account: &Account) -> Result<()> {
-    let (from, to) = (place.join(DATA), store.folder(key).join(DATA));
-    if let Some(ids) = account.ids() {
+fn give(store: &Store, home: &Home, path: &Path) -> Result<()> {
+    let failed = |source| failed("taking up the data", path, source);
+    let place = Folder::at(path).map_err(failed)?;
+    if let Some(owner) = home.account.own(0).owner {
         // While nobody else gets there.
-        give_all(&from, ids).map_err(|error| failed("giving the data to its daemon", &from, error.into()))?;
+        place.enter(DATA).and_then(|data| data.give_all(owner)).map_err(failed)?;
     }
-    // An empty folder gives way.
-    std::fs::rename(&from, &to).map_err(|source| failed("taking up the data", &from, source))?;
-    let _ = std::fs::remove_dir_all(place);
+    place.move_to(DATA, &home.folder, DATA).map_err(failed)?;
+    let _ = std::fs::remove_dir_all(path);
     // The folder of all that is kept, once it is empty.
-    let _ = std::fs::remove_dir(folder(store, &key.layer));
+    let _ = std::fs::remove_dir(folder(store, &home.record.key().layer));
     Ok(())
 }
 
@@ -87,7 +88,7 @@ pub(super) fn list(store: &Store, layer: &Layer) -> Result<Vec<Kept>> {
         name: place.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         owner: record.owner,
         since: record.since,
-        size: size(&place.join(DATA), until),
+        size: Folder::at(&place.join(DATA)).ok().and_then(|data| size(&data, until)),
         cure: format!("rm -r {}", place.display()),
     });
     Ok(kept.collect())
@@ -97,10 +98,10 @@ pub(super) fn folder(store: &Store, layer: &Layer) -> PathBuf {
     store.scope_folder(layer).join(FOLDER)
 }
 
-/// What the data of each folder takes; none if nothing can be told.
-pub(super) fn sizes(machines: &[PathBuf]) -> Option<Vec<Size>> {
+/// What the data of each machine takes; none if nothing can be told.
+pub(super) fn sizes(machines: &[Home]) -> Option<Vec<Size>> {
     let until = Instant::now() + PATIENCE;
-    machines.iter().map(|folder| size(&folder.join(DATA), until)).collect()
+    machines.iter().map(|home| size(&home.folder.enter(DATA).ok()?, until)).collect()
 }
 
 /// Id, place and record of all that is kept of a layer, in order.
@@ -130,68 +131,18 @@ fn entries(store: &Store, layer: &Layer) -> Result<Vec<(u64, PathBuf, Record)>> 
 }
 
 /// A link holds nothing that is the machine's, wherever it leads.
-fn holds_something(folder: &Path) -> bool {
-    let is_folder = std::fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir());
-    is_folder && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+fn holds_something(home: &Home) -> bool {
+    home.folder.enter(DATA).and_then(|data| data.names()).is_ok_and(|names| !names.is_empty())
 }
 
 /// What the files take on the disk, as far as they can be looked at in time.
-fn size(folder: &Path, until: Instant) -> Option<Size> {
-    use std::os::unix::fs::MetadataExt;
-    let (mut bytes, mut is_whole) = (0, true);
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else {
-            is_whole = false;
-            continue;
-        };
-        for entry in entries.flatten() {
-            // Of links, what they take themselves.
-            let Ok(metadata) = entry.path().symlink_metadata() else { continue };
-            bytes += metadata.blocks() * 512;
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            }
-            is_whole &= Instant::now() < until;
-            if Instant::now() > until {
-                return Some(Size::AtLeast(bytes));
-            }
-        }
-    }
-    match (is_whole, bytes) {
+fn size(folder: &Folder, until: Instant) -> Option<Size> {
+    let mut bytes = 0;
+    match (folder.add_up(&mut bytes, until), bytes) {
         (true, bytes) => Some(Size::Measured(bytes)),
         (false, 0) => None,
         (false, bytes) => Some(Size::AtLeast(bytes)),
     }
-}
-
-/// Gives a folder with all in it to a user, by handles and without following a link. A file that has another name
-/// elsewhere may be anybody's, and is refused unless it is the user's already.
-fn give_all(folder: &Path, ids: (u32, u32)) -> std::result::Result<(), Errno> {
-    give_below(rustix::fs::open(folder, FOLDERS, Mode::empty())?.as_fd(), ids)
-}
-
-const FOLDERS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-fn give_below(folder: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> std::result::Result<(), Errno> {
-    let ids = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
-    for entry in Dir::read_from(folder)? {
-        let entry = entry?;
-        let name: &CStr = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let seen = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if FileType::from_raw_mode(seen.st_mode) == FileType::Directory {
-            give_below(rustix::fs::openat(folder, name, FOLDERS, Mode::empty())?.as_fd(), (uid, gid))?;
-        } else if seen.st_uid != uid || seen.st_gid != gid {
-            if seen.st_nlink > 1 {
-                return Err(Errno::MLINK);
-            }
-            rustix::fs::chownat(folder, name, ids.0, ids.1, AtFlags::SYMLINK_NOFOLLOW)?;
-        }
-    }
-    rustix::fs::fchown(folder, ids.0, ids.1)
 }
 
 fn failed(what: &'static str, path: &Path, source: std::io::Error) -> DriverError {

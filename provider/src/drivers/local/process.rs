@@ -6,62 +6,75 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal as Number, kill_process, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal as Number, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+};
 
+use super::beneath::{Owner, Wanted};
+use super::store::Home;
 use crate::bundle::Service;
 use crate::driver::{DriverError, Result, Signal};
 
 /// A syntax check takes less than a second, and more on a machine that does much else.
 const CHECK_DEADLINE: Duration = Duration::from_secs(30);
+const PID_FILE_BYTES: u64 = 4096;
+/// Of each log, for an error.
+const LOG_BYTES: u64 = 64 << 10;
 
-/// Who owns the files and runs the daemons of machines.
-#[derive(Debug, Clone)]
+/// Who runs the daemons of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Account {
     /// User and group to change to; none if that is who we are.
-    ids: Option<(u32, u32)>,
+    owner: Option<Owner>,
 }
 
 impl Account {
-    /// `nobody` where the command runs as root, so that no daemon ever does; else the user who runs it.
-    pub(super) fn of_daemons() -> Account {
-        Account { ids: rustix::process::geteuid().is_root().then(nobody) }
+    /// Started by root, daemons are never root: they run as the layer's user, or as `nobody` on a machine that is older
+    /// than users of layers and was not started anew since. Else as whoever runs the command.
+    pub(super) fn of(user: Option<u32>) -> Account {
+        let owner = || user.map_or_else(nobody, |user| Owner { uid: user, gid: user });
+        Account { owner: is_root().then(owner) }
     }
 
-    pub(super) fn unchanged() -> Account {
-        Account { ids: None }
+    pub(super) fn is(self, uid: u32) -> bool {
+        self.uid() == uid
     }
 
-    /// User and group that files are given to; none if they are ours as it is.
-    pub(super) fn ids(&self) -> Option<(u32, u32)> {
-        self.ids
+    fn uid(self) -> u32 {
+        self.owner.map_or_else(|| rustix::process::geteuid().as_raw(), |owner| owner.uid)
     }
 
-    fn is(&self, uid: u32) -> bool {
-        self.ids.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid) == uid
+    /// What a daemon writes in, and what it alone may read.
+    pub(super) fn own(self, mode: u32) -> Wanted {
+        Wanted { mode, owner: self.owner }
     }
 
-    pub(super) fn give(&self, path: &Path) -> std::io::Result<()> {
-        match self.ids {
-            Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
-            None => Ok(()),
-        }
+    /// What a daemon only gets to: a folder that holds the files of others would let it read and change them.
+    pub(super) fn lent(self, mode: u32) -> Wanted {
+        Wanted { mode, owner: self.owner.map(|owner| Owner { uid: 0, gid: owner.gid }) }
     }
 
-    pub(super) fn take_over(&self, command: &mut Command) {
-        if let Some((uid, gid)) = self.ids {
+    pub(super) fn take_over(self, command: &mut Command) {
+        if let Some(Owner { uid, gid }) = self.owner {
+            // As `uid` has it, root's other groups go with it.
             command.gid(gid).uid(uid);
         }
     }
 }
 
-fn nobody() -> (u32, u32) {
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+pub(super) fn nobody() -> Owner {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let line = passwd.lines().find_map(|line| line.strip_prefix("nobody:"));
     let ids = line.and_then(|line| {
         let mut fields = line.split(':').skip(1);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+        Some(Owner { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     });
-    ids.unwrap_or((65534, 65534))
+    ids.unwrap_or(Owner { uid: 65534, gid: 65534 })
 }
 
 /// A look at `/proc`: which processes work in which folder. Every daemon of a machine is started in the machine's
@@ -71,25 +84,34 @@ pub(super) struct Table {
     processes: Vec<Process>,
 }
 
-#[derive(Debug)]
-struct Process {
+#[derive(Debug, Clone)]
+pub(super) struct Process {
     pid: i32,
     uid: u32,
     folder: PathBuf,
 }
 
+impl Process {
+    fn read(pid: i32) -> Option<Process> {
+        let entry = PathBuf::from(format!("/proc/{pid}"));
+        let folder = std::fs::read_link(entry.join("cwd")).ok()?;
+        // A zombie has ended; only its parent has not noticed yet.
+        let stat = std::fs::read_to_string(entry.join("stat")).ok()?;
+        let state = stat.rsplit_once(") ")?.1.chars().next()?;
+        let uid = std::fs::metadata(&entry).ok()?.uid();
+        (state != 'Z' && state != 'X').then_some(Process { pid, uid, folder })
+    }
+
+    /// An administrator's shell that happens to stand in the folder is none of the machine's.
+    fn is_of(&self, home: &Home) -> bool {
+        self.uid == home.account.uid() && self.folder.starts_with(&home.path)
+    }
+}
+
 impl Table {
     pub(super) fn read() -> Table {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(std::result::Result::ok);
-        let processes = entries.filter_map(|entry| {
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let folder = std::fs::read_link(entry.path().join("cwd")).ok()?;
-            // A zombie has ended; only its parent has not noticed yet.
-            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-            let state = stat.rsplit_once(") ")?.1.chars().next()?;
-            let uid = entry.metadata().ok()?.uid();
-            (state != 'Z' && state != 'X').then_some(Process { pid, uid, folder })
-        });
+        let processes = entries.filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?));
         Table { processes: processes.collect() }
     }
 
@@ -97,26 +119,26 @@ impl Table {
         self.processes.iter().any(|process| process.pid == pid)
     }
 
-    /// The machine's processes: an administrator's shell that happens to stand in the folder is none of them.
-    pub(super) fn of_folder(&self, folder: &Path, account: &Account) -> Vec<i32> {
-        let is_ours = |process: &&Process| process.folder.starts_with(folder) && account.is(process.uid);
-        self.processes.iter().filter(is_ours).map(|process| process.pid).collect()
+    /// The machine's processes.
+    pub(super) fn of_home(&self, home: &Home) -> Vec<i32> {
+        self.processes.iter().filter(|process| process.is_of(home)).map(|process| process.pid).collect()
     }
 
-    /// The process that a pid file names, if it is one of the machine's: numbers are used again after a reboot.
-    pub(super) fn main_process(&self, folder: &Path, pid_file: &Path) -> Option<i32> {
-        let text = std::fs::read_to_string(pid_file).ok()?;
+    /// The process that a pid file names, if it is one of the machine's: numbers are used again after a reboot, and an
+    /// application may write what it likes.
+    pub(super) fn main_process(&self, home: &Home, pid_file: &str) -> Option<i32> {
+        let found = home.folder.read(pid_file, PID_FILE_BYTES).ok()?;
         // HAProxy writes the pid of its master first.
-        let pid: i32 = text.lines().next()?.trim().parse().ok()?;
-        self.processes.iter().any(|process| process.pid == pid && process.folder.starts_with(folder)).then_some(pid)
+        let pid: i32 = std::str::from_utf8(&found.content).ok()?.lines().next()?.trim().parse().ok()?;
+        self.processes.iter().any(|process| process.pid == pid && process.is_of(home)).then_some(pid)
     }
 
-    pub(super) fn is_alive(&self, folder: &Path, pid_file: &Path) -> bool {
-        self.main_process(folder, pid_file).is_some()
+    pub(super) fn is_alive(&self, home: &Home, pid_file: &str) -> bool {
+        self.main_process(home, pid_file).is_some()
     }
 }
 
-pub(super) fn send(pid: i32, signal: Signal) {
+pub(super) fn send(home: &Home, pid: i32, signal: Signal) {
     let number = match signal {
         Signal::Usr1 => Number::USR1,
         Signal::Usr2 => Number::USR2,
@@ -124,46 +146,66 @@ pub(super) fn send(pid: i32, signal: Signal) {
         Signal::Quit => Number::QUIT,
         Signal::Term => Number::TERM,
     };
-    deliver(pid, number);
+    deliver(pid, number, |process| process.is_of(home));
 }
 
-pub(super) fn kill(pid: i32) {
-    deliver(pid, Number::KILL);
+pub(super) fn kill(home: &Home, pid: i32) {
+    deliver(pid, Number::KILL, |process| process.is_of(home));
 }
 
-/// A process that is already gone needs no signal.
-fn deliver(pid: i32, number: Number) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        let _ = kill_process(pid, number);
+/// Ends whatever runs as a user whose last machine is gone, wherever it went to.
+pub(super) fn kill_all_of(user: u32) {
+    for process in Table::read().processes.iter().filter(|process| process.uid == user) {
+        deliver(process.pid, Number::KILL, |process| process.uid == user);
     }
 }
 
+/// Signals a process that is still the one that is meant. One that is already gone needs no signal.
+fn deliver(pid: i32, number: Number, is_meant: impl Fn(&Process) -> bool) {
+    let Some(raw) = Pid::from_raw(pid) else { return };
+    // Held, so that the number cannot become somebody else's between the look and the signal.
+    let held = pidfd_open(raw, PidfdFlags::empty());
+    if !Process::read(pid).is_some_and(|process| is_meant(&process)) {
+        return;
+    }
+    let _ = match held {
+        Ok(held) => pidfd_send_signal(held, number),
+        Err(Errno::NOSYS) => kill_process(raw, number),
+        Err(error) => Err(error),
+    };
+}
+
 /// Starts a daemon in the machine's folder, in the process group `group` or one of its own. Returns its pid.
-pub(super) fn spawn(service: &Service, folder: &Path, group: Option<i32>, account: &Account) -> Result<i32> {
-    let log = log_path(folder, service);
+pub(super) fn spawn(service: &Service, home: &Home, group: Option<i32>) -> Result<i32> {
     let failed = |what: &'static str, path: &Path| {
         let path = path.display().to_string();
         move |source| DriverError::Io { what, path, source }
     };
-    let _ = std::fs::remove_file(folder.join(service.pid_file));
-    let out = std::fs::File::create(&log).map_err(failed("writing the log", &log))?;
+    let pid_file = home.folder.remove(service.pid_file);
+    pid_file.map_err(failed("removing", &home.path.join(service.pid_file)))?;
+    let log = home.path.join(log_path(service));
+    let out = home.folder.replace(log_path(service), home.account.own(0o640));
+    let out = out.map_err(failed("writing the log", &log))?;
     let err = out.try_clone().map_err(failed("writing the log", &log))?;
     let program = program(service)?;
-    let mut command = Command::new(&program);
+    let mut command = command(&program);
+    command.args(&service.args).current_dir(&home.path).stdout(out).stderr(err).process_group(group.unwrap_or(0));
+    home.account.take_over(&mut command);
+    let child = command.spawn().map_err(failed("starting", &program))?;
+    Ok(child.id() as i32)
+}
+
+/// A program that learns nothing of ours: what stands in our environment, such as credentials of clouds, every process
+/// of its user could read.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command
-        .args(&service.args)
-        .current_dir(folder)
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LANG", "C.UTF-8")
         .env("TMPDIR", "/tmp")
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .process_group(group.unwrap_or(0));
-    account.take_over(&mut command);
-    let child = command.spawn().map_err(failed("starting", &program))?;
-    Ok(child.id() as i32)
+        .stdin(Stdio::null());
+    command
 }
 
 /// Runs a daemon's syntax check; gives its output if it refuses.
@@ -171,11 +213,11 @@ pub(super) async fn check(
     service: &Service,
     args: Vec<String>,
     folder: &Path,
-    account: &Account,
+    account: Account,
 ) -> Result<Option<String>> {
     let program = program(service)?;
-    let mut command = Command::new(&program);
-    command.args(args).current_dir(folder).stdin(Stdio::null()).process_group(0);
+    let mut command = command(&program);
+    command.args(args).current_dir(folder).process_group(0);
     account.take_over(&mut command);
     let output = output_in_time(command, CHECK_DEADLINE).await.map_err(|source| DriverError::Io {
         what: "checking with",
@@ -253,15 +295,17 @@ fn mongod_caches() -> Vec<PathBuf> {
     found
 }
 
-fn log_path(folder: &Path, service: &Service) -> PathBuf {
-    folder.join("log").join(format!("{}.out", service.name))
+fn log_path(service: &Service) -> String {
+    format!("log/{}.out", service.name)
 }
 
-/// The last lines that a daemon wrote, of everything in its log folder.
-pub(super) fn log_tail(folder: &Path, service: &Service) -> String {
-    let own = std::fs::read_to_string(log_path(folder, service)).unwrap_or_default();
-    let log = std::fs::read_to_string(folder.join("log").join(format!("{}.log", service.name))).unwrap_or_default();
-    let text = format!("{own}{log}");
+/// The last lines that a daemon wrote, of what it said and of its log.
+pub(super) fn log_tail(home: &Home, service: &Service) -> String {
+    let end = |path: String| home.folder.tail(path, LOG_BYTES).unwrap_or_default();
+    let mut text = String::from_utf8_lossy(&end(log_path(service))).into_owned();
+    text.push_str(&String::from_utf8_lossy(&end(format!("log/{}.log", service.name))));
+    // Whatever stands in it gets onto somebody's terminal.
+    let text = text.replace(|ch: char| ch.is_control() && ch != '\n' && ch != '\t', " ");
     let lines: Vec<&str> = text.lines().collect();
     match lines.as_slice() {
         [] => "it wrote nothing".to_owned(),

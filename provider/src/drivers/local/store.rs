@@ -1,21 +1,29 @@
 //! Which machines there are: folders with a record, `ROOT/SCOPE/web-1/machine.json`.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::install::{make_folder, write_atomically};
+use super::beneath::{Folder, Wanted, leads_down};
 use super::kept;
-use super::process::Account;
+use super::process::{self, Account};
+use super::users::{self, Users};
 use crate::bundle::Service;
 use crate::driver::{DriverError, Layer, MachineKey, Order, Result};
 use crate::ownership::Owner;
 
 const RECORD: &str = "machine.json";
+const RECORD_BYTES: u64 = 1 << 20;
 const REMOVED: &str = "removed";
+/// Folders of daemons that hold nothing which outlives them.
+const PASSING: &[&str] = &["run", "sessions", "tmp"];
+/// Those that hold what does, and how deep.
+const LASTING: &[&str] = &["data", "etc", "log"];
+const DEPTH: u32 = 16;
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -24,23 +32,44 @@ pub(super) struct Store {
     /// How many networks of 256 addresses there are.
     networks: u32,
     network: String,
+    /// As set.
+    users: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
+/// A machine's folder, and who works in it.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) folder: Folder,
+    pub(super) path: PathBuf,
+    pub(super) account: Account,
+    pub(super) record: Record,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
     scope: String,
     layer: String,
     id: u64,
-    address: Ipv4Addr,
+    pub(super) address: Ipv4Addr,
     #[serde(default)]
-    owner: String,
+    pub(super) owner: String,
+    /// The layer's user and group; none where daemons run as whoever runs the command, or on a machine that is older than
+    /// users of layers and was not started anew since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<u32>,
     /// Pid files of the services that were told to run; none before the first start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    services: Option<Vec<String>>,
+    pub(super) services: Option<Vec<String>>,
+}
+
+impl Record {
+    pub(super) fn key(&self) -> MachineKey {
+        MachineKey { layer: Layer { scope: self.scope.clone(), name: self.layer.clone() }, id: self.id }
+    }
 }
 
 impl Store {
-    pub(super) fn new(root: PathBuf, network: &str) -> Result<Store> {
+    pub(super) fn new(root: PathBuf, network: &str, users: Option<&str>) -> Result<Store> {
         let bad = |reason: &str| DriverError::Setting { name: "network".to_owned(), reason: reason.to_owned() };
         let (address, length) = network.split_once('/').ok_or_else(|| bad("write address/length"))?;
         let address: Ipv4Addr = address.parse().map_err(|_| bad("the address is not an IPv4 address"))?;
@@ -49,7 +78,8 @@ impl Store {
             return Err(bad("it must lie within 127.0.0.0/8 and have a length from 8 to 24"));
         }
         let base = address.to_bits() & (u32::MAX << (32 - length));
-        Ok(Store { root, base, networks: 1 << (24 - length), network: network.to_owned() })
+        let users = users.map(str::to_owned);
+        Ok(Store { root, base, networks: 1 << (24 - length), network: network.to_owned(), users })
     }
 
     pub(super) fn folder(&self, key: &MachineKey) -> PathBuf {
@@ -60,128 +90,215 @@ impl Store {
         self.root.join(&layer.scope)
     }
 
-    /// The address of the machine with the key, which is made if it does not exist, and belongs to the owner then.
-    pub(super) fn create(&self, key: &MachineKey, order: &Order, account: &Account) -> Result<IpAddr> {
-        make_folder(&self.root, 0o755, None)?;
-        // One at a time over all processes of this user: addresses are given out here.
-        let lock_path = self.root.join("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.and_then(|lock| lock.lock().map(|()| lock));
-        let _lock =
-            lock.map_err(|source| DriverError::Io { what: "locking", path: lock_path.display().to_string(), source })?;
-        if let Some(mut record) = self.record(key) {
-            if !order.may_take(Some(&record.owner)) {
-                let owner = Owner::parse(&record.owner).described();
+    /// The folder of all machines, where it is there. Who else could write in it could put anything in a machine's place.
+    fn root(&self) -> Result<Option<Folder>> {
+        let failed = io("looking for machines", &self.root);
+        let root = match Folder::at(&self.root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(&failed)?,
+        };
+        let stat = root.stat().map_err(&failed)?;
+        if stat.st_mode & 0o002 != 0 || (process::is_root() && stat.st_uid != 0) {
+            let reason = format!(
+                "others can write in {}, and would do so with the rights of lampwright: chown it to root and take their right to write (chmod go-w), or name another folder",
+                self.root.display()
+            );
+            return Err(DriverError::Setting { name: "root".to_owned(), reason });
+        }
+        Ok(Some(root))
+    }
+
+    pub(super) fn scope(&self, scope: &str) -> Result<Option<Folder>> {
+        let Some(root) = self.root()? else { return Ok(None) };
+        match root.enter(scope) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(io("looking for machines", &self.root.join(scope))),
+        }
+    }
+
+    /// The machine with the key, if it is there.
+    pub(super) fn home(&self, key: &MachineKey) -> Result<Option<Home>> {
+        let Some(scope) = self.scope(&key.layer.scope)? else { return Ok(None) };
+        let path = self.folder(key);
+        let failed = io("reading the machine", &path);
+        let folder = match scope.enter(key.name()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(&failed)?,
+        };
+        let Some(record) = read_record(&folder).map_err(&failed)? else { return Ok(None) };
+        if record.key() != *key {
+            return Err(failed(std::io::Error::other("its record is another machine's")));
+        }
+        Ok(Some(Home { folder, path, account: Account::of(record.user), record }))
+    }
+
+    pub(super) fn existing(&self, key: &MachineKey) -> Result<Home> {
+        self.home(key)?.ok_or_else(|| DriverError::NoSuchMachine(key.name()))
+    }
+
+    /// One at a time over all processes of this user: addresses and users are given out under it.
+    fn lock(&self) -> Result<File> {
+        let path = self.root.join("lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(io("locking", &path))
+    }
+
+    /// The machine with the key, which is made if it does not exist, and belongs to the owner then.
+    pub(super) fn create(&self, key: &MachineKey, order: &Order) -> Result<Home> {
+        const OPEN: Wanted = Wanted { mode: 0o755, owner: None };
+        let failed = io("making the folder", &self.folder(key));
+        if self.root()?.is_none() {
+            std::fs::create_dir_all(&self.root).map_err(&failed)?;
+            // Daemons of other users have to get through.
+            Folder::at(&self.root).and_then(|root| root.become_as(OPEN)).map_err(&failed)?;
+        }
+        let Some(root) = self.root()? else { return Err(failed(ErrorKind::NotFound.into())) };
+        let _lock = self.lock()?;
+        if let Some(mut home) = self.home(key)? {
+            if !order.may_take(Some(&home.record.owner)) {
+                let owner = Owner::parse(&home.record.owner).described();
                 return Err(DriverError::Taken { machine: key.name(), layer: key.layer.to_string(), owner });
             }
-            if record.owner != order.owner {
-                order.owner.clone_into(&mut record.owner);
-                self.write(key, &record)?;
+            if home.record.owner != order.owner {
+                order.owner.clone_into(&mut home.record.owner);
+                home.write_record()?;
             }
-            return Ok(record.address.into());
+            return Ok(home);
         }
-        let address = self.free_address(key)?;
-        make_folder(&self.root.join(&key.layer.scope), 0o755, None)?;
-        make_folder(&self.folder(key), 0o755, Some(account))?;
+        let records = self.all_records()?;
+        let address = self.free_address(key, &records)?;
+        let user = if process::is_root() { Some(self.user_of(&key.layer, &records)?) } else { None };
+        let account = Account::of(user);
+        let scope = root.make(&key.layer.scope, OPEN).map_err(&failed)?;
+        let folder = scope.make(key.name(), account.lent(0o750)).map_err(&failed)?;
         let record = Record {
             scope: key.layer.scope.clone(),
             layer: key.layer.name.clone(),
             id: key.id,
             address,
             owner: order.owner.clone(),
+            user,
             services: None,
         };
-        self.write(key, &record)?;
-        Ok(address.into())
+        let home = Home { folder, path: self.folder(key), account, record };
+        home.write_record()?;
+        Ok(home)
     }
 
-    pub(super) fn list(&self, layer: &Layer) -> Result<Vec<(MachineKey, IpAddr)>> {
-        let mut found: Vec<(MachineKey, IpAddr)> = self
-            .records_of_scope(&layer.scope)?
-            .into_iter()
-            .filter(|record| record.layer == layer.name)
-            .map(|record| (MachineKey { layer: layer.clone(), id: record.id }, record.address.into()))
-            .collect();
+    /// The layer's own user, which is given out to its first machine. The caller has the lock.
+    fn user_of(&self, layer: &Layer, records: &[Record]) -> Result<u32> {
+        let of_layer = |record: &&Record| record.scope == layer.scope && record.layer == layer.name;
+        if let Some(user) = records.iter().filter(of_layer).find_map(|record| record.user) {
+            return Ok(user);
+        }
+        let mut taken = users::taken();
+        taken.extend(records.iter().filter_map(|record| record.user));
+        let root = std::fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
+        let name = format!("{}\0{}\0{}", root.display(), layer.scope, layer.name);
+        Users::new(self.users.as_deref())?.pick(&name, &taken)
+    }
+
+    /// Gives a machine that is older than users of layers, and does not run now, its layer's user.
+    pub(super) fn settle(&self, home: &mut Home) -> Result<()> {
+        if !process::is_root() || home.record.user.is_some() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        let user = self.user_of(&home.record.key().layer, &self.all_records()?)?;
+        let account = Account::of(Some(user));
+        let give = || -> std::io::Result<()> {
+            home.folder.become_as(account.lent(0o750))?;
+            for name in home.folder.names()? {
+                let Some(name) = name.to_str() else { continue };
+                if PASSING.contains(&name) {
+                    home.folder.remove(name)?;
+                    home.folder.make(name, account.own(0o750))?;
+                } else if LASTING.contains(&name) {
+                    let own = if name == "etc" { account.lent(0o750) } else { account.own(0o750) };
+                    let to = account.own(0).owner.unwrap_or(process::nobody());
+                    home.folder.make(name, own)?.hand_over(process::nobody().uid, to, DEPTH)?;
+                } else if home.folder.is_folder(OsStr::new(name))? {
+                    home.folder.make(name, account.lent(0o750))?;
+                }
+            }
+            Ok(())
+        };
+        give().map_err(io("giving the machine its user", &home.path))?;
+        home.record.user = Some(user);
+        home.account = account;
+        home.write_record()
+    }
+
+    pub(super) fn list(&self, layer: &Layer) -> Result<Vec<MachineKey>> {
+        let records = self.records_of_scope(&layer.scope)?.into_iter();
+        let mut found: Vec<MachineKey> =
+            records.filter(|record| record.layer == layer.name).map(|record| record.key()).collect();
         found.sort();
         Ok(found)
     }
 
-    pub(super) fn address(&self, key: &MachineKey) -> Option<IpAddr> {
-        self.record(key).map(|record| record.address.into())
-    }
-
-    pub(super) fn owner(&self, key: &MachineKey) -> Option<String> {
-        self.record(key).map(|record| record.owner)
-    }
-
-    pub(super) fn started_services(&self, key: &MachineKey) -> Option<Vec<String>> {
-        self.record(key)?.services
-    }
-
-    pub(super) fn set_started(&self, key: &MachineKey, services: &[Service]) -> Result<()> {
-        let mut record = self.record(key).ok_or_else(|| DriverError::NoSuchMachine(key.name()))?;
-        record.services = Some(services.iter().map(|service| service.pid_file.to_owned()).collect());
-        self.write(key, &record)
-    }
-
     pub(super) fn delete(&self, key: &MachineKey) -> Result<()> {
-        let folder = self.folder(key);
+        let Some(scope) = self.scope(&key.layer.scope)? else { return Ok(()) };
+        let failed = io("removing the machine", &self.folder(key));
+        let user = self.home(key).ok().flatten().and_then(|home| home.record.user);
         // Out of sight in one step: a machine is there with its record, or it is not there.
-        let trash = folder.with_extension(REMOVED);
-        let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-        let failed =
-            |source| DriverError::Io { what: "removing the machine", path: folder.display().to_string(), source };
-        match std::fs::rename(&folder, &trash) {
-            Err(error) if !gone(&error) => return Err(failed(error)),
+        let trash = format!("{}.{REMOVED}", key.name());
+        match scope.rename(&key.name(), &trash) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
-        match std::fs::remove_dir_all(&trash) {
-            Err(error) if !gone(&error) => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
-        }
+        scope.remove(&trash).map_err(failed)?;
         // The folder of the scope, once it is empty.
         let _ = std::fs::remove_dir(self.root.join(&key.layer.scope));
+        if let Some(user) = user
+            && process::is_root()
+            && Users::new(self.users.as_deref())?.has(user)
+            && self.list(&key.layer)?.is_empty()
+        {
+            process::kill_all_of(user);
+        }
         Ok(())
-    }
-
-    fn record(&self, key: &MachineKey) -> Option<Record> {
-        let bytes = std::fs::read(self.folder(key).join(RECORD)).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    fn write(&self, key: &MachineKey, record: &Record) -> Result<()> {
-        let json = serde_json::to_vec_pretty(record).expect("a record has only plain fields");
-        write_atomically(&self.folder(key).join(RECORD), &json, 0o644, &Account::unchanged())
     }
 
     /// A folder that is not there holds nothing; one that cannot be read is an error, since machines that are only
     /// not seen must never count as gone.
     fn records_of_scope(&self, scope: &str) -> Result<Vec<Record>> {
-        let folders = entries_of(&self.root.join(scope))?.into_iter();
-        // What a crash left while it was being removed is removed.
-        let folders = folders.filter(|folder| folder.extension().is_none_or(|extension| extension != REMOVED));
-        let folders = folders.filter(|folder| folder.file_name().is_none_or(|name| name != kept::FOLDER));
+        let Some(folder) = self.scope(scope)? else { return Ok(Vec::new()) };
+        let path = self.root.join(scope);
         let mut records = Vec::new();
-        for folder in folders {
-            let path = folder.join(RECORD);
-            let failed =
-                |source| DriverError::Io { what: "reading the machine", path: path.display().to_string(), source };
-            match std::fs::read(&path) {
-                Ok(bytes) => records.push(serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?),
+        for name in folder.names().map_err(io("looking for machines", &path))? {
+            let path = path.join(&name);
+            // What a crash left while it was being removed is removed.
+            if name == kept::FOLDER || path.extension().is_some_and(|extension| extension == REMOVED) {
+                continue;
+            }
+            let failed = io("reading the machine", &path);
+            if !folder.is_folder(&name).map_err(&failed)? {
+                continue;
+            }
+            let machine = folder.enter(&name).map_err(&failed)?;
+            match read_record(&machine).map_err(&failed)? {
+                Some(record) if OsStr::new(&record.key().name()) != name || record.scope != scope => {
+                    return Err(failed(std::io::Error::other("its record is another machine's")));
+                }
+                Some(record) => records.push(record),
                 // A folder that was just made and has no record yet is no machine; one that holds something is a
                 // damaged machine, whose daemons may run.
-                Err(error) if error.kind() == ErrorKind::NotADirectory => {}
-                Err(error) if error.kind() == ErrorKind::NotFound && entries_of(&folder)?.is_empty() => {}
-                Err(error) => return Err(failed(error)),
+                None if machine.names().map_err(&failed)?.is_empty() => {}
+                None => return Err(failed(ErrorKind::NotFound.into())),
             }
         }
         Ok(records)
     }
 
     fn all_records(&self) -> Result<Vec<Record>> {
+        let Some(root) = self.root()? else { return Ok(Vec::new()) };
+        let failed = io("looking for machines", &self.root);
         let mut records = Vec::new();
-        for folder in entries_of(&self.root)?.into_iter().filter(|entry| entry.is_dir()) {
-            if let Some(scope) = folder.file_name().and_then(|name| name.to_str()) {
+        for name in root.names().map_err(&failed)? {
+            if let Some(scope) = name.to_str()
+                && root.is_folder(&name).map_err(&failed)?
+            {
                 records.extend(self.records_of_scope(scope)?);
             }
         }
@@ -189,8 +306,7 @@ impl Store {
     }
 
     /// A layer has 256 neighbouring addresses of its own; the machine with the id 7 has the seventh.
-    fn free_address(&self, key: &MachineKey) -> Result<Ipv4Addr> {
-        let records = self.all_records()?;
+    fn free_address(&self, key: &MachineKey, records: &[Record]) -> Result<Ipv4Addr> {
         let listening = listening_addresses();
         let is_ours = |record: &&Record| record.scope == key.layer.scope && record.layer == key.layer.name;
         let network_of = |address: Ipv4Addr| address.to_bits() >> 8;
@@ -216,13 +332,40 @@ impl Store {
     }
 }
 
-fn entries_of(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| DriverError::Io { what: "looking for machines", path: folder.display().to_string(), source };
-    match std::fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(failed(source)),
+impl Home {
+    pub(super) fn set_started(&mut self, services: &[Service]) -> Result<()> {
+        self.record.services = Some(services.iter().map(|service| service.pid_file.to_owned()).collect());
+        self.write_record()
     }
+
+    fn write_record(&self) -> Result<()> {
+        let json = serde_json::to_vec_pretty(&self.record).expect("a record has only plain fields");
+        let written = self.folder.write(RECORD, &json, self.account.lent(0o640));
+        written.map_err(io("writing", &self.path.join(RECORD)))
+    }
+}
+
+/// What a machine's record says, if it has one. It decides whom root gives files to and which processes are signalled, so
+/// only one that whoever runs us has written counts: an application could write in the folders of older machines.
+fn read_record(folder: &Folder) -> std::io::Result<Option<Record>> {
+    let found = match folder.read(RECORD, RECORD_BYTES) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    if found.owner.uid != rustix::process::geteuid().as_raw() {
+        return Err(std::io::Error::other(format!("{RECORD} was written by another user, {}", found.owner.uid)));
+    }
+    let record: Record = serde_json::from_slice(&found.content)?;
+    let pid_files = record.services.iter().flatten();
+    if !record.address.is_loopback() || !pid_files.into_iter().all(|path| leads_down(path)) {
+        return Err(std::io::Error::other(format!("{RECORD} leads out of the machine")));
+    }
+    Ok(Some(record))
+}
+
+fn io(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> DriverError + use<> {
+    let path = path.display().to_string();
+    move |source| DriverError::Io { what, path: path.clone(), source }
 }
 
 /// Loopback addresses on which somebody listens (proc(5), `/proc/net/tcp`; state 0A is LISTEN).
