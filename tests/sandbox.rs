@@ -61,7 +61,7 @@ impl Sandbox {
     pub(crate) fn write_lamp_stack(&self) {
         copy(&repository().join("modules/lamp"), &self.join("lamp"));
         let variables = "variable \"web_nodes\" { default = 2 }\nvariable \"db_members\" { default = 3 }\n";
-        let call = "module \"lamp\" {\n  source        = \"../lamp\"\n  web_nodes     = var.web_nodes\n  db_members    = var.db_members\n  db_on_destroy = \"delete\"\n}\n";
+        let call = "module \"lamp\" {\n  source     = \"../lamp\"\n  web_nodes  = var.web_nodes\n  db_members = var.db_members\n\n  db_on_destroy = \"delete\"\n}\n";
         let outputs = "output \"url\" { value = module.lamp.url }\noutput \"nodes\" { value = module.lamp.nodes }\n";
         self.write(
             "stack/main.stack.hcl",

@@ -63,7 +63,7 @@ fn key(machine: &Path) -> Option<String> {
 }
 
 fn admin_password(machine: &Path) -> String {
-    let text = std::fs::read_to_string(machine.join("etc/credentials.json")).expect("credentials");
+    let text = std::fs::read_to_string(machine.join("data/credentials.json")).expect("credentials");
     let credentials: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     credentials["admin_password"].as_str().expect("a password").to_owned()
 }

@@ -26,8 +26,10 @@ pub(super) const INFO: DriverInfo = DriverInfo {
 pub struct Memory {
     machines: Mutex<BTreeMap<MachineKey, FakeMachine>>,
     rules: Mutex<BTreeMap<Layer, Vec<Admitted>>>,
-    kept: Mutex<BTreeMap<MachineKey, (Kept, BTreeMap<String, Vec<u8>>)>>,
+    kept: Mutex<BTreeMap<MachineKey, KeptFiles>>,
 }
+
+type KeptFiles = (Kept, BTreeMap<String, Vec<u8>>);
 
 const DATA: &str = "data/";
 
