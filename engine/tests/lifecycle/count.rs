@@ -136,5 +136,5 @@ async fn a_counted_module_keeps_its_objects() {
 }
 
 fn addr(text: &str) -> InstanceAddr {
-    InstanceAddr::parse(text).unwrap()
+    InstanceAddr::parse(text).expect("an address")
 }
