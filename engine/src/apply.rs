@@ -150,9 +150,7 @@ impl Applying<'_> {
                     Work::Instance(desired) => supplied |= self.instance(desired, evaluation),
                 }
             }
-            let ready: Vec<InstanceAddr> =
-                self.waiting.keys().filter(|addr| self.schedule.may_make(addr)).cloned().collect();
-            for addr in ready {
+            for addr in self.schedule.freed() {
                 if let Some(desired) = self.waiting.remove(&addr) {
                     self.start(*desired);
                 }

@@ -9,7 +9,7 @@ pub mod moves;
 pub(crate) mod propose;
 pub mod show;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use compiler::addr::{InstanceAddr, Mode, ModulePath, ProviderAddr, ResourceAddr};
@@ -163,6 +163,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         pending: HashMap::new(),
         recorded: HashMap::new(),
         protected: BTreeMap::new(),
+        triggers: BTreeMap::new(),
         diags,
     };
     let mut evaluation = if options.goal == Goal::Nothing { run.lenient_evaluation() } else { run.evaluation() };
@@ -191,6 +192,8 @@ struct Planning<'p> {
     recorded: HashMap<ResourceAddr, Vec<InstanceAddr>>,
     /// Resources with `prevent_destroy`, and where they are.
     protected: BTreeMap<ResourceAddr, Span>,
+    /// What `replace_triggered_by` found of whole resources.
+    triggers: BTreeMap<(ResourceAddr, Path), Option<String>>,
     diags: Diagnostics,
 }
 
@@ -316,19 +319,20 @@ impl Planning<'_> {
     }
 
     /// The first of the referenced things that changes.
-    fn trigger(&self, triggers: &[(ResourceAddr, Option<InstanceAddr>, Path)]) -> Option<String> {
+    fn trigger(&mut self, triggers: &[(ResourceAddr, Option<InstanceAddr>, Path)]) -> Option<String> {
         triggers.iter().find_map(|(resource, instance, path)| {
-            let mut matching = self.plan.changes.values().filter(|change| match instance {
-                Some(instance) => change.addr == *instance,
-                None => change.addr.resource() == *resource,
-            });
-            let changed = matching.find(|change| match change.action {
-                Action::Update | Action::Replace { .. } => {
-                    path.0.is_empty() || path.get(&change.before) != path.get(&change.after)
-                }
-                Action::NoOp | Action::Create | Action::Read | Action::Delete => false,
-            });
-            changed.map(|change| change.addr.to_string())
+            if let Some(instance) = instance {
+                return self.plan.changes.get(instance).filter(|change| triggers_by(change, path)).map(address);
+            }
+            // All instances of it have been planned, and what they do is the same for everyone who asks.
+            let asked = (resource.clone(), path.clone());
+            if let Some(known) = self.triggers.get(&asked) {
+                return known.clone();
+            }
+            let mut matching = self.plan.changes.values().filter(|change| change.addr.resource() == *resource);
+            let found = matching.find(|change| triggers_by(change, path)).map(address);
+            self.triggers.insert(asked, found.clone());
+            found
         })
     }
 
@@ -420,26 +424,28 @@ impl Planning<'_> {
     /// What an object that is made before its predecessor is removed refers to must be made so, too: it cannot be
     /// removed while the old object still needs it.
     fn spread_create_before_destroy(&mut self) {
-        loop {
-            let needed: BTreeSet<ResourceAddr> = self
-                .plan
-                .changes
-                .values()
-                .filter(|change| change.create_before_destroy)
-                .flat_map(|change| change.dependencies.iter().cloned())
-                .collect();
-            let mut changed = false;
-            for change in self.plan.changes.values_mut() {
-                if !change.create_before_destroy && needed.contains(&change.addr.resource()) {
-                    change.create_before_destroy = true;
-                    if change.action == (Action::Replace { create_first: false }) {
-                        change.action = Action::Replace { create_first: true };
-                    }
-                    changed = true;
-                }
+        // What every resource needs, over all its instances, so that nothing is looked at twice.
+        let mut needs: HashMap<ResourceAddr, BTreeSet<&ResourceAddr>> = HashMap::new();
+        let mut open: Vec<ResourceAddr> = Vec::new();
+        for change in self.plan.changes.values() {
+            needs.entry(change.addr.resource()).or_default().extend(&change.dependencies);
+            if change.create_before_destroy {
+                open.extend(change.dependencies.iter().cloned());
             }
-            if !changed {
-                return;
+        }
+        let mut needed: HashSet<ResourceAddr> = HashSet::new();
+        while let Some(resource) = open.pop() {
+            if !needed.contains(&resource) {
+                open.extend(needs.get(&resource).into_iter().flatten().map(|needed| (*needed).clone()));
+                needed.insert(resource);
+            }
+        }
+        for change in self.plan.changes.values_mut() {
+            if !change.create_before_destroy && needed.contains(&change.addr.resource()) {
+                change.create_before_destroy = true;
+                if change.action == (Action::Replace { create_first: false }) {
+                    change.action = Action::Replace { create_first: true };
+                }
             }
         }
     }
@@ -462,4 +468,17 @@ impl Planning<'_> {
             self.plan.outputs.entry(name.clone()).or_insert_with(gone);
         }
     }
+}
+
+fn triggers_by(change: &Change, path: &Path) -> bool {
+    match change.action {
+        Action::Update | Action::Replace { .. } => {
+            path.0.is_empty() || path.get(&change.before) != path.get(&change.after)
+        }
+        Action::NoOp | Action::Create | Action::Read | Action::Delete => false,
+    }
+}
+
+fn address(change: &Change) -> String {
+    change.addr.to_string()
 }

@@ -4,11 +4,11 @@
 //! been changed so that it no longer needs X, if X goes for good or has a successor already. When X is replaced
 //! by removing it first, its successor waits for the removal.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use compiler::addr::{InstanceAddr, Mode, ResourceAddr};
 
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Plan};
 
 /// One object to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,60 +27,87 @@ pub(super) struct Schedule {
     to_make: BTreeSet<InstanceAddr>,
     made: HashSet<InstanceAddr>,
     gone: HashSet<InstanceAddr>,
-    /// Who waits for whom: an event of the address on the left may free the removals on the right.
-    waiters: HashMap<InstanceAddr, Vec<InstanceAddr>>,
+    groups: Vec<Group>,
+    users: HashMap<InstanceAddr, User>,
     /// Removals that may have become possible since they were last looked at.
     candidates: Vec<InstanceAddr>,
+    /// Whose successors may be made since the old objects are gone.
+    freed: Vec<InstanceAddr>,
+}
+
+/// What goes of one resource, and how much stands before that. References are known by resource, so all instances of one
+/// wait for all of another: they are counted here, and no instance knows of any other.
+#[derive(Debug, Default)]
+struct Group {
+    removals: Vec<InstanceAddr>,
+    /// How many old objects that refer to the resource must be gone first.
+    users_to_go: usize,
+    /// How many instances that refer to it must have been made or changed first.
+    users_to_make: usize,
 }
 
 #[derive(Debug)]
 struct Planned {
     removal: Removal,
-    /// Old objects that must be gone first.
-    after_removal_of: Vec<InstanceAddr>,
-    /// Instances that must have been made or changed first.
-    after_making: Vec<InstanceAddr>,
+    group: usize,
+    /// Its users must have been made or changed first, not only be gone.
+    waits_for_making: bool,
+    /// Its own successor is made first.
+    waits_for_successor: bool,
     is_started: bool,
+}
+
+/// Whom it keeps waiting.
+#[derive(Debug)]
+struct User {
+    groups: Vec<usize>,
+    goes: bool,
+    is_made: bool,
 }
 
 impl Schedule {
     pub(super) fn new(plan: &Plan) -> Schedule {
         let mut schedule = Schedule::default();
-        let mut dependents: BTreeMap<ResourceAddr, Vec<&Change>> = BTreeMap::new();
+        let mut group_of: HashMap<ResourceAddr, usize> = HashMap::new();
         for change in plan.changes.values() {
-            for dependency in &change.dependencies {
-                dependents.entry(dependency.clone()).or_default().push(change);
-            }
             if matches!(change.action, Action::Create | Action::Read | Action::Update | Action::Replace { .. }) {
                 schedule.to_make.insert(change.addr.clone());
             }
-        }
-        for change in plan.changes.values().filter(|change| change.addr.mode == Mode::Managed) {
-            let create_first = match change.action {
-                Action::Delete => false,
-                Action::Replace { create_first } => create_first,
+            let (is_gone_for_good, create_first) = match change.action {
+                Action::Delete => (true, false),
+                Action::Replace { create_first } => (false, create_first),
                 Action::NoOp | Action::Read | Action::Create | Action::Update => continue,
             };
-            let users = dependents.get(&change.addr.resource()).map(Vec::as_slice).unwrap_or_default();
-            let old_goes = |user: &&&Change| matches!(user.action, Action::Delete | Action::Replace { .. });
-            let is_gone_for_good = change.action == Action::Delete;
-            let mut after_making: Vec<InstanceAddr> = users
-                .iter()
-                .filter(|user| user.action.is_change() && user.action != Action::Delete)
-                .filter(|_| is_gone_for_good || create_first)
-                .map(|user| user.addr.clone())
-                .collect();
-            if create_first {
-                after_making.push(change.addr.clone());
+            if change.addr.mode != Mode::Managed {
+                continue;
             }
-            let after_removal_of = users.iter().filter(old_goes).map(|user| user.addr.clone()).collect();
+            let group = *group_of.entry(change.addr.resource()).or_insert_with(|| {
+                schedule.groups.push(Group::default());
+                schedule.groups.len() - 1
+            });
+            schedule.groups[group].removals.push(change.addr.clone());
             let removal = Removal { addr: change.addr.clone(), deposed: None, is_part_of_replace: !is_gone_for_good };
-            let planned = Planned { removal, after_removal_of, after_making, is_started: false };
-            for other in planned.after_removal_of.iter().chain(&planned.after_making) {
-                schedule.waiters.entry(other.clone()).or_default().push(change.addr.clone());
-            }
+            let waits_for_making = is_gone_for_good || create_first;
+            let planned =
+                Planned { removal, group, waits_for_making, waits_for_successor: create_first, is_started: false };
             schedule.removals.insert(change.addr.clone(), planned);
             schedule.candidates.push(change.addr.clone());
+        }
+        for change in plan.changes.values() {
+            let goes = matches!(change.action, Action::Delete | Action::Replace { .. });
+            let is_made = change.action.is_change() && change.action != Action::Delete;
+            // Instances of one resource have no order among themselves.
+            let own = change.addr.resource();
+            let used = change.dependencies.iter().filter(|dependency| **dependency != own);
+            let groups: Vec<usize> = used.filter_map(|dependency| group_of.get(dependency).copied()).collect();
+            if groups.is_empty() || !(goes || is_made) {
+                continue;
+            }
+            for group in &groups {
+                schedule.groups[*group].users_to_go += usize::from(goes);
+                schedule.groups[*group].users_to_make += usize::from(is_made);
+            }
+            schedule.users.insert(change.addr.clone(), User { groups, goes, is_made });
         }
         schedule.leftovers = plan
             .deposed
@@ -98,9 +125,14 @@ impl Schedule {
     /// one comes first.
     pub(super) fn may_make(&self, addr: &InstanceAddr) -> bool {
         match self.removals.get(addr) {
-            Some(planned) => planned.after_making.contains(addr) || self.gone.contains(addr),
+            Some(planned) => planned.waits_for_successor || self.gone.contains(addr),
             None => true,
         }
+    }
+
+    /// Old objects that have gone since this was last asked.
+    pub(super) fn freed(&mut self) -> Vec<InstanceAddr> {
+        std::mem::take(&mut self.freed)
     }
 
     /// Removals that nothing stands in the way of any more; each is given once.
@@ -108,8 +140,10 @@ impl Schedule {
         let mut ready = std::mem::take(&mut self.leftovers);
         for addr in std::mem::take(&mut self.candidates) {
             let Some(planned) = self.removals.get_mut(&addr) else { continue };
-            let is_free = planned.after_removal_of.iter().all(|other| self.gone.contains(other) || *other == addr)
-                && planned.after_making.iter().all(|other| self.made.contains(other));
+            let group = &self.groups[planned.group];
+            let is_free = group.users_to_go == 0
+                && (!planned.waits_for_making || group.users_to_make == 0)
+                && (!planned.waits_for_successor || self.made.contains(&addr));
             if is_free && !planned.is_started {
                 planned.is_started = true;
                 ready.push(planned.removal.clone());
@@ -119,19 +153,31 @@ impl Schedule {
     }
 
     pub(super) fn made(&mut self, addr: &InstanceAddr) {
-        self.made.insert(addr.clone());
         self.to_make.remove(addr);
-        self.wake(addr);
+        if self.made.insert(addr.clone()) {
+            self.one_less(addr, |user| user.is_made, |group| &mut group.users_to_make);
+            self.candidates.push(addr.clone());
+        }
     }
 
     pub(super) fn removed(&mut self, removal: &Removal) {
-        self.gone.insert(removal.addr.clone());
         self.removals.get_mut(&removal.addr).into_iter().for_each(|planned| planned.is_started = true);
-        self.wake(&removal.addr);
+        if self.gone.insert(removal.addr.clone()) {
+            self.one_less(&removal.addr, |user| user.goes, |group| &mut group.users_to_go);
+            self.freed.push(removal.addr.clone());
+        }
     }
 
-    fn wake(&mut self, addr: &InstanceAddr) {
-        self.candidates.extend(self.waiters.get(addr).into_iter().flatten().cloned());
+    /// What a group waits for has come; when it was the last, its removals may be possible.
+    fn one_less(&mut self, addr: &InstanceAddr, counts: fn(&User) -> bool, left: fn(&mut Group) -> &mut usize) {
+        let Some(user) = self.users.get(addr).filter(|user| counts(user)) else { return };
+        for group in &user.groups {
+            let group = &mut self.groups[*group];
+            *left(group) -= 1;
+            if *left(group) == 0 {
+                self.candidates.extend(group.removals.iter().cloned());
+            }
+        }
     }
 
     /// The old object has stepped aside under this key.
@@ -156,5 +202,83 @@ impl Schedule {
         );
         left.sort();
         left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use compiler::addr::{Key, ModulePath, ProviderAddr, ProviderSource};
+    use value::schema::Schema;
+    use value::{Ty, Value};
+
+    use super::*;
+    use crate::plan::Change;
+
+    fn change(name: &str, idx: usize, action: Action, dependency: Option<&str>) -> Change {
+        let addr = |name: &str| InstanceAddr {
+            module: ModulePath::default(),
+            mode: Mode::Managed,
+            ty: "thing".into(),
+            name: name.into(),
+            key: Key::Int(idx),
+        };
+        let null = Value::Null(Ty::Dynamic);
+        Change {
+            addr: addr(name),
+            provider: ProviderAddr { module: Vec::new(), source: ProviderSource::lampwright(), alias: None },
+            schema: Arc::new(Schema::default()),
+            action,
+            reason: None,
+            recorded: null.clone(),
+            before: null.clone(),
+            after: null,
+            requires_replace: Vec::new(),
+            before_private: Vec::new(),
+            private: Vec::new(),
+            dependencies: dependency.into_iter().map(|name| addr(name).resource()).collect(),
+            create_before_destroy: false,
+            adopted: None,
+        }
+    }
+
+    /// How often a removal was looked at until all were gone, and the names in their order.
+    fn run(changes: Vec<Change>) -> (usize, Vec<String>) {
+        let mut plan = Plan::default();
+        plan.changes.extend(changes.into_iter().map(|change| (change.addr.clone(), change)));
+        let mut schedule = Schedule::new(&plan);
+        let (mut looks, mut order) = (0, Vec::new());
+        loop {
+            looks += schedule.candidates.len();
+            let ready = schedule.removable();
+            if ready.is_empty() {
+                break;
+            }
+            for removal in &ready {
+                schedule.removed(removal);
+                if order.last().map(String::as_str) != Some(&*removal.addr.name) {
+                    order.push(removal.addr.name.to_string());
+                }
+            }
+        }
+        assert_eq!(schedule.not_done(), Vec::<String>::new());
+        (looks, order)
+    }
+
+    #[test]
+    fn what_waits_for_many_is_looked_at_once_for_all_of_them() {
+        let count = 5_000;
+        let users = (0..count).map(|idx| change("user", idx, Action::Delete, Some("used")));
+        let used = (0..count).map(|idx| change("used", idx, Action::Delete, None));
+        let (looks, order) = run(users.chain(used).collect());
+        assert_eq!(order, ["user", "used"]);
+        assert!(looks <= 4 * count, "{looks}");
+    }
+
+    #[test]
+    fn instances_of_one_resource_do_not_wait_for_each_other() {
+        let (_, order) = run((0..3).map(|idx| change("a", idx, Action::Delete, Some("a"))).collect());
+        assert_eq!(order, ["a"]);
     }
 }
