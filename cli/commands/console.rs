@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use clap::Args;
 use compiler::{Evaluation, Inputs, Work, console, evaluation::Input};
+use engine::run::mark;
 use engine::state::{State, store};
 use value::{Value, codec::json};
 
@@ -68,7 +69,7 @@ fn supply_all(evaluation: &mut Evaluation, state: &State) {
                     let recorded = state.instances.get(&desired.addr);
                     let value = recorded.and_then(|recorded| {
                         let value = json::decode(&recorded.attributes, &ty).ok()?;
-                        Some(value.mark_paths(&recorded.sensitive_paths))
+                        Some(mark(value, &desired.schema, &recorded.sensitive_paths))
                     });
                     evaluation.supply(&desired.addr, value.unwrap_or_else(|| Value::unknown(ty.clone())));
                 }

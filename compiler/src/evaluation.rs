@@ -12,7 +12,7 @@ mod run;
 mod scope;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 use value::Value;
@@ -61,6 +61,8 @@ pub struct Evaluation {
     /// Values of variables, locals and outputs.
     values: HashMap<(NodeId, InstId), Value>,
     resources: HashMap<(NodeId, InstId), Instances>,
+    /// All instances of a resource as one value, where somebody has asked for that; each who asks gets the same one.
+    wholes: Mutex<HashMap<(NodeId, InstId), Value>>,
     /// Which node an instance or provider that was handed out belongs to.
     handed_out: HashMap<InstanceAddr, (NodeId, InstId)>,
     providers_out: HashMap<ProviderAddr, NodeId>,
@@ -133,6 +135,7 @@ impl Evaluation {
             insts_of,
             values: HashMap::new(),
             resources: HashMap::new(),
+            wholes: Mutex::default(),
             handed_out: HashMap::new(),
             providers_out: HashMap::new(),
             pending: HashMap::new(),
@@ -170,6 +173,7 @@ impl Evaluation {
             }
             (Repeated::Count(_) | Repeated::Each(_) | Repeated::Unknown, _) => {}
         }
+        self.wholes.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&(node, inst));
         self.one_less_pending(node);
     }
 

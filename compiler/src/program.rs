@@ -13,6 +13,8 @@ use crate::syntax;
 
 /// Deeper trees can only come from modules that call themselves.
 const MAX_MODULE_DEPTH: usize = 50;
+/// Modules that call two others each become very many without being deep.
+const MAX_MODULES: usize = 20_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModuleId(pub usize);
@@ -87,6 +89,18 @@ fn check_providers(program: &Program, diags: &mut Diagnostics) {
     }
 }
 
+/// The calls that lead from a folder back to itself, if a call of `name` in `caller` does.
+fn circle(program: &Program, caller: ModuleId, name: &str, folder: &str) -> Option<String> {
+    let mut names = vec![name];
+    let mut module = program.module(caller);
+    while module.decl.folder != folder {
+        names.push(module.path.last()?);
+        module = program.module(module.parent?);
+    }
+    let calls: Vec<String> = names.iter().rev().map(|name| format!("module.{name}")).collect();
+    Some(format!("{folder} → {} → {folder}", calls.join(" → ")))
+}
+
 struct Load<'l> {
     loader: &'l dyn SourceLoader,
     sources: &'l mut SourceMap,
@@ -128,6 +142,17 @@ impl Load<'_> {
                 continue;
             }
             let Some(inner) = self.called_folder(place, call) else { continue };
+            if let Some(circle) = circle(program, id, name, &inner.folder) {
+                let label = "this module calls itself, directly or through others";
+                let diagnostic = Diagnostic::error("endless module calls", label).at(call.source_span);
+                self.diags.push(diagnostic.note(circle));
+                continue;
+            }
+            if program.modules.len() >= MAX_MODULES {
+                let label = format!("there are more than {MAX_MODULES} calls of modules");
+                self.diags.push(Diagnostic::error("too many module calls", label).at(call.source_span));
+                continue;
+            }
             let inner_path = path.iter().cloned().chain([name.clone()]).collect();
             let child = self.module(program, &inner, inner_path, Some(id), Some(call.source_span));
             program.modules[id.0].children.insert(name.clone(), child);

@@ -4,6 +4,8 @@ pub mod ast;
 mod lower;
 mod template;
 
+use std::collections::HashMap;
+
 use grammar::{SyntaxError, SyntaxErrorKind};
 
 use crate::diag::{Diagnostic, Diagnostics};
@@ -15,9 +17,10 @@ pub fn parse_file(file: FileId, sources: &SourceMap) -> (Body, Diagnostics) {
     let text = &*sources.get(file).text;
     let mut body = Body::default();
     let mut diags = Diagnostics::default();
+    let mut names = HashMap::new();
     let errors = grammar::parse_file(text, |item| {
         let mut lower = lower::Lower::new(file, item.base);
-        lower.item(item.pair, &mut body);
+        lower.item(item.pair, &mut body, &mut names);
         diags.extend(lower.finish());
     });
     for error in errors {

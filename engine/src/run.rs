@@ -196,7 +196,7 @@ pub(crate) fn fresh(desired: &DesiredInstance, recorded: Option<&InstanceState>)
 }
 
 /// Marks what the schema calls sensitive, and the paths that were sensitive in the configuration.
-pub(crate) fn mark(value: Value, schema: &Schema, paths: &[Path]) -> Value {
+pub fn mark(value: Value, schema: &Schema, paths: &[Path]) -> Value {
     let mut all = paths.to_vec();
     sensitive_paths(&schema.block, &value, &Path::root(), &mut all);
     value.mark_paths(&all)

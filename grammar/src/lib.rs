@@ -149,7 +149,9 @@ pub fn label(rule: Rule) -> Option<&'static str> {
         Rule::get_attr => Some("`.`"),
         Rule::legacy_index | Rule::digits => Some("an index"),
         Rule::attr_splat | Rule::full_splat | Rule::index => Some("`[`"),
-        Rule::string_text | Rule::template_text | Rule::heredoc_text | Rule::heredoc_line => Some("text"),
+        Rule::string_text | Rule::template_text | Rule::heredoc_text | Rule::heredoc_line | Rule::heredoc_plain => {
+            Some("text")
+        }
         Rule::interpolation | Rule::interpolation_open => Some("`${`"),
         Rule::directive | Rule::directive_open => Some("`%{`"),
         Rule::template_close => Some("`}`"),

@@ -13,7 +13,8 @@ pub mod number;
 pub mod path;
 pub mod problem;
 pub mod schema;
-mod set;
+pub mod set;
+pub mod size;
 pub mod ty;
 pub mod value;
 

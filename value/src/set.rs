@@ -4,6 +4,7 @@
 //! last, unknown after known; anything else by a text made of its parts.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::{Number, Value};
@@ -30,6 +31,36 @@ impl PartialOrd for OrderedNumber {
 impl Ord for OrderedNumber {
     fn cmp(&self, other: &OrderedNumber) -> Ordering {
         self.0.cmp(&other.0)
+    }
+}
+
+/// Values that were met, found again without a comparison with each of them.
+#[derive(Debug, Default)]
+pub struct Seen<'v>(BTreeMap<SetKey, Vec<&'v Value>>);
+
+impl<'v> Seen<'v> {
+    /// `false` if an equal one was met before.
+    pub fn insert(&mut self, value: &'v Value) -> bool {
+        let like_it = self.0.entry(SetKey::of(value)).or_default();
+        let is_new = !like_it.contains(&value);
+        if is_new {
+            like_it.push(value);
+        }
+        is_new
+    }
+
+    pub fn contains(&self, value: &Value) -> bool {
+        self.0.get(&SetKey::of(value)).is_some_and(|like_it| like_it.contains(&value))
+    }
+}
+
+impl<'v> FromIterator<&'v Value> for Seen<'v> {
+    fn from_iter<T: IntoIterator<Item = &'v Value>>(values: T) -> Seen<'v> {
+        let mut seen = Seen::default();
+        values.into_iter().for_each(|value| {
+            seen.insert(value);
+        });
+        seen
     }
 }
 

@@ -1,10 +1,16 @@
 //! "Did you mean ..?"
 
+/// More candidates than this are not looked through: a module with many errors is looked through for each.
+const MOST: usize = 1_000;
+
 /// The candidate that is nearest to `wrong`, if one is near enough to be what was meant.
 pub fn closest<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let limit = (wrong.chars().count() / 3).max(1);
+    let length = wrong.chars().count();
+    let limit = (length / 3).max(1);
     candidates
         .into_iter()
+        .take(MOST)
+        .filter(|candidate| candidate.len() + limit >= length && candidate.chars().count() <= length + limit)
         .map(|candidate| (distance(wrong, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= limit || is_plural(wrong, candidate))
         .min()

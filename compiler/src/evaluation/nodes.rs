@@ -310,12 +310,7 @@ impl Nodes {
         // What a node stands for: a resource for itself, anything else for the resources behind it.
         let mut behind: Vec<Arc<BTreeSet<ResourceAddr>>> = vec![Arc::default(); self.list.len()];
         for id in order {
-            let edges = &self.dag.dependencies[*id];
-            let set = match edges.as_slice() {
-                [] => Arc::default(),
-                [only] => behind[*only].clone(),
-                several => Arc::new(several.iter().flat_map(|on| behind[*on].iter().cloned()).collect()),
-            };
+            let set = union(self.dag.dependencies[*id].iter().map(|on| &behind[*on]));
             behind[*id] = match &self.list[*id].kind {
                 NodeKind::Resource(mode, ty, name) => {
                     self.resource_dependencies.insert(NodeId(*id), set.clone());
@@ -381,6 +376,19 @@ impl Nodes {
     }
 }
 
+/// All that is in some sets. Most have nothing in them, or the same: then there is no new one.
+fn union<'s>(sets: impl Iterator<Item = &'s Arc<BTreeSet<ResourceAddr>>>) -> Arc<BTreeSet<ResourceAddr>> {
+    let sets: Vec<_> = sets.filter(|set| !set.is_empty()).collect();
+    let Some(largest) = sets.iter().max_by_key(|set| set.len()) else { return Arc::default() };
+    let mut added = sets.iter().filter(|set| !Arc::ptr_eq(set, largest) && !set.is_subset(largest)).peekable();
+    if added.peek().is_none() {
+        return Arc::clone(largest);
+    }
+    let mut all = BTreeSet::clone(largest);
+    added.for_each(|set| all.extend(set.iter().cloned()));
+    Arc::new(all)
+}
+
 pub(super) fn repetition_refs(repetition: &Repetition, out: &mut Vec<Reference>) {
     match repetition {
         Repetition::Single => {}
@@ -421,6 +429,7 @@ fn undeclared(decl: &ModuleDecl, reference: &Reference) -> Diagnostic {
                 .resources
                 .keys()
                 .filter(|(known_mode, ..)| known_mode == mode)
+                .take(1_000)
                 .map(|(_, ty, name)| format!("{}{ty}.{name}", mode.prefix()))
                 .collect();
             let roots = ["var", "local", "module", "data", "each", "count", "path", "self"];

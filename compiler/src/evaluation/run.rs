@@ -131,7 +131,7 @@ impl Evaluation {
                     self.program.module(module).parent.expect("an instance with a parent has a calling module");
                 let call_name = self.program.module(module).path.last().expect("a called module has a path").clone();
                 let parent_decl = self.program.module(parent).decl.clone();
-                let argument = parent_decl.calls[&call_name].body.attribute(name).cloned();
+                let argument = parent_decl.calls[&call_name].body.attribute(name);
                 argument.map(|argument| {
                     let mut diags = Diagnostics::default();
                     let ModuleInst { each, count_index, .. } = &self.module_insts[inst.0];

@@ -1,10 +1,10 @@
 //! What names mean inside an instance of a module.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use value::{Ty, Value};
 
-use super::nodes::NodeKind;
+use super::nodes::{NodeId, NodeKind};
 use super::{Evaluation, InstId, Instances, Repeated, RunOutputs};
 use crate::addr::Mode;
 use crate::diag::Diagnostic;
@@ -55,11 +55,22 @@ impl<'e> ModuleScope<'e> {
         ctx: &mut Ctx<'_>,
     ) -> (Value, usize) {
         let kind = NodeKind::Resource(mode, ty.clone(), name.clone());
-        let instances = self.evaluation.nodes.find(self.module, kind);
-        match instances.and_then(|node| self.evaluation.resources.get(&(node, self.inst))) {
-            Some(instances) => pick(instances, steps, ctx),
+        let found = self.evaluation.nodes.find(self.module, kind).map(|node| (node, self.inst));
+        match found.and_then(|found| Some((found, self.evaluation.resources.get(&found)?))) {
+            Some((found, instances)) => pick(instances, steps, || self.whole(found, instances), ctx),
             None => (Value::DYNAMIC, steps.len()),
         }
+    }
+
+    fn whole(&self, resource: (NodeId, InstId), instances: &Instances) -> Value {
+        let mut wholes = self.evaluation.wholes.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = wholes.entry(resource).or_insert_with(|| match instances {
+            Repeated::Single(value) => value.clone(),
+            Repeated::Count(values) => Value::tuple(values.clone()),
+            Repeated::Each(values) => Value::object(values.iter().map(|(key, value)| (key.clone(), value.clone()))),
+            Repeated::Unknown => Value::DYNAMIC,
+        });
+        whole.clone()
     }
 
     /// A module call: the value of one output where one is named, else an object of all.
@@ -220,7 +231,7 @@ impl Scope for ModuleScope<'_> {
 }
 
 /// One instance where the steps name one, without building a value of all.
-fn pick(instances: &Instances, steps: &[Step], ctx: &mut Ctx<'_>) -> (Value, usize) {
+fn pick(instances: &Instances, steps: &[Step], whole: impl FnOnce() -> Value, ctx: &mut Ctx<'_>) -> (Value, usize) {
     match (instances, steps.first().map(|step| &step.kind)) {
         (Repeated::Single(value), _) => (value.clone(), 0),
         (Repeated::Unknown, _) => (Value::DYNAMIC, steps.len()),
@@ -234,21 +245,16 @@ fn pick(instances: &Instances, steps: &[Step], ctx: &mut Ctx<'_>) -> (Value, usi
             {
                 Some(idx) if idx < values.len() => (values[idx].clone().with_mark(marked), 1),
                 // Let the ordinary rules say what is wrong with the index.
-                _ => (Value::tuple(values.clone()), 0),
+                _ => (whole(), 0),
             }
         }
-        (Repeated::Count(values), _) => (Value::tuple(values.clone()), 0),
         (Repeated::Each(values), Some(StepKind::Index(index))) => {
             let (chosen, marked) = ctx.eval(index).unmark();
             match chosen.as_str().and_then(|key| values.get(key)) {
                 Some(value) => (value.clone().with_mark(marked), 1),
-                None => (all(values), 0),
+                None => (whole(), 0),
             }
         }
-        (Repeated::Each(values), _) => (all(values), 0),
+        (Repeated::Count(_) | Repeated::Each(_), _) => (whole(), 0),
     }
-}
-
-fn all(values: &indexmap::IndexMap<Arc<str>, Value>) -> Value {
-    Value::object(values.iter().map(|(key, value)| (key.clone(), value.clone())))
 }

@@ -16,6 +16,7 @@ pub(crate) use ops::equal;
 use std::sync::Arc;
 
 use value::convert::{self, ConversionError, convert};
+use value::size::MAX_SIZE;
 use value::value::Attributes;
 use value::{Ty, Value};
 
@@ -105,15 +106,31 @@ impl Ctx<'_> {
             ExprKind::Parens(inner) => self.eval(inner),
             ExprKind::Name(name) => self.name(name, expr.span, &[]).0,
             ExprKind::Access(base, steps) => self.access(base, steps),
-            ExprKind::Tuple(items) => Value::tuple(items.iter().map(|item| self.eval(item)).collect()),
-            ExprKind::Object(items) => self.object(items),
-            ExprKind::Template(parts) => self.template(parts),
+            ExprKind::Tuple(items) => {
+                let items = Value::tuple(items.iter().map(|item| self.eval(item)).collect());
+                self.limited(items, expr.span)
+            }
+            ExprKind::Object(items) => {
+                let object = self.object(items);
+                self.limited(object, expr.span)
+            }
+            ExprKind::Template(parts) => self.template(parts, expr.span),
             ExprKind::Unary(op, operand) => self.unary(*op, operand),
-            ExprKind::Binary(op, left, right) => self.binary(*op, left, right),
+            ExprKind::Binary(first, rest) => self.chain(first, rest),
             ExprKind::Conditional(conditional) => self.conditional(conditional),
-            ExprKind::For(comprehension) => self.comprehension(comprehension),
+            ExprKind::For(comprehension) => self.comprehension(comprehension, expr.span),
             ExprKind::Call(call) => self.call(call, expr.span),
         }
+    }
+
+    /// A value that was made, unless it is larger than values may be.
+    fn limited(&mut self, value: Value, span: Span) -> Value {
+        if value.size() > MAX_SIZE { self.too_large(span) } else { value }
+    }
+
+    fn too_large(&mut self, span: Span) -> Value {
+        let label = "this would be larger than a value may be, which is 256 MiB";
+        self.fail(Diagnostic::error("value too large", label).at(span))
     }
 
     /// Reports and poisons.
@@ -148,10 +165,14 @@ impl Ctx<'_> {
     /// Evaluates to a value of a type; an error is reported at the expression.
     pub(crate) fn eval_as(&mut self, expr: &Expr, ty: &Ty) -> Value {
         let value = self.eval(expr);
-        match convert(&value, ty) {
+        self.value_as(&value, expr.span, ty)
+    }
+
+    fn value_as(&mut self, value: &Value, span: Span, ty: &Ty) -> Value {
+        match convert(value, ty) {
             Ok(value) => value,
             Err(error) => {
-                let diagnostic = self.wrong_type(error).at(expr.span);
+                let diagnostic = self.wrong_type(error).at(span);
                 self.diags.push(diagnostic);
                 Value::unknown(ty.clone())
             }

@@ -103,6 +103,13 @@ fn argument(index: usize, message: impl Into<Message>) -> FuncError {
     FuncError::Argument { index, message: message.into() }
 }
 
+/// Refuses what would be larger than a value may be, before it is made.
+fn fits(size: usize) -> Result<(), FuncError> {
+    if size > value::size::MAX_SIZE { Err(FuncError::Call(TOO_LARGE.into())) } else { Ok(()) }
+}
+
+pub(crate) const TOO_LARGE: &str = "the result would be larger than a value may be, which is 256 MiB";
+
 const FAMILIES: &[&[Func]] = &[
     collection::FUNCS,
     conversion::FUNCS,

@@ -83,9 +83,9 @@ fn expr_refs(expr: &Expr, bound: &mut Vec<Arc<str>>, out: &mut Vec<Reference>) {
         }
         ExprKind::Template(parts) => part_refs(parts, bound, out),
         ExprKind::Call(call) => call.args.iter().for_each(|arg| expr_refs(arg, bound, out)),
-        ExprKind::Binary(_, left, right) => {
-            expr_refs(left, bound, out);
-            expr_refs(right, bound, out);
+        ExprKind::Binary(first, rest) => {
+            expr_refs(first, bound, out);
+            rest.iter().for_each(|(_, operand)| expr_refs(operand, bound, out));
         }
         ExprKind::Conditional(conditional) => {
             for part in [&conditional.condition, &conditional.yes, &conditional.no] {

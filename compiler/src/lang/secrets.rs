@@ -96,9 +96,9 @@ fn in_expr(expr: &Expr, found: &mut Vec<Span>) {
                 }
             }
         }
-        ExprKind::Binary(_, left, right) => {
-            in_expr(left, found);
-            in_expr(right, found);
+        ExprKind::Binary(first, rest) => {
+            in_expr(first, found);
+            rest.iter().for_each(|(_, operand)| in_expr(operand, found));
         }
         ExprKind::Conditional(conditional) => {
             [&conditional.condition, &conditional.yes, &conditional.no]

@@ -57,7 +57,9 @@ pub enum ExprKind {
     Access(Box<Expr>, Vec<Step>),
     Call(Call),
     Unary(UnaryOp, Box<Expr>),
-    Binary(BinaryOp, Box<Expr>, Box<Expr>),
+    /// Operators from left to right: `a - b + c` is `(a - b) + c`. What binds more tightly is in the operands. A list,
+    /// not a tree, as it may be long.
+    Binary(Box<Expr>, Vec<(BinaryOp, Expr)>),
     Conditional(Box<Conditional>),
     For(Box<For>),
     /// In parentheses; kept because `(a)` as an object key is not `a`.

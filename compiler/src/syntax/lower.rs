@@ -1,6 +1,7 @@
 //! Pairs to syntax tree: operator precedence, literals, and the checks that a grammar cannot make.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use grammar::Rule;
 use pest::iterators::{Pair, Pairs};
@@ -17,8 +18,6 @@ use crate::source::{FileId, Span};
 
 /// Deeper trees are refused: evaluation and drop recurse as deep as the tree is.
 const MAX_DEPTH: usize = 200;
-/// An operator chain is a left-deep tree.
-const MAX_OPERATORS: usize = 500;
 
 pub(super) struct Lower {
     pub(super) file: FileId,
@@ -57,17 +56,21 @@ impl Lower {
         Ident { name: pair.as_str().into(), span: self.span(pair) }
     }
 
-    pub(super) fn item(&mut self, pair: Pair<'_, Rule>, body: &mut Body) {
+    /// `names` tells where the body has which attribute.
+    pub(super) fn item(&mut self, pair: Pair<'_, Rule>, body: &mut Body, names: &mut HashMap<Arc<str>, usize>) {
         match pair.as_rule() {
             Rule::attribute => {
                 let attribute = self.attribute(pair);
-                match body.attribute(&attribute.name.name) {
+                match names.get(&attribute.name.name) {
                     Some(first) => self.diags.push(
                         Diagnostic::error("attribute set twice", "this attribute is already set")
                             .at(attribute.name.span)
-                            .related(first.name.span, "it was set here"),
+                            .related(body.attributes[*first].name.span, "it was set here"),
                     ),
-                    None => body.attributes.push(attribute),
+                    None => {
+                        names.insert(attribute.name.name.clone(), body.attributes.len());
+                        body.attributes.push(attribute);
+                    }
                 }
             }
             Rule::block => {
@@ -95,6 +98,7 @@ impl Lower {
             let mut header = kind.span;
             let mut labels = Vec::new();
             let mut body = Body::default();
+            let mut names = HashMap::new();
             for part in inner {
                 match part.as_rule() {
                     Rule::label => {
@@ -103,7 +107,7 @@ impl Lower {
                         labels.push(lower.label(label));
                     }
                     Rule::body | Rule::one_line_body => {
-                        part.into_inner().filter(is_item).for_each(|item| lower.item(item, &mut body));
+                        part.into_inner().filter(is_item).for_each(|item| lower.item(item, &mut body, &mut names));
                     }
                     Rule::close_brace => body.end = Some(lower.span(&part)),
                     _ => {}
@@ -160,20 +164,20 @@ impl Lower {
     }
 
     fn operation(&mut self, pair: Pair<'_, Rule>) -> Expr {
-        let span = self.span(&pair);
-        let parts: Vec<_> = pair.into_inner().collect();
-        if parts.len() / 2 > MAX_OPERATORS {
-            self.diags.push(too_deep(span));
-            return Expr { kind: ExprKind::Literal(Value::DYNAMIC), span };
-        }
         let lower = std::cell::RefCell::new(self);
         PRECEDENCE
             .map_primary(|operand| lower.borrow_mut().operand(operand))
             .map_infix(|left, op, right| {
                 let span = left.span.to(right.span);
-                Expr { kind: ExprKind::Binary(binary_op(op.as_str()), Box::new(left), Box::new(right)), span }
+                let op = binary_op(op.as_str());
+                let (first, mut rest) = match left.kind {
+                    ExprKind::Binary(first, rest) => (first, rest),
+                    kind => (Box::new(Expr { kind, span: left.span }), Vec::new()),
+                };
+                rest.push((op, right));
+                Expr { kind: ExprKind::Binary(first, rest), span }
             })
-            .parse(parts.into_iter())
+            .parse(pair.into_inner())
     }
 
     fn operand(&mut self, pair: Pair<'_, Rule>) -> Expr {

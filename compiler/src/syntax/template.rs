@@ -56,6 +56,9 @@ impl Lower {
         for part in pair.into_inner() {
             match part.as_rule() {
                 Rule::heredoc_open => flush = part.as_str() == "<<-",
+                // Only where indentation is taken off does each line matter.
+                Rule::heredoc_plain if flush => lines.extend(part.as_str().split_inclusive(NEWLINES).map(plain)),
+                Rule::heredoc_plain => lines.push(plain(part.as_str())),
                 Rule::heredoc_line => lines.push(part.into_inner().map(|part| self.token(part)).collect()),
                 _ => {}
             }
@@ -214,6 +217,15 @@ impl Lower {
 
 fn unescape_signs(text: &str) -> String {
     text.replace("$${", "${").replace("%%{", "%{")
+}
+
+const NEWLINES: [char; 2] = ['\n', '\r'];
+
+/// Text that ends with a newline, which is a token of its own: what takes blanks off it goes no further.
+fn plain(text: &str) -> Vec<Token> {
+    let line = text.strip_suffix("\r\n").or_else(|| text.strip_suffix(NEWLINES)).unwrap_or(text);
+    let newline = Token::Text(text[line.len()..].to_owned());
+    if line.is_empty() { vec![newline] } else { vec![Token::Text(line.to_owned()), newline] }
 }
 
 fn trims(pair: &Pair<'_, Rule>) -> Trim {

@@ -4,6 +4,7 @@
 //! may not contradict the configuration, and a result may not contradict the plan.
 
 use value::schema::{Attribute, AttributeTy, Block};
+use value::set::Seen;
 use value::{Path, Step, Value};
 
 /// Where a plan contradicts the configuration.
@@ -143,6 +144,7 @@ fn compare(planned: &Value, actual: &Value, at: &Path, found: &mut Vec<String>) 
             if actual.len() > planned.len() {
                 found.push(format!("{}: the set has more elements than planned", place()));
             }
+            let actual: Seen<'_> = actual.iter().collect();
             for item in planned.iter().filter(|item| item.is_wholly_known()) {
                 if !actual.contains(item) {
                     found.push(format!("{}: an element of the set that was planned is missing", place()));

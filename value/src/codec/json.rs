@@ -130,7 +130,7 @@ fn decode_number(text: &str) -> Result<Value, DecodeError> {
     match text {
         "Inf" => Ok(Value::Number(Number::infinity(false))),
         "-Inf" => Ok(Value::Number(Number::infinity(true))),
-        _ => text.parse().map(Value::Number).map_err(|_| unexpected("a number", text)),
+        _ => text.parse().map(Value::Number).map_err(|_| unexpected("a number", "another text")),
     }
 }
 

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use value::convert::convert;
+use value::size::MAX_SIZE;
 use value::{Ty, Value};
 
 use super::Ctx;
 use crate::diag::Diagnostic;
-use crate::lang::funcs::{self, CallContext, Func, FuncError, Param};
+use crate::lang::funcs::{self, CallContext, Func, FuncError, Param, TOO_LARGE};
 use crate::source::Span;
 use crate::syntax::ast::{Call, Expr};
 
@@ -91,6 +92,10 @@ impl Ctx<'_> {
         }
         let context = CallContext { loader: self.scope.loader(), folder: self.scope.folder() };
         match (func.call)(&values, &context) {
+            Ok(value) if value.size() > MAX_SIZE => {
+                let label = format!("`{}`: {TOO_LARGE}", func.name);
+                self.fail(Diagnostic::error("function failed", label).at(span))
+            }
             Ok(value) => value.with_mark(is_sensitive),
             Err(error) => {
                 let (span, label) = match error {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use value::size::MAX_SIZE;
 use value::value::Attributes;
 use value::{Ty, Value};
 
@@ -44,7 +45,7 @@ pub(super) fn not_a_collection(value: &Value, span: Span) -> Diagnostic {
 }
 
 impl Ctx<'_> {
-    pub(super) fn comprehension(&mut self, comprehension: &For) -> Value {
+    pub(super) fn comprehension(&mut self, comprehension: &For, span: Span) -> Value {
         let (collection, mut marked) = self.eval(&comprehension.collection).unmark();
         let elements = match elements(&collection) {
             Elements::Known(elements) => elements,
@@ -60,7 +61,11 @@ impl Ctx<'_> {
         let mut entries = Attributes::new();
         let mut groups: std::collections::BTreeMap<Arc<str>, Vec<Value>> = std::collections::BTreeMap::new();
         let mut is_unknown = false;
+        let mut size = 0_usize;
         for (key, element) in elements {
+            if size > MAX_SIZE {
+                return self.too_large(span);
+            }
             let mut names = vec![(comprehension.value_name.name.clone(), element)];
             names.extend(comprehension.key_name.iter().map(|name| (name.name.clone(), key.clone())));
             self.with_bound_parts(names, is_sensitive, |ctx| {
@@ -82,12 +87,15 @@ impl Ctx<'_> {
                     }
                 }
                 let Some(key_expr) = &comprehension.key else {
-                    items.push(ctx.eval(&comprehension.value));
+                    let item = ctx.eval(&comprehension.value);
+                    size = size.saturating_add(item.size());
+                    items.push(item);
                     return;
                 };
                 let (key, key_marked) = ctx.eval_as(key_expr, &Ty::String).unmark();
                 marked |= key_marked;
                 let value = ctx.eval(&comprehension.value);
+                size = size.saturating_add(key.size()).saturating_add(value.size());
                 let Value::String(key) = key else {
                     if key.is_null() {
                         ctx.diags.push(Diagnostic::error("invalid key", "a key cannot be null").at(key_expr.span));
@@ -117,6 +125,9 @@ impl Ctx<'_> {
         } else {
             Value::Object(Arc::new(entries))
         };
+        if size > MAX_SIZE {
+            return self.too_large(span);
+        }
         result.with_mark(marked)
     }
 }

@@ -5,7 +5,14 @@ use value::{Ty, Value};
 
 use super::Ctx;
 use crate::diag::Diagnostic;
+use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, Conditional, Expr, UnaryOp};
+
+/// What stands to the left of an operator, evaluated.
+struct Left {
+    value: Value,
+    span: Span,
+}
 
 impl Ctx<'_> {
     pub(super) fn unary(&mut self, op: UnaryOp, operand: &Expr) -> Value {
@@ -24,26 +31,41 @@ impl Ctx<'_> {
 
     /// An operand of a type, which must not be null.
     fn operand(&mut self, expr: &Expr, ty: &Ty) -> (Value, bool) {
-        let (value, marked) = self.eval_as(expr, ty).unmark();
+        let value = self.eval(expr);
+        self.operand_of(&value, expr.span, ty)
+    }
+
+    fn operand_of(&mut self, value: &Value, span: Span, ty: &Ty) -> (Value, bool) {
+        let (value, marked) = self.value_as(value, span, ty).unmark();
         if value.is_null() {
             let label = "this value is null, so it cannot be an operand";
-            self.diags.push(Diagnostic::error("operand is null", label).at(expr.span));
+            self.diags.push(Diagnostic::error("operand is null", label).at(span));
             return (Value::unknown(ty.clone()), marked);
         }
         (value, marked)
     }
 
-    pub(super) fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Value {
+    /// Operators from left to right, each with what the ones before have given.
+    pub(super) fn chain(&mut self, first: &Expr, rest: &[(BinaryOp, Expr)]) -> Value {
+        let mut left = Left { value: self.eval(first), span: first.span };
+        for (op, right) in rest {
+            let value = self.binary(*op, &left, right);
+            left = Left { value, span: left.span.to(right.span) };
+        }
+        left.value
+    }
+
+    fn binary(&mut self, op: BinaryOp, left: &Left, right: &Expr) -> Value {
         match op {
             BinaryOp::Equal | BinaryOp::NotEqual => {
-                let (left, right) = (self.eval(left), self.eval(right));
+                let (left, right) = (left.value.clone(), self.eval(right));
                 let marked = left.has_marks() || right.has_marks();
                 let equal = equal(&left.unmark_deep().0, &right.unmark_deep().0);
                 let negate = op == BinaryOp::NotEqual;
                 equal.map_or(Value::unknown(Ty::Bool), |equal| Value::Bool(equal != negate)).with_mark(marked)
             }
             BinaryOp::And | BinaryOp::Or => {
-                let (left, left_marked) = self.operand(left, &Ty::Bool);
+                let (left, left_marked) = self.operand_of(&left.value, left.span, &Ty::Bool);
                 let (right, right_marked) = self.operand(right, &Ty::Bool);
                 // The truth value that decides on its own.
                 let decides = op == BinaryOp::Or;
@@ -58,8 +80,8 @@ impl Ctx<'_> {
         }
     }
 
-    fn arithmetic(&mut self, op: BinaryOp, left_expr: &Expr, right_expr: &Expr) -> Value {
-        let (left, left_marked) = self.operand(left_expr, &Ty::Number);
+    fn arithmetic(&mut self, op: BinaryOp, left_operand: &Left, right_expr: &Expr) -> Value {
+        let (left, left_marked) = self.operand_of(&left_operand.value, left_operand.span, &Ty::Number);
         let (right, right_marked) = self.operand(right_expr, &Ty::Number);
         let marked = left_marked || right_marked;
         let is_comparison =
@@ -85,7 +107,7 @@ impl Ctx<'_> {
             Ok(number) => Value::Number(number).with_mark(marked),
             Err(_) => {
                 let label = "the result of this operation is not a number";
-                self.fail(Diagnostic::error("undefined result", label).at(left_expr.span.to(right_expr.span)))
+                self.fail(Diagnostic::error("undefined result", label).at(left_operand.span.to(right_expr.span)))
             }
         }
     }

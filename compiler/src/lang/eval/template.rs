@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use value::convert::convert;
+use value::size::MAX_SIZE;
 use value::value::Refinement;
 use value::{Ty, Value};
 
 use super::{Ctx, comprehension};
 use crate::diag::Diagnostic;
+use crate::source::Span;
 use crate::syntax::ast::Part;
 
 impl Ctx<'_> {
     /// A template that is one interpolation keeps the type of its value; any other is a string.
-    pub(crate) fn template(&mut self, parts: &[Part]) -> Value {
+    pub(crate) fn template(&mut self, parts: &[Part], span: Span) -> Value {
         if let [Part::Interpolation(expr)] = parts {
             return self.eval(expr);
         }
         let mut out = Output::default();
         self.render(parts, &mut out);
+        if out.is_too_large {
+            return self.too_large(span);
+        }
         let value = if out.is_unknown {
             // What comes before the first unknown part is known to be the beginning.
             let refinement = Refinement { not_null: true, string_prefix: out.text, ..Refinement::default() };
@@ -69,6 +74,9 @@ impl Ctx<'_> {
                     match comprehension::elements(&value) {
                         comprehension::Elements::Known(elements) => {
                             for (key, element) in elements {
+                                if out.is_too_large {
+                                    return;
+                                }
                                 let mut names = vec![(value_name.name.clone(), element)];
                                 names.extend(key_name.iter().map(|name| (name.name.clone(), key.clone())));
                                 self.with_bound_parts(names, marked, |ctx| ctx.render(parts, out));
@@ -92,11 +100,14 @@ struct Output {
     text: String,
     is_unknown: bool,
     is_sensitive: bool,
+    /// What was too much is not in the text.
+    is_too_large: bool,
 }
 
 impl Output {
     fn push(&mut self, text: &str) {
-        if !self.is_unknown {
+        self.is_too_large |= self.text.len() + text.len() > MAX_SIZE;
+        if !self.is_unknown && !self.is_too_large {
             self.text.push_str(text);
         }
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use unicode_segmentation::UnicodeSegmentation;
 use value::convert::{convert, unify};
+use value::set::Seen;
+use value::size::PART;
 use value::value::Attributes;
 use value::{Number, Ty, Value};
 
 use super::{
-    Func, FuncError, Param, any, argument, gives_any, gives_bool, gives_number, gives_strings, items, list, number,
-    sequence_like, string, strings, text, whole,
+    Func, FuncError, Param, any, argument, fits, gives_any, gives_bool, gives_number, gives_strings, items, list,
+    number, sequence_like, string, strings, text, whole,
 };
 use crate::lang::eval::equal;
 
@@ -86,7 +88,9 @@ pub(super) const FUNCS: &[Func] = &[
         call: |args, _| {
             let mut all = Vec::new();
             for idx in 0..args.len() {
-                all.extend(items(args, idx)?.iter().cloned());
+                let items = items(args, idx)?;
+                fits((all.len() + items.len()).saturating_mul(PART))?;
+                all.extend(items.iter().cloned());
             }
             let is_list = args.iter().all(|arg| matches!(arg, Value::List(..)));
             let types: Vec<Ty> = args.iter().map(Value::ty).collect();
@@ -115,12 +119,8 @@ pub(super) const FUNCS: &[Func] = &[
         examples: &[(r#"distinct(["a", "b", "a"])"#, "tolist([\n  \"a\",\n  \"b\",\n])")],
         result_ty: gives_any,
         call: |args, _| {
-            let mut kept: Vec<Value> = Vec::new();
-            for item in items(args, 0)? {
-                if !kept.contains(item) {
-                    kept.push(item.clone());
-                }
-            }
+            let mut seen = Seen::default();
+            let kept = items(args, 0)?.iter().filter(|item| seen.insert(item)).cloned().collect();
             Ok(sequence_like(args, kept))
         },
     },
@@ -149,7 +149,7 @@ pub(super) const FUNCS: &[Func] = &[
         result_ty: gives_any,
         call: |args, _| {
             let mut flat = Vec::new();
-            flatten(items(args, 0)?, &mut flat);
+            flatten(items(args, 0)?, &mut flat)?;
             Ok(Value::tuple(flat))
         },
     },
@@ -219,6 +219,7 @@ pub(super) const FUNCS: &[Func] = &[
             let mut merged = Attributes::new();
             for idx in 0..args.len() {
                 if !args[idx].is_null() {
+                    fits(merged.len().saturating_mul(PART))?;
                     merged.extend(entries(args, idx)?.iter().map(|(key, value)| (key.clone(), value.clone())));
                 }
             }
@@ -228,7 +229,11 @@ pub(super) const FUNCS: &[Func] = &[
                 }
                 _ => None,
             };
-            Ok(element.map_or(Value::Object(Arc::new(merged.clone())), |element| Value::Map(element, Arc::new(merged))))
+            let merged = Arc::new(merged);
+            Ok(match element {
+                Some(element) => Value::Map(element, merged),
+                None => Value::Object(merged),
+            })
         },
     },
     Func {
@@ -383,13 +388,17 @@ fn is_same(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn flatten(items: &[Value], flat: &mut Vec<Value>) {
+fn flatten(items: &[Value], flat: &mut Vec<Value>) -> Result<(), FuncError> {
     for item in items {
         match item.as_items() {
-            Some(inner) if item.is_known() => flatten(inner, flat),
-            _ => flat.push(item.clone()),
+            Some(inner) if item.is_known() => flatten(inner, flat)?,
+            _ => {
+                fits(flat.len().saturating_mul(PART))?;
+                flat.push(item.clone());
+            }
         }
     }
+    Ok(())
 }
 
 /// More elements than this are a mistake; Terraform has the same limit.

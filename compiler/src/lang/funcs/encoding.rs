@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use value::Value;
 use value::codec::json;
+use value::size::PART;
 
-use super::{Func, Param, any, argument, gives_any, gives_string, string, text};
+use super::{Func, Param, any, argument, fits, gives_any, gives_string, string, text};
 
 pub(super) const FUNCS: &[Func] = &[
     Func {
@@ -39,6 +40,9 @@ pub(super) const FUNCS: &[Func] = &[
         examples: &[(r#"jsondecode("{\"a\": [1, null]}").a[0]"#, "1")],
         result_ty: gives_any,
         call: |args, _| {
+            // Every part of a document but the first has one of these before it.
+            let parts = text(args, 0).bytes().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+            fits(parts.saturating_mul(PART))?;
             let parsed = serde_json::from_str(text(args, 0));
             parsed
                 .map(|parsed| json::decode_plain(&parsed))

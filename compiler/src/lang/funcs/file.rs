@@ -2,7 +2,7 @@
 
 use value::{Ty, Value};
 
-use super::{CallContext, Func, FuncError, Param, argument, gives_bool, gives_string, string, text};
+use super::{CallContext, Func, FuncError, Param, argument, fits, gives_bool, gives_string, string, text};
 use crate::source::{LoadError, join_path};
 
 pub(super) const FUNCS: &[Func] = &[
@@ -61,5 +61,7 @@ fn load(args: &[Value], context: &CallContext<'_>) -> Result<Vec<u8>, LoadError>
 
 fn read(args: &[Value], context: &CallContext<'_>) -> Result<Vec<u8>, FuncError> {
     debug_assert_eq!(args[0].ty(), Ty::String);
-    load(args, context).map_err(|error| argument(0, error.to_string()))
+    let bytes = load(args, context).map_err(|error| argument(0, error.to_string()))?;
+    fits(bytes.len())?;
+    Ok(bytes)
 }

@@ -1,9 +1,11 @@
 //! Sets.
 
 use value::convert::convert;
+use value::set::Seen;
+use value::size::PART;
 use value::{Ty, Value};
 
-use super::{Func, FuncError, Param, argument, gives_any, items, set_of_any};
+use super::{Func, FuncError, Param, argument, fits, gives_any, items, set_of_any};
 
 pub(super) const FUNCS: &[Func] = &[
     Func {
@@ -15,7 +17,8 @@ pub(super) const FUNCS: &[Func] = &[
         result_ty: gives_any,
         call: |args, _| {
             let sets = same_type(args)?;
-            Ok(keep(&sets, |item| sets[1..].iter().all(|set| contains(set, item))))
+            let others: Vec<Seen<'_>> = sets[1..].iter().map(elements).collect();
+            Ok(keep(&sets, |item| others.iter().all(|set| set.contains(item))))
         },
     },
     Func {
@@ -27,7 +30,8 @@ pub(super) const FUNCS: &[Func] = &[
         result_ty: gives_any,
         call: |args, _| {
             let sets = same_type(args)?;
-            Ok(keep(&sets, |item| !contains(&sets[1], item)))
+            let without = elements(&sets[1]);
+            Ok(keep(&sets, |item| !without.contains(item)))
         },
     },
     Func {
@@ -40,7 +44,9 @@ pub(super) const FUNCS: &[Func] = &[
         call: |args, _| {
             let mut all = Vec::new();
             for idx in 0..args.len() {
-                all.extend(items(args, idx)?.iter().cloned());
+                let items = items(args, idx)?;
+                fits((all.len() + items.len()).saturating_mul(PART))?;
+                all.extend(items.iter().cloned());
             }
             convert(&Value::tuple(all), &Ty::set(Ty::Dynamic))
                 .map_err(|error| FuncError::Call(error.to_string().into()))
@@ -55,8 +61,8 @@ fn same_type(args: &[Value]) -> Result<Vec<Value>, FuncError> {
     args.iter().enumerate().map(|(idx, set)| convert(set, &ty).map_err(|e| argument(idx, e.to_string()))).collect()
 }
 
-fn contains(set: &Value, item: &Value) -> bool {
-    set.as_items().is_some_and(|items| items.contains(item))
+fn elements(set: &Value) -> Seen<'_> {
+    set.as_items().unwrap_or_default().iter().collect()
 }
 
 fn keep(sets: &[Value], wanted: impl Fn(&Value) -> bool) -> Value {

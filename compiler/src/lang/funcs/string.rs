@@ -3,11 +3,12 @@
 use regex::Regex;
 use unicode_segmentation::UnicodeSegmentation;
 use value::convert::convert;
+use value::size::PART;
 use value::{Ty, Value};
 
 use super::{
-    Func, FuncError, Param, any, argument, boolean, gives_any, gives_bool, gives_string, gives_strings, items, number,
-    string, strings, text, whole,
+    Func, FuncError, Param, any, argument, boolean, fits, gives_any, gives_bool, gives_string, gives_strings, items,
+    number, string, strings, text, whole,
 };
 
 pub(super) const FUNCS: &[Func] = &[
@@ -52,6 +53,8 @@ pub(super) const FUNCS: &[Func] = &[
         call: |args, _| {
             let spaces = usize::try_from(whole(args, 0)?).ok().filter(|spaces| *spaces <= 1000);
             let spaces = spaces.ok_or_else(|| argument(0, "a whole number from 0 to 1000 is required"))?;
+            let newlines = text(args, 1).matches('\n').count();
+            fits(newlines.saturating_mul(spaces).saturating_add(text(args, 1).len()))?;
             Ok(Value::string(text(args, 1).replace('\n', &format!("\n{}", " ".repeat(spaces)))))
         },
     },
@@ -63,13 +66,18 @@ pub(super) const FUNCS: &[Func] = &[
         examples: &[(r#"join("-", ["web", "1"])"#, r#""web-1""#), (r#"join(",", ["a"], ["b"])"#, r#""a,b""#)],
         result_ty: gives_string,
         call: |args, _| {
-            let mut parts = Vec::new();
+            let mut joined = String::new();
+            let mut separator = "";
             for idx in 1..args.len() {
                 for item in items(args, idx)? {
-                    parts.push(item.as_str().ok_or_else(|| argument(idx, "an element is null"))?);
+                    let item = item.as_str().ok_or_else(|| argument(idx, "an element is null"))?;
+                    fits(joined.len() + separator.len() + item.len())?;
+                    joined.push_str(separator);
+                    joined.push_str(item);
+                    separator = text(args, 0);
                 }
             }
-            Ok(Value::string(parts.join(text(args, 0))))
+            Ok(Value::string(joined))
         },
     },
     Func {
@@ -107,8 +115,11 @@ pub(super) const FUNCS: &[Func] = &[
         result_ty: gives_any,
         call: |args, _| {
             let regex = compile(text(args, 0))?;
-            let found: Vec<Value> =
-                regex.captures_iter(text(args, 1)).map(|captures| captured(&regex, &captures)).collect();
+            let mut found: Vec<Value> = Vec::new();
+            for captures in regex.captures_iter(text(args, 1)) {
+                fits(found.len().saturating_mul(captures.len().saturating_mul(PART)))?;
+                found.push(captured(&regex, &captures));
+            }
             let ty = found.first().map_or(Ty::String, Value::ty);
             Ok(Value::list(ty, found))
         },
@@ -127,8 +138,12 @@ pub(super) const FUNCS: &[Func] = &[
             let (string, search, replacement) = (text(args, 0), text(args, 1), text(args, 2));
             let pattern = search.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|_| search.len() > 1);
             Ok(Value::string(match pattern {
-                Some(pattern) => compile(pattern)?.replace_all(string, replacement).into_owned(),
-                None => string.replace(search, replacement),
+                Some(pattern) => replace_all(&compile(pattern)?, string, replacement)?,
+                None => {
+                    let found = string.matches(search).count();
+                    fits(string.len().saturating_add(found.saturating_mul(replacement.len())))?;
+                    string.replace(search, replacement)
+                }
             }))
         },
     },
@@ -141,10 +156,15 @@ pub(super) const FUNCS: &[Func] = &[
         result_ty: gives_strings,
         call: |args, _| {
             let (separator, string) = (text(args, 0), text(args, 1));
-            let parts: Vec<Value> = match separator {
-                "" => string.graphemes(true).map(Value::from).collect(),
-                _ => string.split(separator).map(Value::from).collect(),
+            let mut parts: Vec<Value> = Vec::new();
+            let mut found: Box<dyn Iterator<Item = &str>> = match separator {
+                "" => Box::new(string.graphemes(true)),
+                _ => Box::new(string.split(separator)),
             };
+            found.try_for_each(|part| {
+                parts.push(Value::from(part));
+                fits(parts.len().saturating_mul(PART))
+            })?;
             Ok(Value::list(Ty::String, parts))
         },
     },
@@ -183,15 +203,15 @@ pub(super) const FUNCS: &[Func] = &[
         examples: &[(r#"substr("hello", 1, 3)"#, r#""ell""#), (r#"substr("hello", -3, -1)"#, r#""llo""#)],
         result_ty: gives_string,
         call: |args, _| {
-            let graphemes: Vec<&str> = text(args, 0).graphemes(true).collect();
+            let graphemes = || text(args, 0).graphemes(true);
             let (offset, length) = (whole(args, 1)?, whole(args, 2)?);
             let start = if offset < 0 {
-                graphemes.len().saturating_sub(offset.unsigned_abs() as usize)
+                graphemes().count().saturating_sub(offset.unsigned_abs() as usize)
             } else {
                 offset as usize
             };
             let length = usize::try_from(length).unwrap_or(usize::MAX);
-            Ok(Value::string(graphemes.into_iter().skip(start).take(length).collect::<String>()))
+            Ok(Value::string(graphemes().skip(start).take(length).collect::<String>()))
         },
     },
     Func {
@@ -269,6 +289,23 @@ fn compile(pattern: &str) -> Result<Regex, FuncError> {
     Regex::new(pattern).map_err(|error| argument(0, format!("the pattern is not valid: {error}")))
 }
 
+/// Every match replaced by `replacement`, in which `$1` stands for a group.
+fn replace_all(regex: &Regex, string: &str, replacement: &str) -> Result<String, FuncError> {
+    let mut out = String::new();
+    let mut done = 0;
+    for captures in regex.captures_iter(string) {
+        let Some(found) = captures.get(0) else { continue };
+        out.push_str(&string[done..found.start()]);
+        // A group is at most the match, and stands at most at every `$`.
+        let groups = replacement.matches('$').count();
+        fits(out.len().saturating_add(replacement.len()).saturating_add(groups.saturating_mul(found.len())))?;
+        captures.expand(replacement, &mut out);
+        done = found.end();
+    }
+    out.push_str(&string[done..]);
+    Ok(out)
+}
+
 fn captured(regex: &Regex, captures: &regex::Captures<'_>) -> Value {
     let group = |found: Option<regex::Match<'_>>| found.map_or(Value::Null(Ty::String), |found| found.as_str().into());
     if regex.capture_names().flatten().next().is_some() {
@@ -314,6 +351,7 @@ fn format_values(format: &str, values: &[Value]) -> Result<String, FuncError> {
             values.get(used).ok_or_else(|| argument(0, format!("there is no value for verb {}, %{verb}", used + 1)))?;
         used += 1;
         spec.write(verb, value, &mut out).map_err(|message| argument(used, message))?;
+        fits(out.len())?;
     }
     if used < values.len() {
         return Err(argument(used + 1, "the format has no verb for this value"));
