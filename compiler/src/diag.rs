@@ -24,9 +24,15 @@ pub struct Diagnostic {
     /// What of the root module checked itself and failed: `var.nodes`, `output.url`, `lamp_cluster.web`.
     pub subject: Option<Box<str>>,
     /// Other places that belong to the problem.
-    pub related: Vec<(Span, String)>,
-    /// Source text that is sensitive: it is not shown, though the lines that it is on may be.
-    pub concealed: Vec<Span>,
+    pub related: Vec<(Span, Related)>,
+}
+
+/// What another place has to do with a problem.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Related {
+    Label(String),
+    /// Its text is sensitive: it is not shown, though the lines that it is on may be.
+    Concealed,
 }
 
 impl Diagnostic {
@@ -39,7 +45,6 @@ impl Diagnostic {
             span: None,
             subject: None,
             related: Vec::new(),
-            concealed: Vec::new(),
         }
     }
 
@@ -77,13 +82,13 @@ impl Diagnostic {
 
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Diagnostic {
-        self.related.push((span, label.into()));
+        self.related.push((span, Related::Label(label.into())));
         self
     }
 
     #[must_use]
     pub fn conceal(mut self, span: Option<Span>) -> Diagnostic {
-        self.concealed.extend(span);
+        self.related.extend(span.map(|span| (span, Related::Concealed)));
         self
     }
 
@@ -117,7 +122,7 @@ impl Diagnostics {
 
     /// Source text that none of what was found since there were `since` may show.
     pub(crate) fn conceal(&mut self, since: usize, span: Span) {
-        self.0.iter_mut().skip(since).for_each(|diagnostic| diagnostic.concealed.push(span));
+        self.0.iter_mut().skip(since).for_each(|diagnostic| diagnostic.related.push((span, Related::Concealed)));
     }
 
     pub fn extend(&mut self, other: Diagnostics) {

@@ -6,17 +6,21 @@ use codespan_reporting::diagnostic::{Diagnostic as Report, Label, Severity as Re
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{self, Chars, Config};
 
-use super::{Diagnostic, Diagnostics, Severity};
+use super::{Diagnostic, Diagnostics, Related, Severity};
 use crate::source::{SourceMap, Span};
 
 /// All diagnostics, errors last so that they are what is seen at the end of a long run; ready to print.
 pub fn render(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
     let mut files = SimpleFiles::new();
     let mut shown: Vec<Shown> = Vec::new();
-    for (idx, file) in sources.files().iter().enumerate() {
-        let mut secrets: Vec<Span> = file.secrets.clone();
-        let concealed = diagnostics.0.iter().flat_map(|diagnostic| diagnostic.concealed.iter().copied());
-        secrets.extend(concealed.filter(|span| span.file.0 as usize == idx));
+    let mut secrets: Vec<Vec<Span>> = sources.files().iter().map(|file| file.secrets.clone()).collect();
+    for (span, related) in diagnostics.0.iter().flat_map(|diagnostic| &diagnostic.related) {
+        match (related, secrets.get_mut(span.file.0 as usize)) {
+            (Related::Concealed, Some(secrets)) => secrets.push(*span),
+            (Related::Concealed, None) | (Related::Label(_), _) => {}
+        }
+    }
+    for (file, secrets) in sources.files().iter().zip(secrets) {
         let (text, cuts) = conceal(&file.text, secrets);
         files.add(file.name.clone(), text);
         shown.push(cuts);
@@ -52,7 +56,8 @@ fn report(diagnostic: &Diagnostic, shown: &[Shown]) -> Report<usize> {
         None if diagnostic.label.is_empty() => {}
         None => notes.insert(0, diagnostic.label.to_string()),
     }
-    for (span, message) in &diagnostic.related {
+    for (span, related) in &diagnostic.related {
+        let Related::Label(message) = related else { continue };
         labels.push(Label::secondary(span.file.0 as usize, range(*span)).with_message(message));
     }
     Report::new(severity).with_message(&diagnostic.summary).with_labels(labels).with_notes(notes)
