@@ -113,6 +113,14 @@ pub(crate) fn event(event: &Event) {
                 one("hook", hook(addr, &action.json().join("-"))),
             );
         }
+        Event::NotBegun { addr, action } => {
+            emit(
+                "error",
+                &format!("{addr}: not begun"),
+                "apply_errored",
+                one("hook", hook(addr, &action.json().join("-"))),
+            );
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod git;
 mod json;
 mod junit;
 mod library;
+mod recovered;
 mod session;
 mod snapshots;
 mod sources;

@@ -15,7 +15,7 @@ use engine::host::launch::{PluginSearch, Progress};
 use engine::host::providers::{PluginLauncher, Providers};
 use engine::run::{Run, host_diagnostics};
 use engine::state::State;
-use engine::state::store::Store;
+use engine::state::store::Known;
 use engine::testing::Tester;
 use tokio::sync::{mpsc, watch};
 
@@ -174,9 +174,9 @@ impl Session {
         inputs: Inputs,
         parallelism: usize,
         events: Events,
-        store: &Store,
+        known: &Known<'_>,
     ) -> Result<Run, Shown> {
-        self.start(inputs, parallelism, events, store.state(), store.environment()).await
+        self.start(inputs, parallelism, events, known.state, known.environment.clone()).await
     }
 
     /// As `run_with_state`, with our own provider talking to no cloud: plans are the same everywhere and tell all files

@@ -130,6 +130,9 @@ pub(crate) fn event(event: &Event) {
             format!("  {addr}  {} after {:.1} s", paint("32", done(*action)), elapsed.as_secs_f64())
         }
         Event::Failed { addr, action } => format!("  {addr}  {}", paint("31", &format!("{} failed", doing(*action)))),
+        Event::NotBegun { addr, action } => {
+            format!("  {addr}  {}", paint("31", &format!("{} was not begun", doing(*action))))
+        }
     };
     line(&text);
 }

@@ -65,8 +65,8 @@ async fn run_planned(goal: Goal, inputs: &InputArgs, auto_approve: bool, common:
     let operation = if goal == Goal::Nothing { "destroy" } else { "apply" };
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(inputs)? else { return Ok(exit::FAILURE) };
-    let mut store = open_store(operation, common)?;
-    let Ok(planned) = make(&session, inputs, &store, goal, common).await else { return Ok(exit::FAILURE) };
+    let Some(mut store) = open_store(operation, common)? else { return Ok(exit::FAILURE) };
+    let Ok(planned) = make(&session, inputs, store.known(), goal, common).await else { return Ok(exit::FAILURE) };
     show_plan(&session, &planned.plan, common, ShowOptions::default());
     let question = question(goal, &planned.plan);
     let needs_work = !planned.plan.is_empty();
@@ -106,9 +106,10 @@ async fn run_saved(path: &Path, common: &CommonArgs) -> anyhow::Result<u8> {
     let Ok(session) = Session::with_loader(Arc::new(Overlay { texts: saved.sources.clone() })) else {
         return Ok(exit::FAILURE);
     };
-    let mut store = open_store("apply", common)?;
+    let Some(mut store) = open_store("apply", common)? else { return Ok(exit::FAILURE) };
     let (events, shower) = Shower::start(common.json);
-    let Ok(run) = session.run_with_state(saved.inputs.clone(), usize::from(common.parallelism), events, &store).await
+    let Ok(run) =
+        session.run_with_state(saved.inputs.clone(), usize::from(common.parallelism), events, &store.known()).await
     else {
         return Ok(exit::FAILURE);
     };
@@ -152,19 +153,26 @@ async fn execute(
             (Goal::Configuration, false) => "Applied",
             (Goal::Nothing, false) => "Destroyed",
         };
-        let apply::Summary { added, changed, destroyed, not_done } = &summary;
+        let apply::Summary { added, changed, destroyed, not_done, .. } = &summary;
         ui::line(&format!(
             "\n{verb} in {:.1} s: {added} added, {changed} changed, {destroyed} destroyed.",
             started.elapsed().as_secs_f64()
         ));
         if !not_done.is_empty() {
             ui::line(&format!("Not done: {}.", not_done.join(", ")));
-            ui::line("What was done is recorded. To go on: lampwright apply");
+            // Where it is not, the errors above say so.
+            if summary.unwritten.is_none() {
+                ui::line("To go on: lampwright apply");
+            }
         }
         if !diags.has_errors() {
             show_kept(&data);
             show_outputs(store.state());
         }
+    }
+    if let Some(text) = &summary.unwritten {
+        // On its own, so that it can be copied.
+        ui::line(&format!("\n{text}"));
     }
     Ok(if diags.has_errors() { exit::FAILURE } else { exit::SUCCESS })
 }

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use engine::plan::machines::{self, Layer};
 use engine::plan::{self, Goal, PlanOptions};
-use engine::state::store;
 use similar::TextDiff;
 
 use super::InputArgs;
 use crate::bundles::{self, Bundle, FileEntry, MachineEntry, Manifest};
 use crate::session::{STATE, Session, Simulation};
-use crate::{exit, ui};
+use crate::{exit, recovered, ui};
 
 /// Write every file of every machine, to review, to sign, or for other tools
 ///
@@ -69,7 +68,7 @@ pub(crate) async fn run(args: &BundleArgs) -> anyhow::Result<u8> {
 async fn render(args: &BundleArgs, out: &Path) -> anyhow::Result<u8> {
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
-    let state = store::peek(STATE.as_ref())?;
+    let state = recovered::peek(STATE.as_ref())?;
     let simulation = Simulation::of(args.check);
     let Ok(run) = session.simulate(inputs, &state, simulation).await else { return Ok(exit::FAILURE) };
     let options = PlanOptions { goal: Goal::Configuration, refresh: false, adopt: BTreeMap::new() };

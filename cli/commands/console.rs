@@ -5,13 +5,13 @@ use std::io::{BufRead as _, IsTerminal as _};
 use clap::Args;
 use compiler::{Evaluation, Inputs, Work, console, evaluation::Input};
 use engine::run::mark;
-use engine::state::{State, store};
+use engine::state::State;
 use value::{Value, codec::json};
 
 use super::InputArgs;
 use super::plan::Shower;
 use crate::session::{STATE, Session};
-use crate::{exit, ui};
+use crate::{exit, recovered, ui};
 
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleArgs {
@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &ConsoleArgs) -> anyhow::Result<u8> {
     // A missing variable is unknown here instead of an error: one may want to look at something else.
     let mut inputs = Inputs::validating();
     given.iter().for_each(|(name, value)| inputs.set(name.clone(), Input { value: value.clone(), span: None }));
-    let state = store::peek(STATE.as_ref())?;
+    let state = recovered::peek(STATE.as_ref())?;
     let (events, _shower) = Shower::start(false);
     let Ok(run) = session.run(inputs, 1, events).await else { return Ok(exit::FAILURE) };
     let mut evaluation = run.evaluation();

@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     };
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
-    let mut store = open_store("import", &args.common)?;
+    let Some(mut store) = open_store("import", &args.common)? else { return Ok(exit::FAILURE) };
     if store.state().instances.contains_key(&addr) {
         bail!("{addr} is in the state already; nothing was changed");
     }
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
         refresh: args.common.refresh,
         adopt: BTreeMap::from([(addr.clone(), args.id.clone())]),
     };
-    let planned = make_with(&session, inputs, &store, options, &args.common).await;
+    let planned = make_with(&session, inputs, store.known(), options, &args.common).await;
     let Ok(planned) = planned else { return Ok(exit::FAILURE) };
     let found = planned.plan.changes.get(&addr).and_then(|change| change.adopted.clone());
     planned.end().await;

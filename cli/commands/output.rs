@@ -6,12 +6,11 @@ use anyhow::bail;
 use clap::Args;
 use compiler::console;
 use compiler::diag::suggest::closest;
-use engine::state::store;
 use serde_json::{Map, Value as Json};
 use value::codec::json;
 
 use crate::session::STATE;
-use crate::{exit, ui};
+use crate::{exit, recovered, ui};
 
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
@@ -29,7 +28,7 @@ pub(crate) struct OutputArgs {
 }
 
 pub(crate) fn run(args: &OutputArgs) -> anyhow::Result<u8> {
-    let state = store::peek(&args.state)?;
+    let state = recovered::peek(&args.state)?;
     let Some(name) = &args.name else {
         if args.raw {
             bail!("-raw needs the name of an output");

@@ -1,22 +1,23 @@
 //! `lampwright plan`, and the planning that apply and destroy begin with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use compiler::Inputs;
-use compiler::addr::InstanceAddr;
 use compiler::diag::Diagnostics;
+use compiler::source::SourceMap;
 use engine::event::Event;
 use engine::plan::show::{ShowOptions, show};
 use engine::plan::{self, Goal, Plan, PlanOptions, file};
 use engine::run::Run;
-use engine::state::store::Store;
+use engine::state::store::{self, Known, Store, View};
 use tokio::sync::mpsc;
 
 use super::InputArgs;
 use crate::environment::variable;
-use crate::session::{DATA, STATE, Session, Shown};
+use crate::recovered::{self, Reader};
+use crate::session::{STATE, Session, Shown};
 use crate::{exit, json, ui};
 
 #[derive(Debug, Args)]
@@ -57,17 +58,17 @@ pub(crate) struct CommonArgs {
     /// Accepted for compatibility; nothing is ever asked but for a confirmation
     #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) input: bool,
-    /// Accepted for compatibility
-    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    /// Whether to keep other runs away from the state meanwhile; false is for file systems without locks
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub(super) lock: bool,
 }
 
 pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
-    let store = open_store("plan", &args.common)?;
+    let view = open_view("plan", &args.common)?;
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    let Ok(planned) = make(&session, inputs.clone(), &store, goal, &args.common).await else {
+    let Ok(planned) = make(&session, inputs.clone(), view.known(), goal, &args.common).await else {
         return Ok(exit::FAILURE);
     };
     show_plan(&session, &planned.plan, &args.common, ShowOptions { files: args.files });
@@ -83,33 +84,23 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
     Ok(if args.detailed_exitcode && !planned.plan.is_empty() { exit::CHANGES } else { exit::SUCCESS })
 }
 
-/// The state, locked. What an earlier run left unfinished is told.
-pub(super) fn open_store(operation: &str, common: &CommonArgs) -> anyhow::Result<Store> {
-    let store = Store::open(&common.state, DATA.as_ref(), operation)?;
-    if store.recovered.records > 0 {
-        let changes = store.recovered.records;
-        let plural = if changes == 1 { "" } else { "s" };
-        ui::note(&format!(
-            "an earlier run was cut off; its {changes} recorded change{plural} {} in the state now",
-            if changes == 1 { "is" } else { "are" }
-        ));
-    }
-    let unfinished: BTreeSet<&InstanceAddr> =
-        store.recovered.interrupted.iter().chain(store.state().unfinished.keys()).collect();
-    for addr in unfinished {
-        let then = match store.state().unfinished.contains_key(addr) {
-            true => "takes over what exists of it, or removes that if the stack has it no more",
-            false => "takes over what exists of it",
-        };
-        ui::note(&format!("{addr} was being made when a run was cut off; the next apply {then}"));
-    }
-    if let Some(path) = &store.set_aside {
-        ui::note(&format!(
-            "the journal beside the state belongs to another version of it; it was set aside as {}, and what it records is not in the state",
-            path.display()
-        ));
-    }
-    Ok(store)
+/// The state, to look at. What an earlier run left unfinished is told, and left as it is.
+fn open_view(operation: &str, common: &CommonArgs) -> anyhow::Result<View> {
+    let view = if common.lock { View::open(&common.state, operation)? } else { store::peek(&common.state)? };
+    ui::diagnostics(&recovered::diagnostics(&view.recovered, Reader::Looks), &SourceMap::default());
+    recovered::notes(&view.recovered, &view.state, Reader::Looks);
+    Ok(view)
+}
+
+/// The state, open for a change. What an earlier run left unfinished is in it now, and told. None: something of that cannot
+/// be read; before anything is made anew, a person has to know.
+pub(super) fn open_store(operation: &str, common: &CommonArgs) -> anyhow::Result<Option<Store>> {
+    let open = if common.lock { Store::open } else { Store::open_without_lock };
+    let store = open(&common.state, operation)?;
+    let diags = recovered::diagnostics(&store.recovered, Reader::Changes);
+    ui::diagnostics(&diags, &SourceMap::default());
+    recovered::notes(&store.recovered, store.state(), Reader::Changes);
+    Ok((!diags.has_errors()).then_some(store))
 }
 
 /// A plan and the run that made it, with its providers still there.
@@ -151,18 +142,18 @@ impl Shower {
 pub(super) async fn make(
     session: &Session,
     inputs: Inputs,
-    store: &Store,
+    known: Known<'_>,
     goal: Goal,
     common: &CommonArgs,
 ) -> Result<Planned, Shown> {
     let options = PlanOptions { goal, refresh: common.refresh, adopt: BTreeMap::new() };
-    make_with(session, inputs, store, options, common).await
+    make_with(session, inputs, known, options, common).await
 }
 
 pub(super) async fn make_with(
     session: &Session,
     inputs: Inputs,
-    store: &Store,
+    known: Known<'_>,
     options: PlanOptions,
     common: &CommonArgs,
 ) -> Result<Planned, Shown> {
@@ -170,8 +161,8 @@ pub(super) async fn make_with(
         json::version();
     }
     let (events, shower) = Shower::start(common.json);
-    let run = session.run_with_state(inputs, usize::from(common.parallelism), events, store).await?;
-    let (plan, diags) = plan::plan(&run, store.state(), &options).await;
+    let run = session.run_with_state(inputs, usize::from(common.parallelism), events, &known).await?;
+    let (plan, diags) = plan::plan(&run, known.state, &options).await;
     show_diagnostics(session, &diags, common.json);
     if diags.has_errors() {
         run.providers.shutdown().await;

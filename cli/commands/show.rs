@@ -7,14 +7,14 @@ use clap::Args;
 use compiler::console;
 use engine::plan::file;
 use engine::plan::show::{ShowOptions, show};
-use engine::state::{State, state_name, store};
+use engine::state::{State, state_name};
 use serde_json::{Value as Json, json};
 use value::codec::json as values;
 
 use super::plan::Shower;
 use crate::disk::Overlay;
 use crate::session::{STATE, Session};
-use crate::{exit, ui};
+use crate::{exit, recovered, ui};
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
     if let Some(path) = &args.plan {
         return show_plan(path, args).await;
     }
-    let state = store::peek(&args.state)?;
+    let state = recovered::peek(&args.state)?;
     if args.json {
         ui::line(&serde_json::to_string(&state_document(&state))?);
         return Ok(exit::SUCCESS);
@@ -58,6 +58,9 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
     }
     for addr in state.unfinished.keys() {
         ui::line(&format!("{addr} (was being made when a run was cut off; how much of it exists is not known)"));
+    }
+    for (addr, doubt) in &state.in_doubt {
+        ui::line(&doubt.explain(addr));
     }
     let bundles = state_name::bundle_folder(state_name::label(&std::env::current_dir()?, &args.state).as_deref());
     let bundles = Path::new(&bundles);

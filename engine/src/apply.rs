@@ -4,8 +4,10 @@
 //! value. Removing follows the plan: an object goes when everything that refers to it is gone or no longer does.
 //!
 //! Failures: a step that fails is recorded as the provider left it; what depends on it is not begun, everything
-//! else goes on. Every change is on the disk before its step counts as done.
+//! else goes on. Every change is on the disk before its step counts as done, and what is about to be done before it is
+//! begun: without that nothing more is.
 
+mod rescue;
 mod schedule;
 mod step;
 
@@ -26,9 +28,9 @@ use crate::plan::{Action, Plan};
 use crate::run::Run;
 use crate::state::journal::Record;
 use crate::state::store::Store;
-use crate::state::{InstanceState, OutputState};
+use crate::state::{InDoubt, InstanceState, Operation, OutputState};
 use schedule::{Removal, Schedule};
-use step::{Done, Step};
+use step::{Done, Prepared, Removable, Step};
 
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Summary {
     pub destroyed: usize,
     /// Planned and not begun, because something before it failed or the run was stopped.
     pub not_done: Vec<String>,
+    /// A state file that could be written nowhere, and says what no other does: for whoever can still keep it.
+    pub unwritten: Option<String>,
 }
 
 pub async fn apply(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Diagnostics) {
@@ -60,6 +64,7 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         summary: Summary::default(),
         diags: Diagnostics::default(),
         is_stopped: false,
+        is_unwritable: false,
     };
     for (to, from) in &plan.moves {
         applying.record(Record::Move { from: from.clone(), to: to.clone() });
@@ -86,6 +91,8 @@ struct Applying<'a> {
     diags: Diagnostics,
     /// Nothing more is begun: the state cannot be written, or the configuration turned out to be wrong.
     is_stopped: bool,
+    /// A record could not be written.
+    is_unwritable: bool,
 }
 
 impl Applying<'_> {
@@ -178,7 +185,10 @@ impl Applying<'_> {
         match change.action {
             Action::NoOp => {
                 // Data sources, and what was read of an object, go into the state with no call.
-                let settled = step::settle(&desired, change, self.store.state().instances.get(&desired.addr));
+                let recorded = self.store.state().instances.get(&desired.addr);
+                // What a run that was cut off may have changed has been read.
+                let is_doubted = self.store.state().in_doubt.contains_key(&desired.addr);
+                let settled = step::settle(&desired, change, recorded).or(recorded.filter(|_| is_doubted).cloned());
                 if let Some(instance) = settled {
                     self.record(Record::Put { addr: desired.addr.clone(), instance: Box::new(instance) });
                 }
@@ -204,7 +214,9 @@ impl Applying<'_> {
         if let (Action::Replace { create_first: true }, Some(_)) = (change.action, &recorded) {
             // The old object steps aside under a name of its own.
             let key = format!("{:08x}", uuid::Uuid::new_v4().as_u128() as u32);
-            self.record(Record::Depose { addr: change.addr.clone(), key: key.clone() });
+            if !self.record(Record::Depose { addr: change.addr.clone(), key: key.clone() }) {
+                return self.run.tell(Event::NotBegun { addr: change.addr, action: change.action });
+            }
             self.schedule.deposed(&change.addr, key);
         }
         self.run.tell(Event::Started { addr: change.addr.clone(), action: change.action });
@@ -269,10 +281,10 @@ impl Applying<'_> {
             InstanceState { provider, ..recorded }
         });
         self.run.tell(Event::Started { addr: removal.addr.clone(), action: Action::Delete });
-        let (run, permits) = (self.run.clone(), self.permits.clone());
+        let permits = self.permits.clone();
         self.tasks.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            step::remove(&run, removal, recorded, before).await
+            let permit = permits.acquire_owned().await.ok();
+            Done::Removable(Box::new(Removable { removal, recorded, before, permit }))
         });
     }
 
@@ -286,22 +298,18 @@ impl Applying<'_> {
                     self.configured.insert(addr);
                 }
             }
-            Done::Prepared(prepared) => {
-                let change = &prepared.step.change;
-                if matches!(change.action, Action::Create | Action::Replace { .. }) {
-                    let planned = prepared.intent().map(Box::new);
-                    self.record(Record::Intent { addr: change.addr.clone(), planned });
-                }
-                let run = self.run.clone();
-                self.tasks.spawn(async move { step::carry_out(&run, *prepared).await });
-            }
+            Done::Prepared(prepared) => self.begin(*prepared),
+            Done::Removable(removable) => self.begin_removal(*removable),
             Done::Made { addr, action, instance, value, diags, started, is_lost } => {
                 let failed = diags.has_errors();
                 self.diags.extend(diags);
                 if let Some(instance) = instance {
                     self.record(Record::Put { addr: addr.clone(), instance });
                 } else {
-                    if !is_lost && self.store.state().unfinished.contains_key(&addr) {
+                    let state = self.store.state();
+                    if is_lost {
+                        self.doubt(&addr);
+                    } else if state.unfinished.contains_key(&addr) || state.in_doubt.contains_key(&addr) {
                         self.record(Record::Forget { addr: addr.clone() });
                     }
                     if failed && action == (Action::Replace { create_first: true }) {
@@ -325,15 +333,26 @@ impl Applying<'_> {
                 self.schedule.made(&addr);
                 evaluation.supply(&addr, value);
             }
-            Done::Removed { removal, instance, diags, started } => {
+            Done::Removed { removal, instance, diags, started, is_lost } => {
                 let failed = diags.has_errors();
                 self.diags.extend(diags);
                 let addr = removal.addr.clone();
                 match (&removal.deposed, instance) {
-                    (None, Some(instance)) => self.record(Record::Put { addr: addr.clone(), instance }),
-                    (None, None) if !failed => self.record(Record::Remove { addr: addr.clone() }),
+                    (None, Some(instance)) => {
+                        self.record(Record::Put { addr: addr.clone(), instance });
+                    }
+                    (None, None) if !failed => {
+                        self.record(Record::Remove { addr: addr.clone() });
+                    }
                     (Some(key), None) if !failed => {
                         self.record(Record::RemoveDeposed { addr: addr.clone(), key: key.clone() });
+                    }
+                    (None, None) if is_lost => self.doubt(&addr),
+                    // The provider has said that it is there as before.
+                    (None, None) if self.store.state().in_doubt.contains_key(&addr) => {
+                        if let Some(instance) = self.store.state().instances.get(&addr).cloned().map(Box::new) {
+                            self.record(Record::Put { addr: addr.clone(), instance });
+                        }
                     }
                     _ => {}
                 }
@@ -357,18 +376,62 @@ impl Applying<'_> {
         }
     }
 
-    /// A state that cannot be written is reported and ends the run as soon as what is under way is done.
-    fn record(&mut self, record: Record) {
-        if let Err(error) = self.store.record(record) {
-            self.is_stopped = true;
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            let diagnostic = Diagnostic::error("the state cannot be written", error.to_string());
-            self.diags.push(
-                diagnostic
-                    .note(cause)
-                    .note("make room or mend the folder, then apply again: what exists is found and taken over"),
-            );
+    /// Asks the provider, once it is on the disk that it is about to be asked.
+    fn begin(&mut self, prepared: Prepared) {
+        if self.may_begin() && self.record(prepared.beginning()) {
+            let run = self.run.clone();
+            self.tasks.spawn(async move { step::carry_out(&run, prepared).await });
+            return;
         }
+        let (addr, action) = (prepared.step.change.addr, prepared.step.change.action);
+        if action == (Action::Replace { create_first: true }) {
+            self.restore(&addr);
+        }
+        self.run.tell(Event::NotBegun { addr, action });
+    }
+
+    fn begin_removal(&mut self, removable: Removable) {
+        let Removable { removal, recorded, .. } = &removable;
+        let addr = removal.addr.clone();
+        // One that was deposed, or begun, stays in the state as something to be removed.
+        let recorded = recorded.as_ref().filter(|_| removal.deposed.is_none());
+        let beginning = recorded.filter(|_| self.store.state().instances.contains_key(&addr)).map(|recorded| {
+            let doubt = InDoubt { provider: recorded.provider.clone(), operation: Operation::Delete, times: 1 };
+            Record::Doubt { addr: addr.clone(), doubt }
+        });
+        if self.may_begin() && beginning.is_none_or(|beginning| self.record(beginning)) {
+            let run = self.run.clone();
+            self.tasks.spawn(async move { step::remove(&run, removable).await });
+            return;
+        }
+        self.run.tell(Event::NotBegun { addr, action: Action::Delete });
+    }
+
+    fn may_begin(&self) -> bool {
+        !self.is_stopped && !self.run.is_cancelled()
+    }
+
+    /// Nobody knows what became of it; it stays so recorded.
+    fn doubt(&mut self, addr: &InstanceAddr) {
+        let state = self.store.state();
+        if let Some(doubt) = state.in_doubt.get(addr) {
+            self.diags.push(Diagnostic::error("it is not known what became of an object", doubt.explain(addr)));
+        } else if state.unfinished.contains_key(addr) {
+            let label =
+                format!("{addr} may have been made, wholly or in part: the next apply takes over what exists of it");
+            self.diags.push(Diagnostic::error("it is not known what became of an object", label));
+        }
+    }
+
+    /// Whether it is on the disk. A state that cannot be written is reported and ends the run as soon as what is under way
+    /// is done.
+    fn record(&mut self, record: Record) -> bool {
+        let Err(error) = self.store.record(record) else { return true };
+        (self.is_stopped, self.is_unwritable) = (true, true);
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let diagnostic = Diagnostic::error("the state cannot be written", error.to_string()).note(cause);
+        self.diags.push(diagnostic.note("nothing more was begun; what was under way was finished"));
+        false
     }
 
     fn finish(&mut self, evaluation: &Evaluation) {
@@ -389,7 +452,12 @@ impl Applying<'_> {
             .filter(|addr| addr.mode == Mode::Data && !self.plan.changes.contains_key(addr))
             .cloned()
             .collect();
-        gone.into_iter().for_each(|addr| self.record(Record::Remove { addr }));
+        for addr in gone {
+            self.record(Record::Remove { addr });
+        }
+        if !self.diags.has_errors() {
+            self.settle();
+        }
         let is_whole = !self.diags.has_errors();
         if self.plan.is_destroy {
             if is_whole {
@@ -405,9 +473,36 @@ impl Applying<'_> {
             let kept = if is_whole { BTreeMap::new() } else { self.store.state().outputs.clone() };
             self.store.set_outputs(kept.into_iter().chain(outputs).collect::<Vec<_>>());
         }
-        if let Err(error) = self.store.fold() {
-            let diagnostic = Diagnostic::error("the state cannot be written", error.to_string());
-            self.diags.push(diagnostic.note("everything is in the journal beside it; the next run folds it in"));
+        let folded = self.store.fold();
+        if let Some(error) = &self.store.backup_failed {
+            self.diags.push(Diagnostic::warning("there is no backup of the old state", rescue::in_full(error)));
+        }
+        match (folded, self.store.unwritten()) {
+            (Ok(()), _) if self.is_unwritable => {
+                let label = "in the end it could be: everything that was done is in the state now";
+                self.diags.push(Diagnostic::warning("the state could not be written for a while", label));
+            }
+            (Ok(()), _) => {}
+            (Err(error), None) => {
+                let diagnostic = Diagnostic::error("the state cannot be written", rescue::in_full(&error));
+                let note = "everything that was done is in the journal beside it; the next run folds it in";
+                self.diags.push(diagnostic.note(note));
+            }
+            (Err(error), Some(text)) => {
+                let (diagnostic, unwritten) = rescue::rescue(self.store.path(), &self.run.cwd, &error, text);
+                self.diags.push(diagnostic);
+                self.summary.unwritten = unwritten;
+            }
+        }
+    }
+
+    /// What earlier runs may have made was told with the plan, and all of that is done.
+    fn settle(&mut self) {
+        let told: Vec<InstanceAddr> = self.store.state().in_doubt.keys().cloned().collect();
+        for addr in told {
+            while self.store.state().in_doubt.contains_key(&addr) && self.record(Record::Forget { addr: addr.clone() })
+            {
+            }
         }
     }
 }

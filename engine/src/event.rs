@@ -32,6 +32,11 @@ pub enum Event {
         addr: InstanceAddr,
         action: Action,
     },
+    /// Its turn came, and nothing more may be begun.
+    NotBegun {
+        addr: InstanceAddr,
+        action: Action,
+    },
 }
 
 pub type Events = tokio::sync::mpsc::UnboundedSender<Event>;

@@ -42,10 +42,30 @@ pub enum HostError {
     },
     #[error("the plugin of {provider} failed during {call}: {message}\nThe last lines that it wrote:\n{log}")]
     Call { provider: String, call: &'static str, message: String, log: String },
+    /// As `Call`, and the plugin was not even asked.
+    #[error(
+        "the plugin of {provider} is gone, and could not be asked for {call}: {message}\nThe last lines that it wrote:\n{log}"
+    )]
+    Gone { provider: String, call: &'static str, message: String, log: String },
     #[error("the plugin of {provider} answered {call} with something unreadable: {reason}")]
     Answer { provider: String, call: &'static str, reason: String },
     #[error(transparent)]
     Tls(#[from] proto::tls::TlsError),
+}
+
+impl HostError {
+    /// Whether what was asked for may have happened.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            HostError::Call { .. } | HostError::Answer { .. } => true,
+            HostError::NotFound { .. }
+            | HostError::Start { .. }
+            | HostError::Handshake { .. }
+            | HostError::Connect { .. }
+            | HostError::Gone { .. }
+            | HostError::Tls(_) => false,
+        }
+    }
 }
 
 pub type Result<T> = std::result::Result<T, HostError>;

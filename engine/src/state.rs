@@ -3,6 +3,8 @@
 pub mod file;
 pub mod journal;
 pub mod lock;
+pub mod private;
+pub mod recovery;
 pub mod store;
 
 pub use proto::state_name;
@@ -26,6 +28,26 @@ pub struct State {
     /// What was being made when a run was cut off, as it was planned: the next apply takes over what exists of it, and
     /// what removes everything removes it. Only of providers that can do the latter ([`proto::preview::Preview`]).
     pub unfinished: BTreeMap<InstanceAddr, InstanceState>,
+    /// What a provider was asked to do and nobody knows whether it has: the run was cut off, or the plugin died. Of
+    /// providers that cannot find by themselves what they have made. A person is told until it is settled.
+    pub in_doubt: BTreeMap<InstanceAddr, InDoubt>,
+}
+
+/// Something whose outcome is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InDoubt {
+    pub provider: ProviderAddr,
+    pub operation: Operation,
+    /// How many runs in a row were cut off while they made it: so many objects there may be.
+    pub times: u64,
+}
+
+/// What is done to one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -52,11 +74,54 @@ pub struct InstanceState {
 
 impl State {
     pub fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.deposed.is_empty() && self.outputs.is_empty() && self.unfinished.is_empty()
+        self.instances.is_empty()
+            && self.deposed.is_empty()
+            && self.outputs.is_empty()
+            && self.unfinished.is_empty()
+            && self.in_doubt.is_empty()
     }
 
     /// What exists, or may exist.
     pub fn known(&self, addr: &InstanceAddr) -> Option<&InstanceState> {
         self.instances.get(addr).or_else(|| self.unfinished.get(addr))
+    }
+}
+
+impl Operation {
+    /// The word that Terraform's JSON has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Operation> {
+        [Operation::Create, Operation::Update, Operation::Delete].into_iter().find(|operation| operation.word() == word)
+    }
+}
+
+impl InDoubt {
+    /// What may be the case, and what to do about it.
+    pub fn explain(&self, addr: &InstanceAddr) -> String {
+        let provider = self.provider.source.short();
+        match self.operation {
+            Operation::Create => {
+                let made = match self.times {
+                    1 => "may have been made".to_owned(),
+                    times => format!("may have been made {times} times"),
+                };
+                format!(
+                    "{addr} {made} by {provider} and is not in the state: look for it there, then take it over (lampwright import '{addr}' ID) or remove it there. An apply makes a new one, and does not come back to this"
+                )
+            }
+            Operation::Update => {
+                format!("{addr} may have been changed by {provider}, wholly or in part: a plan reads what became of it")
+            }
+            Operation::Delete => {
+                format!("{addr} may have been removed by {provider}: a plan looks whether it is still there")
+            }
+        }
     }
 }

@@ -11,10 +11,16 @@ mod create;
 mod data;
 #[path = "lifecycle/destroy.rs"]
 mod destroy;
+#[path = "lifecycle/doubt.rs"]
+mod doubt;
 #[path = "lifecycle/drift.rs"]
 mod drift;
+#[path = "lifecycle/full_disk.rs"]
+mod full_disk;
 #[path = "lifecycle/ignore_changes.rs"]
 mod ignore_changes;
+#[path = "lifecycle/journal.rs"]
+mod journal;
 #[path = "lifecycle/partial_failure.rs"]
 mod partial_failure;
 #[path = "lifecycle/promises.rs"]

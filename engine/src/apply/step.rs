@@ -14,7 +14,8 @@ use crate::host::check::{UNKNOWN_NOW, plan_violations, result_violations};
 use crate::host::{ApplyRequest, PlanRequest, PlanResponse};
 use crate::plan::{Action, Change, ignore::ignoring, propose::proposed};
 use crate::run::{Run, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
-use crate::state::InstanceState;
+use crate::state::journal::Record;
+use crate::state::{InDoubt, InstanceState, Operation};
 
 pub(super) struct Step {
     pub(super) desired: DesiredInstance,
@@ -41,6 +42,7 @@ pub(super) enum Done {
         diags: Diagnostics,
     },
     Prepared(Box<Prepared>),
+    Removable(Box<Removable>),
     Made {
         addr: InstanceAddr,
         action: Action,
@@ -57,7 +59,18 @@ pub(super) enum Done {
         instance: Option<Box<InstanceState>>,
         diags: Diagnostics,
         started: Instant,
+        is_lost: bool,
     },
+}
+
+/// A removal whose turn has come.
+pub(super) struct Removable {
+    pub(super) removal: Removal,
+    pub(super) recorded: Option<InstanceState>,
+    /// What the plan read of it.
+    pub(super) before: Option<(Value, Vec<u8>)>,
+    #[expect(dead_code, reason = "held, not read")]
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The state of an object with which nothing is done, if it is not what the state file says already.
@@ -110,8 +123,24 @@ pub(super) async fn carry_out(run: &Run, prepared: Prepared) -> Done {
 }
 
 impl Prepared {
+    /// What is to be on the disk before the provider is asked.
+    pub(super) fn beginning(&self) -> Record {
+        let addr = self.step.change.addr.clone();
+        let operation = match self.step.change.action {
+            Action::Create | Action::Replace { .. } => Operation::Create,
+            Action::NoOp | Action::Read | Action::Update | Action::Delete => Operation::Update,
+        };
+        match self.intent().filter(|_| operation == Operation::Create) {
+            Some(planned) => Record::Intent { addr, planned: Box::new(planned) },
+            None => {
+                let provider = self.step.change.provider.clone();
+                Record::Doubt { addr, doubt: InDoubt { provider, operation, times: 1 } }
+            }
+        }
+    }
+
     /// What is about to be made, as far as it is known, if its provider can remove it by that.
-    pub(super) fn intent(&self) -> Option<InstanceState> {
+    fn intent(&self) -> Option<InstanceState> {
         let Step { desired, .. } = &self.step;
         let is_removable = Preview::decode(&self.planned.private).is_some_and(|preview| preview.is_removable);
         is_removable.then(|| {
@@ -179,7 +208,14 @@ async fn plan_again(run: &Run, step: &Step) -> Result<Replanned, Diagnostics> {
     let mut violations = plan_violations(&schema.block, prior, &config, &planned.planned);
     violations.extend(result_violations_of_plan(&change.after, &planned.planned));
     if !violations.is_empty() && !planned.legacy {
-        return Err(broken(desired, "The plan that it made now differs from the one that was agreed to:", &violations));
+        let diagnostic =
+            Diagnostic::error("the plan no longer holds", "planned anew now, it differs from what was agreed to")
+                .at(desired.span)
+                .note(format!("{}: what differs:", desired.addr));
+        let diagnostic = violations.into_iter().fold(diagnostic, Diagnostic::note);
+        return Err(Diagnostics(vec![diagnostic.note(
+            "something that it was made from, such as a file, has changed since: plan again; if nothing has, this is a bug of the provider",
+        )]));
     }
     Ok((planned, config, sensitive, diags))
 }
@@ -203,7 +239,7 @@ async fn change_object(run: &Run, prepared: &Prepared, is_lost: &mut bool) -> Re
         address: &address,
     };
     let applied = provider.apply(request).await.map_err(|error| {
-        *is_lost = true;
+        *is_lost = error.may_be_done();
         host_diagnostics(&error, Some(desired.span))
     })?;
     applied.problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));
@@ -264,30 +300,22 @@ fn broken(desired: &DesiredInstance, what: &str, violations: &[String]) -> Diagn
     Diagnostics(vec![violations.iter().fold(diagnostic, |diagnostic, violation| diagnostic.note(violation.clone()))])
 }
 
-/// Deletes an object. `before` is what the plan read of it.
-pub(super) async fn remove(
-    run: &Run,
-    removal: Removal,
-    recorded: Option<InstanceState>,
-    before: Option<(Value, Vec<u8>)>,
-) -> Done {
+/// Deletes an object.
+pub(super) async fn remove(run: &Run, removable: Removable) -> Done {
     let started = Instant::now();
-    let result = remove_object(run, &removal, recorded.as_ref(), before).await;
+    let mut is_lost = false;
+    let result = remove_object(run, &removable, &mut is_lost).await;
     let (instance, diags) = match result {
         Ok(diags) => (None, diags),
         Err((instance, diags)) => (instance, diags),
     };
-    Done::Removed { removal, instance: instance.map(Box::new), diags, started }
+    Done::Removed { removal: removable.removal, instance: instance.map(Box::new), diags, started, is_lost }
 }
 
 type RemoveError = (Option<InstanceState>, Diagnostics);
 
-async fn remove_object(
-    run: &Run,
-    removal: &Removal,
-    recorded: Option<&InstanceState>,
-    before: Option<(Value, Vec<u8>)>,
-) -> Result<Diagnostics, RemoveError> {
+async fn remove_object(run: &Run, removable: &Removable, is_lost: &mut bool) -> Result<Diagnostics, RemoveError> {
+    let Removable { removal, recorded, before, .. } = removable;
     let Some(recorded) = recorded else { return Ok(Diagnostics::default()) };
     let addr = &removal.addr;
     let provider = run.provider(&recorded.provider).await.map_err(|diags| (None, diags))?;
@@ -297,7 +325,7 @@ async fn remove_object(
     };
     let ty = schema.block.implied_ty();
     let (prior, private) = match before {
-        Some(before) => before,
+        Some(before) => before.clone(),
         // An object that stepped aside in this very run.
         None => {
             let value = value::codec::json::decode(&recorded.attributes, &ty).unwrap_or(Value::Null(ty.clone()));
@@ -317,7 +345,10 @@ async fn remove_object(
         planned_private: &private,
         address: &address,
     };
-    let applied = provider.apply(request).await.map_err(|error| (None, host_diagnostics(&error, None)))?;
+    let applied = provider.apply(request).await.map_err(|error| {
+        *is_lost = error.may_be_done();
+        (None, host_diagnostics(&error, None))
+    })?;
     let mut diags = Diagnostics::default();
     applied
         .problems

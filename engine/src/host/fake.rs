@@ -12,12 +12,13 @@ use value::{Path, Problem, Value};
 
 use super::providers::Launcher;
 use super::{
-    ApplyRequest, ApplyResponse, BoxFuture, ImportResponse, PlanRequest, PlanResponse, Provider, ReadRequest,
-    ReadResponse, Result,
+    ApplyRequest, ApplyResponse, BoxFuture, HostError, ImportResponse, PlanRequest, PlanResponse, Provider,
+    ReadRequest, ReadResponse, Result,
 };
 
 pub type PlanFn = dyn Fn(&PlanRequest<'_>, Value) -> PlanResponse + Send + Sync;
 pub type ApplyFn = dyn Fn(&ApplyRequest<'_>, Value) -> ApplyResponse + Send + Sync;
+pub type DiesFn = dyn Fn(&ApplyRequest<'_>) -> bool + Send + Sync;
 pub type ReadFn = dyn Fn(&ReadRequest<'_>) -> Value + Send + Sync;
 
 /// By default plans computed attributes as unknown, makes them `ATTRIBUTE of ADDRESS` on apply, and reads back
@@ -28,6 +29,8 @@ pub struct FakeProvider {
     pub apply: Box<ApplyFn>,
     pub read: Box<ReadFn>,
     pub plans_destroy: bool,
+    /// Whether the plugin dies after it has done what it was asked for, and before it answers.
+    pub dies: Box<DiesFn>,
     pub calls: Arc<Mutex<Vec<String>>>,
 }
 
@@ -62,6 +65,7 @@ impl FakeProvider {
             }),
             read: Box::new(|request| request.state.clone()),
             plans_destroy: false,
+            dies: Box::new(|_| false),
             calls: Arc::default(),
         }
     }
@@ -153,6 +157,10 @@ impl Provider for FakeProvider {
             (false, false) => "update",
         };
         self.note(verb, request.address);
+        if (self.dies)(&request) {
+            let (provider, message, log) = ("fake".to_owned(), "transport error".to_owned(), "(none)".to_owned());
+            return now(Err(HostError::Call { provider, call: "ApplyResourceChange", message, log }));
+        }
         let made =
             self.fill(request.ty, request.planned, |name, _| Value::string(format!("{name} of {}", request.address)));
         now(Ok((self.apply)(&request, made)))

@@ -65,12 +65,15 @@ impl GrpcProvider {
     }
 
     fn failed(&self, call: &'static str, status: &Status) -> HostError {
-        HostError::Call {
-            provider: self.source.short(),
-            call,
-            message: status.message().to_owned(),
-            log: self.plugin.log.text(),
+        let (provider, message, log) = (self.source.short(), status.message().to_owned(), self.plugin.log.text());
+        let mut cause = std::error::Error::source(status);
+        while let Some(error) = cause {
+            if error.is::<tonic::ConnectError>() {
+                return HostError::Gone { provider, call, message, log };
+            }
+            cause = error.source();
         }
+        HostError::Call { provider, call, message, log }
     }
 
     fn unreadable(&self, call: &'static str, reason: &dyn std::fmt::Display) -> HostError {

@@ -1,22 +1,29 @@
 //! The state file: Terraform's format, version 4, byte for byte as Terraform writes it where that matters.
 
 use std::collections::BTreeMap;
-use std::path::Path as FsPath;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use compiler::addr::{InstanceAddr, Key, Mode, ModulePath, ProviderAddr, ResourceAddr};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use serde_json::{Map, Value as Json, json};
 use value::codec::json as values;
 use value::{Path, Step, Ty};
 
-use super::{InstanceState, OutputState, State};
+use super::{InDoubt, InstanceState, Operation, OutputState, State, private};
 
 /// Named in the file, as the version of Terraform that could have written it.
 const TERRAFORM_VERSION: &str = "1.11.4";
 
 const UNFINISHED: &str = "lampwright_unfinished";
+
+const IN_DOUBT: &str = "lampwright_in_doubt";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -40,50 +47,98 @@ pub enum StateError {
 
 /// The state in a file; an empty one if there is no file.
 pub fn read(path: &FsPath) -> Result<State, StateError> {
-    let name = || path.display().to_string();
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(State::default()),
-        Err(cause) => return Err(StateError::Read { path: name(), cause }),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::default()),
+        Err(cause) => return Err(StateError::Read { path: path.display().to_string(), cause }),
     };
+    Ok(decode_or_copy(path, &bytes)?.0)
+}
+
+/// What the bytes of a state file say; of one whose writing was cut off, what its whole copy says, which comes with it.
+pub(super) fn decode_or_copy(path: &FsPath, bytes: &[u8]) -> Result<(State, Option<Vec<u8>>), StateError> {
+    if bytes.first() != Some(&BEING_WRITTEN) {
+        return parse(path, bytes).map(|state| (state, None));
+    }
+    let copy = copy_path(path);
+    let whole = std::fs::read(&copy).map_err(|cause| {
+        let reason = format!("its writing was cut off, and {} cannot be read: {cause}", copy.display());
+        StateError::Malformed { path: path.display().to_string(), reason }
+    })?;
+    parse(&copy, &whole).map(|state| (state, Some(whole)))
+}
+
+fn parse(path: &FsPath, bytes: &[u8]) -> Result<State, StateError> {
     if bytes.is_empty() {
         return Ok(State::default());
     }
-    let malformed = |reason: String| StateError::Malformed { path: name(), reason };
-    let json: Json = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let malformed = |reason: String| StateError::Malformed { path: path.display().to_string(), reason };
+    let json: Json = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
     match json.get("version").map(ToString::to_string).as_deref() {
         Some("4") => {}
-        Some(found) => return Err(StateError::Version { path: name(), found: found.to_owned() }),
+        Some(found) => {
+            return Err(StateError::Version { path: path.display().to_string(), found: found.to_owned() });
+        }
         None => return Err(malformed("it has no version".to_owned())),
     }
-    decode(&json).ok_or_else(|| malformed("a part of it has a form that is not known".to_owned()))
+    let mut twice = None;
+    let state = decode(&json, &mut twice);
+    match twice {
+        Some(addr) => Err(malformed(format!("it has {addr} twice; take the wrong one out of it"))),
+        None => state.ok_or_else(|| malformed("a part of it has a form that is not known".to_owned())),
+    }
 }
 
-/// Writes beside the file and renames, durably: after this returns the new state survives a power cut, and at no
-/// time is there half a state.
-pub fn write(path: &FsPath, state: &State) -> Result<(), StateError> {
-    use std::io::Write as _;
-    let failed = |cause| StateError::Write { path: path.display().to_string(), cause };
-    let scratch = path.with_extension("tfstate.new");
+/// Stands at the beginning of a file that is being written, where no state has it.
+const BEING_WRITTEN: u8 = 0;
+
+/// Where the new state is whole while the file itself is written.
+pub(super) fn copy_path(path: &FsPath) -> PathBuf {
+    private::beside(path, ".new")
+}
+
+/// Writes through the handle that holds the lock, as Terraform does: whoever waits for the lock waits on this very file, and
+/// links to it go on leading to it. At no time is there half a state without a whole one beside it, marked as such; after
+/// this returns the new state survives a power cut.
+pub(super) fn write(path: &FsPath, file: &File, text: &[u8]) -> Result<(), StateError> {
+    let copy = copy_path(path);
     let write = || {
-        let mut file = create_private(&scratch)?;
-        file.write_all(encode(state).as_bytes())?;
+        remove(&copy)?;
+        let mut whole = private::create(&copy)?;
+        whole.write_all(text)?;
+        whole.sync_all()?;
+        private::sync_folder(path)?;
+        // What cannot be written whole is not begun. Not every file system can say.
+        match fallocate(file, FallocateFlags::KEEP_SIZE, 0, text.len() as u64) {
+            Err(error) if [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].contains(&error) => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+        private::close_to_others(file);
+        file.write_all_at(&[BEING_WRITTEN], 0)?;
+        file.sync_data()?;
+        file.write_all_at(text.get(1..).unwrap_or_default(), 1)?;
+        file.set_len(text.len() as u64)?;
         file.sync_all()?;
-        std::fs::rename(&scratch, path)?;
-        sync_folder(path)
+        file.write_all_at(text.get(..1).unwrap_or_default(), 0)?;
+        file.sync_data()?;
+        remove(&copy)
     };
-    write().map_err(failed)
+    write().map_err(|cause| {
+        let mut first = [BEING_WRITTEN + 1];
+        if file.read_at(&mut first, 0).is_ok_and(|_| first != [BEING_WRITTEN]) {
+            // It was not begun.
+            let _ = remove(&copy);
+        }
+        StateError::Write { path: path.display().to_string(), cause }
+    })
 }
 
-/// States hold secrets: only their owner may read them.
-pub(super) fn create_private(path: &FsPath) -> std::io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path)
-}
-
-pub(super) fn sync_folder(path: &FsPath) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(FsPath::new("."));
-    std::fs::File::open(folder)?.sync_all()
+/// Whether or not there is one.
+pub(super) fn remove(path: &FsPath) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The text of the file.
@@ -117,7 +172,7 @@ pub fn encode(state: &State) -> String {
         write_ordered(resource, 2, &mut text);
     }
     text.push_str(if resources.is_empty() { "],\n" } else { "\n  ],\n" });
-    // Terraform does not know this field, and leaves it out when it writes.
+    // Terraform does not know these fields, and leaves them out when it writes.
     if !state.unfinished.is_empty() {
         let objects = state
             .unfinished
@@ -125,6 +180,15 @@ pub fn encode(state: &State) -> String {
             .map(|(addr, instance)| json!({ "address": addr.to_string(), "object": object_to_json(instance) }));
         let objects = Json::Array(objects.collect());
         text.push_str(&format!("  {}: {},\n", Json::from(UNFINISHED), indented(&objects, 1)));
+    }
+    if !state.in_doubt.is_empty() {
+        let entries = state.in_doubt.iter().map(|(addr, doubt)| {
+            let mut entry = doubt_to_json(doubt);
+            entry["address"] = addr.to_string().into();
+            entry
+        });
+        let entries = Json::Array(entries.collect());
+        text.push_str(&format!("  {}: {},\n", Json::from(IN_DOUBT), indented(&entries, 1)));
     }
     text.push_str("  \"check_results\": null\n}\n");
     values::go_escape(&text)
@@ -263,7 +327,8 @@ pub(crate) fn path_from_json(json: &Json) -> Option<Path> {
     steps.collect::<Option<_>>().map(Path)
 }
 
-fn decode(json: &Json) -> Option<State> {
+/// `twice` names an object that is there more than once.
+fn decode(json: &Json, twice: &mut Option<String>) -> Option<State> {
     let mut state = State {
         lineage: json.get("lineage")?.as_str()?.to_owned(),
         serial: json.get("serial")?.as_u64()?,
@@ -299,15 +364,28 @@ fn decode(json: &Json) -> Option<State> {
                 },
             };
             let decoded = instance_from_json(instance, &provider)?;
-            match instance.get("deposed").and_then(Json::as_str) {
-                Some(key) => state.deposed.insert((addr, key.to_owned()), decoded),
-                None => state.instances.insert(addr, decoded),
+            let name = addr.to_string();
+            let (other, name) = match instance.get("deposed").and_then(Json::as_str) {
+                Some(key) => (state.deposed.insert((addr, key.to_owned()), decoded), format!("{name} (deposed {key})")),
+                None => (state.instances.insert(addr, decoded), name),
             };
+            if other.is_some() {
+                *twice = Some(name);
+                return None;
+            }
         }
     }
     for entry in json.get(UNFINISHED).and_then(Json::as_array).into_iter().flatten() {
         let addr = InstanceAddr::parse(entry.get("address")?.as_str()?)?;
-        state.unfinished.insert(addr, object_from_json(entry.get("object")?)?);
+        let name = addr.to_string();
+        if state.unfinished.insert(addr, object_from_json(entry.get("object")?)?).is_some() {
+            *twice = Some(format!("{name} (unfinished)"));
+            return None;
+        }
+    }
+    for entry in json.get(IN_DOUBT).and_then(Json::as_array).into_iter().flatten() {
+        let addr = InstanceAddr::parse(entry.get("address")?.as_str()?)?;
+        state.in_doubt.insert(addr, doubt_from_json(entry)?);
     }
     Some(state)
 }
@@ -342,4 +420,16 @@ pub(crate) fn object_to_json(instance: &InstanceState) -> Json {
 pub(crate) fn object_from_json(json: &Json) -> Option<InstanceState> {
     let provider = ProviderAddr::parse(json.get("provider")?.as_str()?)?;
     instance_from_json(json.get("instance")?, &provider)
+}
+
+pub(super) fn doubt_to_json(doubt: &InDoubt) -> Json {
+    json!({ "provider": doubt.provider.to_string(), "operation": doubt.operation.word(), "times": doubt.times })
+}
+
+pub(super) fn doubt_from_json(json: &Json) -> Option<InDoubt> {
+    Some(InDoubt {
+        provider: ProviderAddr::parse(json.get("provider")?.as_str()?)?,
+        operation: Operation::parse(json.get("operation")?.as_str()?)?,
+        times: json.get("times").and_then(Json::as_u64).unwrap_or(1),
+    })
 }

@@ -1,21 +1,29 @@
 //! The journal beside the state file: every change durable before its step counts as done, at a cost that does
 //! not grow with the size of the state.
 //!
-//! One line a record: the SHA-256 of the record in hexadecimal, a blank, the record as JSON. The first record
-//! names the state that the journal goes on from (lineage and serial). A torn last line, from a crash in the
-//! middle of a write, is left out: its step had not counted as done. When the journal has been folded into a
-//! state file the serial there is higher, and the journal is void.
+//! One line a record: the SHA-256 of the record in hexadecimal, a blank, the record as JSON. The first record, the header,
+//! names the state that the journal goes on from (lineage and serial). Each other one names it, too, and has a number: so
+//! every line stands for itself, and one that is missing is missed. When the journal has been folded into a state file the
+//! serial there is higher, and the journal is void.
+//!
+//! Failures: a torn last line, from a crash in the middle of a write, is left out: its step had not counted as done.
+//! Anything else that does not check is damage (`recovery`).
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use compiler::addr::InstanceAddr;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use super::file::{StateError, object_from_json, object_to_json};
-use super::{InstanceState, State};
+use super::file::{StateError, doubt_from_json, doubt_to_json, object_from_json, object_to_json};
+use super::{InDoubt, InstanceState, Operation, State, private};
+
+/// Room that is taken ahead of what is begun, so that the disk has some left for what became of it.
+const ROOM: u64 = 64 << 10;
 
 /// A change of the state.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +62,12 @@ pub enum Record {
     Intent {
         addr: InstanceAddr,
         /// For [`State::unfinished`].
-        planned: Option<Box<InstanceState>>,
+        planned: Box<InstanceState>,
+    },
+    /// Something is about to be done by a provider that cannot find out later what became of it: [`State::in_doubt`].
+    Doubt {
+        addr: InstanceAddr,
+        doubt: InDoubt,
     },
 }
 
@@ -62,106 +75,91 @@ pub enum Record {
 pub struct Journal {
     path: PathBuf,
     file: Option<File>,
-}
-
-/// What a journal held when it was opened.
-#[derive(Debug, Default, PartialEq)]
-pub struct Recovered {
-    pub records: usize,
-    /// Instances that were being made when a run was cut off.
-    pub interrupted: Vec<InstanceAddr>,
-    /// The journal goes on from another state than the file holds: it was set aside, not thrown away.
-    pub is_foreign: bool,
+    /// Up to where the file has room on the disk.
+    room: u64,
+    records: u64,
 }
 
 impl Journal {
     pub fn beside(state_path: &Path) -> Journal {
-        Journal { path: state_path.with_extension("tfstate.journal"), file: None }
+        Journal { path: private::beside(state_path, ".journal"), file: None, room: 0, records: 0 }
     }
 
-    /// Applies what an earlier run left. The journal stays until it is folded.
-    pub fn replay(&self, state: &mut State) -> Result<Recovered, StateError> {
-        let text = match std::fs::read(&self.path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Recovered::default()),
-            Err(cause) => return Err(StateError::Read { path: self.path.display().to_string(), cause }),
-        };
-        // A line counts only with its newline.
-        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map_while(checked);
-        let Some(header) = lines.next() else { return Ok(Recovered::default()) };
-        let continues = header["lineage"].as_str() == Some(&state.lineage) || state.lineage.is_empty();
-        let serial = header["serial"].as_u64().unwrap_or(0);
-        if !continues || serial != state.serial {
-            // One that was folded in before the crash is simply old.
-            let is_folded = continues && serial < state.serial;
-            return Ok(Recovered { is_foreign: !is_folded, ..Recovered::default() });
-        }
-        if state.lineage.is_empty() {
-            header["lineage"].as_str().unwrap_or_default().clone_into(&mut state.lineage);
-        }
-        let mut recovered = Recovered::default();
-        for record in lines.map_while(|json| decode(&json)) {
-            recovered.records += 1;
-            match record {
-                Record::Intent { addr, planned } => {
-                    recovered.interrupted.push(addr.clone());
-                    apply(state, Record::Intent { addr, planned });
-                }
-                record => {
-                    let done = record.addr();
-                    recovered.interrupted.retain(|addr| addr != done);
-                    apply(state, record);
-                }
-            }
-        }
-        Ok(recovered)
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes a record and waits until it is on the disk.
     pub fn append(&mut self, state: &State, record: &Record) -> Result<(), StateError> {
-        let path = self.path.clone();
-        let failed = |cause| StateError::Write { path: path.display().to_string(), cause };
+        self.write(state, record).map_err(|cause| StateError::Write { path: self.path.display().to_string(), cause })
+    }
+
+    fn write(&mut self, state: &State, record: &Record) -> std::io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
                 let header = json!({ "lineage": state.lineage, "serial": state.serial });
-                let mut file = super::file::create_private(&self.path).map_err(failed)?;
-                file.write_all(line(&header).as_bytes()).map_err(failed)?;
-                super::file::sync_folder(&self.path).map_err(failed)?;
+                // One that is there already is nothing to write over.
+                let mut file = private::create(&self.path)?;
+                let written = file.write_all(line(&header).as_bytes()).and_then(|()| private::sync_folder(&self.path));
+                if let Err(error) = written {
+                    let _ = std::fs::remove_file(&self.path);
+                    return Err(error);
+                }
                 self.file.insert(file)
             }
         };
-        let good = file.metadata().map_err(failed)?.len();
-        let written = file.write_all(line(&encode(record)).as_bytes()).and_then(|()| file.sync_data());
-        if written.is_err() {
-            // Half a line would hide every line behind it.
-            let _ = file.set_len(good).and_then(|()| file.seek(std::io::SeekFrom::Start(good)).map(drop));
+        let good = file.metadata()?.len();
+        if record.is_beginning() && good + ROOM / 2 > self.room {
+            match fallocate(&*file, FallocateFlags::KEEP_SIZE, good, ROOM) {
+                Err(error) if [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].contains(&error) => return Err(error.into()),
+                // Not every file system can say.
+                Ok(()) | Err(_) => self.room = good + ROOM,
+            }
         }
-        written.map_err(failed)
+        let mut json = encode(record);
+        json["n"] = (self.records + 1).into();
+        json["of"] = of(state).into();
+        let written = file.write_all(line(&json).as_bytes()).and_then(|()| file.sync_data());
+        if written.is_err() {
+            // Half a line would be taken for damage by whoever reads the lines behind it.
+            let _ = file.set_len(good).and_then(|()| file.seek(std::io::SeekFrom::Start(good)).map(drop));
+        } else {
+            self.records += 1;
+        }
+        written
     }
 
-    /// Keeps the journal under another name, for a person to look at. Returns the name.
-    pub fn set_aside(&self) -> Result<PathBuf, StateError> {
-        let aside = self.path.with_extension("journal.rejected");
-        let failed = |cause| StateError::Write { path: aside.display().to_string(), cause };
-        std::fs::rename(&self.path, &aside).map_err(failed)?;
-        Ok(aside)
+    /// Copies the journal to a name of its own, for a person to look at. Returns the name.
+    pub(super) fn keep(&self) -> Result<PathBuf, StateError> {
+        let aside = private::beside(&self.path, ".rejected");
+        let kept = std::fs::read(&self.path).and_then(|bytes| private::keep(&aside, &bytes));
+        kept.map_err(|cause| StateError::Write { path: aside.display().to_string(), cause })
     }
 
     /// The state file holds everything now.
     pub fn discard(&mut self) -> Result<(), StateError> {
-        self.file = None;
-        match std::fs::remove_file(&self.path) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                Err(StateError::Write { path: self.path.display().to_string(), cause })
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        (self.file, self.room, self.records) = (None, 0, 0);
+        let failed = |cause| StateError::Write { path: self.path.display().to_string(), cause };
+        super::file::remove(&self.path).map_err(failed)
     }
 }
 
 impl Record {
-    fn addr(&self) -> &InstanceAddr {
+    /// Says what is about to be done; without it being on the disk it may not be done. All others say what was done.
+    pub(super) fn is_beginning(&self) -> bool {
+        match self {
+            Record::Depose { .. } | Record::Intent { .. } | Record::Doubt { .. } => true,
+            Record::Put { .. }
+            | Record::Remove { .. }
+            | Record::Restore { .. }
+            | Record::RemoveDeposed { .. }
+            | Record::Move { .. }
+            | Record::Forget { .. } => false,
+        }
+    }
+
+    pub(super) fn addr(&self) -> &InstanceAddr {
         match self {
             Record::Put { addr, .. }
             | Record::Remove { addr }
@@ -170,7 +168,8 @@ impl Record {
             | Record::RemoveDeposed { addr, .. }
             | Record::Move { to: addr, .. }
             | Record::Forget { addr }
-            | Record::Intent { addr, .. } => addr,
+            | Record::Intent { addr, .. }
+            | Record::Doubt { addr, .. } => addr,
         }
     }
 }
@@ -179,9 +178,12 @@ pub fn apply(state: &mut State, record: Record) {
     match record {
         Record::Put { addr, instance } => {
             supersede(state, &addr, &instance);
+            // It is known now what became of it.
+            state.in_doubt.remove(&addr);
             state.instances.insert(addr, *instance);
         }
         Record::Remove { addr } => {
+            state.in_doubt.remove(&addr);
             // An object that is removed and what was begun of its successor are two things.
             if state.instances.remove(&addr).is_none() {
                 state.unfinished.remove(&addr);
@@ -195,6 +197,7 @@ pub fn apply(state: &mut State, record: Record) {
         Record::Restore { addr, key } => {
             if let Some(instance) = state.deposed.remove(&(addr.clone(), key)) {
                 supersede(state, &addr, &instance);
+                state.in_doubt.remove(&addr);
                 state.instances.insert(addr, instance);
             }
         }
@@ -205,18 +208,33 @@ pub fn apply(state: &mut State, record: Record) {
                     objects.insert(to.clone(), instance);
                 }
             }
+            if let Some(doubt) = state.in_doubt.remove(&from) {
+                state.in_doubt.insert(to.clone(), doubt);
+            }
             let deposed = std::mem::take(&mut state.deposed).into_iter().map(|((addr, key), instance)| {
                 let addr = if addr == from { to.clone() } else { addr };
                 ((addr, key), instance)
             });
             state.deposed = deposed.collect();
         }
-        Record::Forget { addr } => drop(state.unfinished.remove(&addr)),
-        Record::Intent { addr, planned } => {
-            if let Some(planned) = planned {
-                supersede(state, &addr, &planned);
-                state.unfinished.insert(addr, *planned);
+        Record::Forget { addr } => {
+            state.unfinished.remove(&addr);
+            match state.in_doubt.get_mut(&addr) {
+                // What earlier runs may have made is not forgotten with the last.
+                Some(doubt) if doubt.times > 1 => doubt.times -= 1,
+                Some(_) | None => drop(state.in_doubt.remove(&addr)),
             }
+        }
+        Record::Intent { addr, planned } => {
+            supersede(state, &addr, &planned);
+            state.unfinished.insert(addr, *planned);
+        }
+        Record::Doubt { addr, mut doubt } => {
+            let before = state.in_doubt.get(&addr).filter(|before| before.operation == Operation::Create);
+            if let (Operation::Create, Some(before)) = (doubt.operation, before) {
+                doubt.times += before.times;
+            }
+            state.in_doubt.insert(addr, doubt);
         }
     }
 }
@@ -240,8 +258,14 @@ fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn checked(line: &str) -> Option<Json> {
-    let (sum, text) = line.trim_end_matches('\n').split_once(' ')?;
+/// The state that a journal goes on from.
+pub(super) fn of(state: &State) -> String {
+    format!("{}/{}", state.lineage, state.serial)
+}
+
+/// What a line says, without its newline, if it is as it was written.
+pub(super) fn checked(line: &[u8]) -> Option<Json> {
+    let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
     if sum == digest(text) { serde_json::from_str(text).ok() } else { None }
 }
 
@@ -254,14 +278,14 @@ fn encode(record: &Record) -> Json {
         Record::RemoveDeposed { addr, key } => json!({ "remove_deposed": addr.to_string(), "key": key }),
         Record::Move { from, to } => json!({ "move": from.to_string(), "to": to.to_string() }),
         Record::Forget { addr } => json!({ "forget": addr.to_string() }),
-        Record::Intent { addr, planned: None } => json!({ "intent": addr.to_string() }),
-        Record::Intent { addr, planned: Some(planned) } => {
+        Record::Intent { addr, planned } => {
             json!({ "intent": addr.to_string(), "object": object_to_json(planned) })
         }
+        Record::Doubt { addr, doubt } => json!({ "in_doubt": addr.to_string(), "doubt": doubt_to_json(doubt) }),
     }
 }
 
-fn decode(json: &Json) -> Option<Record> {
+pub(super) fn decode(json: &Json) -> Option<Record> {
     let addr = |name: &str| json.get(name).and_then(Json::as_str).and_then(InstanceAddr::parse);
     let instance = || object_from_json(json.get("object")?).map(Box::new);
     let key = || json.get("key").and_then(Json::as_str).map(str::to_owned);
@@ -286,5 +310,8 @@ fn decode(json: &Json) -> Option<Record> {
     if let Some(addr) = addr("forget") {
         return Some(Record::Forget { addr });
     }
-    addr("intent").map(|addr| Record::Intent { addr, planned: instance() })
+    if let Some(addr) = addr("in_doubt") {
+        return Some(Record::Doubt { addr, doubt: doubt_from_json(json.get("doubt")?)? });
+    }
+    Some(Record::Intent { addr: addr("intent")?, planned: instance()? })
 }

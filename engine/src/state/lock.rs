@@ -1,14 +1,22 @@
-//! One run at a time for a state.
+//! One run at a time for a state, whichever folder it is started in and whatever name the file has there.
 //!
-//! Two locks: one of our own on a file that stays, which the system releases when a process ends however it ends;
-//! and, while there is a state file, the record lock that Terraform takes on it, so that the two programs exclude
-//! each other.
+//! Two locks. Terraform's own: the record lock on the state file, which is made for it if there is none, and removed again
+//! if nothing was written to it. As the file is only ever written in place, it is one and the same file from the first run
+//! to the last, and who waits for it gets it. And, since a process does not exclude itself by record locks, one on the file
+//! beside it that says who holds the state. The system releases both when a process ends, however it ends.
+//!
+//! **Invariant:** while a lock is held, nothing else opens the state file in this process: closing any descriptor of a file
+//! gives up all of the process' record locks on it (fcntl(2)).
 
-use std::fs::File;
-use std::io::Write as _;
+use std::fs::{File, TryLockError};
+use std::io::{Error, ErrorKind, Result as IoResult};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
+use rustix::io::Errno;
+
+use super::private;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -18,34 +26,108 @@ pub enum LockError {
     Io {
         path: String,
         #[source]
-        cause: std::io::Error,
+        cause: Error,
     },
+}
+
+/// Who may be beside us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// For a change.
+    Write,
+    /// For a change, come what may.
+    WriteWithoutLock,
+    /// To look only: of a file that may not be written, or is not there, nothing is asked that cannot be had.
+    Read,
 }
 
 /// Released when dropped, and when the process ends.
 #[derive(Debug)]
-pub struct Lock {
-    info: PathBuf,
-    _own: File,
-    terraform: Option<File>,
+pub(super) struct Lock {
+    state_path: PathBuf,
+    /// None: there is no state file, and none may be made.
+    state: Option<File>,
+    info_path: PathBuf,
+    info: Option<File>,
+    is_new: bool,
 }
 
 impl Lock {
-    pub fn acquire(state_path: &Path, folder: &Path, operation: &str) -> Result<Lock, LockError> {
-        let io = |path: &Path| {
-            let path = path.display().to_string();
-            move |cause| LockError::Io { path, cause }
+    pub(super) fn acquire(state_path: &Path, operation: &str, access: Access) -> Result<Lock, LockError> {
+        let lock = loop {
+            // A holder that ends meanwhile takes its files with it.
+            if let Some(lock) = Lock::attempt(state_path, access)? {
+                break lock;
+            }
         };
-        std::fs::create_dir_all(folder).map_err(io(folder))?;
-        let own_path = folder.join("lock");
-        let own = File::options().create(true).truncate(false).write(true).open(&own_path).map_err(io(&own_path))?;
-        let info = info_path(state_path);
-        let held = || LockError::Held { holder: holder(&info) };
-        match own.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(held()),
-            Err(std::fs::TryLockError::Error(cause)) => return Err(io(&own_path)(cause)),
+        lock.say_who(operation);
+        Ok(lock)
+    }
+
+    /// None: a file that was locked is no longer the one at its place.
+    fn attempt(state_path: &Path, access: Access) -> Result<Option<Lock>, LockError> {
+        let mut lock = Lock {
+            state_path: state_path.to_owned(),
+            state: None,
+            info_path: info_path(state_path),
+            info: None,
+            is_new: false,
+        };
+        let held = || LockError::Held { holder: holder(&info_path(state_path)) };
+        // It is for people, and against ourselves. Where it cannot be had, the state file's own lock decides.
+        let info = if access == Access::WriteWithoutLock { None } else { open_info(&lock.info_path).ok() };
+        if let Some(info) = info {
+            match info.try_lock() {
+                Err(TryLockError::WouldBlock) => return Err(held()),
+                Ok(()) | Err(TryLockError::Error(_)) => {}
+            }
+            if !is_at(&info, &lock.info_path) {
+                return Ok(None);
+            }
+            lock.info = Some(info);
         }
+        let io = |cause| LockError::Io { path: state_path.display().to_string(), cause };
+        let mut operation = FlockOperation::NonBlockingLockExclusive;
+        match open_state(state_path) {
+            Ok((file, is_new)) => {
+                lock.state = Some(file);
+                lock.is_new = is_new;
+            }
+            Err(error) if access == Access::Read && is_forbidden(&error) => {
+                operation = FlockOperation::NonBlockingLockShared;
+                lock.state = match File::open(state_path) {
+                    Ok(file) => Some(file),
+                    Err(error) if error.kind() == ErrorKind::NotFound => None,
+                    Err(error) => return Err(io(error)),
+                };
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(None),
+            Err(error) => return Err(io(error)),
+        }
+        let Some(state) = lock.state.as_ref().filter(|_| access != Access::WriteWithoutLock) else {
+            return Ok(Some(lock));
+        };
+        match fcntl_lock(state, operation) {
+            Ok(()) => {}
+            Err(Errno::ACCESS | Errno::AGAIN) => {
+                // What the holder has put there is the holder's.
+                lock.is_new = false;
+                lock.info = None;
+                return Err(held());
+            }
+            Err(error) => return Err(io(error.into())),
+        }
+        let is_whole = is_at(state, state_path) && lock.info.as_ref().is_none_or(|info| is_at(info, &lock.info_path));
+        if !is_whole {
+            lock.is_new = false;
+            lock.info = None;
+        }
+        Ok(is_whole.then_some(lock))
+    }
+
+    /// What Terraform writes there, too.
+    fn say_who(&self, operation: &str) {
+        let Some(info) = &self.info else { return };
         let who = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
         let json = serde_json::json!({
             "ID": uuid::Uuid::new_v4().to_string(),
@@ -54,31 +136,76 @@ impl Lock {
             "Who": format!("{who}, process {}", std::process::id()),
             "Version": env!("CARGO_PKG_VERSION"),
             "Created": jiff::Timestamp::now().to_string(),
-            "Path": state_path.display().to_string(),
+            "Path": self.state_path.display().to_string(),
         });
-        // For people: the lock itself does not need it.
-        let written = File::create(&info).and_then(|mut file| file.write_all(json.to_string().as_bytes()));
-        written.map_err(io(&info))?;
-        Ok(Lock { info, _own: own, terraform: None })
+        // A full disk is no reason not to lock.
+        let _ = info.set_len(0).and_then(|()| info.write_all_at(json.to_string().as_bytes(), 0));
     }
-}
 
-impl Lock {
-    /// Takes terraform's lock, if there is a state file. After this the file must not be opened and closed again by
-    /// this process: closing any descriptor of a file gives up its record locks (fcntl(2)).
-    pub(super) fn exclude_terraform(&mut self, state_path: &Path) -> Result<(), LockError> {
-        if let Ok(file) = File::options().read(true).write(true).open(state_path) {
-            let held = |_| LockError::Held { holder: "a terraform that works on the same file".to_owned() };
-            fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(held)?;
-            self.terraform = Some(file);
-        }
-        Ok(())
+    /// The state file, by the only handle that this process may have of it.
+    pub(super) fn state(&self) -> Option<&File> {
+        self.state.as_ref()
+    }
+
+    pub(super) fn read(&self) -> IoResult<Vec<u8>> {
+        let Some(file) = &self.state else { return Ok(Vec::new()) };
+        let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.info);
+        let is_empty = |file: &File| file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        if self.is_new && self.state.as_ref().is_some_and(is_empty) {
+            let _ = std::fs::remove_file(&self.state_path);
+        }
+        if self.info.is_some() {
+            let _ = std::fs::remove_file(&self.info_path);
+        }
+    }
+}
+
+/// Links lead to the one file that has a journal, a backup and a lock beside it.
+pub(super) fn resolve(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    // As many as the system follows.
+    for _ in 0..40 {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = private::folder(&path).join(target);
+    }
+    path
+}
+
+fn open_info(path: &Path) -> IoResult<File> {
+    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(flags).open(path)
+}
+
+fn open_state(path: &Path) -> IoResult<(File, bool)> {
+    match File::options().read(true).write(true).open(path) {
+        Ok(file) => Ok((file, false)),
+        Err(error) if error.kind() == ErrorKind::NotFound => match private::create(path) {
+            Ok(file) => Ok((file, true)),
+            // Another run was faster; it is the one to ask.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Error::from(ErrorKind::Interrupted)),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Neither this state nor a new one may be written here.
+pub(super) fn is_forbidden(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
+        _ => false,
     }
 }
 

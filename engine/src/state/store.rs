@@ -1,13 +1,16 @@
 //! The state of a stack on disk: file, journal and lock together.
+//!
+//! **Invariant:** only who opens the state for a change writes anything: a [`View`] leaves files and journals as they are.
 
 use std::path::{Path, PathBuf};
 
 use proto::state_name;
 
 use super::file::{self, StateError};
-use super::journal::{self, Journal, Record, Recovered};
-use super::lock::{Lock, LockError};
-use super::{OutputState, State};
+use super::journal::{self, Journal, Record};
+use super::lock::{self, Access, Lock, LockError};
+use super::recovery::{Recovered, replay};
+use super::{OutputState, State, private};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -23,59 +26,133 @@ pub struct Store {
     path: PathBuf,
     state: State,
     journal: Journal,
-    _lock: Lock,
+    lock: Lock,
     pub recovered: Recovered,
-    /// Where a journal was put that belongs to another state.
-    pub set_aside: Option<PathBuf>,
+    /// What the state file said, until it is in the backup.
+    old: Option<Vec<u8>>,
     is_dirty: bool,
     /// Of a state that has none yet, what it gets with its first record.
     lineage: String,
+    /// A change is known here and could not be written to the journal.
+    is_unrecorded: bool,
+    /// The backup is a courtesy; a state that is written without one is better than one that is not.
+    pub backup_failed: Option<StateError>,
+}
+
+/// The state as it is, with what a run has left in the journal taken into account, as a run for a change will have it.
+#[derive(Debug)]
+pub struct View {
+    path: PathBuf,
+    pub state: State,
+    pub recovered: Recovered,
+    _lock: Option<Lock>,
 }
 
 /// The state as it is, without a lock; a journal that a run has left is taken into account.
-pub fn peek(path: &Path) -> Result<State, StateError> {
-    let mut state = file::read(path)?;
-    Journal::beside(path).replay(&mut state)?;
-    Ok(state)
+pub fn peek(path: &Path) -> Result<View, StateError> {
+    let path = lock::resolve(path);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(cause) => return Err(StateError::Read { path: path.display().to_string(), cause }),
+    };
+    view(&path, &bytes, None)
+}
+
+fn view(path: &Path, bytes: &[u8], lock: Option<Lock>) -> Result<View, StateError> {
+    let (mut state, copy) = file::decode_or_copy(path, bytes)?;
+    let mut recovered = replay(&Journal::beside(path), &mut state)?;
+    recovered.is_from_copy = copy.is_some();
+    if recovered.records > 0 || recovered.is_from_copy {
+        state.serial += 1;
+    }
+    Ok(View { path: path.to_owned(), state, recovered, _lock: lock })
+}
+
+/// What a run needs of the state, whether it changes it or only looks.
+#[derive(Debug)]
+pub struct Known<'s> {
+    pub state: &'s State,
+    /// Tells plugins which state they work for (`proto::state_name`).
+    pub environment: Vec<(String, String)>,
+}
+
+impl<'s> Known<'s> {
+    fn new(path: &Path, state: &'s State, lineage: &str) -> Known<'s> {
+        let path = path.display().to_string();
+        let environment = [(state_name::LINEAGE_VARIABLE, lineage.to_owned()), (state_name::PATH_VARIABLE, path)];
+        Known { state, environment: environment.map(|(name, value)| (name.to_owned(), value)).to_vec() }
+    }
+}
+
+/// Of the state, or what a new one may get.
+fn lineage(state: &State) -> String {
+    if state.lineage.is_empty() { uuid::Uuid::new_v4().to_string() } else { state.lineage.clone() }
+}
+
+impl View {
+    pub fn known(&self) -> Known<'_> {
+        Known::new(&self.path, &self.state, &lineage(&self.state))
+    }
+
+    /// Keeps changes away, as far as that needs no writing.
+    pub fn open(path: &Path, operation: &str) -> Result<View, StoreError> {
+        let path = lock::resolve(path);
+        let lock = Lock::acquire(&path, operation, Access::Read)?;
+        let bytes = lock.read().map_err(|cause| StateError::Read { path: path.display().to_string(), cause })?;
+        Ok(view(&path, &bytes, Some(lock))?)
+    }
 }
 
 impl Store {
-    /// Locks and reads. What an earlier run that was cut off has left is folded in at once.
-    pub fn open(path: &Path, folder: &Path, operation: &str) -> Result<Store, StoreError> {
-        let mut lock = Lock::acquire(path, folder, operation)?;
-        let mut state = file::read(path)?;
-        lock.exclude_terraform(path)?;
-        let journal = Journal::beside(path);
-        let recovered = journal.replay(&mut state)?;
-        let fresh = || uuid::Uuid::new_v4().to_string();
-        let lineage = if state.lineage.is_empty() { fresh() } else { state.lineage.clone() };
+    /// Locks and reads. What an earlier run that was cut off has left is folded in at once; a journal that cannot be read
+    /// whole is set aside.
+    pub fn open(path: &Path, operation: &str) -> Result<Store, StoreError> {
+        Store::open_with(path, operation, Access::Write)
+    }
+
+    /// For file systems that have no locks: that nobody else works on the state is the user's word.
+    pub fn open_without_lock(path: &Path, operation: &str) -> Result<Store, StoreError> {
+        Store::open_with(path, operation, Access::WriteWithoutLock)
+    }
+
+    fn open_with(path: &Path, operation: &str, access: Access) -> Result<Store, StoreError> {
+        let path = lock::resolve(path);
+        let lock = Lock::acquire(&path, operation, access)?;
+        let failed = |cause| StateError::Read { path: path.display().to_string(), cause };
+        let bytes = lock.read().map_err(failed)?;
+        let (mut state, copy) = file::decode_or_copy(&path, &bytes)?;
+        let journal = Journal::beside(&path);
+        let mut recovered = replay(&journal, &mut state)?;
+        recovered.is_from_copy = copy.is_some();
+        let is_dirty = recovered.records > 0 || recovered.is_from_copy;
+        let old = copy.or(Some(bytes)).filter(|bytes| !bytes.is_empty());
+        let lineage = lineage(&state);
         let mut store = Store {
-            path: path.to_owned(),
+            path,
             state,
             journal,
-            _lock: lock,
+            lock,
             recovered,
-            set_aside: None,
-            is_dirty: false,
+            old,
+            is_dirty,
             lineage,
+            is_unrecorded: false,
+            backup_failed: None,
         };
-        if store.recovered.records > 0 {
-            store.is_dirty = true;
-            store.fold()?;
-        } else if store.recovered.is_foreign {
-            store.set_aside = Some(store.journal.set_aside()?);
-        } else {
-            store.journal.discard()?;
+        if store.recovered.is_incomplete() {
+            // First of all: what is void after the folding would be taken for harmless if we were cut off here.
+            store.recovered.set_aside = Some(store.journal.keep()?);
         }
+        store.fold()?;
+        store.journal.discard()?;
+        let copy = file::copy_path(&store.path);
+        file::remove(&copy).map_err(|cause| StateError::Write { path: copy.display().to_string(), cause })?;
         Ok(store)
     }
 
-    /// Tells plugins which state they work for (`proto::state_name`).
-    pub fn environment(&self) -> Vec<(String, String)> {
-        let path = self.path.display().to_string();
-        [(state_name::LINEAGE_VARIABLE, self.lineage.clone()), (state_name::PATH_VARIABLE, path)]
-            .map(|(name, value)| (name.to_owned(), value))
-            .to_vec()
+    pub fn known(&self) -> Known<'_> {
+        Known::new(&self.path, &self.state, &self.lineage)
     }
 
     /// The lineage of the state, also before it is written for the first time.
@@ -87,15 +164,20 @@ impl Store {
         &self.state
     }
 
-    /// Makes a change durable, then counts it.
+    /// Makes a change durable, then counts it. What is only about to be done and could not be recorded is not counted: it
+    /// may not be done.
     pub fn record(&mut self, record: Record) -> Result<(), StateError> {
         if self.state.lineage.is_empty() {
             self.state.lineage.clone_from(&self.lineage);
         }
         let written = self.journal.append(&self.state, &record);
+        if written.is_err() && record.is_beginning() {
+            return written;
+        }
         // Known here even if it could not be written: the state file may still have room in the end.
         journal::apply(&mut self.state, record);
         self.is_dirty = true;
+        self.is_unrecorded |= written.is_err();
         written
     }
 
@@ -112,21 +194,45 @@ impl Store {
         if !self.is_dirty {
             return Ok(());
         }
+        self.write()?;
+        self.journal.discard()
+    }
+
+    fn write(&mut self) -> Result<(), StateError> {
         if self.state.lineage.is_empty() {
             self.state.lineage.clone_from(&self.lineage);
         }
-        let backup = self.path.with_extension("tfstate.backup");
-        // A second name for the old file: reading it would give up the lock that terraform respects (fcntl(2)).
-        let _ = std::fs::remove_file(&backup);
-        match std::fs::hard_link(&self.path, &backup) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StateError::Write { path: backup.display().to_string(), cause });
-            }
-            Ok(()) | Err(_) => {}
-        }
         self.state.serial += 1;
-        file::write(&self.path, &self.state)?;
-        self.is_dirty = false;
-        self.journal.discard()
+        let written = self.write_file();
+        match written {
+            Ok(()) => (self.is_dirty, self.is_unrecorded) = (false, false),
+            // The journal goes on from the serial that the file has.
+            Err(_) => self.state.serial -= 1,
+        }
+        written
+    }
+
+    fn write_file(&mut self) -> Result<(), StateError> {
+        let failed = |cause| StateError::Write { path: self.path.display().to_string(), cause };
+        let file = self.lock.state().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+        if let Some(old) = &self.old {
+            let backup = private::beside(&self.path, ".backup");
+            let written = private::replace(&backup, old);
+            self.backup_failed =
+                written.err().map(|cause| StateError::Write { path: backup.display().to_string(), cause });
+            // That of before this run, as Terraform has it.
+            self.old = None;
+        }
+        file::write(&self.path, file, file::encode(&self.state).as_bytes())
+    }
+
+    /// What is known here and nowhere on the disk, as a state file: for whoever can still put it somewhere.
+    pub fn unwritten(&self) -> Option<String> {
+        let next = || State { serial: self.state.serial + 1, ..self.state.clone() };
+        (self.is_dirty && self.is_unrecorded).then(|| file::encode(&next()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }

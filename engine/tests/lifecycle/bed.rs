@@ -83,7 +83,7 @@ impl Bed {
     }
 
     pub(crate) fn store(&self) -> Store {
-        Store::open(&self.state_path(), &self.folder.path().join("data"), "test").expect("the state opens")
+        Store::open(&self.state_path(), "test").expect("the state opens")
     }
 
     pub(crate) async fn run(self: &mut Bed, text: &str) -> (Run, SourceMap) {
@@ -108,7 +108,7 @@ impl Bed {
         let run = Run {
             program: Arc::new(program),
             loader: Arc::new(loader),
-            cwd: "/".to_owned(),
+            cwd: self.folder.path().display().to_string(),
             inputs: self.inputs.clone(),
             providers: Arc::new(providers),
             parallelism: 4,
@@ -130,6 +130,11 @@ impl Bed {
     }
 
     pub(crate) async fn apply_goal(&mut self, text: &str, goal: Goal) -> Applied {
+        self.apply_with(text, goal, |_| {}).await
+    }
+
+    /// `meanwhile` comes between plan and apply.
+    pub(crate) async fn apply_with(&mut self, text: &str, goal: Goal, meanwhile: impl FnOnce(&Bed)) -> Applied {
         let calls = self.provider.calls.clone();
         let (run, sources) = self.run(text).await;
         let mut store = self.store();
@@ -137,6 +142,7 @@ impl Bed {
         assert!(!diags.has_errors(), "{}", render(&diags, &sources));
         let warnings = render(&diags, &sources);
         calls.lock().expect("calls").clear();
+        meanwhile(self);
         let (summary, diags) = apply::apply(&run, &mut store, &plan).await;
         let calls =
             calls.lock().expect("calls").iter().filter(|call| !call.starts_with("configure")).cloned().collect();

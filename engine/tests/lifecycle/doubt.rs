@@ -1,0 +1,88 @@
+//! A provider that dies in the middle, of a kind that cannot find what it has made: what may exist is named until it is
+//! settled, and nothing is promised.
+
+use engine::state::store::peek;
+
+use super::bed::{Bed, NOTHING_TO_DO};
+
+/// A stack that still needs its provider.
+const NOTHING: &str = "resource \"thing\" \"none\" {\n  count = 0\n}\n";
+
+const STACK: &str = "resource \"thing\" \"a\" {\n  count = 12\n}\n";
+
+fn doubts(bed: &Bed) -> Vec<String> {
+    let state = peek(&bed.state_path()).expect("a state").state;
+    state.in_doubt.iter().map(|(addr, doubt)| doubt.explain(addr)).collect()
+}
+
+#[tokio::test]
+async fn every_object_whose_making_was_in_flight_is_named() {
+    let mut bed = Bed::new();
+    bed.provider.dies = Box::new(|_| true);
+    let applied = bed.apply(STACK).await;
+    let calls = applied.calls.len();
+    assert!(calls >= 4, "{calls}");
+    for call in &applied.calls {
+        let addr = call.strip_prefix("create ").expect("a create");
+        let line = format!("{addr} may have been made by lampwright/lampwright and is not in the state");
+        assert!(applied.errors.contains(&line), "{line} is not in {}", applied.errors);
+        assert!(doubts(&bed).iter().any(|doubt| doubt.starts_with(&line)), "{line}");
+    }
+    assert_eq!(doubts(&bed).len(), calls);
+    assert!(!applied.errors.contains("takes over"), "{}", applied.errors);
+    // A second time: there may be two of each.
+    bed.provider.dies = Box::new(|_| true);
+    bed.apply(STACK).await;
+    assert!(doubts(&bed).iter().all(|doubt| doubt.contains("may have been made 2 times")), "{:?}", doubts(&bed));
+    // An apply that has told it, and makes new ones, settles it.
+    assert_eq!(bed.apply(STACK).await.summary.added, 12);
+    assert_eq!(doubts(&bed), Vec::<String>::new());
+    assert_eq!(bed.plan(STACK).await, NOTHING_TO_DO);
+}
+
+#[tokio::test]
+async fn what_the_provider_says_was_not_made_is_in_no_doubt() {
+    let mut bed = Bed::new();
+    bed.provider.apply = Box::new(|_, made| engine::host::ApplyResponse {
+        state: value::Value::Null(made.ty()),
+        private: Vec::new(),
+        problems: vec![value::Problem::error("no", "It did not work.")],
+        legacy: false,
+    });
+    bed.apply(STACK).await;
+    assert_eq!(doubts(&bed), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn changes_and_removals_in_flight_are_named_until_it_is_known_what_became_of_them() {
+    let mut bed = Bed::new();
+    let text = |size: u32| format!("resource \"thing\" \"a\" {{\n  size = {size}\n}}\nresource \"thing\" \"b\" {{}}\n");
+    bed.apply(&text(1)).await;
+    bed.provider.dies = Box::new(|request| request.address == "thing.a");
+    let applied = bed.apply(&text(2)).await;
+    assert!(applied.errors.contains("thing.a may have been changed by lampwright/lampwright"), "{}", applied.errors);
+    bed.assert_state(&["thing.a", "thing.b"]);
+    assert_eq!(doubts(&bed).len(), 1);
+    // As it is now, there is nothing to do: that was read, and settles it.
+    bed.apply(&text(1)).await;
+    assert_eq!(doubts(&bed), Vec::<String>::new());
+    bed.provider.dies = Box::new(|_| true);
+    let applied = bed.apply(NOTHING).await;
+    assert!(applied.errors.contains("thing.b may have been removed by lampwright/lampwright"), "{}", applied.errors);
+    bed.assert_state(&["thing.a", "thing.b"]);
+    bed.apply(NOTHING).await;
+    bed.assert_state(&[]);
+    assert_eq!(doubts(&bed), Vec::<String>::new());
+}
+
+/// The stack has it no more: it is told with the plan of an apply, and that settles it.
+#[tokio::test]
+async fn what_nobody_wants_any_more_is_told_until_an_apply_went_through() {
+    let mut bed = Bed::new();
+    bed.provider.dies = Box::new(|_| true);
+    bed.apply("resource \"thing\" \"a\" {}\n").await;
+    assert_eq!(bed.plan(NOTHING).await, NOTHING_TO_DO);
+    assert_eq!(doubts(&bed).len(), 1);
+    bed.apply(NOTHING).await;
+    assert_eq!(doubts(&bed), Vec::<String>::new());
+}
