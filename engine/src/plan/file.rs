@@ -5,8 +5,6 @@
 //! read it.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path as FsPath;
 use std::sync::Arc;
 
@@ -23,6 +21,7 @@ use value::{Path, Ty, Value};
 
 use super::{Action, Change, Deposed, OutputChange, Plan};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
+use crate::state::private;
 
 const FORMAT: u32 = 3;
 
@@ -65,9 +64,7 @@ pub fn write(path: &FsPath, plan: &Plan, sources: &SourceMap, inputs: &Inputs) -
         "plan": encode_plan(plan),
     });
     let failed = |cause| PlanFileError::Write { path: path.display().to_string(), cause };
-    let mut options = std::fs::File::options();
-    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(document.to_string().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    private::replace(path, document.to_string().as_bytes()).map_err(failed)
 }
 
 pub fn read(path: &FsPath) -> Result<Saved, PlanFileError> {
