@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -380,8 +381,50 @@ pub fn driver_problem(what: &str, error: &DriverError) -> Problem {
         DriverError::Taken { .. } | DriverError::Foreign { .. } => "the machines of another stack",
         DriverError::Boot { .. } => "a machine did not come up",
         DriverError::NoAddress { .. } => "no address is free",
-        DriverError::Io { .. } => "the machine could not be reached",
+        DriverError::Io { source, .. } => match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                "there is no room on the disk"
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "access was denied",
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected
+            | ErrorKind::BrokenPipe
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::TimedOut
+            | ErrorKind::UnexpectedEof => "the machine could not be reached",
+            _ => "work on a file failed",
+        },
         DriverError::Setting { .. } => "invalid cloud setting",
     };
     Problem::error(summary, format!("{what}: {}", error.explain()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_of_the_disk_is_no_failure_of_the_network() {
+        let summary = |code| {
+            let source = std::io::Error::from_raw_os_error(code);
+            driver_problem("x", &DriverError::Io { what: "writing", path: "/y".to_owned(), source }).summary
+        };
+        let errors = [Errno::NOSPC, Errno::DQUOT, Errno::ACCESS, Errno::ROFS, Errno::CONNREFUSED, Errno::NOENT];
+        assert_eq!(
+            errors.map(|error| summary(error.raw_os_error())),
+            [
+                "there is no room on the disk",
+                "there is no room on the disk",
+                "access was denied",
+                "access was denied",
+                "the machine could not be reached",
+                "work on a file failed",
+            ]
+        );
+    }
 }
