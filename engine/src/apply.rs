@@ -141,6 +141,10 @@ impl Applying<'_> {
             let mut supplied = false;
             for work in batch {
                 match work {
+                    Work::Provider(desired) if self.plan.is_destroy && !self.store.state().needs(&desired.addr) => {
+                        evaluation.supply_provider(&desired.addr);
+                        supplied = true;
+                    }
                     Work::Provider(desired) => {
                         let run = self.run.clone();
                         self.tasks.spawn(async move {

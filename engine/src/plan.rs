@@ -262,6 +262,10 @@ impl Planning<'_> {
     fn start(&mut self, work: Work, evaluation: &mut Evaluation, tasks: &mut Tasks) {
         let run = self.run.clone();
         match work {
+            // To take nothing away, nothing has to be configured.
+            Work::Provider(desired) if self.options.goal == Goal::Nothing && !self.state.needs(&desired.addr) => {
+                evaluation.supply_provider(&desired.addr);
+            }
             Work::Provider(desired) => {
                 tasks.spawn(async move {
                     let diags = run.configure(&desired).await.err().unwrap_or_default();

@@ -81,6 +81,12 @@ impl State {
             && self.in_doubt.is_empty()
     }
 
+    /// Whether anything here is of this provider.
+    pub fn needs(&self, provider: &ProviderAddr) -> bool {
+        let mut objects = self.instances.values().chain(self.deposed.values()).chain(self.unfinished.values());
+        objects.any(|object| object.provider == *provider)
+    }
+
     /// What exists, or may exist.
     pub fn known(&self, addr: &InstanceAddr) -> Option<&InstanceState> {
         self.instances.get(addr).or_else(|| self.unfinished.get(addr))
