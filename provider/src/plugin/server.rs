@@ -4,8 +4,9 @@
 //! leaves us as an orphan, which we notice and end; SIGINT reaches the whole process group and is ignored, since
 //! the host tells us by StopProvider what to do.
 
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -63,6 +64,11 @@ fn leave_terminal() {
         let _ = rustix::process::setsid();
     }
 }
+/// How the folders of plugins' sockets begin.
+const FOLDER: &str = "lampwright";
+
+/// As long as it may take to hold a folder.
+const NEW: Duration = Duration::from_secs(10);
 
 /// Serves until the host says Shutdown or is gone.
 pub async fn serve() -> Result<(), ServeError> {
@@ -77,11 +83,15 @@ pub async fn serve() -> Result<(), ServeError> {
     leave_terminal();
     super::logging::start();
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+    clear_leftovers();
     let folder = tempfile::Builder::new()
-        .prefix("lampwright")
+        .prefix(FOLDER)
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir()
         .map_err(ServeError::Socket)?;
+    // For as long as this process lives.
+    let held = File::open(folder.path()).map_err(ServeError::Socket)?;
+    let _ = held.try_lock();
     let socket = folder.path().join("plugin");
     let listener = UnixListener::bind(&socket).map_err(ServeError::Socket)?;
     let (acceptor, certificate) = match std::env::var(handshake::CLIENT_CERT) {
@@ -115,6 +125,20 @@ pub async fn serve() -> Result<(), ServeError> {
         )
         .await?;
     Ok(())
+}
+
+/// Folders of plugins that were killed: nobody holds them any more. A new one is not held yet.
+fn clear_leftovers() {
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(FOLDER)) {
+        let Ok(metadata) = entry.metadata() else { continue };
+        let is_ours = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
+        let is_old = metadata.modified().ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > NEW);
+        let has_socket = || std::fs::symlink_metadata(entry.path().join("plugin")).is_ok();
+        if is_ours && is_old && has_socket() && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The one line that may ever go to standard output.
