@@ -10,6 +10,7 @@ mod disk;
 mod environment;
 mod exit;
 mod git;
+mod guard;
 mod json;
 mod junit;
 mod library;
@@ -30,6 +31,9 @@ use commands::Cli;
 const STACK_BYTES: usize = 64 << 20;
 
 fn main() -> ExitCode {
+    if let Some(code) = guard::become_plugin() {
+        return code;
+    }
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run);
     match worker.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,

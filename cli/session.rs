@@ -20,7 +20,7 @@ use engine::testing::Tester;
 use tokio::sync::{mpsc, watch};
 
 use crate::commands::InputArgs;
-use crate::{cli_config, disk::Disk, ui};
+use crate::{cli_config, disk::Disk, guard, ui};
 
 pub(crate) const STATE: &str = "terraform.tfstate";
 /// What belongs to this folder's stack and is no source: locks, copies of bundles.
@@ -216,7 +216,8 @@ impl Session {
             }
         };
         ui::diagnostics(&unchecked(&search, &sources), &self.sources);
-        let launcher = PluginLauncher { search, folder: folder.clone(), progress, environment };
+        let guard = guard::program();
+        let launcher = PluginLauncher { search, folder: folder.clone(), progress, environment, guard };
         let providers = match Providers::start(Arc::new(launcher), sources).await {
             Ok(providers) => providers,
             Err(error) => {
@@ -246,7 +247,8 @@ impl Session {
         let launcher = |variable: (String, String)| {
             let (progress, _) = mpsc::unbounded_channel();
             let environment = vec![variable];
-            Arc::new(PluginLauncher { search: search.clone(), folder: folder.clone(), progress, environment })
+            let guard = guard::program();
+            Arc::new(PluginLauncher { search: search.clone(), folder: folder.clone(), progress, environment, guard })
         };
         // What happens inside of a run is of interest only in the log.
         let (events, _) = mpsc::unbounded_channel();

@@ -163,7 +163,14 @@ fn programs_in(folder: &Path, name: &str) -> Vec<(PathBuf, Option<Version>)> {
 pub(super) async fn start(program: &Path, provider: &ProviderSource, launcher: &PluginLauncher) -> Result<Plugin> {
     let path = program.display().to_string();
     let identity = Identity::generate()?;
-    let mut command = Command::new(program);
+    let mut command = match launcher.guard.split_first().filter(|_| *provider != ProviderSource::lampwright()) {
+        Some((guard, args)) => {
+            let mut command = Command::new(guard);
+            command.args(args).arg(std::process::id().to_string()).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
     command
         .current_dir(&launcher.folder)
         .envs(launcher.environment.iter().map(|(name, value)| (name, value)))

@@ -1,6 +1,7 @@
 //! All providers of a run: one process for each configuration, started when first needed and kept to the end.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +28,9 @@ pub struct PluginLauncher {
     pub progress: UnboundedSender<Progress>,
     /// Variables that the plugin gets besides ours.
     pub environment: Vec<(String, String)>,
+    /// What starts a plugin so that it ends with us however we end, if there is such a program: it gets the number of our
+    /// process and the plugin's program. Our own plugin sees to that by itself.
+    pub guard: Vec<OsString>,
 }
 
 impl Launcher for PluginLauncher {
