@@ -18,6 +18,7 @@ mod ownership;
 mod sandbox;
 mod sharing;
 mod stack;
+mod state;
 mod strangers;
 mod terraform;
 mod testing;
