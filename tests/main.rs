@@ -11,6 +11,7 @@ mod environment;
 mod faulty_clouds;
 mod golden_images;
 mod guarded_clouds;
+mod health;
 mod hostile_plugins;
 mod load;
 mod modules;

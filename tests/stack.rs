@@ -102,8 +102,16 @@ fn dead_machines_are_survived_named_and_repaired() {
 
     let plan = sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]);
     assert_eq!(plan.code, 2);
-    assert!(plan.stdout.contains("web-1 is failed: it is repaired"), "{}", plan.stdout);
-    assert!(plan.stdout.contains(&format!("{secondary} is failed: it is repaired")), "{}", plan.stdout);
+    assert!(
+        plan.stdout.contains("web-1 is stopped: it is repaired (php-fpm and apache2 do not run)"),
+        "{}",
+        plan.stdout
+    );
+    assert!(
+        plan.stdout.contains(&format!("{secondary} is stopped: it is repaired (mongod does not run)")),
+        "{}",
+        plan.stdout
+    );
     sandbox.lampwright("stack", APPLY).success();
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
     // The load balancer sees the node come back by its own checks.
@@ -235,7 +243,7 @@ fn files_that_were_lost_are_noticed_and_put_back() {
     let page = sandbox.machine("web-1").join("htdocs/index.php");
     std::fs::write(&page, "somebody was here").expect("written");
     let plan = sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]);
-    assert!(plan.code == 2 && plan.stdout.contains("web-1 is failed: it is repaired"), "{}", plan.stdout);
+    assert!(plan.code == 2 && plan.stdout.contains("web-1 is changed by hand: it is repaired"), "{}", plan.stdout);
     sandbox.lampwright("stack", APPLY).success();
     assert!(std::fs::read_to_string(&page).expect("the page").starts_with("<?php"));
     down(&sandbox);

@@ -5,6 +5,8 @@
 //!
 //! **Invariant:** a driver never sees a resource or a schema.
 
+mod status;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
@@ -14,6 +16,7 @@ use std::pin::Pin;
 
 use crate::bundle::{Bundle, Service};
 use crate::ownership::Owner;
+pub use status::{Drift, DriftKind, Found, OUT_OF_SPACE, Status};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -258,6 +261,11 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Only processes are left of it (`drivers/local/ghosts.rs`): there is nothing that anybody could take over.
+    pub fn is_remnant(&self) -> bool {
+        self.owner.is_none() && self.address.is_unspecified()
+    }
+
     pub fn owner(&self) -> Owner {
         Owner::parse(self.owner.as_deref().unwrap_or_default())
     }
@@ -265,26 +273,6 @@ impl Machine {
     /// The address that others know it by.
     pub fn known_address(&self, is_public: bool) -> IpAddr {
         self.public_address.filter(|_| is_public).unwrap_or(self.address)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// Made, and nothing was started on it yet.
-    Created,
-    /// All of its services run.
-    Running,
-    /// At least one service does not run.
-    Failed,
-}
-
-impl Status {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Created => "created",
-            Status::Running => "running",
-            Status::Failed => "failed",
-        }
     }
 }
 
@@ -346,6 +334,9 @@ pub enum DriverError {
     Foreign { machine: String, layer: String },
     #[error("{machine} of the layer {layer} exists already and belongs to {owner}; nothing was taken from it")]
     Taken { machine: String, layer: String, owner: String },
+    /// It was spoken to, and could not do what it was asked for.
+    #[error("{machine} could not do it: {reason}")]
+    Machine { machine: String, reason: String },
     #[error("{machine} did not come up: {reason}")]
     Boot { machine: String, reason: String },
     #[error("the setting `{name}` of the cloud is not valid: {reason}")]
@@ -413,6 +404,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Whether the services of a machine run.
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>>;
+
+    /// The files of a machine that are not as they were installed, by path.
+    fn drift<'a>(&'a self, _key: &'a MachineKey) -> BoxFuture<'a, Result<Vec<Drift>>> {
+        now(Ok(Vec::new()))
+    }
 
     /// Waits until a machine that was just made can be worked on. Tells what it waits for.
     fn await_boot<'a>(&'a self, _key: &'a MachineKey, _tell: Tell<'a>) -> BoxFuture<'a, Result<()>> {

@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod driver;
 pub mod drivers;
+pub mod findings;
 mod firewall;
 mod locks;
 pub mod ownership;

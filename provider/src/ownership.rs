@@ -157,7 +157,7 @@ impl Ownership {
     /// Those of a layer's machines that are another state's, with whose they are.
     pub fn others<'m>(&self, layer: &Layer, machines: &'m [Machine]) -> Vec<(&'m Machine, Owner)> {
         let owned = machines.iter().map(|machine| (machine, machine.owner()));
-        owned.filter(|(_, owner)| !self.is_own(layer, owner)).collect()
+        owned.filter(|(machine, owner)| !machine.is_remnant() && !self.is_own(layer, owner)).collect()
     }
 
     /// The owners of a layer's machines that are this state's.

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use value::{Path, Problem, Ty};
 use crate::bundle::Bundle;
 use crate::driver::{Driver, DriverError, Layer, MachineKey};
 use crate::drivers::simulated::Simulation;
+use crate::findings::Findings;
 use crate::locks::Locks;
 use crate::ownership::Ownership;
 
@@ -107,6 +109,8 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     const PROGRAMS: &'static [(&'static str, &'static str)];
     /// Whether its machines have data that nobody could make anew. Then the layer has `on_destroy`.
     const HAS_DATA: bool = false;
+    /// What a machine does before it is taken away, for the plan.
+    const LEAVING: &'static str;
     type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
 
     /// Attributes besides the common ones.
@@ -120,6 +124,9 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     fn wanted(own: &Self::Model) -> Option<u64>;
 
     fn port(own: &Self::Model) -> u16;
+
+    /// How the services of a machine are asked whether they work, those that others wait for first.
+    fn probes(own: &Self::Model, port: u16) -> Vec<Probe>;
 
     /// Size of the disk that each machine keeps its data on.
     fn disk_gb(_: &Self::Model) -> Option<u64> {
@@ -183,6 +190,25 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     fn read(context: &Context, state: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send;
 }
 
+/// How a service is asked whether it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    pub service: &'static str,
+    pub question: Question,
+    /// For how long a service that is busy may be silent; one that is silent for longer hangs.
+    pub patience: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// By HTTP; any answer will do.
+    Get { port: u16, path: String },
+    /// A line to a unix socket on the machine.
+    Line { socket: &'static str, line: &'static str },
+    /// MongoDB's first command.
+    Hello { port: u16 },
+}
+
 /// Who may come in at a layer's port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
@@ -212,6 +238,8 @@ pub struct Context {
     pub scope: String,
     /// Where copies of all bundles go, for people to read.
     pub bundle_dir: PathBuf,
+    /// What was seen of machines when they were read.
+    pub findings: Arc<Findings>,
     /// One piece of work on a layer at a time: an object that goes and one that comes may be the same machines.
     pub layers: Arc<Locks>,
     /// Whose machines are.
@@ -379,6 +407,7 @@ pub fn driver_problem(what: &str, error: &DriverError) -> Problem {
         DriverError::Ssh { .. } => "the machine could not be reached",
         DriverError::Untrusted { .. } => "the machine could not be trusted",
         DriverError::Taken { .. } | DriverError::Foreign { .. } => "the machines of another stack",
+        DriverError::Machine { .. } => "a machine could not do it",
         DriverError::Boot { .. } => "a machine did not come up",
         DriverError::NoAddress { .. } => "no address is free",
         DriverError::Io { source, .. } => match source.kind() {

@@ -23,6 +23,7 @@ use value::schema::Schema;
 use value::{Problem, Value};
 
 use crate::driver::BoxFuture;
+use crate::findings::Findings;
 use crate::locks::Locks;
 use crate::ownership::{Ownership, StateName};
 use crate::place::Place;
@@ -41,6 +42,7 @@ pub struct Service {
     layers: Arc<Locks>,
     state: StateName,
     ownership: Arc<Ownership>,
+    findings: Arc<Findings>,
 }
 
 /// A planned change.
@@ -106,6 +108,7 @@ impl Service {
             layers: Arc::default(),
             ownership: Arc::new(Ownership::new(state.clone())),
             state,
+            findings: Arc::default(),
         }
     }
 
@@ -150,7 +153,14 @@ impl Service {
             "" => (context.scope.clone(), context.bundle_dir.clone()),
             module => (format!("{}-{module}", context.scope), context.bundle_dir.join(module)),
         };
-        Ok(Context { scope, bundle_dir, address: address.to_owned(), layers: self.layers.clone(), ..context.clone() })
+        Ok(Context {
+            scope,
+            bundle_dir,
+            address: address.to_owned(),
+            layers: self.layers.clone(),
+            findings: self.findings.clone(),
+            ..context.clone()
+        })
     }
 
     /// The state has this object.

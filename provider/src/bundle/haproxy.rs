@@ -105,7 +105,7 @@ defaults
     option idle-close-on-response
     # Servers keep their state (down, leaving) over a reload.
     load-server-state-from-file global
-    default-server inter {interval_ms}ms fall {fall} rise {rise} observe layer4 error-limit 3 on-error mark-down
+    default-server inter {interval_ms}ms fall {fall} rise {rise} observe layer4 error-limit 3 on-error mark-down on-marked-down shutdown-sessions
 
 frontend {pool}
     bind {address}:{port}

@@ -11,13 +11,16 @@
 
 mod beneath;
 pub mod check;
+mod drift;
+mod ghosts;
+mod health;
 mod install;
 mod kept;
 mod process;
 mod store;
 mod users;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +31,8 @@ use tokio::net::{TcpStream, UnixStream};
 use super::{DriverInfo, Settings, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    BoxFuture, Created, Disks, Driver, DriverError, Kept, Layer, Layout, Machine, MachineKey, Order, Result, Signal,
-    Size, Status, Tell, now,
+    BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Kept, Layer, Layout, Machine, MachineKey, Order,
+    Result, Signal, Size, Status, Tell, now,
 };
 use store::{Home, Store};
 
@@ -90,6 +93,43 @@ impl Local {
         }
         Ok(Local { store: Store::new(root, network, users)?, egress })
     }
+
+    /// Of a machine whose folder was removed only its processes are left, and they have to end.
+    fn ghosts(&self, layer: &Layer, machines: &[Machine]) -> Vec<Machine> {
+        let table = process::Table::read();
+        let keys = ghosts::of_layer(&self.store.scope_folder(layer), layer).into_iter();
+        let unknown = keys.filter(|key| machines.iter().all(|machine| machine.key != *key));
+        let ghosts = unknown.filter(|key| !self.ghost_processes(key, &table).is_empty());
+        let reason = "its folder is gone, and its daemons run on";
+        ghosts
+            .map(|key| Machine {
+                key,
+                address: Ipv4Addr::UNSPECIFIED.into(),
+                public_address: None,
+                status: Status::Failed(reason.to_owned()),
+                owner: None,
+                is_foreign: false,
+            })
+            .collect()
+    }
+
+    fn ghost_processes(&self, key: &MachineKey, table: &process::Table) -> Vec<i32> {
+        table.standing_in(&ghosts::former(&self.store.folder(key)), |user| self.store.is_daemon(user))
+    }
+
+    /// Ends what runs on where a machine's folder was before it was removed by hand.
+    async fn end_ghosts(&self, key: &MachineKey) {
+        let former = ghosts::former(&self.store.folder(key));
+        let deadline = Instant::now() + STOP_DEADLINE;
+        loop {
+            let left = self.ghost_processes(key, &process::Table::read());
+            if left.is_empty() || Instant::now() > deadline {
+                return;
+            }
+            left.into_iter().for_each(|pid| process::kill_in(&former, pid));
+            tokio::time::sleep(POLL).await;
+        }
+    }
 }
 
 fn machine(home: &Home, key: MachineKey, processes: &process::Table) -> Machine {
@@ -101,11 +141,25 @@ fn machine_status(home: &Home, processes: &process::Table) -> Status {
     match &home.record.services {
         None => Status::Created,
         Some(pid_files) => {
-            let alive = |pid_file: &String| processes.is_alive(home, pid_file);
-            let is_well = pid_files.iter().all(alive) && install::is_intact(&home.folder);
-            if is_well { Status::Running } else { Status::Failed }
+            let dead = |pid_file: &&String| !processes.is_alive(home, pid_file);
+            let dead: Vec<String> = pid_files.iter().filter(dead).map(|pid_file| service_of(pid_file)).collect();
+            if !dead.is_empty() {
+                return Status::Stopped(dead);
+            }
+            if let Some((service, seen)) = health::stopped(&processes.of_home(home)) {
+                return Status::Hung { service, seen };
+            }
+            if let Some(what) = health::full(&home.path) {
+                return Status::Full(what);
+            }
+            if drift::drift(home).is_empty() { Status::Running } else { Status::Changed }
         }
     }
+}
+
+/// `run/mongod.pid` is that of mongod.
+fn service_of(pid_file: &str) -> String {
+    std::path::Path::new(pid_file).file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 async fn end_all(home: &Home, services: &[Service]) {
@@ -115,6 +169,8 @@ async fn end_all(home: &Home, services: &[Service]) {
             process::send(home, pid, service.stop);
         }
     }
+    // One that is stopped sees its signal only when it goes on, as systemd has it (systemd.kill(5)).
+    table.of_home(home).into_iter().for_each(|pid| process::go_on(home, pid));
     let deadline = Instant::now() + STOP_DEADLINE;
     loop {
         let left = process::Table::read().of_home(home);
@@ -181,6 +237,8 @@ impl Driver for Local {
                     machines.push(machine(&home, key, &processes));
                 }
             }
+            machines.extend(self.ghosts(layer, &machines));
+            machines.sort_by_key(|machine| machine.key.id);
             Ok(machines)
         })
     }
@@ -207,11 +265,18 @@ impl Driver for Local {
         now(homes.ok().and_then(|homes| kept::sizes(&homes)))
     }
 
+    fn drift<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Vec<Drift>>> {
+        Box::pin(async move { Ok(drift::drift(&self.store.existing(key)?)) })
+    }
+
     fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let homes =
                 keys.iter().filter_map(|key| self.store.home(key).transpose()).collect::<Result<Vec<Home>>>()?;
             futures_util::future::join_all(homes.iter().map(|home| end_all(home, &[]))).await;
+            for key in keys {
+                self.end_ghosts(key).await;
+            }
             if let Disks::Keep { owner } = disks {
                 homes.iter().try_for_each(|home| kept::keep(&self.store, home, owner))?;
             }
@@ -220,7 +285,26 @@ impl Driver for Local {
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
-        Box::pin(async move { install::install(&self.store.existing(key)?, &key.name(), bundle).await })
+        Box::pin(async move {
+            let home = self.store.existing(key)?;
+            // Whatever is there that nobody installed goes; the rest is written over.
+            let mut changed = Vec::new();
+            for one in drift::drift(&home) {
+                match one.kind {
+                    DriftKind::Added | DriftKind::Replaced => {
+                        let path = home.path.join(&one.path).display().to_string();
+                        let failed = |source| DriverError::Io { what: "removing", path, source };
+                        home.folder.remove(&one.path).map_err(failed)?;
+                        changed.push(one.path);
+                    }
+                    DriftKind::Content | DriftKind::Mode | DriftKind::Owner | DriftKind::Removed => {}
+                }
+            }
+            changed.extend(install::install(&home, &key.name(), bundle).await?);
+            changed.sort();
+            changed.dedup();
+            Ok(changed)
+        })
     }
 
     fn start<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
@@ -232,6 +316,7 @@ impl Driver for Local {
             }
             // Half a machine is ended first: its processes shall be one group.
             end_all(&home, services).await;
+            self.end_ghosts(key).await;
             self.store.settle(&mut home)?;
             home.set_started(services)?;
             let mut group = None;

@@ -47,7 +47,7 @@ impl FakeMachine {
             key: key.clone(),
             address: self.address,
             public_address: None,
-            status: self.status,
+            status: self.status.clone(),
             owner: Some(self.owner.clone()),
             is_foreign: false,
         }
@@ -109,7 +109,7 @@ impl Driver for Memory {
     }
 
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
-        now(self.with(key, |machine| machine.status))
+        now(self.with(key, |machine| machine.status.clone()))
     }
 
     fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
@@ -186,7 +186,7 @@ impl Driver for Memory {
     }
 
     fn stop<'a>(&'a self, key: &'a MachineKey, _services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
-        let _ = self.with(key, |machine| machine.status = Status::Failed);
+        let _ = self.with(key, |machine| machine.status = Status::Stopped(Vec::new()));
         now(Ok(()))
     }
 

@@ -20,14 +20,15 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::Settings;
 use crate::bundle::{Bundle, CHECKED, Service};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Kept,
-    Layer, Layout, Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError,
+    Found, Ingress, Kept, Layer, Layout, Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
 };
 use crate::locks::Locks;
 use cloud::{Cloud, Instance, Power};
@@ -49,6 +50,8 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 pub(super) const ROOT: &str = "/var/lib/lampwright/machine";
 const SCRIPT: &str = include_str!("remote/machine.py");
 const SSH_PORT: u16 = 22;
+/// For the status of a machine: a plan looks at all machines at once, and must not wait for one that hangs.
+const LOOK_PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -182,19 +185,64 @@ impl Remote {
     async fn look(&self, instance: &Instance) -> Status {
         let has_twin = |twin: &Instance| twin.key == instance.key;
         let is_doubled = self.twins.lock().unwrap_or_else(PoisonError::into_inner).iter().any(has_twin);
-        if instance.power != Power::Running || !instance.has_its_disk || is_doubled {
-            return Status::Failed;
+        let failed = |reason: &str| Status::Failed(reason.to_owned());
+        if instance.power != Power::Running {
+            return failed("it is switched off");
         }
-        let Some(target) = self.target_of(instance) else { return Status::Failed };
-        match self.call_at::<String>(&target, &instance.key, "status", json!({})).await {
-            Ok(status) if status == "running" => Status::Running,
-            Ok(status) if status == "created" => Status::Created,
-            Ok(_) => Status::Failed,
-            Err(error) => {
+        if !instance.has_its_disk {
+            return failed("its data disk is not attached");
+        }
+        if is_doubled {
+            return failed("there are two of it");
+        }
+        let Some(target) = self.target_of(instance) else { return failed("it has no address") };
+        let call = self.call_at::<(String, String)>(&target, &instance.key, "status", json!({}));
+        let (word, detail) = match tokio::time::timeout(LOOK_PATIENCE, call).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => {
                 tracing::warn!("{}", error.explain());
-                Status::Failed
+                return Status::Failed(error.explain());
             }
+            Err(_) => return failed(&format!("no answer by SSH within {} s", LOOK_PATIENCE.as_secs())),
+        };
+        match word.as_str() {
+            "running" => Status::Running,
+            "created" => Status::Created,
+            "changed" => Status::Changed,
+            "full" => Status::Full(detail),
+            "stopped" => Status::Stopped(detail.split(' ').map(str::to_owned).collect()),
+            "hung" => {
+                let (service, seen) = detail.split_once(": ").unwrap_or(("", &detail));
+                Status::Hung { service: service.to_owned(), seen: seen.to_owned() }
+            }
+            other => Status::Failed(format!("it says that it is {other}")),
         }
+    }
+}
+
+/// A file as `machine.py` tells of it.
+#[derive(Debug, Deserialize)]
+struct DriftSeen {
+    path: String,
+    kind: String,
+    content: Option<String>,
+    mode: Option<u32>,
+}
+
+impl DriftSeen {
+    fn decoded(self) -> Option<Drift> {
+        let kind = match self.kind.as_str() {
+            "content" => DriftKind::Content,
+            "mode" => DriftKind::Mode,
+            "owner" => DriftKind::Owner,
+            "added" => DriftKind::Added,
+            "removed" => DriftKind::Removed,
+            "replaced" => DriftKind::Replaced,
+            _ => return None,
+        };
+        let content = self.content.and_then(|content| BASE64_STANDARD.decode(content).ok());
+        let found = content.zip(self.mode).map(|(content, mode)| Found { content, mode });
+        Some(Drift { path: self.path, kind, found })
     }
 }
 
@@ -242,7 +290,8 @@ fn answer<T: DeserializeOwned>(target: &Target, key: &MachineKey, line: &str) ->
             let cure = format!("use an image that has it; it is missing on {}", key.name());
             DriverError::MissingProgram { program: plain, cure }
         }
-        _ => DriverError::Ssh { machine: key.name(), address: target.address.to_string(), reason: plain },
+        // It was reached: a disk that is full is not a network that fails.
+        _ => DriverError::Machine { machine: key.name(), reason: plain },
     })
 }
 
@@ -310,6 +359,13 @@ impl Driver for Remote {
 
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
         Box::pin(async move { Ok(self.look(&self.instance(key).await?).await) })
+    }
+
+    fn drift<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Vec<Drift>>> {
+        Box::pin(async move {
+            let found: Vec<DriftSeen> = self.call(key, "drift", json!({})).await?;
+            Ok(found.into_iter().filter_map(DriftSeen::decoded).collect())
+        })
     }
 
     fn await_boot<'a>(&'a self, key: &'a MachineKey, tell: Tell<'a>) -> BoxFuture<'a, Result<()>> {
@@ -415,7 +471,12 @@ impl Driver for Remote {
         Box::pin(async move {
             let services: Vec<Json> = services.iter().map(service_json).collect();
             match self.call(key, "stop", json!({ "services": services })).await {
-                Err(DriverError::Ssh { .. } | DriverError::Untrusted { .. } | DriverError::NoSuchMachine(_)) => Ok(()),
+                Err(
+                    DriverError::Ssh { .. }
+                    | DriverError::Machine { .. }
+                    | DriverError::Untrusted { .. }
+                    | DriverError::NoSuchMachine(_),
+                ) => Ok(()),
                 other => other,
             }
         })

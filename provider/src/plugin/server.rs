@@ -64,6 +64,7 @@ fn leave_terminal() {
         let _ = rustix::process::setsid();
     }
 }
+
 /// How the folders of plugins' sockets begin.
 const FOLDER: &str = "lampwright";
 

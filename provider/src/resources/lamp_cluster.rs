@@ -15,12 +15,13 @@ use tokio::task::JoinSet;
 use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
-use super::{rollout, text};
+use super::{health, rollout, text};
 use crate::bundle::apache::{self, WebNode};
 use crate::bundle::{Bundle, hex};
-use crate::driver::{Disks, Driver, Layer, MachineKey, Status};
+use crate::driver::{Disks, Driver, Layer, MachineKey};
 use crate::resource::{
-    Context, Door, Group, MachineModel, Peer, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
+    Context, Door, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream, driver_problem,
+    machine_ty,
 };
 
 #[derive(Debug)]
@@ -75,6 +76,7 @@ impl Resource for LampCluster {
     const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
     const REPLACE: &'static [&'static str] = &[];
     const PROGRAMS: &'static [(&'static str, &'static str)] = apache::PROGRAMS;
+    const LEAVING: &'static str = "finishing what is under way first";
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
@@ -209,6 +211,21 @@ impl Resource for LampCluster {
         own.port.unwrap_or(PORT)
     }
 
+    fn probes(own: &Model, port: u16) -> Vec<Probe> {
+        // Both wait for a worker while all are busy. A request may take that long (`Timeout`, `request_terminate_timeout`).
+        let patience = Duration::from_secs(30);
+        let former = own.former_ports.as_deref().unwrap_or_default();
+        let get = |port, path: &str| Question::Get { port, path: path.to_owned() };
+        vec![
+            Probe {
+                service: "apache2",
+                question: get(apache::status_port(port, former), apache::STATUS_PATH),
+                patience,
+            },
+            Probe { service: "php-fpm", question: get(port, health_path(own)), patience },
+        ]
+    }
+
     fn door(_: &Model) -> Door {
         Door::OnRequest
     }
@@ -285,10 +302,15 @@ impl Resource for LampCluster {
 
     async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
         let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
+        // As they are now: a port that is to change is not listened on yet.
+        let asked = prior.as_ref().map(|prior| {
+            let machines = prior.group.machines().iter();
+            machines.map(|machine| (machine.id, LampCluster::probes(&prior.own, machine.port))).collect()
+        });
         remember(state, prior.as_ref());
         let mut problems = rollout::make_machines::<LampCluster>(context, state).await;
         if problems.is_empty() {
-            problems = roll_out(context, state).await;
+            problems = roll_out(context, state, &asked.unwrap_or_default()).await;
         }
         let leaving = rollout::leaving(&before, state.group.machines());
         if !problems.is_empty() {
@@ -325,7 +347,8 @@ impl Resource for LampCluster {
 }
 
 /// Brings every node to its bundle, all at once: what is new is started and awaited, what runs is reloaded.
-async fn roll_out(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
+/// One of those that were `asked` and hang is ended before.
+async fn roll_out(context: &Context, state: &mut State<Model>, asked: &BTreeMap<u64, Vec<Probe>>) -> Vec<Problem> {
     let (driver, bundles) = match (context.driver(&state.group), LampCluster::bundles(context, state)) {
         (Ok(driver), Ok(bundles)) => (driver.clone(), rollout::by_name(&state.group, bundles)),
         (Err(problems), _) | (_, Err(problems)) => return problems,
@@ -335,7 +358,15 @@ async fn roll_out(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
     for machine in state.group.machines() {
         let (driver, key, port, path) = (driver.clone(), state.group.key(machine.id), machine.port, path.clone());
         let bundle = bundles[&machine.name].clone();
-        tasks.spawn(async move { (key.clone(), bring_up(&*driver, &key, &bundle, port, &path).await) });
+        let (context, probes) = (context.clone(), asked.get(&machine.id).cloned().unwrap_or_default());
+        tasks.spawn(async move {
+            let ended = health::end_if_hung(&context, &*driver, &key, &bundle.services, &probes).await;
+            let done = match ended {
+                Ok(_) => bring_up(&*driver, &key, &bundle, port, &path).await,
+                Err(problem) => Err(problem),
+            };
+            (key, done)
+        });
     }
     let mut problems = Vec::new();
     while let Some(done) = tasks.join_next().await {
@@ -359,7 +390,7 @@ async fn bring_up(
     port: u16,
     health_path: &str,
 ) -> Result<(), Problem> {
-    let was_running = driver.status(key).await.is_ok_and(|status| status == Status::Running);
+    let was_running = driver.status(key).await.is_ok_and(|status| status.is_up());
     let installed = rollout::install(driver, key, bundle).await?;
     // After a run that was cut off before the reload nothing differs, and yet the old configuration runs.
     let reload_all = !rollout::is_loaded(driver, key, bundle).await;

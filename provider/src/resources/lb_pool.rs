@@ -10,12 +10,13 @@ use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
 use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
-use super::{rollout, text};
+use super::{health, rollout, text};
 use crate::bundle::Bundle;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Sending, Server};
-use crate::driver::{Driver, Layer, MachineKey, Status};
+use crate::driver::{Driver, Layer, MachineKey};
 use crate::resource::{
-    Context, Door, Group, MachineModel, Peer, RUNNING, Resource, State, Upstream, driver_problem, machine_ty,
+    Context, Door, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream, driver_problem,
+    machine_ty,
 };
 
 #[derive(Debug)]
@@ -82,6 +83,7 @@ impl Resource for LbPool {
     const DOC: &'static str = "A load balancer in front of a layer: HAProxy, or the cloud's own.";
     const REPLACE: &'static [&'static str] = &["kind"];
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("haproxy", "haproxy")];
+    const LEAVING: &'static str = "its clients are cut off";
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
@@ -209,6 +211,13 @@ impl Resource for LbPool {
         own.listener.as_ref().and_then(|listener| listener.port).unwrap_or(PORT)
     }
 
+    fn probes(_: &Model, _: u16) -> Vec<Probe> {
+        // One loop serves all: where it turns, an answer takes milliseconds.
+        let patience = Duration::from_secs(6);
+        let line = |socket, line| Probe { service: "haproxy", question: Question::Line { socket, line }, patience };
+        vec![line(MASTER_SOCKET, "show proc"), line(ADMIN_SOCKET, "show info")]
+    }
+
     fn door(_: &Model) -> Door {
         Door::World
     }
@@ -278,6 +287,10 @@ impl Resource for LbPool {
         }
         for (machine, bundle) in state.group.machines().to_vec().into_iter().zip(bundles) {
             let key = state.group.key(machine.id);
+            let probes = LbPool::probes(&state.own, machine.port);
+            if let Err(problem) = health::end_if_hung(context, &*driver, &key, &bundle.services, &probes).await {
+                return vec![problem];
+            }
             let sending = Sending::of(&balancer(&state.own, &machine));
             match bring_up(&*driver, &key, &bundle, &sending, machine.port).await {
                 Ok(what) => context.progress(&format!("{} {what}", machine.name)),
@@ -403,7 +416,7 @@ async fn bring_up(
     port: u16,
 ) -> Result<&'static str, Problem> {
     let status = driver.status(key).await.map_err(|error| driver_problem("Looking at the machine", &error))?;
-    let was_running = status == Status::Running;
+    let was_running = status.is_up();
     let installed = rollout::install(driver, key, bundle).await?;
     if was_running && (!installed.changed.is_empty() || !rollout::is_loaded(driver, key, bundle).await) {
         reload(driver, key, bundle, Some(sending)).await?;

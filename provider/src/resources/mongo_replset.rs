@@ -16,11 +16,11 @@ use tokio::task::JoinSet;
 use value::schema::Attribute;
 use value::{Path, Problem, Ty};
 
-use super::rollout;
+use super::{health, rollout};
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
-use crate::driver::{Disks, Driver, Layer};
-use crate::resource::{Context, Door, Group, MachineModel, RUNNING, Resource, State, driver_problem};
+use crate::driver::{Disks, Driver, Layer, MachineKey};
+use crate::resource::{Context, Door, Group, MachineModel, Probe, Question, RUNNING, Resource, State, driver_problem};
 use crate::seed;
 use admin::{Admin, MemberAddress, Secrets};
 
@@ -62,6 +62,7 @@ impl Resource for MongoReplset {
     const REPLACE: &'static [&'static str] = &["port", "replica_set"];
     const HAS_DATA: bool = true;
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("mongod", "mongodb-org-server")];
+    const LEAVING: &'static str = "leaving the replica set first, one at a time";
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
@@ -150,6 +151,10 @@ impl Resource for MongoReplset {
     /// Nothing is started before there are credentials.
     fn has_written(own: &Model) -> bool {
         own.credentials.is_some()
+    }
+
+    fn probes(_: &Model, port: u16) -> Vec<Probe> {
+        vec![Probe { service: "mongod", question: Question::Hello { port }, patience: Duration::from_secs(10) }]
     }
 
     fn door(_: &Model) -> Door {
@@ -259,13 +264,14 @@ impl Resource for MongoReplset {
 
     /// A member whose process runs and which is no part of the set, or cannot follow it, is not well either.
     async fn read(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
-        let Some(admin) = admin(context, state) else { return Vec::new() };
+        // Who is known not to answer is not asked.
+        let Some(admin) = admin_of(context, state, |machine| machine.status == RUNNING) else { return Vec::new() };
         let Some(states) = admin.member_states().await else { return Vec::new() };
         for machine in state.group.machines.iter_mut().flatten().filter(|machine| machine.status == RUNNING) {
             let found = states.iter().find(|(address, _)| MemberAddress::of(machine).is_some_and(|it| it.is(address)));
             match found {
                 None => "not in the replica set".clone_into(&mut machine.status),
-                Some((_, healthy)) if !healthy => "failed".clone_into(&mut machine.status),
+                Some((_, healthy)) if !healthy => "not following the replica set".clone_into(&mut machine.status),
                 Some(_) => {}
             }
         }
@@ -289,7 +295,11 @@ async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineM
         }
         state.own.credentials = Some(adopted(&*driver, state).await.unwrap_or_else(Credentials::generate));
     }
-    problems = start_members(context, state).await;
+    let ended = match end_hung_members(context, &driver, state).await {
+        Ok(ended) => ended,
+        Err(problem) => return vec![problem],
+    };
+    problems = start_members(context, state, &ended).await;
     if !problems.is_empty() {
         return problems;
     }
@@ -353,7 +363,43 @@ async fn form_set(
     Ok(())
 }
 
-async fn start_members(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
+/// How long the other members may take to elect one of them (`electionTimeoutMillis` is 2000).
+const ELECTION_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Ends members that hang, and names them. The others elect a primary first, where they can: then nobody waits for the one
+/// that is ended.
+async fn end_hung_members(
+    context: &Context,
+    driver: &Arc<dyn Driver>,
+    state: &State<Model>,
+) -> Result<Vec<u64>, Problem> {
+    let looks = state.group.machines().iter().map(|machine| {
+        let (key, probes) = (state.group.key(machine.id), MongoReplset::probes(&state.own, machine.port));
+        async move { Ok((key.clone(), health::hung(&**driver, &key, &probes).await?)) }
+    });
+    let looks: Vec<(MachineKey, Option<health::Silence>)> = futures_util::future::try_join_all(looks).await?;
+    let hung: Vec<(MachineKey, health::Silence)> =
+        looks.into_iter().filter_map(|(key, silence)| Some((key, silence?))).collect();
+    let ids: Vec<u64> = hung.iter().map(|(key, _)| key.id).collect();
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let others = state.group.machines().len() - ids.len();
+    if others > ids.len()
+        && let Some(admin) = admin_of(context, state, |machine| !ids.contains(&machine.id))
+        && admin.wait_for_primary(ELECTION_PATIENCE).await.is_err()
+    {
+        tracing::warn!("no other member has become primary within {} s", ELECTION_PATIENCE.as_secs());
+    }
+    let bundles = MongoReplset::bundles(context, state).unwrap_or_default();
+    let services = bundles.first().map(|bundle| bundle.services.clone()).unwrap_or_default();
+    let ends = hung.iter().map(|(key, silence)| health::end(context, &**driver, key, &services, silence));
+    futures_util::future::try_join_all(ends).await?;
+    Ok(ids)
+}
+
+/// Those that were `ended`, or do not run, are started.
+async fn start_members(context: &Context, state: &mut State<Model>, ended: &[u64]) -> Vec<Problem> {
     let (driver, bundles) = match (context.driver(&state.group), MongoReplset::bundles(context, state)) {
         (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
         (Err(problems), _) | (_, Err(problems)) => return problems,
@@ -361,20 +407,24 @@ async fn start_members(context: &Context, state: &mut State<Model>) -> Vec<Probl
     let mut tasks = JoinSet::new();
     for (machine, bundle) in state.group.machines().iter().zip(bundles) {
         let (driver, key) = (driver.clone(), state.group.key(machine.id));
+        let was_ended = ended.contains(&key.id);
         tasks.spawn(async move {
+            let was_up = !was_ended && driver.status(&key).await.is_ok_and(|status| status.is_up());
             let result = match rollout::install(&*driver, &key, &bundle).await {
                 Ok(_) => rollout::start(&*driver, &key, &bundle).await,
                 Err(problem) => Err(problem),
             };
-            (key, bundle, result)
+            (key, bundle, result.map(|()| was_up))
         });
     }
     let mut problems = Vec::new();
     while let Some(done) = tasks.join_next().await {
         match done {
-            Ok((key, bundle, Ok(()))) => {
+            Ok((key, bundle, Ok(was_up))) => {
                 rollout::record_bundle(context, &mut state.group, &key.name(), &bundle);
-                context.progress(&format!("{} started", key.name()));
+                if !was_up {
+                    context.progress(&format!("{} started", key.name()));
+                }
             }
             Ok((_, _, Err(problem))) => problems.push(problem),
             Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
@@ -400,11 +450,18 @@ async fn adopted(driver: &dyn Driver, state: &State<Model>) -> Option<Credential
 }
 
 fn admin(context: &Context, state: &State<Model>) -> Option<Admin> {
+    admin_of(context, state, |_| true)
+}
+
+/// One that asks only some of the members.
+fn admin_of(context: &Context, state: &State<Model>, is_asked: impl Fn(&MachineModel) -> bool) -> Option<Admin> {
+    let machines: Vec<MachineModel> =
+        state.group.machines().iter().filter(|machine| is_asked(machine)).cloned().collect();
     let credentials = state.own.credentials.as_ref()?;
     Some(Admin::new(
         context.driver(&state.group).ok()?.clone(),
         state.group.layer(),
-        state.group.machines(),
+        &machines,
         state.own.replica_set.clone()?,
         state.own.database.clone()?,
         Secrets {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use value::Problem;
 
 use crate::bundle::Bundle;
-use crate::driver::{Disks, Driver, DriverError, Machine, MachineKey, Need, Order};
+use crate::driver::{Disks, Driver, DriverError, Machine, MachineKey, Need, Order, Status};
 use crate::firewall;
 use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
 
@@ -165,7 +165,11 @@ pub(crate) async fn strays(context: &Context, driver: &dyn Driver, group: &Group
     let wanted = |id: u64| group.machines().iter().any(|machine| machine.id == id);
     let others: Vec<u64> =
         context.ownership.others(&group.layer(), &existing).iter().map(|(machine, _)| machine.key.id).collect();
-    let ours = existing.into_iter().filter(|machine| !machine.is_foreign && !others.contains(&machine.key.id));
+    // Of what says nothing of itself only what this layer has had.
+    let is_known = |machine: &Machine| !machine.is_remnant() || Some(machine.key.id) <= group.last_id;
+    let ours = existing
+        .into_iter()
+        .filter(|machine| !machine.is_foreign && !others.contains(&machine.key.id) && is_known(machine));
     ours.map(|machine| machine.key).filter(|key| !wanted(key.id)).collect()
 }
 
@@ -196,6 +200,13 @@ pub(super) async fn install(driver: &dyn Driver, key: &MachineKey, bundle: &Bund
     }
     if let Some(problem) = problems.into_iter().next() {
         return Err(problem);
+    }
+    let status = driver.status(key).await;
+    let status = status.map_err(|error| driver_problem(&format!("Looking at {}", key.name()), &error))?;
+    // Nothing here makes room, and what could be written by chance helps nobody.
+    if let Status::Full(what) = status {
+        let detail = format!("{what}, so {} cannot work. Make room there and apply again.", key.name());
+        return Err(Problem::error("the disk is full", detail));
     }
     let changed = driver.install(key, bundle).await;
     let changed =

@@ -149,6 +149,7 @@ pub(super) fn configure(
         default_cloud,
         scope,
         bundle_dir: PathBuf::from(bundle_dir),
+        findings: Arc::default(),
         layers: Arc::default(),
         ownership: ownership.clone(),
         simulation,

@@ -13,8 +13,8 @@ use super::data;
 use super::model::{decode, encode_planned};
 use super::preview::{Rendered, add_machines};
 use super::{AnyResource, PlanOutcome, PlanRequest};
-use crate::bundle::Bundle;
-use crate::driver::{BoxFuture, DriverError, MachineKey};
+use crate::bundle::{Bundle, File};
+use crate::driver::{BoxFuture, DriftKind, DriverError, MachineKey, OUT_OF_SPACE};
 use crate::drivers::local;
 use crate::firewall;
 use crate::ownership;
@@ -453,8 +453,11 @@ async fn plan_bundles<R: Resource>(
     planned.group.bundles = Some(after.iter().map(|machine| (machine.name.clone(), digest(&machine.bundle))).collect());
     // What was rendered for the prior state may no longer be possible (its folder is gone): then there is no
     // "before" to show, and that must not stop the plan.
-    let before = prior.and_then(|prior| rendered::<R>(context, prior).ok()).unwrap_or_default();
-    preview.notes = prior.map(|prior| notes(&prior.group, &planned.group)).unwrap_or_default();
+    let mut before = prior.and_then(|prior| rendered::<R>(context, prior).ok()).unwrap_or_default();
+    if let Some(prior) = prior {
+        drifted(context, &prior.group, &mut before);
+        preview.notes = notes::<R>(context, &prior.group, &planned.group);
+    }
     add_machines(&mut preview, before, after, context.simulation.is_some());
     Ok(preview)
 }
@@ -472,6 +475,26 @@ fn rendered<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<V
         Rendered { name: machine.name.clone(), root, bundle }
     });
     Ok(rendered.collect())
+}
+
+/// Puts what is really there in the place of what was installed, so that the plan shows the lines that come back.
+fn drifted(context: &Context, prior: &Group, before: &mut [Rendered]) {
+    for machine in prior.machines().iter().filter(|machine| machine.status != RUNNING) {
+        let drift = context.findings.of(&prior.key(machine.id)).drift;
+        let Some(rendered) = before.iter_mut().find(|rendered| rendered.name == machine.name) else { continue };
+        let files = &mut rendered.bundle.files;
+        for one in drift {
+            match (one.found, one.kind) {
+                (Some(found), _) => {
+                    // Nobody knows what is in a file that nobody installed.
+                    let secret = files.get(&one.path).is_none_or(|file| file.secret);
+                    files.insert(one.path, File { content: found.content, mode: found.mode, secret });
+                }
+                (None, DriftKind::Removed) => drop(files.remove(&one.path)),
+                (None, _) => {}
+            }
+        }
+    }
 }
 
 /// Each starts a daemon.
@@ -497,7 +520,8 @@ async fn check(machines: &[Rendered]) -> Result<(), Vec<Problem>> {
 }
 
 /// What happens to machines, and what does not.
-fn notes(prior: &Group, planned: &Group) -> Vec<String> {
+fn notes<R: Resource>(context: &Context, prior: &Group, planned: &Group) -> Vec<String> {
+    const FILES_NAMED: usize = 20;
     let mut notes = Vec::new();
     let names = |machines: Vec<&MachineModel>| {
         machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", ")
@@ -512,7 +536,14 @@ fn notes(prior: &Group, planned: &Group) -> Vec<String> {
         .filter(|old| planned.machines().iter().any(|new| old.id == new.id))
         .partition(|old| old.status == RUNNING);
     for machine in &repaired {
-        notes.push(format!("{} is {}: it is repaired", machine.name, machine.status));
+        let finding = context.findings.of(&prior.key(machine.id));
+        let detail = if finding.detail.is_empty() { String::new() } else { format!(" ({})", finding.detail) };
+        let then = if machine.status == OUT_OF_SPACE { "make room there first" } else { "it is repaired" };
+        notes.push(format!("{} is {}: {then}{detail}", machine.name, machine.status));
+        notes.extend(finding.drift.iter().take(FILES_NAMED).map(|one| format!("  {one}")));
+        if finding.drift.len() > FILES_NAMED {
+            notes.push(format!("  and {} more files", finding.drift.len() - FILES_NAMED));
+        }
     }
     for (sign, one, other) in [("-", prior, planned), ("+", planned, prior)] {
         let rules =
@@ -525,7 +556,7 @@ fn notes(prior: &Group, planned: &Group) -> Vec<String> {
         notes.push(format!("+ {}", names(added)));
     }
     if !removed.is_empty() {
-        notes.push(format!("- {} (finishing what is under way first)", names(removed)));
+        notes.push(format!("- {} ({})", names(removed), R::LEAVING));
     }
     if !untouched.is_empty() && !notes.is_empty() {
         let verb = if untouched.len() == 1 { "goes" } else { "go" };

@@ -4,9 +4,11 @@ use value::{Problem, Value};
 
 use super::model::{decode, encode};
 use super::plan::Claims;
-use crate::driver::Status;
+use crate::driver::{Driver, Machine, Status};
+use crate::findings::Finding;
 use crate::firewall;
-use crate::resource::{Context, MachineModel, RUNNING, Resource, driver_problem};
+use crate::resource::{Context, MachineModel, Probe, RUNNING, Resource, driver_problem};
+use crate::resources::silent_now;
 
 /// The present state; null if nothing of the layer is left.
 pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, current: &Value) -> (Value, Vec<Problem>) {
@@ -26,16 +28,27 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         Ok(existing) => existing,
         Err(error) => return unchanged(vec![driver_problem("Looking at the machines", &error)]),
     };
+    let looks = existing.iter().map(|machine| {
+        let known = state.group.machines().iter().find(|known| known.id == machine.key.id);
+        let probes = R::probes(&state.own, known.map_or_else(|| R::port(&state.own), |known| known.port));
+        let driver = driver.clone();
+        async move { look(&*driver, machine, &probes).await }
+    });
+    let looks = futures_util::future::join_all(looks).await;
+    for (machine, (_, finding)) in existing.iter().zip(&looks) {
+        context.findings.note(machine.key.clone(), finding.clone());
+    }
     let is_public = state.group.public.unwrap_or(false);
     let had_machines = !state.group.machines().is_empty();
     if let Some(machines) = &mut state.group.machines {
         machines.retain_mut(|machine| {
-            let found = existing.iter().find(|existing| existing.key.id == machine.id);
+            let found = existing.iter().zip(&looks).find(|(existing, _)| existing.key.id == machine.id);
             // One without an address is no machine to work with: another is made, and it is removed then.
-            let Some(found) = found.filter(|found| !found.address.is_unspecified()) else { return false };
+            let Some((found, (status, _))) = found.filter(|(found, _)| !found.address.is_unspecified()) else {
+                return false;
+            };
             machine.address = Some(found.known_address(is_public).to_string());
-            let status = if found.status == Status::Running { RUNNING } else { Status::Failed.as_str() };
-            status.clone_into(&mut machine.status);
+            (*status).clone_into(&mut machine.status);
             true
         });
         // What an interrupted run has made and not recorded: kept if it is wanted, removed if not.
@@ -55,7 +68,7 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         machines.sort_by_key(|machine| machine.id);
         // On a cloud a layer is more than its machines: disks with its data, groups, addresses. They are found again by
         // this record, and its credentials open what is on the disks.
-        if had_machines && machines.is_empty() && !driver.has_firewall() {
+        if had_machines && machines.is_empty() && existing.is_empty() && !driver.has_firewall() {
             let ty = super::schema::schema::<R>().block.implied_ty();
             return (Value::Null(ty), Vec::new());
         }
@@ -72,4 +85,23 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
             unchanged(problems)
         }
     }
+}
+
+/// The word for a machine's status, and what is to be said beyond it. Whoever runs is asked whether it works.
+async fn look(driver: &dyn Driver, machine: &Machine, probes: &[Probe]) -> (&'static str, Finding) {
+    let mut status = machine.status.clone();
+    if status.is_up()
+        && let Some(silence) = silent_now(driver, &machine.key, probes).await
+    {
+        status = Status::Hung { service: silence.service, seen: silence.what };
+    }
+    let word = if status == Status::Running { RUNNING } else { status.as_str() };
+    let mut finding = Finding { detail: status.detail(), drift: Vec::new() };
+    if !matches!(status, Status::Running | Status::Created) {
+        match driver.drift(&machine.key).await {
+            Ok(drift) => finding.drift = drift,
+            Err(error) => tracing::debug!("which files of {} differ: {}", machine.key.name(), error.explain()),
+        }
+    }
+    (word, finding)
 }

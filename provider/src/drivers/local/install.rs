@@ -12,9 +12,9 @@ use super::store::Home;
 use crate::bundle::{Bundle, File, hex};
 use crate::driver::{DriverError, Result};
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 /// More than any application's file (64 MiB), or a manifest.
-const FILE_BYTES: u64 = 256 << 20;
+pub(super) const FILE_BYTES: u64 = 256 << 20;
 
 /// Folders that hold what was installed. Those that daemons write in are theirs.
 const FOLDER: u32 = 0o750;
@@ -53,7 +53,7 @@ pub(super) async fn install(home: &Home, machine: &str, bundle: &Bundle) -> Resu
 }
 
 /// Secrets are the daemon's alone: mongod refuses a key that a group may read. All else it only reads.
-fn wanted(file: &File, account: Account) -> Wanted {
+pub(super) fn wanted(file: &File, account: Account) -> Wanted {
     if file.secret { account.own(file.mode) } else { account.lent(file.mode) }
 }
 
@@ -75,7 +75,7 @@ fn manifest(folder: &Folder) -> Option<serde_json::Value> {
 }
 
 /// Whether every file is as it was installed.
-pub(super) fn is_intact(folder: &Folder) -> bool {
+fn is_intact(folder: &Folder) -> bool {
     let Some(manifest) = manifest(folder) else { return false };
     let mut files = manifest["files"].as_array().into_iter().flatten();
     files.all(|file| {

@@ -124,6 +124,12 @@ impl Table {
         self.processes.iter().filter(|process| process.is_of(home)).map(|process| process.pid).collect()
     }
 
+    /// Daemons that stand in a folder that may be gone.
+    pub(super) fn standing_in(&self, folder: &Path, is_daemon: impl Fn(u32) -> bool) -> Vec<i32> {
+        let found = self.processes.iter().filter(|process| process.folder == folder && is_daemon(process.uid));
+        found.map(|process| process.pid).collect()
+    }
+
     /// The process that a pid file names, if it is one of the machine's: numbers are used again after a reboot, and an
     /// application may write what it likes.
     pub(super) fn main_process(&self, home: &Home, pid_file: &str) -> Option<i32> {
@@ -151,6 +157,16 @@ pub(super) fn send(home: &Home, pid: i32, signal: Signal) {
 
 pub(super) fn kill(home: &Home, pid: i32) {
     deliver(pid, Number::KILL, |process| process.is_of(home));
+}
+
+/// Lets a process that was stopped go on.
+pub(super) fn go_on(home: &Home, pid: i32) {
+    deliver(pid, Number::CONT, |process| process.is_of(home));
+}
+
+/// Kills a process if it still stands in the folder.
+pub(super) fn kill_in(folder: &Path, pid: i32) {
+    deliver(pid, Number::KILL, |process| process.folder == folder);
 }
 
 /// Ends whatever runs as a user whose last machine is gone, wherever it went to.

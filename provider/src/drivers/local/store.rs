@@ -185,6 +185,14 @@ impl Store {
         Ok(home)
     }
 
+    /// Whether this is a user that daemons run as.
+    pub(super) fn is_daemon(&self, user: u32) -> bool {
+        if !process::is_root() {
+            return user == rustix::process::geteuid().as_raw();
+        }
+        user == process::nobody().uid || Users::new(self.users.as_deref()).is_ok_and(|users| users.has(user))
+    }
+
     /// The layer's own user, which is given out to its first machine. The caller has the lock.
     fn user_of(&self, layer: &Layer, records: &[Record]) -> Result<u32> {
         let of_layer = |record: &&Record| record.scope == layer.scope && record.layer == layer.name;

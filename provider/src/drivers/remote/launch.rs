@@ -233,7 +233,7 @@ impl Remote {
                     }
                     last
                 }
-                Err(DriverError::Ssh { reason, .. }) => reason,
+                Err(DriverError::Ssh { reason, .. } | DriverError::Machine { reason, .. }) => reason,
                 Err(error) => return Err(error),
             };
             if reminded.elapsed() > REMIND {

@@ -1,7 +1,7 @@
 # Runs on a machine, as root, one call per connection: `python3 - OP`, with this text and then its input on standard
 # input. Answers with one line of JSON: {"ok": ..} or {"error": kind, "detail": ..}. Needs only Python's library,
 # which every image with cloud-init has.
-import glob, hashlib, json, os, pwd, re, shutil, signal, socket, subprocess, sys, tarfile, tempfile, time, urllib.error, urllib.request
+import glob, hashlib, json, os, pwd, re, shutil, signal, socket, stat, subprocess, sys, tarfile, tempfile, time, urllib.error, urllib.request
 
 ROOT = "/var/lib/lampwright/machine"
 PHASES = "/var/lib/lampwright/phases"
@@ -73,11 +73,36 @@ def manifest():
         return {"files": [], "services": []}
 
 
-def differs(entry):
+# How a file differs from what was installed, if it does. Links are not followed: the services' account may have made one.
+def difference(entry):
     full = path(entry["path"])
+    try:
+        is_file = stat.S_ISREG(os.lstat(full).st_mode)
+    except FileNotFoundError:
+        return "removed"
+    if not is_file:
+        return "replaced"
     if digest(full) != entry["digest"]:
-        return True
-    return (os.stat(full).st_mode & 0o7777) != int(entry["mode"], 8)
+        return "content"
+    found = os.lstat(full)
+    if stat.S_IMODE(found.st_mode) != int(entry["mode"], 8):
+        return "mode"
+    return None if found.st_uid == owner()[0] else "owner"
+
+
+def differs(entry):
+    return difference(entry) is not None
+
+
+# Files that nobody installed, in the folders that hold what was installed.
+def added():
+    known = {entry["path"] for entry in manifest()["files"]}
+    for top in sorted({name.split("/")[0] for name in known if "/" in name}):
+        for place, _, names in os.walk(path(top)):
+            for name in sorted(names):
+                relative = os.path.relpath(os.path.join(place, name), ROOT)
+                if relative not in known:
+                    yield relative
 
 
 def program(name):
@@ -128,7 +153,7 @@ def install(head, stream):
     for name in changed:
         write(path(name), contents[name], int(entries[name]["mode"], 8))
     for name in obsolete:
-        if os.path.exists(path(name)):
+        if os.path.lexists(path(name)):
             os.unlink(path(name))
     if changed or obsolete or manifest() != wanted:
         with open(MANIFEST + ".new", "w") as out:
@@ -137,7 +162,10 @@ def install(head, stream):
             os.fsync(out.fileno())
         os.rename(MANIFEST + ".new", MANIFEST)
     units(services)
-    return sorted(changed + obsolete)
+    strangers = list(added())
+    for name in strangers:
+        os.unlink(path(name))
+    return sorted(changed + obsolete + strangers)
 
 
 # Without its disk a database would write to the disk that goes with the machine. A run that was cut off may have left
@@ -265,15 +293,63 @@ def send_signal(head, _):
         os.kill(pid, getattr(signal, head["signal"]))
 
 
+# The word and what is to be said beyond it.
 def status(_head, _):
     services = manifest()["services"]
     if not services or not os.path.exists(MANIFEST):
-        return "created"
+        return ["created", ""]
     started = [service for service in services if os.path.exists("/etc/systemd/system/" + unit(service))]
     if len(started) < len(services):
-        return "created"
-    well = all(is_active(service) for service in services) and not any(differs(entry) for entry in manifest()["files"])
-    return "running" if well else "failed"
+        return ["created", ""]
+    dead = [service["name"] for service in services if not is_active(service)]
+    if dead:
+        return ["stopped", " ".join(dead)]
+    for service in services:
+        held = held_process(service)
+        if held:
+            return ["hung", "%s: process %s was stopped by a signal" % (service["name"], held)]
+    room = os.statvfs(ROOT)
+    if room.f_bavail * room.f_frsize < 1 << 20 or (room.f_files and not room.f_favail):
+        return ["full", "the disk of %s has no room" % ROOT]
+    changed = any(differs(entry) for entry in manifest()["files"]) or any(True for _ in added())
+    return ["changed" if changed else "running", ""]
+
+
+# A process of a service that was stopped by a signal (proc(5), state T); a debugger's is none.
+def held_process(service):
+    group = systemctl("show", "-p", "ControlGroup", "--value", unit(service)).stdout.strip()
+    try:
+        with open("/sys/fs/cgroup%s/cgroup.procs" % group) as file:
+            pids = file.read().split()
+    except OSError:
+        pids = [str(main_pid(service) or 0)]
+    for pid in pids:
+        try:
+            with open("/proc/%s/stat" % pid) as file:
+                if file.read().rsplit(") ", 1)[1].startswith("T"):
+                    return pid
+        except (OSError, IndexError):
+            continue
+    return None
+
+
+# Names of files, and what is in them as long as that is little.
+def drift(_head, _):
+    import base64
+    found = [(entry["path"], difference(entry)) for entry in manifest()["files"]]
+    found = [(name, kind) for name, kind in found if kind] + [(name, "added") for name in added()]
+    answer = []
+    for name, kind in sorted(found):
+        one = {"path": name, "kind": kind}
+        try:
+            there = os.lstat(path(name))
+            if stat.S_ISREG(there.st_mode) and there.st_size <= 1 << 20:
+                with open(path(name), "rb") as file:
+                    one.update(content=base64.b64encode(file.read()).decode(), mode=stat.S_IMODE(there.st_mode))
+        except OSError:
+            pass
+        answer.append(one)
+    return answer
 
 
 # -- small things
@@ -448,14 +524,14 @@ def own_host_key(head, _):
 def note(op, head, result):
     what = {"install": lambda: " ".join(result.get("ok") or []), "signal": lambda: "%s %s" % (head["signal"], head["service"]["name"]),
             "start": lambda: " ".join(service["name"] for service in head["services"]), "write": lambda: head["path"], "remove": lambda: head["path"]}
-    if op in ("status", "ask", "probe", "read", "phases") or (op == "install" and result.get("ok") == []):
+    if op in ("status", "drift", "ask", "probe", "read", "phases") or (op == "install" and result.get("ok") == []):
         return
     detail = json.dumps(result) if "error" in result else what[op]() if op in what else ""
     with open(CHANGES, "a") as out:
         out.write("%s %s %s\n" % (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), op, detail))
 
 
-OPS = {"install": install, "start": start, "stop": stop, "signal": send_signal, "status": status, "ask": ask, "probe": probe,
+OPS = {"install": install, "start": start, "stop": stop, "signal": send_signal, "status": status, "drift": drift, "ask": ask, "probe": probe,
        "read": read, "write": put, "remove": remove, "phases": phases, "mount": mount, "own_host_key": own_host_key, "generalize": generalize}
 
 op, head = sys.argv[2], json.loads(sys.stdin.buffer.readline())

@@ -1,0 +1,100 @@
+//! Which files of a machine are not as they were installed, by the manifest that was left with them.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::beneath::Folder;
+use super::install::{FILE_BYTES, MANIFEST, wanted};
+use super::store::Home;
+use crate::bundle::{File, hex};
+use crate::driver::{Drift, DriftKind, Found};
+
+/// What is larger is named and not shown.
+const SHOWN_BYTES: usize = 1 << 20;
+
+#[derive(Deserialize)]
+struct Manifest {
+    files: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    path: String,
+    digest: String,
+    mode: String,
+    #[serde(default)]
+    secret: bool,
+}
+
+/// By path. Without a manifest nothing was installed, and nothing can differ from it.
+pub(super) fn drift(home: &Home) -> Vec<Drift> {
+    let manifest = home.folder.read(MANIFEST, FILE_BYTES).ok();
+    let manifest = manifest.and_then(|found| serde_json::from_slice::<Manifest>(&found.content).ok());
+    let Some(manifest) = manifest else {
+        // A run that was cut off before it wrote one; or somebody took it away.
+        return vec![Drift { path: MANIFEST.to_owned(), kind: DriftKind::Removed, found: None }];
+    };
+    let mut drift: Vec<Drift> = manifest.files.iter().filter_map(|entry| differs(home, entry)).collect();
+    let known: BTreeSet<&str> = manifest.files.iter().map(|entry| entry.path.as_str()).collect();
+    let folders: BTreeSet<&str> = known.iter().filter_map(|path| Some(path.split_once('/')?.0)).collect();
+    for name in folders.into_iter().filter(|name| !is_daemons(home, name)) {
+        // Of a folder that became a link its files are told as replaced.
+        if let Ok(folder) = home.folder.enter(name) {
+            added(&folder, name, &known, &mut drift);
+        }
+    }
+    drift.sort_by(|a, b| a.path.cmp(&b.path));
+    drift
+}
+
+/// Folders that daemons write in hold more than what was installed.
+fn is_daemons(home: &Home, name: &str) -> bool {
+    home.account.own(0).owner.is_some_and(|owner| {
+        home.folder.enter(name).and_then(|folder| folder.stat()).is_ok_and(|stat| stat.st_uid == owner.uid)
+    }) || name == "data"
+}
+
+fn differs(home: &Home, entry: &Entry) -> Option<Drift> {
+    let of_kind = |kind, found| Some(Drift { path: entry.path.clone(), kind, found });
+    let found = match home.folder.read(&entry.path, FILE_BYTES) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return of_kind(DriftKind::Removed, None),
+        // A link, a pipe, another file by a second name.
+        Err(_) => return of_kind(DriftKind::Replaced, None),
+    };
+    let mode = u32::from_str_radix(&entry.mode, 8).unwrap_or(found.mode);
+    let wanted = wanted(&File { content: Vec::new(), mode, secret: entry.secret }, home.account);
+    let kind = if entry.digest != format!("sha256:{}", hex(&Sha256::digest(&found.content))) {
+        DriftKind::Content
+    } else if found.mode != mode {
+        DriftKind::Mode
+    } else if !found.is(wanted) {
+        DriftKind::Owner
+    } else {
+        return None;
+    };
+    of_kind(kind, shown(found))
+}
+
+fn shown(found: super::beneath::Found) -> Option<Found> {
+    (found.content.len() <= SHOWN_BYTES).then_some(Found { content: found.content, mode: found.mode })
+}
+
+/// Files that nobody installed, in the folders that hold what was installed.
+fn added(folder: &Folder, relative: &str, known: &BTreeSet<&str>, drift: &mut Vec<Drift>) {
+    for name in folder.names().unwrap_or_default() {
+        let Some(text) = name.to_str() else { continue };
+        let path = format!("{relative}/{text}");
+        match (folder.is_folder(&name), folder.enter(text)) {
+            (Ok(true), Ok(inner)) => added(&inner, &path, known, drift),
+            _ if !known.contains(path.as_str()) => {
+                let found = folder.read(text, SHOWN_BYTES as u64).ok().and_then(shown);
+                drift.push(Drift { path, kind: DriftKind::Added, found });
+            }
+            _ => {}
+        }
+    }
+}

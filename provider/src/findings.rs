@@ -1,0 +1,27 @@
+//! What was seen of machines when they were last read, beyond the word that a state holds of each: a plan tells it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::driver::{Drift, MachineKey};
+
+#[derive(Debug, Default)]
+pub struct Findings(Mutex<BTreeMap<MachineKey, Finding>>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Finding {
+    /// Such as `mongod: no answer to hello`; empty if there is no more to say.
+    pub detail: String,
+    pub drift: Vec<Drift>,
+}
+
+impl Findings {
+    pub fn note(&self, key: MachineKey, finding: Finding) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, finding);
+    }
+
+    /// Of a machine that was not read by this process nothing is known.
+    pub fn of(&self, key: &MachineKey) -> Finding {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,183 @@
+//! Whether the services of a machine work. That a process is there says little: it may be stopped, or wait for ever.
+//!
+//! Every resource says how its services are asked ([`Resource::probes`](crate::resource::Resource::probes)). A plan asks
+//! briefly and tells who is silent. An apply ends a service only after it was silent for as long as one that is merely
+//! busy can be: whoever answers in the meantime is left alone.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use value::Problem;
+
+use crate::bundle::Service;
+use crate::driver::{Driver, MachineKey, Status};
+use crate::resource::{Context, Probe, Question, driver_problem};
+
+/// How long an answer may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A service that was asked and did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Silence {
+    pub(crate) service: String,
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.service, self.what)
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Question::Get { port, path } => write!(f, "GET {path} on port {port}"),
+            Question::Line { socket, line } => write!(f, "`{line}` on {socket}"),
+            Question::Hello { port } => write!(f, "`hello` on port {port}"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Answer,
+    /// Nobody listens there. A daemon that reads its data first listens later.
+    Refusal,
+    Silence,
+}
+
+/// Asks every service twice at most, all at once; the first that gave no answer. For a plan: what holds for this moment.
+pub(crate) async fn silent_now(driver: &dyn Driver, key: &MachineKey, probes: &[Probe]) -> Option<Silence> {
+    let started = Instant::now();
+    silent(driver, key, probes, |_, tries| tries < 2, started).await
+}
+
+/// Asks until a service answers or was silent for longer than one that is busy would be.
+async fn silent_for_long(driver: &dyn Driver, key: &MachineKey, probes: &[Probe]) -> Option<Silence> {
+    let started = Instant::now();
+    let goes_on = |(probe, heard): (&Probe, Heard), _: u32| {
+        // One that starts is not ended for it: it would only have to begin again.
+        let patience = if heard == Heard::Refusal { probe.patience * 4 } else { probe.patience };
+        started.elapsed() < patience
+    };
+    silent(driver, key, probes, goes_on, started).await
+}
+
+async fn silent(
+    driver: &dyn Driver,
+    key: &MachineKey,
+    probes: &[Probe],
+    goes_on: impl Fn((&Probe, Heard), u32) -> bool + Copy,
+    started: Instant,
+) -> Option<Silence> {
+    let asked = probes.iter().map(|probe| async move {
+        let mut tries = 0;
+        loop {
+            let heard = ask(driver, key, &probe.question).await;
+            tries += 1;
+            if heard == Heard::Answer {
+                return None;
+            }
+            if !goes_on((probe, heard), tries) {
+                let found = if heard == Heard::Refusal { "nobody listens" } else { "no answer" };
+                let what =
+                    format!("{} for {}, {found} in {:.0} s", tries_text(tries), probe.question, seconds(started));
+                return Some(Silence { service: probe.service.to_owned(), what });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    });
+    join_all(asked).await.into_iter().flatten().next()
+}
+
+fn tries_text(tries: u32) -> String {
+    if tries == 1 { "asked once".to_owned() } else { format!("asked {tries} times") }
+}
+
+fn seconds(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64().max(1.0)
+}
+
+async fn ask(driver: &dyn Driver, key: &MachineKey, question: &Question) -> Heard {
+    let started = Instant::now();
+    let heard = async {
+        match question {
+            // A page that says that something is wrong is an answer all the same.
+            Question::Get { port, path } => driver.probe(key, *port, path).await.is_some(),
+            Question::Line { socket, line } => driver.ask(key, socket, line).await.is_ok(),
+            Question::Hello { port } => hello(driver, key, *port).await,
+        }
+    };
+    match timeout(DEADLINE, heard).await {
+        Ok(true) => Heard::Answer,
+        // A driver has deadlines of its own, and does not tell whether it met one.
+        Ok(false) if started.elapsed() < DEADLINE * 3 / 4 => Heard::Refusal,
+        Ok(false) | Err(_) => Heard::Silence,
+    }
+}
+
+/// The shortest message that every mongod answers to whoever asks: `OP_MSG` with `{hello: 1, $db: "admin"}` (MongoDB
+/// manual, "MongoDB Wire Protocol"). What it answers does not matter here.
+async fn hello(driver: &dyn Driver, key: &MachineKey, port: u16) -> bool {
+    const DOCUMENT: &[u8] = b"\x1f\0\0\0\x10hello\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0";
+    const OP_MSG: u32 = 2013;
+    let Ok(address) = driver.reach(key, port).await else { return false };
+    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
+    let length = 16 + 4 + 1 + DOCUMENT.len() as u32;
+    let mut message = Vec::new();
+    for field in [length, 1, 0, OP_MSG, 0] {
+        message.extend(field.to_le_bytes());
+    }
+    message.push(0);
+    message.extend(DOCUMENT);
+    let mut header = [0; 16];
+    // Where nobody listens behind a tunnel, the tunnel takes the connection and ends it.
+    stream.write_all(&message).await.is_ok() && stream.read_exact(&mut header).await.is_ok()
+}
+
+/// What of a machine hangs, if anything does.
+pub(super) async fn hung(driver: &dyn Driver, key: &MachineKey, probes: &[Probe]) -> Result<Option<Silence>, Problem> {
+    let status = driver.status(key).await;
+    match status.map_err(|error| driver_problem(&format!("Looking at {}", key.name()), &error))? {
+        Status::Hung { service, seen } => Ok(Some(Silence { service, what: seen })),
+        Status::Running | Status::Changed | Status::Full(_) => Ok(silent_for_long(driver, key, probes).await),
+        Status::Created | Status::Stopped(_) | Status::Failed(_) => Ok(None),
+    }
+}
+
+/// Ends the services of a machine, so that they can be started anew; one that does not end by itself is killed.
+pub(super) async fn end(
+    context: &Context,
+    driver: &dyn Driver,
+    key: &MachineKey,
+    services: &[Service],
+    silence: &Silence,
+) -> Result<(), Problem> {
+    context.progress(&format!("{} does not answer ({silence}): started anew", key.name()));
+    let stopped = driver.stop(key, services).await;
+    stopped.map_err(|error| driver_problem(&format!("Ending the services of {}", key.name()), &error))
+}
+
+/// [`hung`] and [`end`]; says whether it ended them.
+pub(super) async fn end_if_hung(
+    context: &Context,
+    driver: &dyn Driver,
+    key: &MachineKey,
+    services: &[Service],
+    probes: &[Probe],
+) -> Result<bool, Problem> {
+    match hung(driver, key, probes).await? {
+        Some(silence) => end(context, driver, key, services, &silence).await.map(|()| true),
+        None => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests;
