@@ -10,6 +10,7 @@ mod openstack;
 mod remote;
 mod rules;
 pub mod simulated;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

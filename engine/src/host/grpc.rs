@@ -1,7 +1,7 @@
 //! A provider over gRPC.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use compiler::addr::{Mode, ProviderSource};
 use compiler::binding::ProviderSchemas;
@@ -100,6 +100,24 @@ fn problems(wire: &[wire::Diagnostic]) -> Vec<Problem> {
     wire.iter().map(problem_from_wire).collect()
 }
 
+/// Logs a call when it has ended: which, about what, how long it took. Never a value: it may be a secret.
+struct Timed<'a> {
+    call: &'static str,
+    about: &'a str,
+    started: Instant,
+}
+
+fn timed<'a>(call: &'static str, about: &'a str) -> Timed<'a> {
+    Timed { call, about, started: Instant::now() }
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        let Timed { call, about, started } = self;
+        tracing::debug!(target: "engine", about, ms = started.elapsed().as_millis() as u64, "{call}");
+    }
+}
+
 /// A request that says which resource it is about.
 fn about<T>(address: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
@@ -126,6 +144,8 @@ impl Provider for GrpcProvider {
 
     fn validate_config<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
         Box::pin(async move {
+            let source = self.source.short();
+            let _timed = timed("ValidateProviderConfig", &source);
             let config = Some(value_to_wire(config, &self.schemas.provider.block.implied_ty()));
             let answer =
                 self.client().validate_provider_config(wire::validate_provider_config::Request { config }).await;
@@ -136,6 +156,8 @@ impl Provider for GrpcProvider {
 
     fn configure<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {
         Box::pin(async move {
+            let source = self.source.short();
+            let _timed = timed("ConfigureProvider", &source);
             let request = wire::configure_provider::Request {
                 // Providers look at this as at the version of the host program.
                 terraform_version: "1.11.4".to_owned(),
@@ -156,6 +178,7 @@ impl Provider for GrpcProvider {
     ) -> BoxFuture<'a, Result<Vec<Problem>>> {
         Box::pin(async move {
             let call = "ValidateResourceConfig";
+            let _timed = timed(call, ty);
             let config = Some(value_to_wire(config, &self.ty(mode, ty, call)?));
             let type_name = ty.to_owned();
             let diagnostics = match mode {
@@ -187,6 +210,7 @@ impl Provider for GrpcProvider {
     ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
         Box::pin(async move {
             let call = "UpgradeResourceState";
+            let _timed = timed(call, ty);
             let value_ty = self.ty(Mode::Managed, ty, call)?;
             let request = wire::upgrade_resource_state::Request {
                 type_name: ty.to_owned(),
@@ -204,6 +228,7 @@ impl Provider for GrpcProvider {
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BoxFuture<'a, Result<ReadResponse>> {
         Box::pin(async move {
             let call = "ReadResource";
+            let _timed = timed(call, request.address);
             let ty = self.ty(Mode::Managed, request.ty, call)?;
             let message = wire::read_resource::Request {
                 type_name: request.ty.to_owned(),
@@ -225,6 +250,7 @@ impl Provider for GrpcProvider {
     fn import<'a>(&'a self, ty: &'a str, id: &'a str, address: &'a str) -> BoxFuture<'a, Result<ImportResponse>> {
         Box::pin(async move {
             let call = "ImportResourceState";
+            let _timed = timed(call, address);
             let value_ty = self.ty(Mode::Managed, ty, call)?;
             let message = wire::import_resource_state::Request {
                 type_name: ty.to_owned(),
@@ -246,6 +272,7 @@ impl Provider for GrpcProvider {
     fn plan<'a>(&'a self, request: PlanRequest<'a>) -> BoxFuture<'a, Result<PlanResponse>> {
         Box::pin(async move {
             let call = "PlanResourceChange";
+            let _timed = timed(call, request.address);
             let ty = self.ty(Mode::Managed, request.ty, call)?;
             let message = wire::plan_resource_change::Request {
                 type_name: request.ty.to_owned(),
@@ -275,6 +302,7 @@ impl Provider for GrpcProvider {
     fn apply<'a>(&'a self, request: ApplyRequest<'a>) -> BoxFuture<'a, Result<ApplyResponse>> {
         Box::pin(async move {
             let call = "ApplyResourceChange";
+            let _timed = timed(call, request.address);
             let ty = self.ty(Mode::Managed, request.ty, call)?;
             let message = wire::apply_resource_change::Request {
                 type_name: request.ty.to_owned(),
@@ -299,10 +327,11 @@ impl Provider for GrpcProvider {
         &'a self,
         ty: &'a str,
         config: &'a Value,
-        _: &'a str,
+        address: &'a str,
     ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
         Box::pin(async move {
             let call = "ReadDataSource";
+            let _timed = timed(call, address);
             let value_ty = self.ty(Mode::Data, ty, call)?;
             let request = wire::read_data_source::Request {
                 type_name: ty.to_owned(),

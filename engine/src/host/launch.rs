@@ -272,6 +272,7 @@ async fn forward_log(
                 tracing::warn!(target: "plugin", %provider, "{message}");
                 log.push(message);
             }
+            (_, Some("trace")) => tracing::trace!(target: "plugin", "{message}{}", details(json.as_ref())),
             _ => tracing::debug!(target: "plugin", "{message}{}", details(json.as_ref())),
         }
     }

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::traced::traced;
 use super::{DriverInfo, Settings, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
@@ -212,6 +213,7 @@ impl Driver for Local {
         Box::pin(async move {
             let mut created = Created { machines: Vec::new(), failure: None };
             for key in order.keys() {
+                let _traced = traced("create", &key, "");
                 match self.store.create(&key, order) {
                     Ok(home) => created.machines.push(machine(&home, key, &process::Table::read())),
                     Err(error) => {
@@ -244,7 +246,10 @@ impl Driver for Local {
     }
 
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
-        Box::pin(async move { Ok(machine_status(&self.store.existing(key)?, &process::Table::read())) })
+        Box::pin(async move {
+            let _traced = traced("status", key, "");
+            Ok(machine_status(&self.store.existing(key)?, &process::Table::read()))
+        })
     }
 
     /// A machine that was left without its data when its removal was cut off.
@@ -266,7 +271,10 @@ impl Driver for Local {
     }
 
     fn drift<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Vec<Drift>>> {
-        Box::pin(async move { Ok(drift::drift(&self.store.existing(key)?)) })
+        Box::pin(async move {
+            let _traced = traced("drift", key, "");
+            Ok(drift::drift(&self.store.existing(key)?))
+        })
     }
 
     fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
@@ -280,12 +288,16 @@ impl Driver for Local {
             if let Disks::Keep { owner } = disks {
                 homes.iter().try_for_each(|home| kept::keep(&self.store, home, owner))?;
             }
-            keys.iter().try_for_each(|key| self.store.delete(key))
+            keys.iter().try_for_each(|key| {
+                let _traced = traced("delete", key, "");
+                self.store.delete(key)
+            })
         })
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
         Box::pin(async move {
+            let _traced = traced("install", key, "");
             let home = self.store.existing(key)?;
             // Whatever is there that nobody installed goes; the rest is written over.
             let mut changed = Vec::new();
@@ -309,6 +321,7 @@ impl Driver for Local {
 
     fn start<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            let _traced = traced("start", key, "");
             let mut home = self.store.existing(key)?;
             let table = process::Table::read();
             if services.iter().all(|service| table.is_alive(&home, service.pid_file)) {
@@ -342,6 +355,7 @@ impl Driver for Local {
 
     fn stop<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            let _traced = traced("stop", key, "");
             if let Some(home) = self.store.home(key)? {
                 end_all(&home, services).await;
             }
@@ -351,6 +365,7 @@ impl Driver for Local {
 
     fn signal<'a>(&'a self, key: &'a MachineKey, service: &'a Service, signal: Signal) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            let _traced = traced("signal", key, service.name);
             let home = self.store.existing(key)?;
             if let Some(pid) = process::Table::read().main_process(&home, service.pid_file) {
                 process::send(&home, pid, signal);
@@ -361,6 +376,7 @@ impl Driver for Local {
 
     fn ask<'a>(&'a self, key: &'a MachineKey, socket: &'a str, line: &'a str) -> BoxFuture<'a, Result<String>> {
         Box::pin(async move {
+            let _traced = traced("ask", key, &format!("{socket} {line}"));
             let home = self.store.existing(key)?;
             let path = home.path.join(socket);
             let failed =
@@ -383,11 +399,15 @@ impl Driver for Local {
     }
 
     fn reach<'a>(&'a self, key: &'a MachineKey, port: u16) -> BoxFuture<'a, Result<SocketAddr>> {
-        Box::pin(async move { Ok(SocketAddr::new(self.store.existing(key)?.record.address.into(), port)) })
+        Box::pin(async move {
+            let _traced = traced("reach", key, &port.to_string());
+            Ok(SocketAddr::new(self.store.existing(key)?.record.address.into(), port))
+        })
     }
 
     fn probe<'a>(&'a self, key: &'a MachineKey, port: u16, path: &'a str) -> BoxFuture<'a, Option<(u16, String)>> {
         Box::pin(async move {
+            let _traced = traced("probe", key, &format!("{port}{path}"));
             let address = self.store.home(key).ok().flatten()?.record.address;
             let conversation = async {
                 let mut stream = TcpStream::connect((address, port)).await.ok()?;
@@ -405,6 +425,7 @@ impl Driver for Local {
 
     fn read<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
         Box::pin(async move {
+            let _traced = traced("read", key, path);
             let Some(home) = self.store.home(key)? else { return Ok(None) };
             match home.folder.read(path, READ_BYTES) {
                 Ok(found) => Ok(Some(found.content)),
@@ -416,6 +437,7 @@ impl Driver for Local {
 
     fn write<'a>(&'a self, key: &'a MachineKey, path: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            let _traced = traced("write", key, path);
             let home = self.store.existing(key)?;
             let written = home.folder.write(path, content, home.account.own(0o640));
             written.map_err(|source| io_error("writing", &home, path, source))
@@ -424,6 +446,7 @@ impl Driver for Local {
 
     fn remove<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            let _traced = traced("remove", key, path);
             let Some(home) = self.store.home(key)? else { return Ok(()) };
             home.folder.remove(path).map_err(|source| io_error("removing", &home, path, source))
         })

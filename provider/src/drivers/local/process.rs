@@ -207,6 +207,7 @@ pub(super) fn spawn(service: &Service, home: &Home, group: Option<i32>) -> Resul
     let mut command = command(&program);
     command.args(&service.args).current_dir(&home.path).stdout(out).stderr(err).process_group(group.unwrap_or(0));
     home.account.take_over(&mut command);
+    tracing::debug!(folder = %home.path.display(), "starting {command:?}");
     let child = command.spawn().map_err(failed("starting", &program))?;
     Ok(child.id() as i32)
 }
@@ -235,6 +236,7 @@ pub(super) async fn check(
     let mut command = command(&program);
     command.args(args).current_dir(folder).process_group(0);
     account.take_over(&mut command);
+    tracing::debug!("checking {command:?}");
     let output = output_in_time(command, CHECK_DEADLINE).await.map_err(|source| DriverError::Io {
         what: "checking with",
         path: program.display().to_string(),
