@@ -61,17 +61,32 @@ impl Run {
         *self.cancelled.borrow()
     }
 
-    /// A provider that was configured by its block, or that needs none.
+    /// A provider that was configured by its block, or that needs none. Of one whose configuration was refused no more is
+    /// said.
     pub(crate) async fn provider(&self, addr: &ProviderAddr) -> Result<Arc<dyn Provider>, Diagnostics> {
+        if self.providers.is_refused(addr).await {
+            return Err(Diagnostics::default());
+        }
         let (provider, is_new) = self.providers.get(addr).await.map_err(|error| host_diagnostics(&error, None))?;
         if is_new {
             let config = empty(&provider.schemas().provider.block);
-            configure(&*provider, &config, None).await?;
+            if let Err(diags) = configure(&*provider, &config, None).await {
+                self.providers.refuse(addr).await;
+                return Err(diags);
+            }
         }
         Ok(provider)
     }
 
     pub(crate) async fn configure(&self, desired: &DesiredProvider) -> Result<(), Diagnostics> {
+        let configured = self.configure_by(desired).await;
+        if configured.is_err() {
+            self.providers.refuse(&desired.addr).await;
+        }
+        configured
+    }
+
+    async fn configure_by(&self, desired: &DesiredProvider) -> Result<(), Diagnostics> {
         let span = desired.span;
         let (provider, _) = self.providers.get(&desired.addr).await.map_err(|error| host_diagnostics(&error, span))?;
         let config = desired.config.clone().unmark_deep().0;
@@ -154,9 +169,7 @@ pub fn host_diagnostics(error: &HostError, span: Option<Span>) -> Diagnostics {
     }
     if let HostError::NotFound { looked_in, .. } = error {
         notes.push(format!("looked in: {}", looked_in.join(", ")));
-        notes.push(
-            "put the plugin's program into one of these folders; `lampwright init` shows what is found".to_owned(),
-        );
+        notes.push("put the plugin's program into one of these folders; `init` shows what is found".to_owned());
     }
     let diagnostic = Diagnostic::error("a provider cannot be used", "").at_opt(span);
     Diagnostics(vec![notes.into_iter().fold(diagnostic, Diagnostic::note)])

@@ -17,6 +17,7 @@ mod taken;
 mod texts;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use value::schema::Schema;
@@ -37,6 +38,8 @@ pub(crate) use configure::provider_schema;
 pub struct Service {
     resources: BTreeMap<&'static str, Box<dyn AnyResource>>,
     context: RwLock<Option<Context>>,
+    /// The last configuration was refused.
+    is_refused: AtomicBool,
     claims: plan::Claims,
     /// Of the process, not of a configuration: a host may configure again while work is under way.
     layers: Arc<Locks>,
@@ -104,6 +107,7 @@ impl Service {
         Service {
             resources: resources::all().into_iter().map(|resource| (resource.name(), resource)).collect(),
             context: RwLock::new(None),
+            is_refused: AtomicBool::new(false),
             claims: plan::Claims::default(),
             layers: Arc::default(),
             ownership: Arc::new(Ownership::new(state.clone())),
@@ -122,7 +126,10 @@ impl Service {
                 *self.context.write().unwrap_or_else(PoisonError::into_inner) = Some(context);
                 Vec::new()
             }
-            Err(problems) => problems,
+            Err(problems) => {
+                self.is_refused.store(true, Ordering::Relaxed);
+                problems
+            }
         }
     }
 
@@ -141,10 +148,12 @@ impl Service {
     pub fn context(&self, address: Option<&str>) -> Result<Context, Problem> {
         let context = self.context.read().unwrap_or_else(PoisonError::into_inner);
         let context = context.as_ref().ok_or_else(|| {
-            Problem::error(
-                "the provider is not configured",
-                "ConfigureProvider was not called before; this is a bug of the host program.",
-            )
+            let detail = if self.is_refused.load(Ordering::Relaxed) {
+                "Its configuration was refused before; what was said of it then is what has to be mended."
+            } else {
+                "ConfigureProvider was not called before; this is a bug of the host program."
+            };
+            Problem::error("the provider is not configured", detail)
         })?;
         let address = address.unwrap_or_default();
         let module = Place::of(address).module;

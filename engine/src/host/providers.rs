@@ -1,6 +1,6 @@
 //! All providers of a run: one process for each configuration, started when first needed and kept to the end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub struct Providers {
     /// Started for their schema and not given to a configuration yet.
     spare: Mutex<HashMap<ProviderSource, Arc<dyn Provider>>>,
     configured: Mutex<HashMap<ProviderAddr, Arc<dyn Provider>>>,
+    /// Those whose configuration was refused: they serve nothing, and asking them would only add to what was said.
+    refused: Mutex<HashSet<ProviderAddr>>,
 }
 
 impl Providers {
@@ -85,6 +87,7 @@ impl Providers {
             schemas: Arc::new(schemas),
             spare: Mutex::new(spare),
             configured: Mutex::default(),
+            refused: Mutex::default(),
         })
     }
 
@@ -120,6 +123,14 @@ impl Providers {
         };
         configured.insert(addr.clone(), provider.clone());
         Ok((provider, true))
+    }
+
+    pub async fn refuse(&self, addr: &ProviderAddr) {
+        self.refused.lock().await.insert(addr.clone());
+    }
+
+    pub async fn is_refused(&self, addr: &ProviderAddr) -> bool {
+        self.refused.lock().await.contains(addr)
     }
 
     pub async fn stop(&self) {
