@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("reference") {
+        print_reference();
+        return ExitCode::SUCCESS;
+    }
     match provider::plugin::serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -11,6 +15,11 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[expect(clippy::print_stdout, reason = "what was asked for")]
+fn print_reference() {
+    print!("{}", provider::service::reference::reference());
 }
 
 #[expect(clippy::print_stderr, reason = "the program's own last words")]

@@ -108,13 +108,15 @@ pub struct Need {
     pub disk_gb: Option<u64>,
 }
 
+pub const DEFAULT_SYSTEM: &str = "debian-12";
+
 /// In place of the name of an image: one is made of a machine that has all that the layer's machines have in common.
 pub const BAKE: &str = "bake";
 
 impl Need {
     /// The operating system where no image is named.
     pub fn system(&self) -> &str {
-        self.os.as_deref().unwrap_or("debian-12")
+        self.os.as_deref().unwrap_or(DEFAULT_SYSTEM)
     }
 }
 

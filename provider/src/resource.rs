@@ -19,7 +19,7 @@ use value::schema::Attribute;
 use value::{Path, Problem, Ty};
 
 use crate::bundle::Bundle;
-use crate::driver::{Driver, DriverError, Layer, MachineKey};
+use crate::driver::{DEFAULT_SYSTEM, Driver, DriverError, Layer, MachineKey};
 use crate::drivers::simulated::Simulation;
 use crate::findings::Findings;
 use crate::locks::Locks;
@@ -109,6 +109,8 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     const PROGRAMS: &'static [(&'static str, &'static str)];
     /// Whether its machines have data that nobody could make anew. Then the layer has `on_destroy`.
     const HAS_DATA: bool = false;
+    /// What a change of each attribute does that can be set, besides those in `REPLACE`.
+    const EFFECTS: &'static [(&'static str, Effect)];
     /// What a machine does before it is taken away, for the plan.
     const LEAVING: &'static str;
     type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
@@ -189,6 +191,40 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// Brings computed attributes to what is real, beyond the status of machines, which the frame reads.
     fn read(context: &Context, state: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send;
 }
+
+/// What a change of an attribute does to what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing that runs is touched.
+    Recorded,
+    /// Machines are made or taken away; the others run on.
+    Scales,
+    /// Files change in place, and services read them again without losing a request.
+    Reloads,
+    /// Machines that are there stay as they are.
+    NewMachines,
+    /// Others are told another address of the machines.
+    Addresses,
+    /// Disks grow in place.
+    Grows,
+    /// The application is led to another database; the data of the old one stays where it is.
+    AnotherDatabase,
+    /// Only checked against what runs.
+    Checked,
+}
+
+/// Those of the attributes that every layer has, besides `name` and `cloud`, which make a new layer.
+pub const GROUP_EFFECTS: &[(&str, Effect)] = &[
+    ("cpu", Effect::NewMachines),
+    ("image", Effect::NewMachines),
+    ("memory_gb", Effect::NewMachines),
+    ("os", Effect::NewMachines),
+    ("public", Effect::Addresses),
+    ("size", Effect::NewMachines),
+];
+
+/// Those of the attributes that layers with data have.
+pub const DATA_EFFECTS: &[(&str, Effect)] = &[("on_destroy", Effect::Recorded)];
 
 /// How a service is asked whether it works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -329,8 +365,8 @@ pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
                 "the size of the machines by the cloud's own name, such as t3.small; the smallest with `cpu` and `memory_gb` if not set",
             ),
         ),
-        ("cpu", Attribute::optional(Ty::Number, "how many processors a machine has at least (1)")),
-        ("memory_gb", Attribute::optional(Ty::Number, "how much memory a machine has at least, in GiB (1)")),
+        ("cpu", Attribute::optional(Ty::Number, "how many processors a machine has at least").default(1)),
+        ("memory_gb", Attribute::optional(Ty::Number, "how much memory a machine has at least, in GiB").default(1)),
         (
             "image",
             Attribute::optional(
@@ -338,13 +374,18 @@ pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
                 "the image of the machines by the cloud's own name or id; the newest of `os` if not set; \"bake\" makes one that has the layer's packages, once",
             ),
         ),
-        ("os", Attribute::optional(Ty::String, "the operating system, such as debian-12 or ubuntu-24.04 (debian-12)")),
+        (
+            "os",
+            Attribute::optional(Ty::String, "the operating system, such as debian-12 or ubuntu-24.04")
+                .default(DEFAULT_SYSTEM),
+        ),
         (
             "public",
             Attribute::optional(
                 Ty::Bool,
-                "whether others reach the machines by their public addresses, as layers on another cloud have to (false)",
-            ),
+                "whether others reach the machines by their public addresses, as layers on another cloud have to",
+            )
+            .default(false),
         ),
         ("machines", Attribute::computed(Ty::list(machine), "the machines, by id: id, name, address, port, status")),
         (
@@ -370,8 +411,9 @@ pub fn data_attributes() -> Vec<(&'static str, Attribute)> {
             "on_destroy",
             Attribute::optional_computed(
                 Ty::String,
-                "what becomes of the data when the layer is destroyed or replaced: \"keep\" leaves it on its disks, from where a layer of the same scope and name takes it up, \"delete\" deletes it (keep); what was applied last counts",
-            ),
+                "what becomes of the data when the layer is destroyed or replaced: \"keep\" leaves it on its disks, from where a layer of the same scope and name takes it up, \"delete\" deletes it; what was applied last counts",
+            )
+            .default(KEEP),
         ),
         (
             "restored_from",

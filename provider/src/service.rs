@@ -11,6 +11,7 @@ mod model;
 mod plan;
 mod preview;
 mod read;
+pub mod reference;
 mod schema;
 mod taken;
 #[cfg(test)]
@@ -75,6 +76,8 @@ pub struct PlanRequest<'a> {
 pub trait AnyResource: std::fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn schema(&self) -> Schema;
+    /// What a change of an attribute does, in words; none of what cannot be set.
+    fn effect(&self, attribute: &str) -> Option<String>;
     fn validate(&self, config: &Value) -> Vec<Problem>;
     /// What a machine of the layer would get, secrets and all.
     #[cfg(test)]

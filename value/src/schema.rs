@@ -25,6 +25,8 @@ pub struct Block {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribute {
     pub description: String,
+    /// What holds where nothing is set, for people: who reads a schema from the wire finds it in the description.
+    pub default: Option<String>,
     pub ty: AttributeTy,
     pub required: bool,
     pub optional: bool,
@@ -63,6 +65,7 @@ impl Attribute {
     fn plain(ty: Ty, description: &str) -> Attribute {
         Attribute {
             description: description.to_owned(),
+            default: None,
             ty: AttributeTy::Plain(ty),
             required: false,
             optional: false,
@@ -102,6 +105,19 @@ impl Attribute {
                 self.sensitive || attributes.values().any(Attribute::has_sensitive)
             }
             AttributeTy::Plain(_) => self.sensitive,
+        }
+    }
+
+    #[must_use]
+    pub fn default(self, default: impl std::fmt::Display) -> Attribute {
+        Attribute { default: Some(default.to_string()), ..self }
+    }
+
+    /// The description with the default, as it is told to others.
+    pub fn told(&self) -> String {
+        match &self.default {
+            Some(default) => format!("{} (default: {default})", self.description),
+            None => self.description.clone(),
         }
     }
 

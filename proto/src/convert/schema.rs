@@ -63,7 +63,7 @@ fn attribute_to_wire(name: &str, attribute: &Attribute) -> schema::Attribute {
         name: name.to_owned(),
         r#type: ty,
         nested_type,
-        description: attribute.description.clone(),
+        description: attribute.told(),
         description_kind: wire::StringKind::Plain.into(),
         required: attribute.required,
         optional: attribute.optional,
@@ -94,6 +94,7 @@ fn attribute_from_wire(wire: &schema::Attribute) -> Result<Attribute, ConvertErr
     };
     Ok(Attribute {
         description: wire.description.clone(),
+        default: None,
         ty,
         required: wire.required,
         optional: wire.optional,

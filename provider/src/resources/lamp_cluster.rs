@@ -20,8 +20,8 @@ use crate::bundle::apache::{self, WebNode};
 use crate::bundle::{Bundle, hex};
 use crate::driver::{Disks, Driver, Layer, MachineKey};
 use crate::resource::{
-    Context, Door, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream, driver_problem,
-    machine_ty,
+    Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream,
+    driver_problem, machine_ty,
 };
 
 #[derive(Debug)]
@@ -76,6 +76,16 @@ impl Resource for LampCluster {
     const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
     const REPLACE: &'static [&'static str] = &[];
     const PROGRAMS: &'static [(&'static str, &'static str)] = apache::PROGRAMS;
+    const EFFECTS: &'static [(&'static str, Effect)] = &[
+        ("app", Effect::Reloads),
+        ("database", Effect::Reloads),
+        ("drain_seconds", Effect::Recorded),
+        ("environment", Effect::Reloads),
+        ("health_check", Effect::Reloads),
+        ("nodes", Effect::Scales),
+        ("php_workers", Effect::Reloads),
+        ("port", Effect::Reloads),
+    ];
     const LEAVING: &'static str = "finishing what is under way first";
     type Model = Model;
 
@@ -94,12 +104,13 @@ impl Resource for LampCluster {
         let health_check = BTreeMap::from([
             (
                 "path".into(),
-                Attribute::optional(
-                    Ty::String,
-                    "a page that PHP executes (/livez.php); made if the application has none",
-                ),
+                Attribute::optional(Ty::String, "a page that PHP executes; made if the application has none")
+                    .default(HEALTH_PATH),
             ),
-            ("interval_ms".into(), Attribute::optional(Ty::Number, "milliseconds between two checks (500)")),
+            (
+                "interval_ms".into(),
+                Attribute::optional(Ty::Number, "milliseconds between two checks").default(HEALTH_INTERVAL_MS),
+            ),
         ]);
         let nested = |attributes, description| Attribute {
             ty: AttributeTy::Nested { nesting: Nesting::Single, attributes },
@@ -108,7 +119,8 @@ impl Resource for LampCluster {
         vec![
             (
                 "nodes",
-                Attribute::optional_computed(Ty::Number, "how many web nodes, a whole number from 0 to 1000 (2)"),
+                Attribute::optional_computed(Ty::Number, "how many web nodes, a whole number from 0 to 1000")
+                    .default(DEFAULT_NODES),
             ),
             (
                 "app",
@@ -127,16 +139,18 @@ impl Resource for LampCluster {
                 "port",
                 Attribute::optional_computed(
                     Ty::Number,
-                    "the port that nodes listen on (8080); the next one is for their status page",
-                ),
+                    "the port that nodes listen on; the next one is for their status page",
+                )
+                .default(PORT),
             ),
-            ("php_workers", Attribute::optional_computed(Ty::Number, "PHP processes on every node (4)")),
+            (
+                "php_workers",
+                Attribute::optional_computed(Ty::Number, "PHP processes on every node").default(PHP_WORKERS),
+            ),
             (
                 "drain_seconds",
-                Attribute::optional_computed(
-                    Ty::Number,
-                    "how long a node that leaves may take to finish its requests (30)",
-                ),
+                Attribute::optional_computed(Ty::Number, "how long a node that leaves may take to finish its requests")
+                    .default(DRAIN_SECONDS),
             ),
             ("app_digest", Attribute::computed(Ty::String, "digest of the application's files")),
             (

@@ -15,8 +15,8 @@ use crate::bundle::Bundle;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Sending, Server};
 use crate::driver::{Driver, Layer, MachineKey};
 use crate::resource::{
-    Context, Door, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream, driver_problem,
-    machine_ty,
+    Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream,
+    driver_problem, machine_ty,
 };
 
 #[derive(Debug)]
@@ -67,6 +67,9 @@ struct HealthCheck {
 const HAPROXY: &str = "haproxy";
 const NATIVE: &str = "native";
 const PORT: u16 = 8080;
+const ALGORITHM: &str = "roundrobin";
+const FALL: u64 = 2;
+const RISE: u64 = 2;
 const READY_PATIENCE: Duration = Duration::from_secs(10);
 /// Health checks every half a second, two of which have to be good.
 const SERVERS_PATIENCE: Duration = Duration::from_secs(20);
@@ -83,6 +86,12 @@ impl Resource for LbPool {
     const DOC: &'static str = "A load balancer in front of a layer: HAProxy, or the cloud's own.";
     const REPLACE: &'static [&'static str] = &["kind"];
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("haproxy", "haproxy")];
+    const EFFECTS: &'static [(&'static str, Effect)] = &[
+        ("algorithm", Effect::Reloads),
+        ("backend", Effect::Reloads),
+        ("health_check", Effect::Reloads),
+        ("listener", Effect::Reloads),
+    ];
     const LEAVING: &'static str = "its clients are cut off";
     type Model = Model;
 
@@ -108,20 +117,21 @@ impl Resource for LbPool {
                 },
             ),
         ]);
-        let listener = BTreeMap::from([("port".into(), number("the port (8080)"))]);
+        let listener = BTreeMap::from([("port".into(), number("the port").default(PORT))]);
         let health_check = BTreeMap::from([
             ("path".into(), path()),
-            ("interval_ms".into(), number("milliseconds between two checks (500)")),
-            ("fall".into(), number("failed checks in a row after which a server is down (2)")),
-            ("rise".into(), number("good checks in a row after which a server is up (2)")),
+            ("interval_ms".into(), number("milliseconds between two checks").default(HEALTH_INTERVAL_MS)),
+            ("fall".into(), number("failed checks in a row after which a server is down").default(FALL)),
+            ("rise".into(), number("good checks in a row after which a server is up").default(RISE)),
         ]);
         vec![
             (
                 "kind",
                 Attribute::optional_computed(
                     Ty::String,
-                    "haproxy: machines of this layer; native: the cloud's own, an Application Load Balancer of AWS or Octavia's (haproxy)",
-                ),
+                    "haproxy: machines of this layer; native: the cloud's own, an Application Load Balancer of AWS or Octavia's",
+                )
+                .default(HAPROXY),
             ),
             (
                 "backend",
@@ -134,8 +144,9 @@ impl Resource for LbPool {
                 "algorithm",
                 Attribute::optional_computed(
                     Ty::String,
-                    "how a server is chosen: roundrobin, leastconn, first, random, source or static-rr (roundrobin)",
-                ),
+                    "how a server is chosen: roundrobin, leastconn, first, random, source or static-rr",
+                )
+                .default(ALGORITHM),
             ),
             (
                 "listener",
@@ -233,7 +244,7 @@ impl Resource for LbPool {
     }
 
     fn plan(context: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
-        planned.own.algorithm.get_or_insert_with(|| "roundrobin".to_owned());
+        planned.own.algorithm.get_or_insert_with(|| ALGORITHM.to_owned());
         planned.own.kind.get_or_insert_with(|| HAPROXY.to_owned());
         if native::is_native(&planned.own) {
             return native::plan(context, planned);
@@ -376,8 +387,8 @@ fn check(own: &Model) -> haproxy::HealthCheck<'_> {
     haproxy::HealthCheck {
         path: path.unwrap_or(HEALTH_PATH),
         interval_ms: interval.unwrap_or(HEALTH_INTERVAL_MS),
-        fall: written.and_then(|check| check.fall).unwrap_or(2),
-        rise: written.and_then(|check| check.rise).unwrap_or(2),
+        fall: written.and_then(|check| check.fall).unwrap_or(FALL),
+        rise: written.and_then(|check| check.rise).unwrap_or(RISE),
     }
 }
 

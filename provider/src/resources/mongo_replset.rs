@@ -20,7 +20,9 @@ use super::{health, rollout};
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
 use crate::driver::{Disks, Driver, Layer, MachineKey};
-use crate::resource::{Context, Door, Group, MachineModel, Probe, Question, RUNNING, Resource, State, driver_problem};
+use crate::resource::{
+    Context, Door, Effect, Group, MachineModel, Probe, Question, RUNNING, Resource, State, driver_problem,
+};
 use crate::seed;
 use admin::{Admin, MemberAddress, Secrets};
 
@@ -53,6 +55,8 @@ const MAX_MEMBERS: u64 = 50;
 const MAX_VOTERS: usize = 7;
 const DISK_GB: u64 = 10;
 const PORT: u16 = 27017;
+const REPLICA_SET: &str = "rs0";
+const DATABASE: &str = "app";
 const READY_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Resource for MongoReplset {
@@ -62,6 +66,12 @@ impl Resource for MongoReplset {
     const REPLACE: &'static [&'static str] = &["port", "replica_set"];
     const HAS_DATA: bool = true;
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("mongod", "mongodb-org-server")];
+    const EFFECTS: &'static [(&'static str, Effect)] = &[
+        ("database", Effect::AnotherDatabase),
+        ("disk_gb", Effect::Grows),
+        ("members", Effect::Scales),
+        ("version", Effect::Checked),
+    ];
     const LEAVING: &'static str = "leaving the replica set first, one at a time";
     type Model = Model;
 
@@ -73,10 +83,14 @@ impl Resource for MongoReplset {
                 "members",
                 Attribute::optional_computed(
                     Ty::Number,
-                    "how many members, a whole number from 1 to 50, of which up to 7 vote (3)",
-                ),
+                    "how many members, a whole number from 1 to 50, of which up to 7 vote",
+                )
+                .default(DEFAULT_MEMBERS),
             ),
-            ("replica_set", Attribute::optional_computed(Ty::String, "the name of the replica set (rs0)")),
+            (
+                "replica_set",
+                Attribute::optional_computed(Ty::String, "the name of the replica set").default(REPLICA_SET),
+            ),
             (
                 "version",
                 Attribute::optional(Ty::String, "the version that mongod must have, such as 6.0; any if not set"),
@@ -85,11 +99,15 @@ impl Resource for MongoReplset {
                 "disk_gb",
                 Attribute::optional_computed(
                     Ty::Number,
-                    "size of each member's data disk in GB (10); the local cloud has no disks of a size and only records it",
-                ),
+                    "size of each member's data disk in GB; the local cloud has no disks of a size and only records it",
+                )
+                .default(DISK_GB),
             ),
-            ("port", Attribute::optional_computed(Ty::Number, "the port that members listen on (27017)")),
-            ("database", Attribute::optional_computed(Ty::String, "the name of the application's database (app)")),
+            ("port", Attribute::optional_computed(Ty::Number, "the port that members listen on").default(PORT)),
+            (
+                "database",
+                Attribute::optional_computed(Ty::String, "the name of the application's database").default(DATABASE),
+            ),
             (
                 "credentials",
                 Attribute::computed(credentials, "generated passwords, and the key that members know each other by")
@@ -164,10 +182,10 @@ impl Resource for MongoReplset {
     fn plan(context: &Context, planned: &mut State<Model>, prior: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
         own.members.get_or_insert(DEFAULT_MEMBERS);
-        own.replica_set.get_or_insert_with(|| "rs0".to_owned());
+        own.replica_set.get_or_insert_with(|| REPLICA_SET.to_owned());
         own.disk_gb.get_or_insert(DISK_GB);
         own.port.get_or_insert(PORT);
-        own.database.get_or_insert_with(|| "app".to_owned());
+        own.database.get_or_insert_with(|| DATABASE.to_owned());
         if context.simulation.is_some() {
             own.credentials.get_or_insert_with(|| Credentials::simulated(&planned.group.layer()));
         }

@@ -35,7 +35,10 @@ pub(crate) fn provider_schema() -> Schema {
     let block = Block {
         description: "Layers of applications, as machines on clouds.".to_owned(),
         attributes: BTreeMap::from([
-            ("default_cloud".into(), Attribute::optional(Ty::String, "the cloud of layers that name none (local)")),
+            (
+                "default_cloud".into(),
+                Attribute::optional(Ty::String, "the cloud of layers that name none").default(LOCAL),
+            ),
             (
                 "scope".into(),
                 Attribute::optional(
@@ -45,10 +48,8 @@ pub(crate) fn provider_schema() -> Schema {
             ),
             (
                 "bundle_dir".into(),
-                Attribute::optional(
-                    Ty::String,
-                    "where copies of all configuration files go, for people to read (.lampwright/bundles)",
-                ),
+                Attribute::optional(Ty::String, "where copies of all configuration files go, for people to read")
+                    .default(".lampwright/bundles"),
             ),
         ]),
         blocks: BTreeMap::from([(

@@ -90,6 +90,10 @@ impl<R: Resource> AnyResource for R {
         super::schema::schema::<R>()
     }
 
+    fn effect(&self, attribute: &str) -> Option<String> {
+        super::reference::effect::<R>(attribute)
+    }
+
     fn validate(&self, config: &Value) -> Vec<Problem> {
         match decode::<R>(config) {
             Ok(state) => {
