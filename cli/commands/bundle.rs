@@ -85,8 +85,8 @@ async fn render(args: &BundleArgs, out: &Path) -> anyhow::Result<u8> {
     let has_unknowns = manifest.machines.values().any(|machine| machine.has_unknowns);
     let checked = match (args.check, has_unknowns) {
         (false, _) => "",
-        (true, false) => "; the daemons take them",
-        (true, true) => "; the daemons take those that are known",
+        (true, false) => "; the daemons accept their configuration (the application's own code is not run)",
+        (true, true) => "; the daemons accept the configuration that is known (the application's own code is not run)",
     };
     ui::line(&format!("Written to {}{checked}. The manifest is {digest}.", out.display()));
     Ok(exit::SUCCESS)

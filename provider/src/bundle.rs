@@ -125,6 +125,11 @@ impl File {
     /// What a person may see of the file.
     pub fn shown(&self) -> String {
         let digest = || hex(&Sha256::digest(&self.content)[..8]);
+        let is_known = !self.content.windows(UNKNOWN.len()).any(|part| part == UNKNOWN.as_bytes());
+        if self.secret && !is_known {
+            // Its size and digest would be those of the place holders.
+            return format!("(secret, {})\n", UNKNOWN.trim_matches(['(', ')']));
+        }
         if self.secret {
             return format!("(secret, {} bytes, sha256 {}…)\n", self.content.len(), digest());
         }

@@ -379,6 +379,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The lowest port that services can listen on.
+    fn lowest_port(&self) -> u16 {
+        1
+    }
+
     /// Who may come in at every machine so that it can be worked on; empty where there is no firewall.
     fn management(&self) -> Vec<Ingress> {
         Vec::new()

@@ -205,6 +205,12 @@ impl Driver for Local {
         Layout { root: self.store.folder(key), has_firewall: false }
     }
 
+    /// No daemon runs as root (ip(7), `ip_unprivileged_port_start`).
+    fn lowest_port(&self) -> u16 {
+        let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+        text.trim().parse().unwrap_or(1024)
+    }
+
     fn egress(&self) -> Option<String> {
         self.egress.clone()
     }

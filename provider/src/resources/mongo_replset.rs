@@ -130,6 +130,7 @@ impl Resource for MongoReplset {
         if own.members.is_some_and(|members| !(1..=MAX_MEMBERS).contains(&members)) {
             problems.push(invalid("members", format!("A whole number from 1 to {MAX_MEMBERS} is required.")));
         }
+        problems.extend(own.members.and_then(even));
         for (name, value) in [("replica_set", &own.replica_set), ("database", &own.database)] {
             let is_word = |text: &String| {
                 !text.is_empty() && text.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_')
@@ -534,6 +535,20 @@ fn refuse_loss_of_majority(prior: &Group, planned: &Group) -> Result<(), Vec<Pro
     Err(vec![
         Problem::error("this change would lose the majority of the replica set", detail).at(Path::attribute("members")),
     ])
+}
+
+/// An even number of voters survives no more than the odd one below it, and has one more that can fail.
+fn even(members: u64) -> Option<Problem> {
+    let is_even = members > 0 && members.is_multiple_of(2) && members <= MAX_VOTERS as u64;
+    is_even.then(|| {
+        let (majority, survives) = (members / 2 + 1, members / 2 - 1);
+        let lost = if survives == 0 { "none".to_owned() } else { survives.to_string() };
+        let detail = format!(
+            "Writes need a majority of the members, which is {majority} of {members}: the set survives the loss of {lost}, as one of {} does. An odd number of members is the better choice.",
+            members - 1
+        );
+        Problem::warning("an even number of members", detail).at(Path::attribute("members"))
+    })
 }
 
 fn invalid(attribute: &'static str, detail: String) -> Problem {

@@ -207,6 +207,7 @@ async fn plan<R: Resource>(
         super::taken::refuse::<R>(context, &planned.group).await?;
     }
     R::plan(context, &mut planned, prior.as_ref())?;
+    refuse_low_port::<R>(context, &planned)?;
     // A count that is not known yet says nothing about which machines there will be.
     match R::wanted(&planned.own).filter(|_| is_known("nodes") && is_known("members")) {
         Some(wanted) => plan_machines::<R>(context, &mut planned, prior.as_ref(), wanted)?,
@@ -302,6 +303,21 @@ async fn plan_data<R: Resource>(
     }
     let new = preview.data.iter().filter(|change| Some(*change) != told_before.as_ref());
     Ok(new.filter_map(|change| data::warning(request, change)).collect())
+}
+
+/// A service that may not listen where it shall would only fail when it starts.
+fn refuse_low_port<R: Resource>(context: &Context, planned: &State<R::Model>) -> Result<(), Vec<Problem>> {
+    let (port, lowest) = (R::port(&planned.own), context.driver(&planned.group)?.lowest_port());
+    if R::wanted(&planned.own) == Some(0) || port >= lowest {
+        return Ok(());
+    }
+    let cloud = planned.group.cloud.as_deref().unwrap_or_default();
+    let detail = format!(
+        "On the cloud {cloud:?} the services do not run as root and can listen on ports from {lowest} on; {port} is below. Take such a port, or let the system allow it: sysctl net.ipv4.ip_unprivileged_port_start={port}."
+    );
+    let names = super::schema::schema::<R>().block.attributes;
+    let at = if names.contains_key("port") { "port" } else { "listener" };
+    Err(vec![Problem::error("a port that only root may listen on", detail).at(Path::attribute(at))])
 }
 
 /// What the cloud gives for machines that are to be made; refuses what it does not have. Asked only when there are
