@@ -85,6 +85,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
     start_log();
     if let Some(folder) = &cli.chdir {
         use anyhow::Context as _;
+        crate::proposal::set_folder(folder);
         std::env::set_current_dir(folder).with_context(|| format!("cannot go to the folder {}", folder.display()))?;
     }
     ui::set_json(match &cli.command {
@@ -129,6 +130,72 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
             Ok(crate::exit::SUCCESS)
         }
     }
+}
+
+/// `lampwright --version`, as every program has it.
+pub(crate) fn with_version(args: Vec<OsString>) -> Vec<OsString> {
+    let asks = |arg: &OsString| matches!(arg.to_str(), Some("--version" | "-V" | "-v"));
+    match args.as_slice() {
+        [program, flag, rest @ ..] if asks(flag) => {
+            [program.clone(), "version".into()].into_iter().chain(rest.iter().cloned()).collect()
+        }
+        _ => args,
+    }
+}
+
+/// What to say of something that Terraform or others have and that is not there, by what clap found unknown: what comes
+/// nearest.
+pub(crate) fn hint(error: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let word = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.trim_start_matches('-')),
+        _ => None,
+    };
+    let nearest = match error.kind() {
+        ErrorKind::InvalidSubcommand => match word(ContextKind::InvalidSubcommand)? {
+            "up" | "deploy" | "create" | "start" => "`apply` makes what the stack describes",
+            "down" | "delete" | "remove" | "rm" | "stop" => "`destroy` removes what the stack has made",
+            "status" | "ps" | "list" | "ls" => "`show` prints what exists, `plan` what is not as it shall be",
+            "state" | "taint" | "untaint" => {
+                "`show` prints what the state has; the state is Terraform's format, so `terraform state` and `terraform taint` work on it with -state=FILE"
+            }
+            "scale" => "change the number in the stack or by -var, and `apply`",
+            "logs" | "log" => "the logs of a machine are in its folder `log`; `show` prints where machines are",
+            "exec" | "ssh" => "not there; `show` prints the addresses of machines",
+            "rollback" => "go back to the earlier text of the stack and the application, and `apply`",
+            "workspace" => "another -state=FILE is another state",
+            "refresh" => "`plan` asks what exists, and `apply` records it",
+            "get" | "providers" => "`init` fetches modules and shows which providers are found",
+            "fmt" | "graph" | "login" | "logout" | "force-unlock" | "cloud" | "query" | "stacks" | "metadata" => {
+                "Terraform has this command; it is not there yet"
+            }
+            _ => return None,
+        },
+        ErrorKind::UnknownArgument => match word(ContextKind::InvalidArg)?.split('=').next()? {
+            "target" | "exclude" => "planning a part of a stack is not there yet: a plan is for the whole of it",
+            "replace" => {
+                "replacing on request is not there yet; `terraform taint -state=FILE ADDRESS` marks an object, and the next apply replaces it"
+            }
+            "refresh-only" => "not there yet; `plan` shows what has changed outside of the stack, before all else",
+            "generate-config-out" => "not there yet; `import` finds what exists, for a stack that describes it already",
+            "backend" | "backend-config" | "migrate-state" | "reconfigure" | "force-copy" => {
+                "remote state is not there yet: the state is the file that -state names"
+            }
+            "plugin-dir" | "get-plugins" | "lockfile" | "verify-plugins" => {
+                "nothing is downloaded: providers are found on this machine, as `init` shows"
+            }
+            "lock-timeout" | "compact-warnings" | "state-out" | "backup" | "concise" | "test-directory" => {
+                "Terraform has this flag; it is not there yet"
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let what = match error.kind() {
+        ErrorKind::InvalidSubcommand => format!("there is no command `{}`", word(ContextKind::InvalidSubcommand)?),
+        _ => format!("there is no flag `-{}`", word(ContextKind::InvalidArg)?.split('=').next()?),
+    };
+    Some(format!("{what}: {nearest}"))
 }
 
 /// LAMPWRIGHT_LOG or TF_LOG: off, error, warn, info, debug, trace.

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::disk::{self, Disk};
+use crate::proposal::Proposal;
 use crate::sources::{self, as_source, hex, move_all, place, put};
 use crate::ui;
 
@@ -133,7 +134,7 @@ impl Lock {
 
     /// Where a module that was fetched is.
     pub(crate) fn find(&self, source: &Source, version: Option<&str>) -> anyhow::Result<FoundModule> {
-        let missing = || anyhow!("it was not fetched yet; run: lampwright init");
+        let missing = || anyhow!("it was not fetched yet; run: {}", Proposal::new("init").text());
         let locked = self.modules.get(&source.key(version)?).ok_or_else(missing)?;
         let package = place(&name(source, locked));
         if !package.is_dir() {
@@ -267,10 +268,11 @@ fn fetch(source: &Source, version: Option<&str>, known: Option<&Locked>) -> anyh
 fn compare(known: &Locked, found: &Locked) -> anyhow::Result<()> {
     if known.commit != found.commit {
         bail!(
-            "{} is commit {} now, and was {} when it was taken. If that is meant: lampwright init -upgrade",
+            "{} is commit {} now, and was {} when it was taken. If that is meant: {}",
             found.reference,
             found.commit,
-            known.commit
+            known.commit,
+            Proposal::new("init -upgrade").text()
         );
     }
     if known.digest != found.digest {

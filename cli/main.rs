@@ -14,6 +14,7 @@ mod guard;
 mod json;
 mod junit;
 mod library;
+mod proposal;
 mod recovered;
 mod session;
 mod snapshots;
@@ -55,12 +56,17 @@ fn run() -> ExitCode {
         }
     };
     let args = args.into_iter().enumerate().map(|(idx, arg)| if idx == 0 { arg } else { commands::long_flag(arg) });
+    let args = commands::with_version(args.collect());
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" of clap that succeed.
             let code = if error.use_stderr() { exit::FAILURE } else { exit::SUCCESS };
-            let _ = error.print();
+            match commands::hint(&error) {
+                // What clap thinks similar would mislead.
+                Some(hint) => ui::error(&hint),
+                None => drop(error.print()),
+            }
             return ExitCode::from(code);
         }
     };

@@ -6,6 +6,7 @@ use compiler::testing::TestFile;
 use engine::testing::Status;
 
 use crate::commands::test::{Report, RunReport};
+use crate::proposal::Proposal;
 use crate::snapshots::Difference;
 use crate::{exit, json, ui};
 
@@ -44,8 +45,8 @@ fn colour(status: Status) -> &'static str {
     }
 }
 
-/// Everything that is wrong, and the numbers. Returns the exit code.
-pub(crate) fn finish(reports: &[Report], unowned: &[PathBuf], is_json: bool) -> u8 {
+/// Everything that is wrong, and the numbers. `again` is the command as it was called. Returns the exit code.
+pub(crate) fn finish(reports: &[Report], unowned: &[PathBuf], is_json: bool, again: &Proposal) -> u8 {
     for report in reports {
         for run in &report.runs {
             details(report, run, is_json);
@@ -62,15 +63,17 @@ pub(crate) fn finish(reports: &[Report], unowned: &[PathBuf], is_json: bool) -> 
     }
     for folder in unowned {
         ui::error(&format!(
-            "no run has the snapshot {} any more; `lampwright test --accept` removes it",
-            folder.display()
+            "no run has the snapshot {} any more; `{}` removes it",
+            folder.display(),
+            again.clone().argument("--accept").text()
         ));
     }
     let differing = reports.iter().flat_map(|report| &report.runs).filter(|run| !run.differences.is_empty()).count();
     if differing > 0 {
         let what = if differing == 1 { "snapshot differs" } else { "snapshots differ" };
         ui::line(&format!(
-            "\n{differing} {what}. If this is what you want: lampwright test --accept, or --review to see one by one."
+            "\n{differing} {what}. If this is what you want: {}, or --review to see one by one.",
+            again.clone().argument("--accept").text()
         ));
     }
     let word = if is_good { "Success" } else { "Failure" };

@@ -106,17 +106,21 @@ pub(crate) fn choose(question: &str) -> bool {
     std::io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "yes")
 }
 
-/// Asks; anything but `yes` is a no. Without a terminal there is nobody to ask.
+/// Asks; anything but `yes` is a no. The answer may come from a file or a pipe, as Terraform has it.
 pub(crate) fn confirm(question: &str) -> bool {
-    if !std::io::stdin().is_terminal() {
-        line(question);
-        error("there is no terminal to ask on; use -auto-approve to go on without a question");
-        return false;
-    }
     print!("{question}\n  Only `yes` goes on: ");
     let _ = std::io::stdout().flush();
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    let is_read = std::io::stdin().lock().read_line(&mut answer).is_ok_and(|length| length > 0);
+    if !std::io::stdin().is_terminal() {
+        line("");
+        if !is_read {
+            error(
+                "there is nobody to ask: standard input is at its end; use -auto-approve to go on without a question",
+            );
+        }
+    }
+    is_read && answer.trim() == "yes"
 }
 
 /// One line for every step, as it happens.

@@ -16,6 +16,7 @@ mod hostile_plugins;
 mod load;
 mod modules;
 mod ownership;
+mod proposals;
 mod sandbox;
 mod sharing;
 mod stack;

@@ -16,6 +16,7 @@ use engine::state::store::Store;
 use super::InputArgs;
 use super::plan::{CommonArgs, Planned, Shower, make, open_store, show_diagnostics, show_plan};
 use crate::disk::Overlay;
+use crate::proposal::Proposal;
 use crate::session::Session;
 use crate::{exit, json, ui};
 
@@ -61,24 +62,28 @@ pub(crate) async fn run_destroy(args: &DestroyArgs) -> anyhow::Result<u8> {
     run_planned(Goal::Nothing, &args.inputs, args.auto_approve, &args.common).await
 }
 
-async fn run_planned(goal: Goal, inputs: &InputArgs, auto_approve: bool, common: &CommonArgs) -> anyhow::Result<u8> {
+async fn run_planned(goal: Goal, given: &InputArgs, auto_approve: bool, common: &CommonArgs) -> anyhow::Result<u8> {
     let operation = if goal == Goal::Nothing { "destroy" } else { "apply" };
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
-    let Ok(inputs) = session.inputs(inputs)? else { return Ok(exit::FAILURE) };
+    let Ok(inputs) = session.inputs(given)? else { return Ok(exit::FAILURE) };
     let Some(mut store) = open_store(operation, common)? else { return Ok(exit::FAILURE) };
     let Ok(planned) = make(&session, inputs, store.known(), goal, common).await else { return Ok(exit::FAILURE) };
     show_plan(&session, &planned.plan, common, ShowOptions::default());
     let question = question(goal, &planned.plan);
     let needs_work = !planned.plan.is_empty();
-    if needs_work && !auto_approve && (common.json || !ui::confirm(&question)) {
+    if needs_work && !auto_approve && (common.json || !common.input || !ui::confirm(&question)) {
         planned.end().await;
+        if !common.input {
+            ui::error("-input=false: nobody may be asked; use -auto-approve to go on without a question");
+        }
         ui::error("nothing was changed");
         return Ok(exit::FAILURE);
     }
     if needs_work && !common.json {
         ui::line("");
     }
-    execute(&session, planned, &mut store, goal, common).await
+    let again = common.proposal(goal, given, &session).argument_if(auto_approve, "-auto-approve");
+    execute(&session, planned, &mut store, goal, common, Some(again)).await
 }
 
 /// Names what is lost by a yes.
@@ -122,7 +127,7 @@ async fn run_saved(path: &Path, common: &CommonArgs) -> anyhow::Result<u8> {
         bail!("{} is stale: the state has changed since it was made; plan again", path.display());
     }
     let goal = if plan.is_destroy { Goal::Nothing } else { Goal::Configuration };
-    execute(&session, Planned { plan, run, shower }, &mut store, goal, common).await
+    execute(&session, Planned { plan, run, shower }, &mut store, goal, common, None).await
 }
 
 fn is_stale(plan: &Plan, state: &State) -> bool {
@@ -135,6 +140,7 @@ async fn execute(
     store: &mut Store,
     goal: Goal,
     common: &CommonArgs,
+    again: Option<Proposal>,
 ) -> anyhow::Result<u8> {
     let started = Instant::now();
     let data = show::data(&planned.plan);
@@ -160,9 +166,13 @@ async fn execute(
         ));
         if !not_done.is_empty() {
             ui::line(&format!("Not done: {}.", not_done.join(", ")));
-            // Where it is not, the errors above say so.
+            // Where it is not recorded, the errors above say so.
             if summary.unwritten.is_none() {
-                ui::line("To go on: lampwright apply");
+                let then = match again {
+                    Some(again) => format!("To go on: {}", again.text()),
+                    None => "To go on, plan again as this plan was made, and apply that.".to_owned(),
+                };
+                ui::line(&format!("What was done is recorded. {then}"));
             }
         }
         if !diags.has_errors() {

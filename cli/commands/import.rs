@@ -58,7 +58,8 @@ pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     show_plan(&session, &planned.plan, &args.common, ShowOptions::default());
     if !args.common.json {
         ui::line(&format!(
-            "\n{addr} is recorded now. What differs from the stack is shown above; `lampwright apply` changes it."
+            "\n{addr} is recorded now. What differs from the stack is shown above; `{}` changes it.",
+            args.common.proposal(Goal::Configuration, &args.inputs, &session).text(),
         ));
     }
     Ok(exit::SUCCESS)

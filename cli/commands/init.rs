@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::git::Fetcher;
+use crate::proposal::Proposal;
 use crate::session::{Session, plugin_search};
 use crate::{exit, library, sources, ui};
 
@@ -22,6 +23,15 @@ pub(crate) struct InitArgs {
     /// Take the newest right versions of modules of git repositories, instead of those in lampwright.lock
     #[arg(long, conflicts_with = "from")]
     upgrade: bool,
+    /// Accepted for compatibility; nothing is ever asked
+    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    input: bool,
+    /// Accepted for compatibility; there is no lock that init would take
+    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    lock: bool,
+    /// Accepted for compatibility: there is no backend to set up
+    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    backend: bool,
 }
 
 /// What a stack's folder holds that is not for others: states and plans have secrets in them.
@@ -53,7 +63,8 @@ fn fork(from: &str, dir: &Path) -> anyhow::Result<u8> {
     };
     write().with_context(|| format!("cannot write to {}", dir.display()))?;
     ui::line(&format!("{} is a copy of the module {name} now.", dir.display()));
-    ui::line(&format!("Next: cd {} && lampwright test", dir.display()));
+    let go = Proposal::folder(dir);
+    ui::line(&format!("Next: {go} && lampwright test"));
     Ok(exit::SUCCESS)
 }
 
@@ -91,6 +102,6 @@ async fn check(upgrades: bool) -> anyhow::Result<u8> {
     let (events, _shower) = super::plan::Shower::start(false);
     let Ok(run) = session.run(compiler::Inputs::default(), 1, events).await else { return Ok(exit::FAILURE) };
     run.providers.shutdown().await;
-    ui::line("Everything is there. Next: lampwright plan");
+    ui::line(&format!("Everything is there. Next: {}", Proposal::new("plan").text()));
     Ok(exit::SUCCESS)
 }

@@ -72,7 +72,7 @@ pub(super) fn docs(args: &DocsArgs) -> anyhow::Result<u8> {
         return Ok(exit::SUCCESS);
     }
     if args.check {
-        let command = format!("lampwright module docs {}", args.dir.display());
+        let command = crate::proposal::Proposal::new("module docs").argument(args.dir.to_string_lossy()).text();
         ui::error(&format!("the reference in {} is not that of the module; write it by: {command}", path.display()));
         return Ok(exit::FAILURE);
     }

@@ -1,7 +1,7 @@
 //! `lampwright plan`, and the planning that apply and destroy begin with.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use compiler::Inputs;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::InputArgs;
 use crate::environment::variable;
+use crate::proposal::Proposal;
 use crate::recovered::{self, Reader};
 use crate::session::{STATE, Session, Shown};
 use crate::{exit, json, ui};
@@ -47,7 +48,7 @@ pub(crate) struct CommonArgs {
     #[arg(long)]
     pub(super) json: bool,
     /// How many objects to work on at once
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = PARALLELISM, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) parallelism: u16,
     /// Whether to ask the providers what exists; false believes the state
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -76,12 +77,36 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
     if let Some(path) = &args.out {
         file::write(path, &planned.plan, &session.sources, &inputs)?;
         if !args.common.json {
-            ui::line(&format!("\nSaved. To do exactly this: lampwright apply {}", path.display()));
+            let apply = Proposal::new("apply").argument(path.to_string_lossy());
+            let apply = apply.argument_if(args.common.state != Path::new(STATE), args.common.state_flag());
+            ui::line(&format!("\nSaved. To do exactly this: {}", apply.text()));
         }
     } else if !planned.plan.is_empty() && !args.common.json && !args.files && variable("TF_IN_AUTOMATION").is_none() {
-        ui::line("\n`lampwright apply` does it; `plan -files` shows the text of every new file.");
+        let apply = args.common.proposal(goal, &args.inputs, &session);
+        ui::line(&format!("\n`{}` does it; `plan -files` shows the text of every new file.", apply.text()));
     }
     Ok(if args.detailed_exitcode && !planned.plan.is_empty() { exit::CHANGES } else { exit::SUCCESS })
+}
+
+const PARALLELISM: u16 = 10;
+
+impl CommonArgs {
+    /// The command that does what a plan with these flags shows.
+    pub(super) fn proposal(&self, goal: Goal, inputs: &InputArgs, session: &Session) -> Proposal {
+        let command = match goal {
+            Goal::Configuration => "apply",
+            Goal::Nothing => "destroy",
+        };
+        Proposal::new(command)
+            .inputs(inputs, &session.program)
+            .argument_if(self.state != Path::new(STATE), self.state_flag())
+            .argument_if(!self.refresh, "-refresh=false")
+            .argument_if(self.parallelism != PARALLELISM, format!("-parallelism={}", self.parallelism))
+    }
+
+    fn state_flag(&self) -> String {
+        format!("-state={}", self.state.display())
+    }
 }
 
 /// The state, to look at. What an earlier run left unfinished is told, and left as it is.

@@ -13,6 +13,7 @@ use value::codec::json as values;
 
 use super::plan::Shower;
 use crate::disk::Overlay;
+use crate::proposal::Proposal;
 use crate::session::{STATE, Session};
 use crate::{exit, recovered, ui};
 
@@ -31,6 +32,12 @@ pub(crate) struct ShowArgs {
     state: PathBuf,
 }
 
+impl ShowArgs {
+    fn state_flag(&self) -> String {
+        format!("-state={}", self.state.display())
+    }
+}
+
 pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
     if let Some(path) = &args.plan {
         return show_plan(path, args).await;
@@ -41,7 +48,8 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
         return Ok(exit::SUCCESS);
     }
     if state.is_empty() {
-        ui::line("Nothing exists. `lampwright apply` makes what the stack describes.");
+        let apply = Proposal::new("apply").argument_if(args.state != Path::new(STATE), args.state_flag());
+        ui::line(&format!("Nothing exists. `{}` makes what the stack describes.", apply.text()));
         return Ok(exit::SUCCESS);
     }
     for (addr, instance) in &state.instances {
@@ -68,7 +76,8 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
         ui::line(&format!("\nConfiguration files (copies in {}):", bundles.display()));
         show_files(bundles, bundles, args.files)?;
         if !args.files {
-            ui::line("`lampwright show -files` prints them.");
+            let show = Proposal::new("show").argument_if(args.state != Path::new(STATE), args.state_flag());
+            ui::line(&format!("`{}` prints them.", show.argument("-files").text()));
         }
     }
     Ok(exit::SUCCESS)

@@ -18,11 +18,13 @@ use tokio::task::JoinSet;
 
 use super::InputArgs;
 use crate::disk::Disk;
+use crate::proposal::Proposal;
 use crate::session::{DATA, Session, Simulation};
 use crate::snapshots::{self, Difference};
 use crate::{exit, junit, test_report, ui};
 
 const PARALLELISM: u16 = 4;
+const TESTS: &str = "tests";
 
 /// Run the module's tests, and compare what they plan with what was accepted
 ///
@@ -45,7 +47,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "FILE")]
     filter: Vec<PathBuf>,
     /// Where test files are, besides this folder
-    #[arg(long, value_name = "DIR", default_value = "tests")]
+    #[arg(long, value_name = "DIR", default_value = TESTS)]
     test_directory: PathBuf,
     /// Take every difference of a snapshot as right
     #[arg(long, conflicts_with = "review")]
@@ -73,7 +75,7 @@ pub(super) async fn all_pass() -> anyhow::Result<bool> {
         inputs: InputArgs::default(),
         check: false,
         filter: Vec::new(),
-        test_directory: PathBuf::from("tests"),
+        test_directory: PathBuf::from(TESTS),
         accept: false,
         review: false,
         json: false,
@@ -180,7 +182,13 @@ async fn execute(args: &TestArgs) -> anyhow::Result<(u8, Vec<Report>)> {
     if let Some(path) = &args.junit_xml {
         junit::write(path, &reports)?;
     }
-    Ok((test_report::finish(&reports, &unowned, args.json), reports))
+    let again = Proposal::new("test").inputs(&args.inputs, &session.program);
+    let again = again.argument_if(
+        args.test_directory != Path::new(TESTS),
+        format!("-test-directory={}", args.test_directory.display()),
+    );
+    let again = args.filter.iter().fold(again, |again, file| again.argument(format!("-filter={}", file.display())));
+    Ok((test_report::finish(&reports, &unowned, args.json, &again), reports))
 }
 
 /// Tells of tests that were cut off, and did not remove what they had made.

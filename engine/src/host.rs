@@ -59,6 +59,7 @@ impl HostError {
         match self {
             HostError::Call { .. } | HostError::Answer { .. } => true,
             HostError::NotFound { .. }
+            | HostError::Version { .. }
             | HostError::Start { .. }
             | HostError::Handshake { .. }
             | HostError::Connect { .. }
