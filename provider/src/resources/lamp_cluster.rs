@@ -5,19 +5,19 @@
 //! balancer understands as "no new requests"; it is stopped when it is idle or a deadline has passed; only then
 //! does the load balancer's own configuration lose it.
 
+mod app;
+
 use std::collections::BTreeMap;
-use std::path::Path as FsPath;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
 use super::{health, rollout, text};
+use crate::bundle::Bundle;
 use crate::bundle::apache::{self, WebNode};
-use crate::bundle::{Bundle, hex};
 use crate::driver::{Disks, Driver, Layer, MachineKey};
 use crate::resource::{
     Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream,
@@ -67,8 +67,6 @@ const PORT: u16 = 8080;
 const PHP_WORKERS: u32 = 4;
 const DRAIN_SECONDS: u64 = 30;
 const READY_PATIENCE: Duration = Duration::from_secs(30);
-/// An application is copied to every node; what is larger than this belongs elsewhere.
-const MAX_APP_BYTES: u64 = 64 << 20;
 
 impl Resource for LampCluster {
     const NAME: &'static str = "lamp_cluster";
@@ -265,7 +263,7 @@ impl Resource for LampCluster {
         own.php_workers.get_or_insert(PHP_WORKERS);
         own.drain_seconds.get_or_insert(DRAIN_SECONDS);
         own.app_digest = match &own.app {
-            Some(app) => Some(digest(&read_app(app)?)),
+            Some(app) => Some(app::digest(&app::files(app)?)),
             None => None,
         };
         remember(planned, prior);
@@ -277,7 +275,7 @@ impl Resource for LampCluster {
         let nodes = own.nodes.map_or_else(|| "?".to_owned(), |nodes| nodes.to_string());
         let app = own.app.as_deref().unwrap_or("?");
         let digest = own.app_digest.as_deref().and_then(|digest| digest.get(7..11)).unwrap_or("?");
-        let files = own.app.as_deref().and_then(|app| read_app(app).ok()).map_or(0, |files| files.len());
+        let files = own.app.as_deref().and_then(|app| app::files(app).ok()).map_or(0, |files| files.len());
         let plural = if files == 1 { "" } else { "s" };
         format!("{nodes} nodes, Apache with PHP-FPM, app {app} (sha256 {digest}…, {files} file{plural})")
     }
@@ -286,7 +284,7 @@ impl Resource for LampCluster {
         let driver = context.driver(&state.group)?;
         let own = &state.own;
         let app = match &own.app {
-            Some(app) => read_app(app)?,
+            Some(app) => app::files(app)?,
             None => BTreeMap::new(),
         };
         let environment = environment(state);
@@ -581,53 +579,4 @@ fn is_page(path: &str) -> bool {
 
 fn invalid(attribute: &'static str, detail: String) -> Problem {
     Problem::error("invalid argument", detail).at(Path::attribute(attribute))
-}
-
-/// The files of the application, by path. Hidden files stay behind.
-fn read_app(app: &str) -> Result<BTreeMap<String, Vec<u8>>, Vec<Problem>> {
-    let mut files = BTreeMap::new();
-    let mut left = MAX_APP_BYTES;
-    read_folder(FsPath::new(app), "", &mut files, &mut left).map_err(|error| {
-        let detail = format!("The folder {app:?} could not be read: {error}. Paths start at the folder of the stack; write \"${{path.module}}/app\" for one beside the file.");
-        vec![invalid("app", detail)]
-    })?;
-    if files.is_empty() {
-        return Err(vec![invalid("app", format!("The folder {app:?} holds no files."))]);
-    }
-    Ok(files)
-}
-
-fn read_folder(
-    folder: &FsPath,
-    prefix: &str,
-    files: &mut BTreeMap<String, Vec<u8>>,
-    left: &mut u64,
-) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_str().ok_or_else(|| std::io::Error::other("a file name is not UTF-8"))?;
-        if name.starts_with('.') {
-            continue;
-        }
-        let metadata = std::fs::metadata(entry.path())?;
-        if metadata.is_dir() {
-            read_folder(&entry.path(), &format!("{prefix}{name}/"), files, left)?;
-        } else if metadata.is_file() {
-            let too_large = || std::io::Error::other(format!("it is larger than {} MiB", MAX_APP_BYTES >> 20));
-            *left = left.checked_sub(metadata.len()).ok_or_else(too_large)?;
-            files.insert(format!("{prefix}{name}"), std::fs::read(entry.path())?);
-        }
-    }
-    Ok(())
-}
-
-fn digest(files: &BTreeMap<String, Vec<u8>>) -> String {
-    let mut hash = Sha256::new();
-    for (path, content) in files {
-        hash.update(path.as_bytes());
-        hash.update([0]);
-        hash.update(Sha256::digest(content));
-    }
-    format!("sha256:{}", hex(&hash.finalize()))
 }
