@@ -90,8 +90,9 @@ impl Pack {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = parent.join(format!(".{name}.{}.new", std::process::id()));
         // Of a process that had the same number.
-        let _ = std::fs::remove_dir_all(&temporary);
-        let stream = || File::create(&temporary).map(BufWriter::new);
+        let _ = std::fs::remove_dir_all(&temporary).or_else(|_| std::fs::remove_file(&temporary));
+        // Never what somebody else has put there, such as a link, where others may write.
+        let stream = || File::options().create_new(true).write(true).open(&temporary).map(BufWriter::new);
         let archive = |stream| Sink::Archive(Box::new(tar::Builder::new(stream)));
         let sink = match Form::of(&target) {
             Form::Folder => std::fs::create_dir(&temporary).map(|()| Sink::Folder)?,
@@ -325,6 +326,21 @@ mod tests {
         let after: Vec<_> = targets[1..].iter().map(|target| std::fs::read(target).unwrap()).collect();
         assert_eq!(before, after);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    /// Where others may write, too, the name of what is written first is no secret.
+    #[test]
+    fn a_link_that_was_put_in_the_way_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "ours").unwrap();
+        for name in ["out.tar", "out"] {
+            let planted = folder.path().join(format!(".{name}.{}.new", std::process::id()));
+            std::os::unix::fs::symlink(&victim, &planted).unwrap();
+            packed(&folder.path().join(name));
+            assert_eq!(std::fs::read_to_string(&victim).unwrap(), "ours");
+            assert!(!folder.path().join(name).is_symlink());
+        }
     }
 
     #[test]
