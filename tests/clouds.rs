@@ -49,8 +49,10 @@ impl Bed {
             Bed::Aws => "region = \"eu-west-1\", image_owners = \"self\", connect = \"private\"",
             Bed::OpenStack => "network = \"internal\"",
         };
+        // The beds are of this machine alone.
+        let ssh_from = if extra.contains("ssh_from") { "" } else { ", ssh_from = \"0.0.0.0/0\"" };
         format!(
-            "  cloud \"{0}\" {{\n    driver   = \"{0}\"\n    settings = {{ {settings}, ssh_key = \"{key}\"{extra} }}\n  }}\n",
+            "  cloud \"{0}\" {{\n    driver   = \"{0}\"\n    settings = {{ {settings}{ssh_from}, ssh_key = \"{key}\"{extra} }}\n  }}\n",
             self.name()
         )
     }

@@ -38,12 +38,13 @@ fn drivers() -> Vec<(&'static str, Arc<dyn Driver>, tempfile::TempDir)> {
                     ("endpoint_url", &endpoint),
                     ("image_owners", "self"),
                     ("connect", "private"),
+                    ("ssh_from", "0.0.0.0/0"),
                     ("ssh_key", &ssh_key),
                 ];
                 settings.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
             }
             if info.name == "openstack" {
-                let own = [("network", "internal"), ("ssh_key", &ssh_key)];
+                let own = [("network", "internal"), ("ssh_from", "0.0.0.0/0"), ("ssh_key", &ssh_key)];
                 settings.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
             }
             (info.name, (info.connect)(&settings).unwrap(), folder)

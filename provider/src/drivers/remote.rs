@@ -43,7 +43,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
         "jump",
         "a host through which machines are reached, user@host or user@host:port; it must be in ~/.ssh/known_hosts",
     ),
-    ("ssh_from", "the network from which machines are worked on (0.0.0.0/0)"),
+    ("ssh_from", "required: the network from which machines are worked on by SSH, such as 198.51.100.7/32"),
     ("ssh_key", "the file of the stack's SSH key, Ed25519, made if it is not there (.lampwright/ssh_key)"),
 ];
 
@@ -54,6 +54,27 @@ const SSH_PORT: u16 = 22;
 const LOOK_PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(500);
 
+/// Nobody is let in whom nobody has named: what this machine is seen by on a cloud cannot be known here.
+fn ssh_from(settings: &Settings) -> Result<Source> {
+    let bad = |reason: String| DriverError::Setting { name: "ssh_from".to_owned(), reason };
+    let Some(text) = settings.get("ssh_from") else {
+        return Err(bad("it is not set. It says which network SSH to the machines is open to: that which lampwright runs in, such as 198.51.100.7/32 (`0.0.0.0/0` is the whole world)".to_owned()));
+    };
+    let network = text.split_once('/').and_then(|(address, length)| {
+        let address: Ipv4Addr = address.parse().ok()?;
+        let length: u32 = length.parse().ok().filter(|length| *length <= 32)?;
+        let host = u32::MAX.checked_shr(length).unwrap_or(0);
+        (address.to_bits() & host == 0).then_some(length)
+    });
+    match network {
+        Some(0) => Ok(Source::World),
+        Some(_) => Ok(Source::Network(text.clone())),
+        None => Err(bad(format!(
+            "{text:?} is no network of IPv4 addresses, such as 198.51.100.0/24, or 198.51.100.7/32 for one address"
+        ))),
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Remote {
     cloud: Arc<dyn Cloud>,
@@ -61,7 +82,7 @@ pub(crate) struct Remote {
     sessions: Arc<Sessions>,
     connect_private: Option<bool>,
     egress: Option<String>,
-    ssh_from: String,
+    ssh_from: Source,
     /// As last seen; a machine's addresses do not change while a command runs.
     seen: Mutex<BTreeMap<MachineKey, Instance>>,
     /// As last seen.
@@ -91,7 +112,7 @@ impl Remote {
             sessions,
             connect_private,
             egress: settings.get("egress").cloned(),
-            ssh_from: settings.get("ssh_from").cloned().unwrap_or_else(|| "0.0.0.0/0".to_owned()),
+            ssh_from: ssh_from(settings)?,
             seen: Mutex::default(),
             twins: Mutex::default(),
             baking: Locks::default(),
@@ -332,8 +353,7 @@ impl Driver for Remote {
     }
 
     fn management(&self) -> Vec<Ingress> {
-        let source = if self.ssh_from == "0.0.0.0/0" { Source::World } else { Source::Network(self.ssh_from.clone()) };
-        vec![Ingress { source, port: SSH_PORT }]
+        vec![Ingress { source: self.ssh_from.clone(), port: SSH_PORT }]
     }
 
     fn egress(&self) -> Option<String> {
@@ -517,5 +537,28 @@ impl Driver for Remote {
 
     fn remove<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { self.call(key, "remove", json!({ "path": path })).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(ssh_from: Option<&str>) -> std::result::Result<String, String> {
+        let settings = ssh_from.map(|text| ("ssh_from".to_owned(), text.to_owned())).into_iter().collect();
+        let source = super::ssh_from(&settings).map_err(|error| error.to_string())?;
+        Ok(Ingress { source, port: SSH_PORT }.to_string())
+    }
+
+    #[test]
+    fn ssh_is_open_to_nobody_who_was_not_named() {
+        assert_eq!(rule(Some("198.51.100.7/32")).unwrap(), "tcp 22 from 198.51.100.7");
+        assert_eq!(rule(Some("10.0.0.0/8")).unwrap(), "tcp 22 from 10.0.0.0/8");
+        assert_eq!(rule(Some("0.0.0.0/0")).unwrap(), "tcp 22 from anywhere");
+        assert!(rule(None).unwrap_err().contains("the setting `ssh_from` of the cloud is not valid: it is not set"));
+        // A network begins where it begins.
+        for text in ["", "198.51.100.7", "198.51.100.7/24", "10.0.0.0/33", "::/0", "world", "0.0.0.0/", "1.2.3.4/0"] {
+            assert!(rule(Some(text)).unwrap_err().contains("is no network of IPv4 addresses"), "{text}");
+        }
     }
 }

@@ -61,7 +61,7 @@ impl Driver for Simulated {
     }
 
     fn management(&self) -> Vec<Ingress> {
-        let ssh = Ingress { source: Source::World, port: 22 };
+        let ssh = Ingress { source: Source::Network("192.0.2.0/24".to_owned()), port: 22 };
         if self.info.traits.has_firewall { vec![ssh] } else { Vec::new() }
     }
 
