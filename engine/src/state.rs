@@ -81,10 +81,10 @@ impl State {
             && self.in_doubt.is_empty()
     }
 
-    /// Whether anything here is of this provider.
+    /// Whether anything here may be of this configuration of a provider: which of them, is for the plan to decide.
     pub fn needs(&self, provider: &ProviderAddr) -> bool {
         let mut objects = self.instances.values().chain(self.deposed.values()).chain(self.unfinished.values());
-        objects.any(|object| object.provider == *provider)
+        objects.any(|object| object.provider.source == provider.source)
     }
 
     /// What exists, or may exist.
