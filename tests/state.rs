@@ -41,7 +41,10 @@ fn write(sandbox: &Sandbox, folder: &str) {
 fn with_mounts(sandbox: &Sandbox, script: &str) -> Ran {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--map-root-user", "sh", "-ec", script]).current_dir(sandbox.path()).stdin(Stdio::null());
-    command.env("LW", env!("CARGO_BIN_EXE_lampwright")).env("NO_COLOR", "1").env_remove("TMPDIR");
+    command.env_clear().env("LW", env!("CARGO_BIN_EXE_lampwright"));
+    for name in ["PATH", "HOME", "LAMPWRIGHT_CACHE"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
     Ran::of(command.output().expect("unshare runs"))
 }
 
