@@ -112,21 +112,19 @@ impl InDoubt {
     /// What may be the case, and what to do about it.
     pub fn explain(&self, addr: &InstanceAddr) -> String {
         let provider = self.provider.source.short();
+        let when = "when a run or its plugin was cut off";
         match self.operation {
             Operation::Create => {
-                let made = match self.times {
-                    1 => "may have been made".to_owned(),
-                    times => format!("may have been made {times} times"),
-                };
+                let times = if self.times > 1 { format!(" {} times", self.times) } else { String::new() };
                 format!(
-                    "{addr} {made} by {provider} and is not in the state: look for it there, then take it over (lampwright import '{addr}' ID) or remove it there. An apply makes a new one, and does not come back to this"
+                    "{addr} was being made {when}: it may have been made{times} by {provider} and is not in the state. Look for it there, then take it over (lampwright import '{addr}' ID) or remove it there; an apply makes a new one, and does not come back to this"
                 )
             }
             Operation::Update => {
-                format!("{addr} may have been changed by {provider}, wholly or in part: a plan reads what became of it")
+                format!("{addr} was being changed {when}: what {provider} has done of it, a plan reads")
             }
             Operation::Delete => {
-                format!("{addr} may have been removed by {provider}: a plan looks whether it is still there")
+                format!("{addr} was being removed {when}: whether {provider} has done it, a plan finds out")
             }
         }
     }

@@ -24,7 +24,9 @@ async fn every_object_whose_making_was_in_flight_is_named() {
     assert!(calls >= 4, "{calls}");
     for call in &applied.calls {
         let addr = call.strip_prefix("create ").expect("a create");
-        let line = format!("{addr} may have been made by lampwright/lampwright and is not in the state");
+        let line = format!(
+            "{addr} was being made when a run or its plugin was cut off: it may have been made by lampwright/lampwright"
+        );
         assert!(applied.errors.contains(&line), "{line} is not in {}", applied.errors);
         assert!(doubts(&bed).iter().any(|doubt| doubt.starts_with(&line)), "{line}");
     }
@@ -60,7 +62,11 @@ async fn changes_and_removals_in_flight_are_named_until_it_is_known_what_became_
     bed.apply(&text(1)).await;
     bed.provider.dies = Box::new(|request| request.address == "thing.a");
     let applied = bed.apply(&text(2)).await;
-    assert!(applied.errors.contains("thing.a may have been changed by lampwright/lampwright"), "{}", applied.errors);
+    assert!(
+        applied.errors.contains("thing.a was being changed when a run or its plugin was cut off"),
+        "{}",
+        applied.errors
+    );
     bed.assert_state(&["thing.a", "thing.b"]);
     assert_eq!(doubts(&bed).len(), 1);
     // As it is now, there is nothing to do: that was read, and settles it.
@@ -68,7 +74,11 @@ async fn changes_and_removals_in_flight_are_named_until_it_is_known_what_became_
     assert_eq!(doubts(&bed), Vec::<String>::new());
     bed.provider.dies = Box::new(|_| true);
     let applied = bed.apply(NOTHING).await;
-    assert!(applied.errors.contains("thing.b may have been removed by lampwright/lampwright"), "{}", applied.errors);
+    assert!(
+        applied.errors.contains("thing.b was being removed when a run or its plugin was cut off"),
+        "{}",
+        applied.errors
+    );
     bed.assert_state(&["thing.a", "thing.b"]);
     bed.apply(NOTHING).await;
     bed.assert_state(&[]);
