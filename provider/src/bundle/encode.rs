@@ -72,7 +72,8 @@ pub fn httpd_pattern(text: &str) -> Encoded {
 /// A value in a file of PHP-FPM's (`zend_ini_scanner`): single quotes carry all but themselves, which stand in double
 /// ones beside them. FPM reads line by line.
 pub fn fpm(text: &str) -> Encoded {
-    refuse_if(text.contains(['\0', '\n']), "PHP-FPM's configuration", text)?;
+    // `$pool` in the middle of a value, and any name at its beginning, stand for something else.
+    refuse_if(text.contains(['\0', '\n', '$']), "PHP-FPM's configuration", text)?;
     // A bare word may be the name of a constant.
     if is_plain(text) && text.starts_with('/') {
         return Ok(text.to_owned());

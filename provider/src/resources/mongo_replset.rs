@@ -133,10 +133,12 @@ impl Resource for MongoReplset {
         problems.extend(own.members.and_then(even));
         for (name, value) in [("replica_set", &own.replica_set), ("database", &own.database)] {
             let is_word = |text: &String| {
-                !text.is_empty() && text.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_')
+                // MongoDB's names of databases have less than 64 bytes.
+                (1..64).contains(&text.len())
+                    && text.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_')
             };
             if value.as_ref().is_some_and(|value| !is_word(value)) {
-                problems.push(invalid(name, "Letters, digits, - and _ are allowed.".to_owned()));
+                problems.push(invalid(name, "Up to 63 letters, digits, - and _ are allowed.".to_owned()));
             }
         }
         let is_version =

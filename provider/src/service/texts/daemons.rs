@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::Value as Json;
 
 use crate::bundle::Bundle;
 
@@ -167,10 +166,10 @@ impl Fpm {
     }
 }
 
-/// Values in a file of PHP-FPM's, as variables: where the values of its own variables mean nothing else.
+/// Values in a file of PHP-FPM's, as variables.
 pub(super) fn fpm_reads(carried: &[(String, String)]) -> Vec<(String, String)> {
     let folder = super::folder();
-    let carried: Vec<_> = carried.iter().filter(|(text, _)| !text.is_empty() && !text.starts_with('$')).collect();
+    let carried: Vec<_> = carried.iter().filter(|(text, _)| !text.is_empty()).collect();
     let root = folder.path();
     let mut conf = format!(
         "[global]\nerror_log = {0}/log\ndaemonize = no\n[www]\nlisten = {0}/run/php-fpm.sock\npm = static\npm.max_children = 1\n",
@@ -235,7 +234,10 @@ fn requests(config: &Path, server: &TcpListener, count: usize) -> Vec<(String, S
         let Some(first) = lines.next() else { continue };
         let id =
             lines.take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix("x-id: ").map(str::to_owned));
-        found.push((first, id.unwrap_or_default()));
+        let id = id.unwrap_or_default();
+        if found.iter().all(|(_, known)| *known != id) {
+            found.push((first, id));
+        }
     }
     found
 }
@@ -245,14 +247,17 @@ pub(super) fn haproxy_reads(carried: &[(String, String)]) -> Vec<(String, String
     let folder = super::folder();
     let server = TcpListener::bind("127.0.0.1:0").expect("a port");
     let at = server.local_addr().expect("an address");
-    let carried: Vec<_> = carried.iter().filter(|(text, _)| !text.is_empty() && text.len() < 1000).collect();
+    // With an @ and no slash it is a host for HAProxy, and nobody is asked.
+    let is_path = |text: &str| !text.is_empty() && (text.starts_with('/') || !text.contains('@'));
+    let carried: Vec<_> = carried.iter().filter(|(text, _)| is_path(text) && text.len() < 1000).collect();
     let mut config =
         "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n timeout check 5s\n"
             .to_owned();
+    // Without one there is nothing to do for it.
+    writeln!(config, "frontend f\n bind {}/front", folder.path().display()).expect("a String takes everything");
     for (idx, (_, encoded)) in carried.iter().enumerate() {
         let check = format!("option httpchk\n http-check send meth GET uri {encoded} ver HTTP/1.1 hdr X-Id {idx}");
-        writeln!(config, "backend b{idx}\n {check}\n server s {at} check inter 60s")
-            .expect("a String takes everything");
+        writeln!(config, "backend b{idx}\n {check}\n server s {at} check inter 2s").expect("a String takes everything");
     }
     write(&folder.path().join("cfg"), config.as_bytes());
     let found = requests(&folder.path().join("cfg"), &server, carried.len());
@@ -271,10 +276,9 @@ pub(super) fn mongod_reads(root: &Path, bundle: &Bundle) -> String {
     command.arg("-f").arg(root.join("etc/mongod.conf")).arg("--outputConfig").stderr(Stdio::null());
     let (is_fine, said) = output(command);
     assert!(is_fine, "{said}");
-    let read: Json = serde_saphyr::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
-    let replication = &read["replication"];
-    let name = replication["replSetName"].as_str().or(replication["replSet"].as_str());
-    name.unwrap_or_else(|| panic!("no name: {said}")).to_owned()
+    // It writes words as they are, also those that mean something else to others.
+    let name = said.lines().find_map(|line| line.strip_prefix("  replSetName: "));
+    name.unwrap_or_else(|| panic!("no name: {said}")).trim_matches('"').to_owned()
 }
 
 pub(super) fn httpd_takes(root: &Path, bundle: &Bundle, text: &str) {
@@ -290,14 +294,26 @@ pub(super) fn sh_reads(encoded: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// `Error` is httpd's directive that says a text and ends.
-pub(super) fn httpd_reads(encoded: &str) -> String {
+/// Values of `Define`, which httpd lists.
+pub(super) fn httpd_reads(carried: &[(String, String)]) -> Vec<(String, String)> {
     let folder = super::folder();
     let path = folder.path().join("conf");
-    write(&path, format!("Error \"{encoded}\"\n").as_bytes());
+    let mut conf = format!(
+        "LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\nDefaultRuntimeDir {0}\nErrorLog {0}/log\nServerName localhost\n",
+        folder.path().display()
+    );
+    for (idx, (_, encoded)) in carried.iter().enumerate() {
+        writeln!(conf, "Define X{idx}x \"{encoded}\"").expect("a String takes everything");
+    }
+    write(&path, conf.as_bytes());
     let mut command = command("apache2");
-    command.arg("-t").arg("-f").arg(&path);
-    let (_, said) = output(command);
-    let (_, text) = said.split_once(":\n").unwrap_or(("", &said));
-    text.strip_suffix('\n').unwrap_or(text).to_owned()
+    command.args(["-t", "-D", "DUMP_RUN_CFG", "-f"]).arg(&path);
+    let (is_fine, said) = output(command);
+    assert!(is_fine, "{said}");
+    let of = |idx: usize| {
+        let line = said.split('\n').find_map(|line| line.strip_prefix(&format!("Define: X{idx}x")));
+        let line = line.unwrap_or_else(|| panic!("{:?} is not listed", carried[idx]));
+        line.strip_prefix('=').unwrap_or(line).to_owned()
+    };
+    carried.iter().enumerate().map(|(idx, (text, _))| (text.clone(), of(idx))).collect()
 }
