@@ -18,6 +18,7 @@ mod modules;
 mod ownership;
 mod proposals;
 mod sandbox;
+mod secrets;
 mod sharing;
 mod stack;
 mod state;
