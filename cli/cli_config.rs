@@ -23,7 +23,13 @@ pub(crate) struct CliConfig {
 
 pub(crate) fn read() -> anyhow::Result<CliConfig> {
     let mut config = CliConfig::default();
-    for path in files()? {
+    for path in files() {
+        // As Terraform has it, a file that is named and not there is told, and nothing more.
+        if !path.exists() {
+            let path = path.display();
+            config.told.push(format!("there is no CLI configuration file {path}, which TF_CLI_CONFIG_FILE names"));
+            continue;
+        }
         let name = path.display().to_string();
         let text = std::fs::read_to_string(&path).with_context(|| format!("the CLI configuration {name}"))?;
         let items = parse(&text).with_context(|| format!("the CLI configuration {name}"))?;
@@ -33,22 +39,17 @@ pub(crate) fn read() -> anyhow::Result<CliConfig> {
     Ok(config)
 }
 
-/// A file that is named has to be there.
-fn files() -> anyhow::Result<Vec<PathBuf>> {
+fn files() -> Vec<PathBuf> {
     if let Some(path) = variable("TF_CLI_CONFIG_FILE").or_else(|| variable("TERRAFORM_CONFIG")) {
-        let path = PathBuf::from(path);
-        if !path.exists() {
-            bail!("there is no CLI configuration file {}, which TF_CLI_CONFIG_FILE names", path.display());
-        }
-        return Ok(vec![path]);
+        return vec![PathBuf::from(path)];
     }
-    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Ok(Vec::new()) };
+    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Vec::new() };
     let folder = std::fs::read_dir(home.join(".terraform.d")).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<PathBuf> = folder.filter(|path| path.extension().is_some_and(|end| end == "tfrc")).collect();
     found.sort();
     found.insert(0, home.join(".terraformrc"));
     found.retain(|path| path.is_file());
-    Ok(found)
+    found
 }
 
 impl CliConfig {

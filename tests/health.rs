@@ -186,7 +186,7 @@ fn files_that_were_changed_by_hand_are_named_with_their_lines() {
     let httpd = std::fs::read_to_string(machine.join("etc/httpd.conf")).expect("a file");
     std::fs::write(machine.join("etc/httpd.conf"), httpd.replace("KeepAliveTimeout 5\n", "KeepAliveTimeout 500\n"))
         .expect("written");
-    std::fs::write(machine.join("etc/php-env.conf"), "[www]\nenv[TOKEN] = \"swordfish\"\n").expect("written");
+    std::fs::write(machine.join("etc/php-env.php"), "<?php putenv('TOKEN=swordfish');\n").expect("written");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     std::fs::set_permissions(machine.join("etc/php-fpm.conf"), open).expect("permissions");
     std::fs::write(machine.join("htdocs/evil.php"), "<?php system($_GET['c']);\n").expect("written");
@@ -199,7 +199,7 @@ fn files_that_were_changed_by_hand_are_named_with_their_lines() {
         &[
             "web-1 is changed by hand: it is repaired\n",
             "  etc/httpd.conf has other lines than were installed\n",
-            "  etc/php-env.conf has other lines than were installed\n",
+            "  etc/php-env.php has other lines than were installed\n",
             "  etc/php-fpm.conf has the mode 0666\n",
             "  htdocs/evil.php was added\n",
             "  htdocs/index.php is no plain file any more\n",
@@ -274,6 +274,8 @@ fn a_full_disk_is_told() {
     let mut command = std::process::Command::new("unshare");
     let namespaces: &[&str] = if rustix::process::geteuid().is_root() { &["-m"] } else { &["-rm"] };
     command.args(namespaces).arg("sh").arg(sandbox.join("full.sh")).current_dir(repository());
+    // As in every sandbox, nothing of the surroundings is seen.
+    command.env_remove("TF_CLI_CONFIG_FILE");
     let ran = crate::sandbox::Ran::of(command.output().expect("unshare"));
     if ran.stderr.contains("unshare failed") || ran.stderr.contains("mount:") {
         // No namespaces here: the rule itself is tested in the driver.

@@ -227,9 +227,9 @@ fn every_layer_has_a_user_of_its_own() {
     let (web_1, lb_1) = (sandbox.machine("web-1"), sandbox.machine("lb-1"));
     let of = |folder: &Path, path: &str| folder.join(path).display().to_string();
     // Its own files an application reads, and another's not, neither itself nor any program that it starts.
-    assert!(page(&sandbox, "web-1", &format!("do=read&path={}", of(&web_1, "etc/php-env.conf"))).contains("of-web"));
+    assert!(page(&sandbox, "web-1", &format!("do=read&path={}", of(&web_1, "etc/php-env.php"))).contains("of-web"));
     for path in
-        ["etc/php-env.conf", "htdocs/index.php", "etc/httpd.conf", "log/access.log", "machine.json", "manifest.json"]
+        ["etc/php-env.php", "htdocs/index.php", "etc/httpd.conf", "log/access.log", "machine.json", "manifest.json"]
     {
         assert_eq!(page(&sandbox, "other-1", &format!("do=read&path={}", of(&web_1, path))), "", "{path}");
         assert!(!may(users[2], &format!("cat {}", of(&web_1, path))), "{path}");
@@ -399,7 +399,7 @@ fn older_machines_get_a_user_and_what_was_planted_in_them_is_not_followed() {
     assert_eq!(status_of(sandbox.pid("web-1", "php-fpm"), "Uid"), format!("{user} {user} {user} {user}"));
     let owner = |name: &str| std::fs::symlink_metadata(folder.join(name)).expect("it is there").uid();
     assert_eq!(["", "etc", "htdocs", "etc/httpd.conf"].map(owner), [0; 4]);
-    assert_eq!(["log", "run", "sessions", "tmp", "etc/php-env.conf"].map(owner), [user; 5]);
+    assert_eq!(["log", "run", "sessions", "tmp", "etc/php-env.php"].map(owner), [user; 5]);
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
     // A record that an application has written decides nothing.
     std::os::unix::fs::chown(folder.join("machine.json"), Some(user), None).expect("given");

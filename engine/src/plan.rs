@@ -283,6 +283,8 @@ impl Planning<'_> {
                 if self.options.goal == Goal::Nothing || is_bystander {
                     // Only provider configurations, or what is adopted, may need its value.
                     let value = recorded.and_then(|recorded| instance::recorded_value(&recorded, &desired.schema));
+                    // What was only imported is not complete before its first apply.
+                    let value = value.map(|value| instance::unknown_where_computed(&value, &desired.schema));
                     evaluation.supply(&addr, value.unwrap_or(Value::DYNAMIC));
                     self.seen.remove(&addr);
                     return;

@@ -36,7 +36,7 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
     };
     context.ownership.know(before.as_ref().and_then(|before| before.group.generation.as_deref()));
     let problems = R::validate(&state);
-    if !problems.is_empty() {
+    if problems.iter().any(Problem::is_error) {
         return (prior.clone(), problems);
     }
     let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;

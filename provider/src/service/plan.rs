@@ -482,8 +482,9 @@ async fn plan_bundles<R: Resource>(
     Ok(preview)
 }
 
+/// Warnings are told when a configuration is validated.
 fn refuse(problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(()) }
 }
 
 fn rendered<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Vec<Rendered>, Vec<Problem>> {

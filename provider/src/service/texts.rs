@@ -75,6 +75,7 @@ const ATTRIBUTES: &[(&str, &str, Gets)] = &[
     ("mongo_replset", "database", Gets::Nowhere),
     ("mongo_replset", "image", Gets::Nowhere),
     ("mongo_replset", "name", Gets::Nowhere),
+    ("mongo_replset", "on_destroy", Gets::Nowhere),
     ("mongo_replset", "os", Gets::Nowhere),
     ("mongo_replset", "replica_set", Gets::Mongod),
     ("mongo_replset", "size", Gets::Nowhere),

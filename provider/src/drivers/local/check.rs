@@ -67,7 +67,7 @@ async fn in_copy(
                 Ok(text) => text.replace(&live_root, &copy_root).into_bytes(),
                 Err(_) => file.content.clone(),
             };
-            write_file(&folder, path, &content, file, account)?;
+            write_file(&folder, bundle, path, &content, account)?;
         }
         Ok(())
     };

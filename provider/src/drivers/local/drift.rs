@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::beneath::Folder;
+use super::beneath::{Folder, leads_down};
 use super::install::{FILE_BYTES, MANIFEST, wanted};
 use super::store::Home;
 use crate::bundle::{File, hex};
@@ -33,6 +33,8 @@ struct Entry {
 pub(super) fn drift(home: &Home) -> Vec<Drift> {
     let manifest = home.folder.read(MANIFEST, FILE_BYTES).ok();
     let manifest = manifest.and_then(|found| serde_json::from_slice::<Manifest>(&found.content).ok());
+    // An entry that leads elsewhere was not written by us.
+    let manifest = manifest.filter(|manifest| manifest.files.iter().all(|entry| leads_down(&entry.path)));
     let Some(manifest) = manifest else {
         // A run that was cut off before it wrote one; or somebody took it away.
         return vec![Drift { path: MANIFEST.to_owned(), kind: DriftKind::Removed, found: None }];

@@ -42,7 +42,7 @@ pub(super) async fn install(home: &Home, machine: &str, bundle: &Bundle) -> Resu
         check::before_install(home, machine, bundle).await?;
     }
     for (path, file) in &changed {
-        write_file(folder, path, &file.content, file, account).map_err(failed("writing", path))?;
+        write_file(folder, bundle, path, &file.content, account).map_err(failed("writing", path))?;
     }
     for path in &obsolete {
         folder.remove_file(path).map_err(failed("removing", path))?;
@@ -57,16 +57,21 @@ pub(super) fn wanted(file: &File, account: Account) -> Wanted {
     if file.secret { account.own(file.mode) } else { account.lent(file.mode) }
 }
 
+/// A file of the bundle, with a content that may say other paths.
 pub(super) fn write_file(
     folder: &Folder,
+    bundle: &Bundle,
     path: &str,
     content: &[u8],
-    file: &File,
     account: Account,
 ) -> std::io::Result<()> {
-    if let Some(parent) = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        folder.make(parent, account.lent(FOLDER))?;
+    let parent = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        // What lies in a folder of the daemon's leaves the folder the daemon's.
+        let is_daemons = bundle.folders.iter().any(|name| parent == Path::new(name));
+        folder.make(parent, if is_daemons { account.own(FOLDER) } else { account.lent(FOLDER) })?;
     }
+    let file = bundle.files.get(path).ok_or(std::io::ErrorKind::NotFound)?;
     folder.write(path, content, wanted(file, account))
 }
 
