@@ -58,6 +58,10 @@ pub struct Service {
     pub pid_file: &'static str,
 }
 
+/// Folders that hold what was installed and nothing else: what somebody adds there is told, and removed. Everywhere else
+/// daemons and applications have files of their own, which nobody but they may remove.
+pub const WATCHED: &[&str] = &["etc", "htdocs"];
+
 /// See [`Service::check`].
 pub const CHECKED: &str = "{checked}";
 

@@ -9,6 +9,8 @@ mod bake;
 pub(crate) mod cloud;
 mod keys;
 mod launch;
+#[cfg(test)]
+mod on_machine;
 mod ssh;
 mod user_data;
 
@@ -25,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::Settings;
-use crate::bundle::{Bundle, CHECKED, Service};
+use crate::bundle::{Bundle, CHECKED, Service, WATCHED};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError,
     Found, Ingress, Kept, Layer, Layout, Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
@@ -464,6 +466,7 @@ impl Driver for Remote {
             let services: Vec<Json> = bundle.services.iter().map(service_json).collect();
             let mut manifest = bundle.manifest();
             manifest["services"] = json!(services);
+            manifest["watched"] = json!(WATCHED);
             let head =
                 json!({ "manifest": manifest, "folders": bundle.folders, "services": services, "checked": CHECKED });
             let mut conversation = self.begin(&target, "install", &head).await?;

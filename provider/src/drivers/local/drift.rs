@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::beneath::{Folder, leads_down};
 use super::install::{FILE_BYTES, MANIFEST, wanted};
 use super::store::Home;
-use crate::bundle::{File, hex};
+use crate::bundle::{File, WATCHED, hex};
 use crate::driver::{Drift, DriftKind, Found};
 
 /// What is larger is named and not shown.
@@ -41,8 +41,7 @@ pub(super) fn drift(home: &Home) -> Vec<Drift> {
     };
     let mut drift: Vec<Drift> = manifest.files.iter().filter_map(|entry| differs(home, entry)).collect();
     let known: BTreeSet<&str> = manifest.files.iter().map(|entry| entry.path.as_str()).collect();
-    let folders: BTreeSet<&str> = known.iter().filter_map(|path| Some(path.split_once('/')?.0)).collect();
-    for name in folders.into_iter().filter(|name| !is_daemons(home, name)) {
+    for name in WATCHED {
         // Of a folder that became a link its files are told as replaced.
         if let Ok(folder) = home.folder.enter(name) {
             added(&folder, name, &known, &mut drift);
@@ -50,13 +49,6 @@ pub(super) fn drift(home: &Home) -> Vec<Drift> {
     }
     drift.sort_by(|a, b| a.path.cmp(&b.path));
     drift
-}
-
-/// Folders that daemons write in hold more than what was installed.
-fn is_daemons(home: &Home, name: &str) -> bool {
-    home.account.own(0).owner.is_some_and(|owner| {
-        home.folder.enter(name).and_then(|folder| folder.stat()).is_ok_and(|stat| stat.st_uid == owner.uid)
-    }) || name == "data"
 }
 
 fn differs(home: &Home, entry: &Entry) -> Option<Drift> {
@@ -85,7 +77,7 @@ fn shown(found: super::beneath::Found) -> Option<Found> {
     (found.content.len() <= SHOWN_BYTES).then_some(Found { content: found.content, mode: found.mode })
 }
 
-/// Files that nobody installed, in the folders that hold what was installed.
+/// Files that nobody installed.
 fn added(folder: &Folder, relative: &str, known: &BTreeSet<&str>, drift: &mut Vec<Drift>) {
     for name in folder.names().unwrap_or_default() {
         let Some(text) = name.to_str() else { continue };

@@ -94,10 +94,10 @@ def differs(entry):
     return difference(entry) is not None
 
 
-# Files that nobody installed, in the folders that hold what was installed.
+# Files that nobody installed, in the folders that hold nothing else.
 def added():
     known = {entry["path"] for entry in manifest()["files"]}
-    for top in sorted({name.split("/")[0] for name in known if "/" in name}):
+    for top in manifest().get("watched", []):
         for place, _, names in os.walk(path(top)):
             for name in sorted(names):
                 relative = os.path.relpath(os.path.join(place, name), ROOT)
