@@ -16,7 +16,7 @@ use std::pin::Pin;
 
 use crate::bundle::{Bundle, Service};
 use crate::ownership::Owner;
-pub use status::{Drift, DriftKind, Found, OUT_OF_SPACE, Status};
+pub use status::{CHANGED_BY_HAND, Drift, DriftKind, Found, OUT_OF_SPACE, Status};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -19,7 +19,7 @@ use value::schema::Attribute;
 use value::{Path, Problem, Ty};
 
 use crate::bundle::Bundle;
-use crate::driver::{DEFAULT_SYSTEM, Driver, DriverError, Layer, MachineKey};
+use crate::driver::{CHANGED_BY_HAND, DEFAULT_SYSTEM, Driver, DriverError, Layer, MachineKey, OUT_OF_SPACE};
 use crate::drivers::simulated::Simulation;
 use crate::findings::Findings;
 use crate::locks::Locks;
@@ -77,6 +77,13 @@ pub struct Peer {
 
 /// What a machine's status is when all is well.
 pub const RUNNING: &str = "running";
+
+impl MachineModel {
+    /// Whether its services work, as far as is known; something else may be wrong with it.
+    pub fn is_up(&self) -> bool {
+        [RUNNING, CHANGED_BY_HAND, OUT_OF_SPACE].contains(&self.status.as_str())
+    }
+}
 
 /// What `on_destroy` can be.
 pub const KEEP: &str = "keep";

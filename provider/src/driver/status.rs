@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+/// The word for a machine that works, with files that somebody has changed.
+pub const CHANGED_BY_HAND: &str = "changed by hand";
 /// The word for a machine whose disk is full: the one that no apply can mend.
 pub const OUT_OF_SPACE: &str = "out of disk space";
 
@@ -30,7 +32,7 @@ impl Status {
         match self {
             Status::Created => "not started",
             Status::Running => "running",
-            Status::Changed => "changed by hand",
+            Status::Changed => CHANGED_BY_HAND,
             Status::Full(_) => OUT_OF_SPACE,
             Status::Hung { .. } => "not answering",
             Status::Stopped(_) => "stopped",

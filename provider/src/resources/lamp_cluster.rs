@@ -20,8 +20,8 @@ use crate::bundle::Bundle;
 use crate::bundle::apache::{self, WebNode};
 use crate::driver::{Disks, Driver, Layer, MachineKey};
 use crate::resource::{
-    Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream,
-    driver_problem, machine_ty,
+    Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, Resource, State, Upstream, driver_problem,
+    machine_ty,
 };
 
 #[derive(Debug)]
@@ -452,7 +452,7 @@ async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: V
         }
     };
     let mut drains = JoinSet::new();
-    for machine in leaving.iter().filter(|machine| machine.status == RUNNING).cloned() {
+    for machine in leaving.iter().filter(|machine| machine.is_up()).cloned() {
         let (driver, key, context, own) = (driver.clone(), group.key(machine.id), context.clone(), own.clone());
         drains.spawn(async move {
             context.progress(&format!("{} finishes its requests", key.name()));

@@ -15,8 +15,8 @@ use crate::bundle::Bundle;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Sending, Server};
 use crate::driver::{Driver, Layer, MachineKey};
 use crate::resource::{
-    Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, RUNNING, Resource, State, Upstream,
-    driver_problem, machine_ty,
+    Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, Resource, State, Upstream, driver_problem,
+    machine_ty,
 };
 
 #[derive(Debug)]
@@ -338,7 +338,7 @@ impl Resource for LbPool {
         let Ok(driver) = context.driver(&state.group).cloned() else { return Vec::new() };
         let group = &state.group;
         let mut astray = Vec::new();
-        for machine in group.machines().iter().filter(|machine| machine.status == RUNNING) {
+        for machine in group.machines().iter().filter(|machine| machine.is_up()) {
             let table = driver.ask(&group.key(machine.id), ADMIN_SOCKET, SHOW_STAT).await;
             let sending = Sending::of(&balancer(&state.own, machine));
             if table.is_ok_and(|table| !table.is_empty() && !sending.differences(&table).is_empty()) {

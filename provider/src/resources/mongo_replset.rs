@@ -286,9 +286,9 @@ impl Resource for MongoReplset {
     /// A member whose process runs and which is no part of the set, or cannot follow it, is not well either.
     async fn read(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
         // Who is known not to answer is not asked.
-        let Some(admin) = admin_of(context, state, |machine| machine.status == RUNNING) else { return Vec::new() };
+        let Some(admin) = admin_of(context, state, MachineModel::is_up) else { return Vec::new() };
         let Some(states) = admin.member_states().await else { return Vec::new() };
-        for machine in state.group.machines.iter_mut().flatten().filter(|machine| machine.status == RUNNING) {
+        for machine in state.group.machines.iter_mut().flatten().filter(|machine| machine.is_up()) {
             let found = states.iter().find(|(address, _)| MemberAddress::of(machine).is_some_and(|it| it.is(address)));
             match found {
                 None => "not in the replica set".clone_into(&mut machine.status),
@@ -515,15 +515,11 @@ fn refuse_loss_of_majority(prior: &Group, planned: &Group) -> Result<(), Vec<Pro
     }
     let stays = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
     let voters = prior.machines().len().min(MAX_VOTERS);
-    let well = prior.machines().iter().filter(|machine| machine.status == RUNNING).count();
-    let well_and_staying = prior.machines().iter().filter(stays).filter(|machine| machine.status == RUNNING).count();
+    let well = prior.machines().iter().filter(|machine| machine.is_up()).count();
+    let well_and_staying = prior.machines().iter().filter(stays).filter(|machine| machine.is_up()).count();
     let new_voters = planned.machines().len().clamp(1, MAX_VOTERS);
-    let down: Vec<&str> = prior
-        .machines()
-        .iter()
-        .filter(|machine| machine.status != RUNNING)
-        .map(|machine| machine.name.as_str())
-        .collect();
+    let down: Vec<&str> =
+        prior.machines().iter().filter(|machine| !machine.is_up()).map(|machine| machine.name.as_str()).collect();
     if down.is_empty() || (well > voters / 2 && well_and_staying > new_voters / 2) {
         return Ok(());
     }
