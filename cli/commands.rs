@@ -204,7 +204,11 @@ fn start_log() {
     let Ok(level) = level.parse::<tracing::Level>() else { return };
     // The crates below us would drown everything else.
     let filter = format!("warn,engine={level},plugin={level},compiler={level},lampwright={level}");
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ui::is_coloured())
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// `-auto-approve` is `--auto-approve`; single letters and everything that is no flag stay.

@@ -25,6 +25,11 @@ pub(crate) fn set_colour(wanted: bool) {
     COLOUR.store(is_wanted, Ordering::Relaxed);
 }
 
+/// Whether what is written is read by a person at a terminal.
+pub(crate) fn is_coloured() -> bool {
+    COLOUR.load(Ordering::Relaxed) && std::io::stderr().is_terminal()
+}
+
 fn paint(code: &str, text: &str) -> String {
     if COLOUR.load(Ordering::Relaxed) { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }

@@ -46,7 +46,7 @@ fn a_misspelled_argument_is_found_with_its_meaning() {
     5 │   node = 2
       │   ^^^^ `lamp_cluster` has no argument named `node`
       │
-      = did you mean `nodes`? (how many web nodes, a whole number from 0 to 1000 (2))
+      = did you mean `nodes`? (how many web nodes, a whole number from 0 to 1000 (default: 2))
     "#);
 }
 

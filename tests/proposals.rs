@@ -50,7 +50,10 @@ fn what_goes_and_what_was_cut_off_is_proposed_with_its_flags() {
     let plan = sandbox.lampwright("stack", &["plan", "-destroy", "-state=s.tfstate"]).success();
     assert!(last_line(&plan).starts_with("`lampwright destroy -state=s.tfstate` does it"), "{plan}");
     // A node that never becomes healthy, so that the apply stops in the middle.
-    sandbox.write("stack/app/livez.php", "<?php http_response_code(500);\n");
+    sandbox.write("stack/app/health.php", "<?php http_response_code(500);\n");
+    let text = std::fs::read_to_string(sandbox.join("stack/main.stack.hcl")).expect("a file");
+    let check = "  nodes       = var.nodes\n  health_check = { path = \"/health.php\" }\n";
+    sandbox.write("stack/main.stack.hcl", &text.replace("  nodes       = var.nodes\n", check));
     sandbox.write("stack/lb.stack.hcl", "resource \"lb_pool\" \"lb\" {\n  backend = lamp_cluster.web\n}\n");
     let stopped = sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", "nodes=1", "-state=s.tfstate"]);
     assert_eq!(stopped.code, 1);
