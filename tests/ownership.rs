@@ -108,7 +108,7 @@ fn workspaces_of_terraform_have_machines_of_their_own() {
     assert_eq!(sandbox.machines(), ["web-1"]);
 
     let refused = |ran: Ran| {
-        let text = ran.failure().replace("\n", " ");
+        let text = ran.failure().replace('\n', " ");
         assert!(text.contains("the layer belongs to another state"), "{text}");
     };
     // The provider cannot see which file terraform was given, only that it has never heard of these machines.
@@ -139,7 +139,7 @@ fn what_terraform_was_cut_off_from_is_completed() {
     write_config(&sandbox);
     let terraform = Terraform { sandbox: &sandbox, program, folder: "stack" };
     let mut child = terraform.command(APPLY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
-    wait_for("web-1", Duration::from_secs(60), || sandbox.machines().contains(&"web-1".to_owned()));
+    wait_for("web-1", Duration::from_mins(1), || sandbox.machines().contains(&"web-1".to_owned()));
     child.kill().expect("killed");
     child.wait().expect("ended");
     wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));

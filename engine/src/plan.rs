@@ -284,7 +284,7 @@ impl Planning<'_> {
                     // Only provider configurations, or what is adopted, may need its value.
                     let value = recorded.and_then(|recorded| instance::recorded_value(&recorded, &desired.schema));
                     // What was only imported is not complete before its first apply.
-                    let value = value.map(|value| instance::unread(&desired.schema.block, &value));
+                    let value = value.map(|value| propose::unread(&desired.schema.block, &value));
                     evaluation.supply(&addr, value.unwrap_or(Value::DYNAMIC));
                     self.seen.remove(&addr);
                     return;

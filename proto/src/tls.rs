@@ -19,6 +19,14 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
 };
 
+/// Read by the build script of aws-lc-sys, which has neither a feature nor a switch for it. Cargo reads our `.cargo/config.toml`
+/// only where it is run inside of this folder.
+const _: () = assert!(
+    option_env!("AWS_LC_SYS_NO_JITTER_ENTROPY").is_some(),
+    "every process would spend 31 ms on CPU jitter: build inside of the repository, or set AWS_LC_SYS_NO_JITTER_ENTROPY=1 \
+     (cargo install --git needs it; 0 builds with jitter all the same)"
+);
+
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("a certificate for the plugin connection could not be made")]

@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn links_without_an_end_and_what_is_no_file_are_named() {
-        let planted: [(&dyn Fn(&App), &str); 5] = [
+        type Plant<'p> = &'p dyn Fn(&App);
+        let planted: [(Plant<'_>, &str); 5] = [
             (&|app: &App| symlink("loop", app.path("loop")).unwrap(), "loop: it is a link that leads to itself"),
             (&|app: &App| symlink("nothing", app.path("link")).unwrap(), "link: it is a link that leads nowhere"),
             (
