@@ -400,7 +400,8 @@ fn older_machines_get_a_user_and_what_was_planted_in_them_is_not_followed() {
     let owner = |name: &str| std::fs::symlink_metadata(folder.join(name)).expect("it is there").uid();
     assert_eq!(["", "etc", "htdocs", "etc/httpd.conf"].map(owner), [0; 4]);
     assert_eq!(["log", "run", "sessions", "tmp", "etc/php-env.php"].map(owner), [user; 5]);
-    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    let plan = sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]);
+    assert_eq!(plan.code, 0, "{}", plan.stdout);
     // A record that an application has written decides nothing.
     std::os::unix::fs::chown(folder.join("machine.json"), Some(user), None).expect("given");
     let refused = sandbox.lampwright("stack", &["plan"]).failure();

@@ -304,7 +304,11 @@ impl Driver for Local {
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
         Box::pin(async move {
             let _traced = traced("install", key, "");
-            let home = self.store.existing(key)?;
+            let mut home = self.store.existing(key)?;
+            if process::Table::read().of_home(&home).is_empty() {
+                // Before its files are given to a user: an older machine gets its layer's while it does not run.
+                self.store.settle(&mut home)?;
+            }
             // Whatever is there that nobody installed goes; the rest is written over.
             let mut changed = Vec::new();
             for one in drift::drift(&home) {
