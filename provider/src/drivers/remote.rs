@@ -50,7 +50,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 ];
 
 pub(super) const ROOT: &str = "/var/lib/lampwright/machine";
-const SCRIPT: &str = include_str!("remote/machine.py");
+const SCRIPT: &str = concat!(include_str!("remote/beneath.py"), include_str!("remote/machine.py"));
 const SSH_PORT: u16 = 22;
 /// For the status of a machine: a plan looks at all machines at once, and must not wait for one that hangs.
 const LOOK_PATIENCE: Duration = Duration::from_secs(15);

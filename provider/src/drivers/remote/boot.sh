@@ -11,7 +11,9 @@ fail() { phase "failed: $*"; exit 1; }
 account() {
   id lampwright-run >/dev/null 2>&1 || useradd --system --home-dir "$state" --shell /usr/sbin/nologin lampwright-run || fail "the account lampwright-run could not be made"
   mkdir -p "$state/machine"
-  chown lampwright-run: "$state/machine"
+  # Root's: the account writes only in what is made for it below.
+  chown root:lampwright-run "$state/machine"
+  chmod 750 "$state/machine"
 }
 
 has() { # program: also with a version at its end, or a module of PHP

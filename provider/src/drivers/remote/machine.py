@@ -1,68 +1,16 @@
-# Runs on a machine, as root, one call per connection: `python3 - OP`, with this text and then its input on standard
-# input. Answers with one line of JSON: {"ok": ..} or {"error": kind, "detail": ..}. Needs only Python's library,
+# Runs on a machine, as root, one call per connection: `python3 -c LOADER LENGTH OP`, with `beneath.py`, this text and
+# then its input on standard input. Answers with one line of JSON: {"ok": ..} or {"error": kind, "detail": ..}. Needs only Python's library,
 # which every image with cloud-init has.
-import glob, hashlib, json, os, pwd, re, shutil, signal, socket, stat, subprocess, sys, tarfile, tempfile, time, urllib.error, urllib.request
+import contextlib, glob, hashlib, json, os, re, shutil, signal, socket, stat, subprocess, sys, tarfile, time, urllib.error, urllib.request
 
-ROOT = "/var/lib/lampwright/machine"
 PHASES = "/var/lib/lampwright/phases"
-ACCOUNT = "lampwright-run"
+# A mount point, in a folder of root's.
+DATA = ROOT + "/data"
+# More than any application's file (64 MiB).
+FILE_BYTES = 256 << 20
 # Root's own: what it says is removed and started.
 MANIFEST = "/var/lib/lampwright/manifest.json"
 CHANGES = "/var/lib/lampwright/changes.log"
-
-
-class Refused(Exception):
-    def __init__(self, kind, detail):
-        self.kind, self.detail = kind, detail
-
-
-# The services' account owns what is below ROOT, so a folder there may have become a link to somewhere else.
-def path(relative):
-    full = os.path.normpath(os.path.join(ROOT, relative))
-    if not full.startswith(ROOT + "/") or not (os.path.realpath(os.path.dirname(full)) + "/").startswith(ROOT + "/"):
-        raise Refused("path", "%s leads out of the machine's folder" % relative)
-    return full
-
-
-def owner():
-    entry = pwd.getpwnam(ACCOUNT)
-    return entry.pw_uid, entry.pw_gid
-
-
-def folder(full, mode=0o755):
-    missing = []
-    while not os.path.isdir(full):
-        missing.append(full)
-        full = os.path.dirname(full)
-    for one in reversed(missing):
-        os.mkdir(one)
-        os.chmod(one, mode)
-        os.chown(one, *owner())
-
-
-def write(full, content, mode):
-    # Beside the target, so that the rename is atomic; on the disk before it, so that a power cut leaves old or new.
-    folder(os.path.dirname(full))
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(full), prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fchmod(out.fileno(), mode)
-            os.fchown(out.fileno(), *owner())
-            os.fsync(out.fileno())
-        os.rename(temporary, full)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def digest(full):
-    try:
-        with open(full, "rb") as file:
-            return "sha256:" + hashlib.sha256(file.read()).hexdigest()
-    except FileNotFoundError:
-        return None
 
 
 def manifest():
@@ -73,21 +21,24 @@ def manifest():
         return {"files": [], "services": []}
 
 
-# How a file differs from what was installed, if it does. Links are not followed: the services' account may have made one.
+# How a file differs from what was installed, if it does.
 def difference(entry):
-    full = path(entry["path"])
     try:
-        is_file = stat.S_ISREG(os.lstat(full).st_mode)
-    except FileNotFoundError:
-        return "removed"
-    if not is_file:
+        file = opened(entry["path"])
+    except Refused:
         return "replaced"
-    if digest(full) != entry["digest"]:
+    if file is None:
+        return "removed"
+    with file:
+        digest = hashlib.sha256()
+        for part in iter(lambda: file.read(1 << 20), b""):
+            digest.update(part)
+        found = os.fstat(file.fileno())
+    if "sha256:" + digest.hexdigest() != entry["digest"]:
         return "content"
-    found = os.lstat(full)
     if stat.S_IMODE(found.st_mode) != int(entry["mode"], 8):
         return "mode"
-    return None if found.st_uid == owner()[0] else "owner"
+    return None if (found.st_uid, found.st_gid) == owner(entry["secret"]) else "owner"
 
 
 def differs(entry):
@@ -97,12 +48,17 @@ def differs(entry):
 # Files that nobody installed, in the folders that hold nothing else.
 def added():
     known = {entry["path"] for entry in manifest()["files"]}
-    for top in manifest().get("watched", []):
-        for place, _, names in os.walk(path(top)):
-            for name in sorted(names):
-                relative = os.path.relpath(os.path.join(place, name), ROOT)
-                if relative not in known:
-                    yield relative
+    with at_root() as root:
+        for top in manifest().get("watched", []):
+            # Not every machine has it; a link in its place is told by the files that are not below it.
+            if not is_folder(root, top):
+                continue
+            for place, folders, names, handle in os.fwalk(top, dir_fd=root, follow_symlinks=False):
+                links = [name for name in folders if not is_folder(handle, name)]
+                for name in sorted(names + links):
+                    relative = os.path.join(place, name)
+                    if relative not in known:
+                        yield relative
 
 
 def program(name):
@@ -135,8 +91,12 @@ def install(head, stream):
     if not os.path.isdir(os.path.dirname(ROOT)):
         raise Refused("boot", "the machine was not prepared")
     with_its_disk()
-    for name in head["folders"]:
-        folder(path(name))
+    theirs = set(head["folders"])
+    # On machines that are older than this rule the account owned everything.
+    with at_root() as handle:
+        become(handle, 0o750, owner(False))
+    for name in [*theirs, *{os.path.dirname(entry["path"]) for entry in wanted["files"]} - {""}]:
+        folder(name, theirs)
     changed = [entry["path"] for entry in wanted["files"] if differs(entry)]
     names = {entry["path"] for entry in wanted["files"]}
     obsolete = [entry["path"] for entry in manifest()["files"] if entry["path"] not in names]
@@ -149,12 +109,11 @@ def install(head, stream):
             contents[member.name] = archive.extractfile(member).read()
     entries = {entry["path"]: entry for entry in wanted["files"]}
     if checked:
-        check(head, {name: (contents[name], int(entries[name]["mode"], 8)) for name in checked})
+        check(head, {name: (contents[name], entries[name]) for name in checked})
     for name in changed:
-        write(path(name), contents[name], int(entries[name]["mode"], 8))
+        write(name, contents[name], int(entries[name]["mode"], 8), owner(entries[name]["secret"]))
     for name in obsolete:
-        if os.path.lexists(path(name)):
-            os.unlink(path(name))
+        unlink(name)
     if changed or obsolete or manifest() != wanted:
         with open(MANIFEST + ".new", "w") as out:
             json.dump(wanted, out)
@@ -164,25 +123,27 @@ def install(head, stream):
     units(services)
     strangers = list(added())
     for name in strangers:
-        os.unlink(path(name))
+        unlink(name)
     return sorted(changed + obsolete + strangers)
 
 
 # Without its disk a database would write to the disk that goes with the machine. A run that was cut off may have left
 # it attached, and not mounted.
 def with_its_disk():
-    if needs_disk() and not os.path.ismount(ROOT + "/data"):
+    if needs_disk() and not os.path.ismount(DATA):
         mount_disk(10)
 
 
 def check(head, files):
-    copy = path("new")
+    copy = ROOT + "/new"
     shutil.rmtree(copy, ignore_errors=True)
+    theirs = {"new/" + name for name in head["folders"]}
     try:
-        for name in head["folders"]:
-            folder(os.path.join(copy, name))
-        for name, (content, mode) in files.items():
-            write(os.path.join(copy, name), content.replace(ROOT.encode(), copy.encode()), mode)
+        for name in theirs:
+            folder(name, theirs)
+        for name, (content, entry) in files.items():
+            folder(os.path.dirname("new/" + name), theirs)
+            write("new/" + name, content.replace(ROOT.encode(), copy.encode()), int(entry["mode"], 8), owner(entry["secret"]))
         for service in head["services"]:
             config = os.path.join(copy, service["config"])
             args = [config if arg == head["checked"] else arg for arg in service["check"]]
@@ -201,7 +162,8 @@ After=network-online.target local-fs.target
 %(mount)s
 [Service]
 Type=simple
-ExecStart=%(command)s
+# The shell opens the log as the account; systemd would do it as root, in a folder where the account can put a link.
+ExecStart=/bin/sh -c 'exec "$$@" >>"$$0" 2>&1' %(root)s/log/%(name)s.out %(command)s
 User=%(account)s
 Group=%(account)s
 WorkingDirectory=%(root)s
@@ -211,8 +173,6 @@ KillSignal=%(stop)s
 TimeoutStopSec=15
 Restart=on-failure
 RestartSec=2
-StandardOutput=append:%(root)s/log/%(name)s.out
-StandardError=inherit
 LimitNOFILE=65536
 # mongod locks the memory that holds its keys, and ends if it may not.
 LimitMEMLOCK=infinity
@@ -232,7 +192,7 @@ def units(services):
     changed = False
     for service in services:
         command = " ".join([program(service["program"]), *map(quoted, service["args"])])
-        mount = "RequiresMountsFor=%s/data\n" % ROOT if os.path.isdir(ROOT + "/data") else ""
+        mount = "RequiresMountsFor=%s/data\n" % ROOT if os.path.isdir(DATA) else ""
         text = UNIT % {"name": service["name"], "command": command, "account": ACCOUNT, "root": ROOT, "stop": service["stop"], "mount": mount}
         target = "/etc/systemd/system/" + unit(service)
         if not os.path.exists(target) or open(target).read() != text:
@@ -259,11 +219,10 @@ def start(head, _):
     for service in reversed(services):
         systemctl("stop", unit(service))
     for service in services:
-        pid_file = path(service["pid_file"])
         systemctl("reset-failed", unit(service))
         systemctl("start", unit(service))
         deadline = time.monotonic() + 20
-        while not (os.path.exists(pid_file) and is_active(service)):
+        while not (exists(service["pid_file"]) and is_active(service)):
             restarts = systemctl("show", "-p", "NRestarts", "--value", unit(service)).stdout.strip()
             if time.monotonic() > deadline or restarts not in ("", "0") or systemctl("is-failed", unit(service)).stdout.strip() == "failed":
                 raise Refused("start", {"service": service["name"], "log": log(service)})
@@ -271,12 +230,17 @@ def start(head, _):
     return None
 
 
-# What a person needs to see: complaints, if there are any, else the last words.
+# What a person needs to see: complaints, if there are any, else the last words. It gets onto a terminal.
 def log(service):
+    with parent("log/any") as (folder, _):
+        names = [(os.lstat(name, dir_fd=folder).st_mtime, name) for name in os.listdir(folder)]
     lines = []
-    for file in sorted(glob.glob(path("log") + "/*"), key=os.path.getmtime):
-        with open(file, errors="replace") as text:
-            lines += [line[:400] for line in text.read()[-200000:].splitlines()]
+    for _, name in sorted(names):
+        with contextlib.suppress(Refused), opened("log/" + name) or contextlib.nullcontext() as file:
+            if file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 200000))
+                text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", " ", file.read(200000).decode(errors="replace"))
+                lines += [line[:400] for line in text.splitlines()]
     complaints = [line for line in lines if re.search(r'"s":"[FE]"|[Ee]rror|ERROR|FATAL|emerg|ALERT', line)]
     state = systemctl("show", "-p", "ActiveState,SubState,Result", unit(service)).stdout.split()
     return "\n".join((complaints or lines)[-5:] + [" ".join(state)])
@@ -341,13 +305,10 @@ def drift(_head, _):
     answer = []
     for name, kind in sorted(found):
         one = {"path": name, "kind": kind}
-        try:
-            there = os.lstat(path(name))
-            if stat.S_ISREG(there.st_mode) and there.st_size <= 1 << 20:
-                with open(path(name), "rb") as file:
-                    one.update(content=base64.b64encode(file.read()).decode(), mode=stat.S_IMODE(there.st_mode))
-        except OSError:
-            pass
+        with contextlib.suppress(OSError, Refused), opened(name) or contextlib.nullcontext() as file:
+            there = file and os.fstat(file.fileno())
+            if there and there.st_size <= 1 << 20:
+                one.update(content=base64.b64encode(file.read()).decode(), mode=stat.S_IMODE(there.st_mode))
         answer.append(one)
     return answer
 
@@ -357,7 +318,15 @@ def drift(_head, _):
 def ask(head, _):
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(5)
-    connection.connect(path(head["socket"]))
+    # By its handle: a link to another socket is not followed.
+    with parent(head["socket"]) as (folder, name):
+        handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if not stat.S_ISSOCK(os.fstat(handle).st_mode):
+            raise Refused("path", "%s is no socket" % head["socket"])
+        connection.connect("/proc/self/fd/%d" % handle)
+    finally:
+        os.close(handle)
     connection.sendall(head["line"].encode() + b"\n")
     connection.shutdown(socket.SHUT_WR)
     answer = b""
@@ -382,23 +351,20 @@ def probe(head, _):
 
 def read(head, _):
     import base64
-    try:
-        with open(path(head["path"]), "rb") as file:
-            return base64.b64encode(file.read()).decode()
-    except FileNotFoundError:
+    file = opened(head["path"])
+    if file is None:
         return None
+    with file:
+        return base64.b64encode(file.read(FILE_BYTES)).decode()
 
 
 def put(head, _):
     import base64
-    write(path(head["path"]), base64.b64decode(head["content"]), 0o644)
+    write(head["path"], base64.b64decode(head["content"]), 0o640, owner(True))
 
 
 def remove(head, _):
-    try:
-        os.unlink(path(head["path"]))
-    except FileNotFoundError:
-        pass
+    unlink(head["path"])
 
 
 def phases(_head, _):
@@ -419,8 +385,8 @@ def mount(head, _):
         raise Refused("boot", "the machine is still booting")
     for service in reversed(manifest()["services"]):
         systemctl("stop", unit(service))
-    while os.path.ismount(path("data")):
-        if subprocess.run(["umount", "-l", path("data")], capture_output=True).returncode != 0:
+    while os.path.ismount(DATA):
+        if subprocess.run(["umount", "-l", DATA], capture_output=True).returncode != 0:
             break
     mount_disk(60, head["is_empty"])
     return None
@@ -436,10 +402,10 @@ def mount_disk(patience, is_empty=False):
     while True:
         device = find_disk(is_empty)
         if device:
-            done = subprocess.run(["mount", device, path("data")], capture_output=True, text=True)
+            done = subprocess.run(["mount", device, DATA], capture_output=True, text=True)
             if done.returncode != 0:
                 raise Refused("io", "the data disk could not be mounted: " + done.stderr.strip())
-            os.chown(path("data"), *owner())
+            os.chown(DATA, *account())
             return
         if time.monotonic() > deadline:
             raise Refused("io", "the data disk is not there")
