@@ -180,6 +180,23 @@ fn a_full_disk_ends_the_making_and_loses_nothing() {
     }
 }
 
+/// The disk is full when the writing of a state that was cut off before is made good.
+#[test]
+fn a_full_disk_leaves_the_only_whole_state_alone() {
+    let sandbox = sandbox();
+    let script = "mkdir d; mount -t tmpfs -o size=400k tmpfs d; cp -r app main.stack.hcl d; cd d
+        $LW apply -auto-approve > /dev/null
+        cp terraform.tfstate terraform.tfstate.new
+        printf '\\0' | dd of=terraform.tfstate conv=notrunc 2> /dev/null
+        cat /dev/zero > fill 2> /dev/null || true
+        ! $LW apply -auto-approve > /dev/null 2> ../err
+        rm fill; ls -A > ../left; $LW plan -detailed-exitcode";
+    with_mounts(&sandbox, script).success();
+    let read = |name: &str| std::fs::read_to_string(sandbox.join(name)).expect("a file");
+    assert!(read("err").contains("cannot be written"), "{}", read("err"));
+    assert_eq!(read("left").matches("terraform.tfstate.new").count(), 1, "{}", read("left"));
+}
+
 #[test]
 fn what_may_not_be_written_can_be_looked_at() {
     let sandbox = sandbox();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
@@ -41,6 +41,14 @@ pub enum StateError {
     },
     #[error("{path} is not a state file: {reason}")]
     Malformed { path: String, reason: String },
+    #[error("the writing of {path} was cut off, and its whole copy {copy} cannot be read ({cause}); {advice}")]
+    CutOff {
+        path: String,
+        copy: String,
+        cause: std::io::Error,
+        /// What there is besides.
+        advice: String,
+    },
     #[error("{path} has state format {found}; this program reads format 4")]
     Version { path: String, found: String },
 }
@@ -61,11 +69,31 @@ pub(super) fn decode_or_copy(path: &FsPath, bytes: &[u8]) -> Result<(State, Opti
         return parse(path, bytes).map(|state| (state, None));
     }
     let copy = copy_path(path);
-    let whole = std::fs::read(&copy).map_err(|cause| {
-        let reason = format!("its writing was cut off, and {} cannot be read: {cause}", copy.display());
-        StateError::Malformed { path: path.display().to_string(), reason }
+    let whole = std::fs::read(&copy).map_err(|cause| StateError::CutOff {
+        path: path.display().to_string(),
+        copy: copy.display().to_string(),
+        cause,
+        advice: without_copy(path),
     })?;
     parse(&copy, &whole).map(|state| (state, Some(whole)))
+}
+
+/// How to go on with a state file whose writing was cut off, and that has lost its copy.
+fn without_copy(path: &FsPath) -> String {
+    let backup = backup_path(path);
+    let (backup_name, path) = (backup.display(), path.display());
+    if backup.is_file() {
+        format!(
+            "{backup_name} has the state from before that run: put it in the place of {path}, and the next run takes in what the journal beside it still says"
+        )
+    } else {
+        format!("nor is there a {backup_name}: move {path} away, and `import` what exists into a new state")
+    }
+}
+
+/// Where the state of before the last run is.
+pub(super) fn backup_path(path: &FsPath) -> PathBuf {
+    private::beside(path, ".backup")
 }
 
 fn parse(path: &FsPath, bytes: &[u8]) -> Result<State, StateError> {
@@ -103,11 +131,8 @@ pub(super) fn copy_path(path: &FsPath) -> PathBuf {
 pub(super) fn write(path: &FsPath, file: &File, text: &[u8]) -> Result<(), StateError> {
     let copy = copy_path(path);
     let write = || {
-        remove(&copy)?;
-        let mut whole = private::create(&copy)?;
-        whole.write_all(text)?;
-        whole.sync_all()?;
-        private::sync_folder(path)?;
+        // The copy that is there may be the only whole state: the file may bear the mark of an earlier run.
+        private::install(&copy, text)?;
         // What cannot be written whole is not begun. Not every file system can say.
         match fallocate(file, FallocateFlags::KEEP_SIZE, 0, text.len() as u64) {
             Err(error) if [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].contains(&error) => return Err(error.into()),

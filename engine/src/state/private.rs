@@ -12,6 +12,11 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     if let Some(metadata) = std::fs::metadata(path).ok().filter(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         return write_through(path, &metadata, content);
     }
+    install(path, content)
+}
+
+/// As `replace`, whatever is at the place: until the new file is whole and there, it is what it was.
+pub(super) fn install(path: &Path, content: &[u8]) -> Result<()> {
     let scratch = beside(path, &format!(".{}.new", uuid::Uuid::new_v4().simple()));
     let written = create(&scratch).and_then(|mut file| {
         file.write_all(content)?;

@@ -216,7 +216,7 @@ impl Store {
         let failed = |cause| StateError::Write { path: self.path.display().to_string(), cause };
         let file = self.lock.state().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
         if let Some(old) = &self.old {
-            let backup = private::beside(&self.path, ".backup");
+            let backup = file::backup_path(&self.path);
             let written = private::replace(&backup, old);
             self.backup_failed =
                 written.err().map(|cause| StateError::Write { path: backup.display().to_string(), cause });

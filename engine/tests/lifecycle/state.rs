@@ -178,6 +178,34 @@ fn a_write_that_was_cut_off_is_made_good() {
     }
 }
 
+/// The copy is gone: the user is told what there is besides, and what it is good for.
+#[test]
+fn a_state_that_has_lost_its_copy_names_the_backup() {
+    let bed = Bed::new();
+    for record in [
+        Record::Put { addr: addr("thing.a"), instance: instance() },
+        Record::Put { addr: addr("thing.b"), instance: instance() },
+    ] {
+        let mut store = bed.store();
+        store.record(record).unwrap();
+        store.fold().unwrap();
+    }
+    cut_off(&bed, &[Record::Put { addr: addr("thing.c"), instance: instance() }]);
+    let before = std::fs::read(bed.state_path()).unwrap();
+    let backup = bed.folder.path().join("terraform.tfstate.backup");
+    std::fs::write(&backup, &before).unwrap();
+    std::fs::write(bed.state_path(), "\u{0}\u{1}").unwrap();
+    let refused = || Store::open(&bed.state_path(), "test").unwrap_err().to_string();
+    let told = refused();
+    assert!(told.contains("was cut off") && told.contains("terraform.tfstate.new"), "{told}");
+    assert!(told.contains(&format!("{} has the state from before", backup.display())), "{told}");
+    std::fs::rename(&backup, bed.state_path()).unwrap();
+    assert_eq!(bed.store().state().instances.len(), 3);
+    std::fs::remove_file(&backup).unwrap();
+    std::fs::write(bed.state_path(), "\u{0}\u{1}").unwrap();
+    assert!(refused().contains("nor is there a"), "{}", refused());
+}
+
 #[test]
 fn a_state_that_has_an_object_twice_is_refused() {
     let bed = Bed::new();
