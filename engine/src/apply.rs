@@ -108,6 +108,11 @@ impl Applying<'_> {
                 self.diags.extend(found);
             }
             if self.tasks.is_empty() {
+                // What has failed keeps what needs it waiting, and that is no circle.
+                let is_well = self.may_begin() && !self.diags.has_errors();
+                if is_well && self.schedule.break_circle(self.waiting.keys()) {
+                    continue;
+                }
                 return;
             }
             let done = tokio::select! {

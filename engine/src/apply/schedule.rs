@@ -3,6 +3,9 @@
 //! An object X goes when for every object Y that refers to X: Y's own old object is gone, if it goes; and Y has
 //! been changed so that it no longer needs X, if X goes for good or has a successor already. When X is replaced
 //! by removing it first, its successor waits for the removal.
+//!
+//! So a change can wait for a successor whose removal waits, a few steps on, for the change. Where nothing else can be
+//! done, such a circle is broken as Terraform orders it everywhere: what goes for good does not wait for changes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -150,6 +153,40 @@ impl Schedule {
             }
         }
         ready
+    }
+
+    /// Nothing is under way, and these could be made but for a removal. `false`: no removal waits for changes alone.
+    pub(super) fn break_circle<'a>(&mut self, waiting: impl Iterator<Item = &'a InstanceAddr>) -> bool {
+        let mut open: Vec<usize> = waiting.filter_map(|addr| Some(self.removals.get(addr)?.group)).collect();
+        let mut seen = HashSet::new();
+        let mut is_broken = false;
+        while let Some(group) = open.pop() {
+            if !seen.insert(group) {
+                continue;
+            }
+            if self.groups[group].users_to_go == 0 {
+                is_broken |= self.release(group);
+                continue;
+            }
+            let users = self.users.iter().filter(|(addr, user)| user.goes && !self.gone.contains(addr));
+            let users = users.filter(|(_, user)| user.groups.contains(&group));
+            open.extend(users.filter_map(|(addr, _)| Some(self.removals.get(addr)?.group)));
+        }
+        is_broken
+    }
+
+    /// Lets what goes for good go before its users have changed; whether any of it has waited for them.
+    fn release(&mut self, group: usize) -> bool {
+        let mut is_released = false;
+        for addr in &self.groups[group].removals {
+            let Some(planned) = self.removals.get_mut(addr) else { continue };
+            if planned.waits_for_making && !planned.waits_for_successor && !planned.is_started {
+                planned.waits_for_making = false;
+                self.candidates.push(addr.clone());
+                is_released = true;
+            }
+        }
+        is_released
     }
 
     pub(super) fn made(&mut self, addr: &InstanceAddr) {

@@ -65,3 +65,26 @@ async fn a_trigger_replaces() {
     calls.sort();
     assert_eq!(calls, ["create thing.b", "delete thing.b", "update thing.a"]);
 }
+
+/// `y[1]` goes after `w` has changed, which waits for `y[0]`, which waits for the new `m`, which comes after the old one, which
+/// goes after `y[1]`.
+#[tokio::test]
+async fn what_goes_does_not_wait_for_what_waits_for_it() {
+    let text = |count: u32, size: u32| {
+        format!(
+            "resource \"thing\" \"m\" {{\n  size = {size}\n}}\n\
+             resource \"thing\" \"y\" {{\n  count = {count}\n  refers = thing.m.id\n}}\n\
+             resource \"thing\" \"w\" {{\n  refers = thing.y[0].refers\n  secret = \"{size}\"\n}}\n"
+        )
+    };
+    let mut bed = Bed::new();
+    bed.apply(&text(2, 1)).await;
+    bed.provider.plan = replace_when_changed("size");
+    let applied = bed.apply(&text(1, 2)).await;
+    assert_eq!(applied.errors, "");
+    assert_eq!(
+        applied.calls,
+        ["delete thing.y[1]", "delete thing.m", "create thing.m", "update thing.y[0]", "update thing.w"]
+    );
+    assert_eq!(bed.plan(&text(1, 2)).await, NOTHING_TO_DO);
+}
