@@ -81,7 +81,7 @@ struct Applying<'a> {
     plan: &'a Plan,
     schedule: Schedule,
     permits: Arc<Semaphore>,
-    /// Instances that could be made, but for a removal that has to come first.
+    /// Instances that could be made or read, but for a removal that has to come first.
     waiting: HashMap<InstanceAddr, Box<DesiredInstance>>,
     /// Removals whose provider is not configured yet.
     held: Vec<Removal>,
@@ -167,7 +167,9 @@ impl Applying<'_> {
                 }
             }
             for addr in self.schedule.freed() {
-                if let Some(desired) = self.waiting.remove(&addr) {
+                if self.schedule.may_make(&addr)
+                    && let Some(desired) = self.waiting.remove(&addr)
+                {
                     self.start(*desired);
                 }
             }

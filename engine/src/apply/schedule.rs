@@ -4,6 +4,9 @@
 //! been changed so that it no longer needs X, if X goes for good or has a successor already. When X is replaced
 //! by removing it first, its successor waits for the removal.
 //!
+//! A data source that is read in an apply needs nothing: it is there to see what will be. It is read when what goes for good
+//! of what it refers to is gone; only what must be there until all else has changed (`create_before_destroy`) still is.
+//!
 //! So a change can wait for a successor whose removal waits, a few steps on, for the change. Where nothing else can be
 //! done, such a circle is broken as Terraform orders it everywhere: what goes for good does not wait for changes.
 
@@ -32,9 +35,11 @@ pub(super) struct Schedule {
     gone: HashSet<InstanceAddr>,
     groups: Vec<Group>,
     users: HashMap<InstanceAddr, User>,
+    /// Data sources, and the groups of what must be gone before they are read.
+    reads: HashMap<InstanceAddr, Vec<usize>>,
     /// Removals that may have become possible since they were last looked at.
     candidates: Vec<InstanceAddr>,
-    /// Whose successors may be made since the old objects are gone.
+    /// What may be made or read since old objects are gone, unless it waits for others besides.
     freed: Vec<InstanceAddr>,
 }
 
@@ -47,6 +52,9 @@ struct Group {
     users_to_go: usize,
     /// How many instances that refer to it must have been made or changed first.
     users_to_make: usize,
+    /// How many of the removals the reads wait for.
+    to_go_before_reads: usize,
+    reads: Vec<InstanceAddr>,
 }
 
 #[derive(Debug)]
@@ -57,6 +65,7 @@ struct Planned {
     waits_for_making: bool,
     /// Its own successor is made first.
     waits_for_successor: bool,
+    comes_before_reads: bool,
     is_started: bool,
 }
 
@@ -90,9 +99,16 @@ impl Schedule {
             });
             schedule.groups[group].removals.push(change.addr.clone());
             let removal = Removal { addr: change.addr.clone(), deposed: None, is_part_of_replace: !is_gone_for_good };
-            let waits_for_making = is_gone_for_good || create_first;
-            let planned =
-                Planned { removal, group, waits_for_making, waits_for_successor: create_first, is_started: false };
+            let comes_before_reads = is_gone_for_good && !change.create_before_destroy;
+            schedule.groups[group].to_go_before_reads += usize::from(comes_before_reads);
+            let planned = Planned {
+                removal,
+                group,
+                waits_for_making: is_gone_for_good || create_first,
+                waits_for_successor: create_first,
+                comes_before_reads,
+                is_started: false,
+            };
             schedule.removals.insert(change.addr.clone(), planned);
             schedule.candidates.push(change.addr.clone());
         }
@@ -102,7 +118,10 @@ impl Schedule {
             // Instances of one resource have no order among themselves.
             let own = change.addr.resource();
             let used = change.dependencies.iter().filter(|dependency| **dependency != own);
-            let groups: Vec<usize> = used.filter_map(|dependency| group_of.get(dependency).copied()).collect();
+            let mut groups: Vec<usize> = used.filter_map(|dependency| group_of.get(dependency).copied()).collect();
+            if change.action == Action::Read {
+                groups = schedule.hold(&change.addr, groups);
+            }
             if groups.is_empty() || !(goes || is_made) {
                 continue;
             }
@@ -124,9 +143,21 @@ impl Schedule {
         schedule
     }
 
+    /// Lets a data source wait for what goes of these groups. Returns those that it needs not wait for.
+    fn hold(&mut self, addr: &InstanceAddr, groups: Vec<usize>) -> Vec<usize> {
+        let (awaited, others): (Vec<usize>, Vec<usize>) =
+            groups.into_iter().partition(|group| self.groups[*group].to_go_before_reads > 0);
+        awaited.iter().for_each(|group| self.groups[*group].reads.push(addr.clone()));
+        self.reads.insert(addr.clone(), awaited);
+        others
+    }
+
     /// Whether a new object may be made now: not before the old one of the same address is gone, unless the new
-    /// one comes first.
+    /// one comes first. Or a data source be read: not before what it waits for is gone.
     pub(super) fn may_make(&self, addr: &InstanceAddr) -> bool {
+        if let Some(groups) = self.reads.get(addr) {
+            return groups.iter().all(|group| self.groups[*group].to_go_before_reads == 0);
+        }
         match self.removals.get(addr) {
             Some(planned) => planned.waits_for_successor || self.gone.contains(addr),
             None => true,
@@ -157,7 +188,7 @@ impl Schedule {
 
     /// Nothing is under way, and these could be made but for a removal. `false`: no removal waits for changes alone.
     pub(super) fn break_circle<'a>(&mut self, waiting: impl Iterator<Item = &'a InstanceAddr>) -> bool {
-        let mut open: Vec<usize> = waiting.filter_map(|addr| Some(self.removals.get(addr)?.group)).collect();
+        let mut open: Vec<usize> = waiting.flat_map(|addr| self.kept_by(addr)).collect();
         let mut seen = HashSet::new();
         let mut is_broken = false;
         while let Some(group) = open.pop() {
@@ -173,6 +204,14 @@ impl Schedule {
             open.extend(users.filter_map(|(addr, _)| Some(self.removals.get(addr)?.group)));
         }
         is_broken
+    }
+
+    /// The groups of the removals that something waits for.
+    fn kept_by(&self, addr: &InstanceAddr) -> Vec<usize> {
+        match self.reads.get(addr) {
+            Some(groups) => groups.clone(),
+            None => self.removals.get(addr).map(|planned| planned.group).into_iter().collect(),
+        }
     }
 
     /// Lets what goes for good go before its users have changed; whether any of it has waited for them.
@@ -202,6 +241,16 @@ impl Schedule {
         if self.gone.insert(removal.addr.clone()) {
             self.one_less(&removal.addr, |user| user.goes, |group| &mut group.users_to_go);
             self.freed.push(removal.addr.clone());
+            self.one_less_before_reads(&removal.addr);
+        }
+    }
+
+    fn one_less_before_reads(&mut self, removed: &InstanceAddr) {
+        let Some(planned) = self.removals.get(removed).filter(|planned| planned.comes_before_reads) else { return };
+        let group = &mut self.groups[planned.group];
+        group.to_go_before_reads -= 1;
+        if group.to_go_before_reads == 0 {
+            self.freed.append(&mut group.reads);
         }
     }
 

@@ -311,6 +311,8 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
         (Action::Read, unread(&desired.schema.block, &config))
     };
     let before = recorded.and_then(|recorded| recorded_value(&recorded, &desired.schema)).unwrap_or(Value::Null(ty));
+    // What it waits for may be far behind what it refers to.
+    let dependencies = desired.dependencies.union(&desired.awaits).cloned().collect();
     Ok(Change {
         addr: desired.addr.clone(),
         provider: desired.provider.clone(),
@@ -323,7 +325,7 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
         requires_replace: Vec::new(),
         before_private: Vec::new(),
         private: Vec::new(),
-        dependencies: (*desired.dependencies).clone(),
+        dependencies,
         create_before_destroy: false,
         adopted: None,
     })

@@ -130,3 +130,74 @@ async fn depends_on_a_module_orders_what_is_made() {
     let applied = Bed::new().apply(text).await;
     assert_eq!(applied.calls, ["create thing.first", "create thing.a"]);
 }
+
+/// Calls of an apply that brings `before` to `after`, after which there is nothing to do.
+async fn calls(before: &str, after: &str) -> Vec<String> {
+    let mut bed = Bed::new();
+    bed.apply(before).await;
+    let applied = bed.apply(after).await;
+    assert_eq!((applied.errors.as_str(), applied.summary.not_done.len()), ("", 0));
+    assert_eq!(bed.plan(after).await, NOTHING_TO_DO);
+    applied.calls
+}
+
+#[tokio::test]
+async fn it_is_read_when_what_it_waits_for_is_gone() {
+    let text = |count: u32| {
+        format!(
+            "resource \"thing\" \"q\" {{\n  count = {count}\n}}\n{}",
+            DATA.replace("BODY", "  depends_on = [thing.q]")
+        )
+    };
+    assert_eq!(calls(&text(3), &text(1)).await.last().map(String::as_str), Some("read thing"));
+    // One that must be there until all else has changed is there when it is read, as Terraform has it.
+    let first =
+        |count: u32| text(count).replace("}\ndata", "  lifecycle {\n    create_before_destroy = true\n  }\n}\ndata");
+    assert_eq!(calls(&first(2), &first(1)).await, ["read thing", "delete thing.q[1]"]);
+}
+
+#[tokio::test]
+async fn it_is_read_when_what_is_behind_a_module_is_gone() {
+    let call = "module \"m\" {\n  source = \"./m\"\n}\n";
+    let own = "module \"o\" {\n  source = \"./o\"\n  depends_on = [module.m]\n}\n";
+    let text = |count: u32| {
+        format!(
+            "{call}{own}{}### m/main.tf\nresource \"thing\" \"deep\" {{\n  count = {count}\n}}\nresource \"thing\" \"near\" {{\n  depends_on = [thing.deep]\n}}\n{}",
+            OUTPUT.replace("module.m", "module.o"),
+            CALLED.replace("m/main", "o/main")
+        )
+    };
+    assert_eq!(calls(&text(2), &text(1)).await, ["delete module.m.thing.deep[1]", "read thing"]);
+}
+
+/// What is changed by what is read cannot be what the removal waits for.
+#[tokio::test]
+async fn what_a_read_changes_does_not_keep_what_the_read_waits_for() {
+    let text = |count: u32, size: u32| {
+        format!(
+            "resource \"thing\" \"q\" {{\n  count = {count}\n}}\ndata \"thing\" \"z\" {{\n  depends_on = [thing.q]\n}}\n\
+             resource \"thing\" \"user\" {{\n  name = data.thing.z.id\n  refers = thing.q[0].id\n  size = {size}\n}}\n\
+             resource \"thing\" \"other\" {{\n  refers = thing.q[0].id\n  size = {size}\n}}\n"
+        )
+    };
+    let calls = calls(&text(2, 1), &text(1, 2)).await;
+    // Others have changed before.
+    assert_eq!(calls, ["update thing.other", "delete thing.q[1]", "read thing", "update thing.user"]);
+}
+
+/// Nor is it read when what it waits for could not be removed.
+#[tokio::test]
+async fn it_is_not_read_when_what_it_waits_for_is_still_there() {
+    let text = |count: u32| {
+        format!(
+            "resource \"thing\" \"q\" {{\n  count = {count}\n}}\n{}",
+            DATA.replace("BODY", "  depends_on = [thing.q]")
+        )
+    };
+    let mut bed = Bed::new();
+    bed.apply(&text(2)).await;
+    bed.provider.dies = Box::new(|request| request.planned.is_null());
+    let applied = bed.apply(&text(1)).await;
+    assert_eq!(applied.calls, ["delete thing.q[1]"]);
+    assert_eq!(applied.summary.not_done, ["data.thing.d", "thing.q[1]"]);
+}
