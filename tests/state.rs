@@ -88,6 +88,8 @@ fn terraform_is_kept_out_from_recovery_to_the_end_and_keeps_us_out() {
     for round in 0..3 {
         // Also of a state without a file, and one that was folded meanwhile.
         let mut store = Store::open(&path, "test").expect("the state opens");
+        // As a configuration may do it.
+        std::fs::read(&path).expect("a file");
         let refused = terraform.run(&["apply", "-auto-approve", "-no-color"]).failure();
         assert!(refused.contains("Error acquiring the state lock") && refused.contains("test"), "{refused}");
         change(&mut store, round + 10);

@@ -1,20 +1,22 @@
 //! One run at a time for a state, whichever folder it is started in and whatever name the file has there.
 //!
-//! Two locks. Terraform's own: the record lock on the state file, which is made for it if there is none, and removed again
-//! if nothing was written to it. As the file is only ever written in place, it is one and the same file from the first run
-//! to the last, and who waits for it gets it. And, since a process does not exclude itself by record locks, one on the file
-//! beside it that says who holds the state. The system releases both when a process ends, however it ends.
+//! Two locks. Terraform's own: the one on the state file, which is made for it if there is none, and removed again if nothing
+//! was written to it. As the file is only ever written in place, it is one and the same file from the first run to the last,
+//! and who waits for it gets it. And one on the file beside it that says who holds the state. The system releases both when a
+//! process ends, however it ends.
 //!
-//! **Invariant:** while a lock is held, nothing else opens the state file in this process: closing any descriptor of a file
-//! gives up all of the process' record locks on it (fcntl(2)).
+//! Terraform locks by record locks, which belong to a process, and which it loses when it closes any descriptor of the file:
+//! a configuration that reads it would do. Ours belong to the open file; the two keep each other out (fcntl(2)).
 
 use std::fs::{File, TryLockError};
 use std::io::{Error, ErrorKind, Result as IoResult};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
-use rustix::io::Errno;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::OFlags;
 
 use super::private;
 
@@ -74,7 +76,7 @@ impl Lock {
             is_new: false,
         };
         let held = || LockError::Held { holder: holder(&info_path(state_path)) };
-        // It is for people, and against ourselves. Where it cannot be had, the state file's own lock decides.
+        // It is for people. Where it cannot be had, the state file's own lock decides.
         let info = if access == Access::WriteWithoutLock { None } else { open_info(&lock.info_path).ok() };
         if let Some(info) = info {
             match info.try_lock() {
@@ -87,14 +89,14 @@ impl Lock {
             lock.info = Some(info);
         }
         let io = |cause| LockError::Io { path: state_path.display().to_string(), cause };
-        let mut operation = FlockOperation::NonBlockingLockExclusive;
+        let mut kind = libc::F_WRLCK;
         match open_state(state_path) {
             Ok((file, is_new)) => {
                 lock.state = Some(file);
                 lock.is_new = is_new;
             }
             Err(error) if access == Access::Read && is_forbidden(&error) => {
-                operation = FlockOperation::NonBlockingLockShared;
+                kind = libc::F_RDLCK;
                 lock.state = match File::open(state_path) {
                     Ok(file) => Some(file),
                     Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -107,9 +109,9 @@ impl Lock {
         let Some(state) = lock.state.as_ref().filter(|_| access != Access::WriteWithoutLock) else {
             return Ok(Some(lock));
         };
-        match fcntl_lock(state, operation) {
+        match lock_whole(state, kind) {
             Ok(()) => {}
-            Err(Errno::ACCESS | Errno::AGAIN) => {
+            Err(Errno::EACCES | Errno::EAGAIN) => {
                 // What the holder has put there is the holder's.
                 lock.is_new = false;
                 lock.info = None;
@@ -142,7 +144,7 @@ impl Lock {
         let _ = info.set_len(0).and_then(|()| info.write_all_at(json.to_string().as_bytes(), 0));
     }
 
-    /// The state file, by the only handle that this process may have of it.
+    /// The state file, by the handle that holds its lock.
     pub(super) fn state(&self) -> Option<&File> {
         self.state.as_ref()
     }
@@ -176,6 +178,18 @@ pub(super) fn resolve(path: &Path) -> PathBuf {
         path = private::folder(&path).join(target);
     }
     path
+}
+
+/// Asks, and does not wait.
+fn lock_whole(file: &File, kind: libc::c_int) -> nix::Result<()> {
+    let whole = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).map(drop)
 }
 
 fn open_info(path: &Path) -> IoResult<File> {

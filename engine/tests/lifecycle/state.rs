@@ -4,6 +4,7 @@ use compiler::addr::InstanceAddr;
 use engine::state::journal::Record;
 use engine::state::store::{Store, StoreError, View, peek};
 use engine::state::{InDoubt, InstanceState, Operation, file};
+use rustix::fs::FlockOperation;
 
 use super::bed::Bed;
 
@@ -92,6 +93,25 @@ fn one_run_at_a_time() {
     let second = Store::open(&bed.state_path(), "second");
     let Err(StoreError::Lock(error)) = second else { panic!("the second run got the lock") };
     assert!(error.to_string().contains("test since"), "{error}");
+}
+
+/// A configuration may read the file of its own state, or a copy of the program may look at it.
+#[test]
+fn a_look_at_the_file_does_not_give_up_terraforms_lock() {
+    let bed = Bed::new();
+    cut_off(&bed, &[Record::Put { addr: addr("thing.a"), instance: instance() }]);
+    let lock = |operation| {
+        let file = std::fs::File::options().read(true).write(true).open(bed.state_path()).unwrap();
+        rustix::fs::fcntl_lock(&file, operation)
+    };
+    let store = bed.store();
+    for _ in 0..2 {
+        std::fs::read(bed.state_path()).unwrap();
+        assert!(lock(FlockOperation::NonBlockingLockExclusive).is_err());
+        assert!(lock(FlockOperation::NonBlockingLockShared).is_err());
+    }
+    drop(store);
+    assert!(lock(FlockOperation::NonBlockingLockExclusive).is_ok());
 }
 
 /// By whatever name, from whatever folder.
