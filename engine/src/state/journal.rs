@@ -197,7 +197,11 @@ pub fn apply(state: &mut State, record: Record) {
         Record::Restore { addr, key } => {
             if let Some(instance) = state.deposed.remove(&(addr.clone(), key)) {
                 supersede(state, &addr, &instance);
-                state.in_doubt.remove(&addr);
+                // What may have been made of its successor is another object, and is told until it is settled. Of one that was
+                // not made the record before this one says so.
+                if state.in_doubt.get(&addr).is_some_and(|doubt| doubt.operation != Operation::Create) {
+                    state.in_doubt.remove(&addr);
+                }
                 state.instances.insert(addr, instance);
             }
         }

@@ -1,6 +1,7 @@
 //! A provider that dies in the middle, of a kind that cannot find what it has made: what may exist is named until it is
 //! settled, and nothing is promised.
 
+use engine::host::fake::replace_when_changed;
 use engine::state::store::peek;
 
 use super::bed::{Bed, NOTHING_TO_DO};
@@ -94,5 +95,40 @@ async fn what_nobody_wants_any_more_is_told_until_an_apply_went_through() {
     assert_eq!(bed.plan(NOTHING).await, NOTHING_TO_DO);
     assert_eq!(doubts(&bed).len(), 1);
     bed.apply(NOTHING).await;
+    assert_eq!(doubts(&bed), Vec::<String>::new());
+}
+
+/// The old object, which stepped aside, is the object again; of its successor nobody knows.
+#[tokio::test]
+async fn a_successor_whose_making_was_in_flight_is_named() {
+    let text = |size: u32| {
+        format!(
+            "resource \"thing\" \"a\" {{\n  size = {size}\n  lifecycle {{\n    create_before_destroy = true\n  }}\n}}\n"
+        )
+    };
+    let mut bed = Bed::new();
+    bed.apply(&text(1)).await;
+    for times in ["", " 2 times"] {
+        bed.provider.plan = replace_when_changed("size");
+        bed.provider.dies = Box::new(|request| request.prior.is_null());
+        let applied = bed.apply(&text(2)).await;
+        assert_eq!(applied.calls, ["create thing.a"]);
+        bed.assert_state(&["thing.a"]);
+        let doubts = doubts(&bed);
+        assert!(doubts.len() == 1 && doubts[0].contains(&format!("may have been made{times} by")), "{doubts:?}");
+    }
+    // Of one that the provider says it did not make there is nothing to tell; what is told stays.
+    bed.provider.plan = replace_when_changed("size");
+    bed.provider.apply = Box::new(|request, made| engine::host::ApplyResponse {
+        state: value::Value::Null(made.ty()),
+        private: Vec::new(),
+        problems: vec![value::Problem::error("no", format!("{} did not work.", request.address))],
+        legacy: false,
+    });
+    bed.apply(&text(2)).await;
+    bed.assert_state(&["thing.a"]);
+    assert!(doubts(&bed)[0].contains("may have been made 2 times by"), "{:?}", doubts(&bed));
+    bed.provider.plan = replace_when_changed("size");
+    assert_eq!(bed.apply(&text(2)).await.errors, "");
     assert_eq!(doubts(&bed), Vec::<String>::new());
 }
