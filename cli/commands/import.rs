@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     }
     let options = PlanOptions {
         goal: Goal::Configuration,
-        refresh: args.common.refresh,
+        refresh: args.common.refreshes(),
         adopt: BTreeMap::from([(addr.clone(), args.id.clone())]),
     };
     let planned = make_with(&session, inputs, store.known(), options, &args.common).await;

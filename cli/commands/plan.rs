@@ -9,7 +9,7 @@ use compiler::diag::Diagnostics;
 use compiler::source::SourceMap;
 use engine::event::Event;
 use engine::plan::show::{ShowOptions, show};
-use engine::plan::{self, Goal, Plan, PlanOptions, file};
+use engine::plan::{self, Goal, Plan, PlanOptions, Refresh, file};
 use engine::run::Run;
 use engine::state::store::{self, Known, Store, View};
 use tokio::sync::mpsc;
@@ -50,7 +50,7 @@ pub(crate) struct CommonArgs {
     /// How many objects to work on at once
     #[arg(long, default_value_t = PARALLELISM, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) parallelism: u16,
-    /// Whether to ask the providers what exists; false believes the state
+    /// Whether to ask the providers what exists; false believes the state, but for what it does not know
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub(super) refresh: bool,
     /// The file of the state
@@ -102,6 +102,10 @@ impl CommonArgs {
             .argument_if(self.state != Path::new(STATE), self.state_flag())
             .argument_if(!self.refresh, "-refresh=false")
             .argument_if(self.parallelism != PARALLELISM, format!("-parallelism={}", self.parallelism))
+    }
+
+    pub(super) fn refreshes(&self) -> Refresh {
+        if self.refresh { Refresh::Everything } else { Refresh::InDoubt }
     }
 
     fn state_flag(&self) -> String {
@@ -171,7 +175,7 @@ pub(super) async fn make(
     goal: Goal,
     common: &CommonArgs,
 ) -> Result<Planned, Shown> {
-    let options = PlanOptions { goal, refresh: common.refresh, adopt: BTreeMap::new() };
+    let options = PlanOptions { goal, refresh: common.refreshes(), adopt: BTreeMap::new() };
     make_with(session, inputs, known, options, common).await
 }
 

@@ -197,8 +197,9 @@ impl Applying<'_> {
             Action::NoOp => {
                 // Data sources, and what was read of an object, go into the state with no call.
                 let recorded = self.store.state().instances.get(&desired.addr);
-                // What a run that was cut off may have changed has been read.
-                let is_doubted = self.store.state().in_doubt.contains_key(&desired.addr);
+                // What a run that was cut off may have changed has been read; what else it may have made has not.
+                let doubt = self.store.state().in_doubt.get(&desired.addr);
+                let is_doubted = doubt.is_some_and(|doubt| doubt.operation != Operation::Create);
                 let settled = step::settle(&desired, change, recorded).or(recorded.filter(|_| is_doubted).cloned());
                 if let Some(instance) = settled {
                     self.record(Record::Put { addr: desired.addr.clone(), instance: Box::new(instance) });

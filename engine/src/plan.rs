@@ -95,11 +95,20 @@ pub enum Goal {
     Nothing,
 }
 
+/// Which objects the providers are asked about; of others the state is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    Everything,
+    /// What the state itself does not know.
+    InDoubt,
+    /// For providers that simulate: they know nothing of what there is.
+    Nothing,
+}
+
 #[derive(Debug, Clone)]
 pub struct PlanOptions {
     pub goal: Goal,
-    /// Ask the providers what there is; else believe the state.
-    pub refresh: bool,
+    pub refresh: Refresh,
     /// Objects that exist and are not in the state: the provider's id by address. If there are any, nothing else is
     /// planned: what is not imported yet may stand in the way of everything but its own import.
     pub adopt: BTreeMap<InstanceAddr, String>,
@@ -291,7 +300,7 @@ impl Planning<'_> {
                 }
                 let triggered = self.trigger(&desired.lifecycle.replace_triggered_by);
                 let awaited = self.awaited(&desired);
-                let (permits, refresh) = (self.permits.clone(), self.options.refresh);
+                let (permits, refresh) = (self.permits.clone(), self.refreshes(&addr));
                 let adopt = self.options.adopt.get(&addr).cloned();
                 tasks.spawn(async move {
                     let _permit = permits.acquire_owned().await;
@@ -299,6 +308,14 @@ impl Planning<'_> {
                     (Some(addr), instance::plan_instance(&run, request).await)
                 });
             }
+        }
+    }
+
+    fn refreshes(&self, addr: &InstanceAddr) -> bool {
+        match self.options.refresh {
+            Refresh::Everything => true,
+            Refresh::InDoubt => self.state.in_doubt.contains_key(addr),
+            Refresh::Nothing => false,
         }
     }
 
@@ -364,7 +381,7 @@ impl Planning<'_> {
             let Some(recorded) = self.with_provider(addr, recorded) else { continue };
             let (run, addr) = (self.run.clone(), addr.clone());
             // How much there is of what is unfinished, its provider cannot read.
-            let refresh = self.options.refresh && self.state.instances.contains_key(&addr);
+            let refresh = self.refreshes(&addr) && self.state.instances.contains_key(&addr);
             let permits = self.permits.clone();
             let reason = if self.options.goal == Goal::Nothing { None } else { Some(Reason::NotConfigured) };
             tasks.spawn(async move {

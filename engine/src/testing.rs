@@ -29,7 +29,7 @@ use value::Value;
 use crate::event::Events;
 use crate::host::providers::{Launcher, Providers};
 use crate::plan::show::{ShowOptions, show};
-use crate::plan::{self, Goal, Plan, PlanOptions};
+use crate::plan::{self, Goal, Plan, PlanOptions, Refresh};
 use crate::run::{Run, host_diagnostics};
 use crate::state::store::Store;
 use crate::{apply, state::State};
@@ -250,7 +250,8 @@ impl<'t> Running<'t> {
         sources: &mut SourceMap,
     ) -> Result<(), Diagnostics> {
         let mut expected = Expected::read(test, sources)?;
-        let options = PlanOptions { goal: Goal::Configuration, refresh: test.refresh, adopt: BTreeMap::new() };
+        let refresh = if test.refresh { Refresh::Everything } else { Refresh::InDoubt };
+        let options = PlanOptions { goal: Goal::Configuration, refresh, adopt: BTreeMap::new() };
         let (plan, evaluation, diags) = plan::evaluate(run, state, &options).await;
         outcome.diags.extend(expected.take(diags));
         if outcome.diags.has_errors() {
@@ -354,7 +355,7 @@ impl<'t> Running<'t> {
         let (keep, cancelled) = watch::channel(false);
         let providers = Arc::new(providers.wrapped_like(&last.providers));
         let run = Run { providers, cancelled, ..last };
-        let options = PlanOptions { goal: Goal::Nothing, refresh: true, adopt: BTreeMap::new() };
+        let options = PlanOptions { goal: Goal::Nothing, refresh: Refresh::Everything, adopt: BTreeMap::new() };
         let state: State = store.state().clone();
         let (plan, mut diags) = plan::plan(&run, &state, &options).await;
         if !diags.has_errors() {

@@ -9,7 +9,7 @@ use compiler::testing::TestRun;
 
 use crate::plan::machines::{self, Layer, SameName};
 use crate::plan::show::{ShowOptions, show};
-use crate::plan::{self, Goal, Plan, PlanOptions};
+use crate::plan::{self, Goal, Plan, PlanOptions, Refresh};
 use crate::run::Run;
 use crate::state::State;
 
@@ -23,7 +23,7 @@ impl Snapshot {
     /// Plans with providers that simulate.
     pub(super) async fn take(run: &Run, state: &State, test: &TestRun) -> Result<Snapshot, Diagnostics> {
         // What the state names was made for real, so a simulation cannot be asked about it.
-        let options = PlanOptions { goal: Goal::Configuration, refresh: false, adopt: BTreeMap::new() };
+        let options = PlanOptions { goal: Goal::Configuration, refresh: Refresh::Nothing, adopt: BTreeMap::new() };
         let (plan, diags) = plan::plan(run, state, &options).await;
         if diags.has_errors() {
             return Err(diags);

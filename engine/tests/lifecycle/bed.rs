@@ -13,7 +13,7 @@ use engine::apply::{self, Summary};
 use engine::host::fake::{FakeLauncher, FakeProvider};
 use engine::host::providers::Providers;
 use engine::plan::show::{ShowOptions, show};
-use engine::plan::{self, Goal, Plan, PlanOptions};
+use engine::plan::{self, Goal, Plan, PlanOptions, Refresh};
 use engine::run::Run;
 use engine::state::store::Store;
 use tokio::sync::{mpsc, watch};
@@ -167,7 +167,7 @@ impl Bed {
 }
 
 pub(crate) async fn plan_for(run: &Run, store: &Store, goal: Goal) -> (Plan, Diagnostics) {
-    plan::plan(run, store.state(), &PlanOptions { goal, refresh: true, adopt: BTreeMap::new() }).await
+    plan::plan(run, store.state(), &PlanOptions { goal, refresh: Refresh::Everything, adopt: BTreeMap::new() }).await
 }
 
 pub(crate) fn shown(plan: &Plan, diags: &Diagnostics, sources: &SourceMap) -> String {

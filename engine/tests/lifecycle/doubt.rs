@@ -1,7 +1,11 @@
 //! A provider that dies in the middle, of a kind that cannot find what it has made: what may exist is named until it is
 //! settled, and nothing is promised.
 
+use std::collections::BTreeMap;
+
+use engine::apply;
 use engine::host::fake::replace_when_changed;
+use engine::plan::{self, Goal, PlanOptions, Refresh};
 use engine::state::store::peek;
 
 use super::bed::{Bed, NOTHING_TO_DO};
@@ -131,4 +135,51 @@ async fn a_successor_whose_making_was_in_flight_is_named() {
     bed.provider.plan = replace_when_changed("size");
     assert_eq!(bed.apply(&text(2)).await.errors, "");
     assert_eq!(doubts(&bed), Vec::<String>::new());
+}
+
+/// A plan that asks for nothing else asks for what the state does not know.
+#[tokio::test]
+async fn a_plan_without_refresh_reads_what_is_in_doubt() {
+    let text = |size: u32| format!("resource \"thing\" \"a\" {{\n  size = {size}\n}}\nresource \"thing\" \"b\" {{}}\n");
+    let mut bed = Bed::new();
+    bed.apply(&text(1)).await;
+    bed.provider.dies = Box::new(|request| request.address == "thing.a");
+    bed.apply(&text(2)).await;
+    assert_eq!(doubts(&bed).len(), 1);
+    // It was done.
+    bed.provider.read = Box::new(|request| match request.address {
+        "thing.a" => {
+            let entries = request.state.as_entries().expect("an object").clone();
+            let size = ("size".into(), value::Value::from(2));
+            value::Value::object(entries.into_iter().filter(|(name, _)| **name != *"size").chain([size]))
+        }
+        address => panic!("{address} was read"),
+    });
+    let (run, _) = bed.run(&text(1)).await;
+    let mut store = bed.store();
+    let options = PlanOptions { goal: Goal::Configuration, refresh: Refresh::InDoubt, adopt: BTreeMap::new() };
+    let (plan, _) = plan::plan(&run, store.state(), &options).await;
+    let (summary, diags) = apply::apply(&run, &mut store, &plan).await;
+    assert_eq!((summary.changed, diags.has_errors()), (1, false));
+    drop(store);
+    assert_eq!(doubts(&bed), Vec::<String>::new());
+}
+
+/// That what is there was read says nothing of what else may have been made.
+#[tokio::test]
+async fn an_apply_that_fails_settles_no_making() {
+    let text = |size: u32, more: &str| {
+        format!(
+            "resource \"thing\" \"a\" {{\n  size = {size}\n  lifecycle {{\n    create_before_destroy = true\n  }}\n}}\n{more}"
+        )
+    };
+    let mut bed = Bed::new();
+    bed.apply(&text(1, "")).await;
+    bed.provider.plan = replace_when_changed("size");
+    bed.provider.dies = Box::new(|request| request.prior.is_null());
+    bed.apply(&text(2, "")).await;
+    assert_eq!(doubts(&bed).len(), 1);
+    bed.provider.dies = Box::new(|request| request.address == "thing.b");
+    bed.apply(&text(1, "resource \"thing\" \"b\" {}\n")).await;
+    assert_eq!(doubts(&bed).len(), 2);
 }
