@@ -3,9 +3,13 @@
 //! Of it is honoured what says where plugins are: `dev_overrides`, `filesystem_mirror` and the plugin cache, whose folders
 //! are laid out as mirrors are. The rest is about installing, registries and HCP Terraform, which are not there; of that,
 //! what may have been meant to choose a plugin is told.
+//!
+//! As in Terraform, the file is looked up from where the command was started, and the folders that it names from where -chdir
+//! leads to.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, bail};
 use compiler::addr::ProviderSource;
@@ -19,6 +23,15 @@ pub(crate) struct CliConfig {
     pub(crate) mirrors: Vec<PathBuf>,
     /// What has no effect.
     pub(crate) told: Vec<String>,
+}
+
+/// Where the command was started, if it has gone elsewhere since.
+static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
+
+/// To be called before the command goes to another folder.
+pub(crate) fn leave_folder() {
+    // Without a folder there is nothing to come back to; set once, at the start.
+    let _ = std::env::current_dir().map(|folder| STARTED_IN.set(folder));
 }
 
 pub(crate) fn read() -> anyhow::Result<CliConfig> {
@@ -41,7 +54,7 @@ pub(crate) fn read() -> anyhow::Result<CliConfig> {
 
 fn files() -> Vec<PathBuf> {
     if let Some(path) = variable("TF_CLI_CONFIG_FILE").or_else(|| variable("TERRAFORM_CONFIG")) {
-        return vec![PathBuf::from(path)];
+        return vec![STARTED_IN.get().map_or_else(|| PathBuf::from(&path), |folder| folder.join(&path))];
     }
     let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Vec::new() };
     let folder = std::fs::read_dir(home.join(".terraform.d")).into_iter().flatten().flatten().map(|entry| entry.path());

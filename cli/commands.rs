@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
-use crate::{environment, ui};
+use crate::{cli_config, environment, ui};
 
 /// Describe a whole application once, see every change before it is made, apply it on any cloud.
 ///
@@ -86,6 +86,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
     if let Some(folder) = &cli.chdir {
         use anyhow::Context as _;
         crate::proposal::set_folder(folder);
+        cli_config::leave_folder();
         std::env::set_current_dir(folder).with_context(|| format!("cannot go to the folder {}", folder.display()))?;
     }
     ui::set_json(match &cli.command {

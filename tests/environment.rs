@@ -85,6 +85,22 @@ fn what_has_no_effect_is_told() {
     assert!(!ran.stdout.contains("`lampwright apply` does it"), "{}", ran.stdout);
 }
 
+/// As Terraform has it: what it names is looked for in the folder of -chdir all the same.
+#[test]
+fn the_cli_configuration_is_looked_up_where_the_command_was_started() {
+    let mut sandbox = Sandbox::new();
+    sandbox.write("stack/main.stack.hcl", STACK);
+    sandbox.write("rc", "outer = 1\n");
+    sandbox.write("stack/rc", "inner = 1\n");
+    for (folder, args, told) in [
+        (".", &["-chdir=stack", "plan"][..], "rc: `outer` is not known"),
+        ("stack", &["plan"], "rc: `inner` is not known"),
+    ] {
+        let ran = with(&[("TF_CLI_CONFIG_FILE", "rc")], folder, &mut sandbox, args);
+        assert!(ran.code == 0 && ran.stderr.contains(told), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn the_cli_configuration_says_where_plugins_are() {
     let mut sandbox = Sandbox::new();
