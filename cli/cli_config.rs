@@ -1,4 +1,4 @@
-//! Terraform's CLI configuration: TF_CLI_CONFIG_FILE, else ~/.terraformrc and ~/.terraform.d/*.tfrc.
+//! Terraform's CLI configuration: TF_CLI_CONFIG_FILE, else ~/.terraformrc and ~/.terraform.d/*.tfrc and *.tfrc.json.
 //!
 //! Of it is honoured what says where plugins are: `dev_overrides`, `filesystem_mirror` and the plugin cache, whose folders
 //! are laid out as mirrors are. The rest is about installing, registries and HCP Terraform, which are not there; of that,
@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, bail};
 use compiler::addr::ProviderSource;
+use serde_json::Value as Json;
 
 use crate::environment::variable;
 
@@ -58,7 +59,11 @@ fn files() -> Vec<PathBuf> {
     }
     let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Vec::new() };
     let folder = std::fs::read_dir(home.join(".terraform.d")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<PathBuf> = folder.filter(|path| path.extension().is_some_and(|end| end == "tfrc")).collect();
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".tfrc") || name.ends_with(".tfrc.json")
+    };
+    let mut found: Vec<PathBuf> = folder.filter(is_ours).collect();
     found.sort();
     found.insert(0, home.join(".terraformrc"));
     found.retain(|path| path.is_file());
@@ -139,6 +144,51 @@ enum Given {
     Items(Vec<Item>),
 }
 
+/// As Terraform, by what the text begins with, whatever the file is called.
+fn parse(text: &str) -> anyhow::Result<Vec<Item>> {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if !text.starts_with('{') {
+        return parse_hcl(text);
+    }
+    match serde_json::from_str(text).context("it begins with `{`, as JSON does")? {
+        Json::Object(entries) => items_of_json(&entries),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => Ok(Vec::new()),
+    }
+}
+
+/// Of a list of blocks each is an item.
+fn items_of_json(entries: &serde_json::Map<String, Json>) -> anyhow::Result<Vec<Item>> {
+    let mut items = Vec::new();
+    for (name, json) in entries {
+        let mut add = |value| items.push(Item { name: name.clone(), value });
+        match json {
+            Json::Null => {}
+            Json::Bool(_) | Json::Number(_) => add(Given::Text(json.to_string())),
+            Json::String(text) => add(Given::Text(text.clone())),
+            Json::Object(entries) => add(Given::Items(items_of_json(entries)?)),
+            Json::Array(list) if list.is_empty() => {}
+            Json::Array(list) => match (texts(list), blocks(list)) {
+                (Some(texts), _) => add(Given::Texts(texts)),
+                (None, Some(blocks)) => {
+                    for block in blocks {
+                        add(Given::Items(items_of_json(block)?));
+                    }
+                }
+                (None, None) => bail!("the list {name:?} has texts or blocks, not both, and nothing else"),
+            },
+        }
+    }
+    Ok(items)
+}
+
+fn texts(list: &[Json]) -> Option<Vec<String>> {
+    list.iter().map(|json| json.as_str().map(str::to_owned)).collect()
+}
+
+fn blocks(list: &[Json]) -> Option<Vec<&serde_json::Map<String, Json>>> {
+    list.iter().map(Json::as_object).collect()
+}
+
 #[derive(Debug, PartialEq)]
 enum Token {
     Text(String),
@@ -146,12 +196,14 @@ enum Token {
 }
 
 /// The first version of HCL, as far as this file uses it: names may stand in quotes, which the second does not have.
-fn parse(text: &str) -> anyhow::Result<Vec<Item>> {
+fn parse_hcl(text: &str) -> anyhow::Result<Vec<Item>> {
     let mut tokens = tokens(text)?.into_iter().peekable();
     let items = body(&mut tokens)?;
     match tokens.next() {
         None => Ok(items),
-        Some(token) => bail!("a name is expected, not {token:?}"),
+        Some(Token::Sign(sign)) => bail!("a name is expected, not `{sign}`"),
+        // A body ends only before what is no name.
+        Some(Token::Text(_)) => bail!("a name is expected"),
     }
 }
 
@@ -193,7 +245,7 @@ fn body(tokens: &mut Tokens) -> anyhow::Result<Vec<Item>> {
 
 fn tokens(text: &str) -> anyhow::Result<Vec<Token>> {
     let mut found = Vec::new();
-    let mut rest = text.trim_start_matches('\u{feff}');
+    let mut rest = text;
     while let Some(ch) = rest.chars().next() {
         if rest.starts_with('#') || rest.starts_with("//") {
             rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
@@ -262,6 +314,44 @@ surprise = 1
         for part in ["`include`", "`network_mirror`", "`surprise`"] {
             assert!(told.contains(part), "{told}");
         }
+    }
+
+    /// Terraform takes either for either name of a file.
+    #[test]
+    fn json_says_the_same() {
+        let text = r#"
+{
+  "plugin_cache_dir": "/cache", "disable_checkpoint": true, "credentials": { "app.terraform.io": { "token": "x" } },
+  "provider_installation": [{
+    "dev_overrides": { "example.test/held/probe": "/dev/probe" },
+    "filesystem_mirror": [{ "path": "/one", "include": ["example.com/*/*"] }, { "path": "/two", "exclude": [] }],
+    "network_mirror": { "url": "https://mirror.test/" },
+    "direct": {}
+  }],
+  "surprise": 1, "nothing": null
+}"#;
+        let mut config = CliConfig::default();
+        config.take(&parse(text).unwrap(), "rc").unwrap();
+        assert_eq!(config.overrides.len(), 1);
+        assert_eq!(config.mirrors, ["/cache", "/one", "/two"].map(PathBuf::from));
+        assert_eq!(config.told.len(), 3, "{:?}", config.told);
+        for part in ["`include`", "`network_mirror`", "`surprise`"] {
+            assert!(config.told.join("\n").contains(part), "{:?}", config.told);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_words_of_the_language() {
+        for (text, told) in [
+            ("}", "a name is expected, not `}`"),
+            ("a = 1 = 2", "a name is expected, not `=`"),
+            ("{ \"a\": [[\"x\"]] }", "the list \"a\" has texts or blocks, not both, and nothing else"),
+            ("{ \"a\": [\"x\", {}] }", "the list \"a\" has texts or blocks, not both, and nothing else"),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), told);
+        }
+        let told = format!("{:#}", parse("{ \"a\": hunter2 }").unwrap_err());
+        assert!(told.contains("line 1") && !told.contains("hunter2"), "{told}");
     }
 
     #[test]

@@ -102,6 +102,18 @@ fn the_cli_configuration_is_looked_up_where_the_command_was_started() {
 }
 
 #[test]
+fn the_cli_configuration_may_be_json() {
+    let mut sandbox = Sandbox::new();
+    sandbox.write("stack/main.stack.hcl", STACK);
+    sandbox.write("home/.terraform.d/a.tfrc.json", "{\"here\": 1}");
+    sandbox.write("home/.terraform.d/b.tfrc", "there = 1\n");
+    let home = sandbox.join("home").display().to_string();
+    let ran = with(&[("HOME", &home)], "stack", &mut sandbox, &["plan"]);
+    assert!(ran.code == 0 && ran.stderr.contains("a.tfrc.json: `here` is not"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("b.tfrc: `there` is not"), "{}", ran.stderr);
+}
+
+#[test]
 fn the_cli_configuration_says_where_plugins_are() {
     let mut sandbox = Sandbox::new();
     let wants = |version: &str| {
