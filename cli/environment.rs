@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -44,10 +45,9 @@ pub(crate) fn arguments(args: Vec<OsString>, lookup: Lookup<'_>) -> anyhow::Resu
     for name in [format!("TF_CLI_ARGS_{}", command.replace([' ', '-'], "_")), "TF_CLI_ARGS".to_owned()] {
         let Some(text) = lookup(&name) else { continue };
         match words(&text) {
-            Some(words) => added.extend(words.into_iter().map(OsString::from)),
-            None => bail!(
-                "{name} cannot be read: {text:?} has a quote that is not closed, or one of ; & | < > ( outside of quotes"
-            ),
+            Ok(words) => added.extend(words.into_iter().map(OsString::from)),
+            // Not the text: it may have a secret.
+            Err(fault) => bail!("{name} cannot be read: {fault}"),
         }
     }
     let mut args = args;
@@ -77,34 +77,64 @@ fn command(args: &[OsString]) -> Option<(usize, String)> {
     found
 }
 
+/// Why a text has no words, and which of its characters is to blame, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    OpenQuote(char, usize),
+    Operator(char, usize),
+    LastBackslash(usize),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::OpenQuote(quote, at) => write!(f, "the quote {quote} at character {at} is not closed"),
+            Fault::Operator(operator, at) => {
+                write!(f, "the operator {operator} at character {at} is outside of quotes")
+            }
+            Fault::LastBackslash(at) => write!(f, "behind the backslash at character {at} there is nothing"),
+        }
+    }
+}
+
 /// Words as Terraform splits them (github.com/mattn/go-shellwords), but for what it cuts off without a word: from an operator
-/// of a shell on. `None`: that, or a quote that is not closed.
-fn words(text: &str) -> Option<Vec<String>> {
+/// of a shell on.
+fn words(text: &str) -> Result<Vec<String>, Fault> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut in_backticks = false;
-    let mut chars = text.chars();
-    while let Some(ch) = chars.next() {
+    // With the place of each.
+    let mut quote: Option<(char, usize)> = None;
+    let mut backtick: Option<usize> = None;
+    let mut chars = text.chars().zip(1..);
+    while let Some((ch, at)) = chars.next() {
         match (ch, quote) {
-            ('\\', None | Some('"')) => word.get_or_insert_default().push(chars.next()?),
-            (' ' | '\t' | '\r' | '\n', None) if !in_backticks => words.extend(word.take()),
+            ('\\', None | Some(('"', _))) => {
+                let (next, _) = chars.next().ok_or(Fault::LastBackslash(at))?;
+                word.get_or_insert_default().push(next);
+            }
+            (' ' | '\t' | '\r' | '\n', None) if backtick.is_none() => words.extend(word.take()),
             ('"' | '\'', None) => {
-                quote = Some(ch);
+                quote = Some((ch, at));
                 // Quotes around nothing are a word, too.
                 word.get_or_insert_default();
             }
-            (ch, Some(open)) if ch == open => quote = None,
-            (';' | '&' | '|' | '<' | '>', None) if !in_backticks => return None,
-            ('(' | ')', None) if !in_backticks => return None,
+            (ch, Some((open, _))) if ch == open => quote = None,
+            (';' | '&' | '|' | '<' | '>' | '(' | ')', None) if backtick.is_none() => {
+                return Err(Fault::Operator(ch, at));
+            }
             (ch, _) => {
-                in_backticks ^= ch == '`' && quote.is_none();
+                if ch == '`' && quote.is_none() {
+                    backtick = if backtick.is_some() { None } else { Some(at) };
+                }
                 word.get_or_insert_default().push(ch);
             }
         }
     }
     words.extend(word);
-    (quote.is_none() && !in_backticks).then_some(words)
+    match quote.or(backtick.map(|at| ('`', at))) {
+        Some((quote, at)) => Err(Fault::OpenQuote(quote, at)),
+        None => Ok(words),
+    }
 }
 
 /// Refuses what would make a command work on something else than was meant, and tells what has no effect.
@@ -162,10 +192,10 @@ mod tests {
             ("`a b`", &["`a b`"]),
             (r"a\;b ';&' ", &["a;b", ";&"]),
         ] {
-            assert_eq!(words(text).as_deref(), Some(&expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..]));
+            assert_eq!(words(text).as_deref(), Ok(&expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..]));
         }
         for text in ["\"a", "'a", "a;b", "a & b", "(a)", "a\\", "`a"] {
-            assert_eq!(words(text), None, "{text}");
+            assert!(words(text).is_err(), "{text}");
         }
     }
 
@@ -193,6 +223,23 @@ mod tests {
             assert_eq!(read(given).unwrap(), expected);
         }
         assert!(read("lampwright show").unwrap_err().to_string().contains("TF_CLI_ARGS_show cannot be read"));
+    }
+
+    /// The text may have a secret: of it is said only where the fault is.
+    #[test]
+    fn what_cannot_be_split_is_not_repeated() {
+        for (text, told) in [
+            ("-var 'key=hunter2", "the quote ' at character 6 is not closed"),
+            ("é \"hunter2", "the quote \" at character 3 is not closed"),
+            ("`hunter2", "the quote ` at character 1 is not closed"),
+            ("-var key=hunter2;x", "the operator ; at character 17 is outside of quotes"),
+            ("(hunter2)", "the operator ( at character 1 is outside of quotes"),
+            ("hunter2\\", "behind the backslash at character 8 there is nothing"),
+        ] {
+            let lookup = |name: &str| (name == "TF_CLI_ARGS").then(|| text.to_owned());
+            let error = arguments(vec!["lampwright".into(), "plan".into()], &lookup).unwrap_err().to_string();
+            assert_eq!(error, format!("TF_CLI_ARGS cannot be read: {told}"));
+        }
     }
 
     #[test]

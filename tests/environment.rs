@@ -28,6 +28,8 @@ fn arguments_of_the_environment_are_taken() {
     assert!(shown.contains("+ o = \"none\""), "{shown}");
     let shown = plan(&mut sandbox, &[("TF_CLI_ARGS_plan", "-var 'a=b")], &["plan"]);
     assert!(shown.contains("TF_CLI_ARGS_plan cannot be read"), "{shown}");
+    // It may have a secret.
+    assert!(!shown.contains("a=b"), "{shown}");
     // A flag that is not there is not left out.
     let shown = plan(&mut sandbox, &[("TF_CLI_ARGS_plan", "-surprise=x")], &["plan"]);
     assert!(shown.contains("unexpected argument") && shown.contains("surprise"), "{shown}");
