@@ -34,12 +34,20 @@ fn a_plan_proposes_the_command_that_does_it() {
     );
     let args = ["-chdir=stack", "plan", "-refresh=false", "-parallelism=3"];
     assert_eq!(proposed(".", &args), "lampwright -chdir=stack apply -refresh=false -parallelism=3");
+    assert_eq!(proposed("stack", &["plan", "-lock=false"]), "lampwright apply -lock=false");
+    // So is what shows more.
+    let args = ["-chdir=stack", "plan", "-var", "nodes=3", "-lock=false"];
+    let plan = sandbox.lampwright(".", &args).success();
+    let more = "`lampwright -chdir=stack plan -var nodes=3 -lock=false -files` shows the text";
+    assert!(last_line(&plan).contains(more), "{plan}");
     // A secret is for the user to write again.
     let plan = sandbox.lampwright("stack", &["plan", "-var", "token=hunter2"]).success();
     assert!(last_line(&plan).starts_with("`lampwright apply -var token=…` does it"), "{plan}");
     assert!(!plan.contains("hunter2"), "{plan}");
     let saved = sandbox.lampwright(".", &["-chdir=stack", "plan", "-out", "a plan", "-state=x.tfstate"]).success();
     assert_eq!(last_line(&saved), "Saved. To do exactly this: lampwright -chdir=stack apply 'a plan' -state=x.tfstate");
+    let saved = sandbox.lampwright("stack", &["plan", "-out", "p", "-lock=false"]).success();
+    assert_eq!(last_line(&saved), "Saved. To do exactly this: lampwright apply p -lock=false");
 }
 
 #[test]
@@ -49,6 +57,7 @@ fn what_goes_and_what_was_cut_off_is_proposed_with_its_flags() {
     sandbox.lampwright("stack", &["apply", "-auto-approve", "-state=s.tfstate"]).success();
     let plan = sandbox.lampwright("stack", &["plan", "-destroy", "-state=s.tfstate"]).success();
     assert!(last_line(&plan).starts_with("`lampwright destroy -state=s.tfstate` does it"), "{plan}");
+    assert!(last_line(&plan).contains("`lampwright plan -destroy -state=s.tfstate -files` shows"), "{plan}");
     // A node that never becomes healthy, so that the apply stops in the middle.
     sandbox.write("stack/app/health.php", "<?php http_response_code(500);\n");
     let text = std::fs::read_to_string(sandbox.join("stack/main.stack.hcl")).expect("a file");

@@ -78,12 +78,14 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
         file::write(path, &planned.plan, &session.sources, &inputs)?;
         if !args.common.json {
             let apply = Proposal::new("apply").argument(path.to_string_lossy());
-            let apply = apply.argument_if(args.common.state != Path::new(STATE), args.common.state_flag());
+            let apply = args.common.state_flags(apply);
             ui::line(&format!("\nSaved. To do exactly this: {}", apply.text()));
         }
     } else if !planned.plan.is_empty() && !args.common.json && !args.files && variable("TF_IN_AUTOMATION").is_none() {
         let apply = args.common.proposal(goal, &args.inputs, &session);
-        ui::line(&format!("\n`{}` does it; `plan -files` shows the text of every new file.", apply.text()));
+        let plan = Proposal::new("plan").argument_if(args.destroy, "-destroy");
+        let plan = args.common.flags(plan, &args.inputs, &session).argument("-files");
+        ui::line(&format!("\n`{}` does it; `{}` shows the text of every new file.", apply.text(), plan.text()));
     }
     Ok(if args.detailed_exitcode && !planned.plan.is_empty() { exit::CHANGES } else { exit::SUCCESS })
 }
@@ -97,19 +99,25 @@ impl CommonArgs {
             Goal::Configuration => "apply",
             Goal::Nothing => "destroy",
         };
-        Proposal::new(command)
-            .inputs(inputs, &session.program)
-            .argument_if(self.state != Path::new(STATE), self.state_flag())
+        self.flags(Proposal::new(command), inputs, session)
+    }
+
+    /// As these were given.
+    fn flags(&self, proposal: Proposal, inputs: &InputArgs, session: &Session) -> Proposal {
+        self.state_flags(proposal.inputs(inputs, &session.program))
             .argument_if(!self.refresh, "-refresh=false")
             .argument_if(self.parallelism != PARALLELISM, format!("-parallelism={}", self.parallelism))
     }
 
-    pub(super) fn refreshes(&self) -> Refresh {
-        if self.refresh { Refresh::Everything } else { Refresh::InDoubt }
+    /// Those that a saved plan does not know.
+    fn state_flags(&self, proposal: Proposal) -> Proposal {
+        proposal
+            .argument_if(self.state != Path::new(STATE), format!("-state={}", self.state.display()))
+            .argument_if(!self.lock, "-lock=false")
     }
 
-    fn state_flag(&self) -> String {
-        format!("-state={}", self.state.display())
+    pub(super) fn refreshes(&self) -> Refresh {
+        if self.refresh { Refresh::Everything } else { Refresh::InDoubt }
     }
 }
 
