@@ -201,8 +201,21 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
 
 /// LAMPWRIGHT_LOG or TF_LOG: off, error, warn, info, debug, trace.
 fn start_log() {
-    let level = std::env::var("LAMPWRIGHT_LOG").or_else(|_| std::env::var("TF_LOG")).unwrap_or_default().to_lowercase();
-    let Ok(level) = level.parse::<tracing::Level>() else { return };
+    let given = ["LAMPWRIGHT_LOG", "TF_LOG"].into_iter().find_map(|name| Some((name, environment::variable(name)?)));
+    let Some((name, level)) = given else { return };
+    let level = match level.to_lowercase().as_str() {
+        "off" => return,
+        "error" => tracing::Level::ERROR,
+        "warn" => tracing::Level::WARN,
+        "info" => tracing::Level::INFO,
+        "debug" => tracing::Level::DEBUG,
+        "trace" => tracing::Level::TRACE,
+        // As Terraform has it, but that this is no JSON.
+        _ => {
+            ui::note(&format!("{name} is none of off, error, warn, info, debug and trace: all is logged, as text"));
+            tracing::Level::TRACE
+        }
+    };
     // The crates below us would drown everything else.
     let filter = format!("warn,engine={level},plugin={level},compiler={level},lampwright={level}");
     let _ = tracing_subscriber::fmt()

@@ -116,6 +116,29 @@ fn the_cli_configuration_may_be_json() {
 }
 
 #[test]
+fn no_log_level_is_ignored() {
+    let mut sandbox = Sandbox::new();
+    let cloud = "provider \"lampwright\" {\n  cloud \"local\" {\n    driver = \"memory\"\n  }\n}\n";
+    let layer = "resource \"lamp_cluster\" \"web\" {\n  app   = \"./app\"\n  nodes = 0\n}\n";
+    sandbox.write("stack/main.stack.hcl", &format!("{cloud}{layer}"));
+    sandbox.write("stack/app/index.php", "<?php\n");
+    let mut log = |variables: &[(&str, &str)]| with(variables, "stack", &mut sandbox, &["plan"]).stderr;
+    let logs = |text: &str| text.contains("PlanResourceChange");
+    for level in ["JSON", "1", "surprise"] {
+        let shown = log(&[("TF_LOG", level)]);
+        assert!(logs(&shown), "{level}: {shown}");
+        assert_eq!(shown.matches("note: TF_LOG").count(), 1, "{level}: {shown}");
+        assert!(shown.contains("off, error, warn, info, debug and trace"), "{shown}");
+    }
+    for (level, is_logged) in [("Trace", true), ("DEBUG", true), ("off", false), ("", false)] {
+        let shown = log(&[("TF_LOG", level)]);
+        assert_eq!((logs(&shown), shown.contains("note: ")), (is_logged, false), "{level}: {shown}");
+    }
+    assert!(logs(&log(&[("LAMPWRIGHT_LOG", ""), ("TF_LOG", "trace")])));
+    assert!(!logs(&log(&[("LAMPWRIGHT_LOG", "off"), ("TF_LOG", "trace")])));
+}
+
+#[test]
 fn the_cli_configuration_says_where_plugins_are() {
     let mut sandbox = Sandbox::new();
     let wants = |version: &str| {
