@@ -395,6 +395,29 @@ fn no_text_of_a_sensitive_value_is_shown_as_source() {
     check("variable \"p\" {\n  sensitive = true\n  default = tonumber(\"hunter2\")\n}", "default = (sensitive)");
     check("variable \"p\" {\n  sensitive = true\n  default = <<E\n${hunter2}\nE\n}", "error: ");
     check("locals {\n  a = tonumber(sensitive(\"hunter2\"))\n}", "sensitive((sensitive))");
+    // What is about to be made sensitive is a secret before it is.
+    for function in ["sensitive", "core::sensitive"] {
+        for value in [
+            "tonumber(\"hunter2\")",
+            "{ hunter2 = 1 }.a",
+            "{ a = \"hunter2\" }[\"hunter2\"]",
+            "\"hunter2\" + 1",
+            "-\"hunter2\"",
+            "[for a in \"hunter2\" : a]",
+            "[for a in [\"hunter2\"] : tonumber(a)]",
+            "try(tonumber(\"hunter2\"))",
+            "lookup({ a = 1 }, \"hunter2\")",
+            "base64decode(\"hunter2\")",
+            "jsondecode(\"hunter2\")",
+            "hunter2(1)",
+            "upper(\"hunter2\", \"hunter2\")",
+            "file(\"hunter2\")",
+        ] {
+            check(&format!("locals {{\n  a = {function}({value})\n}}"), "error: ");
+            check(&format!("locals {{\n  a = [upper({function}([{value}][0]))]\n}}"), "error: ");
+        }
+        check(&format!("locals {{\n  a = {function}(\"hunter2\"...)\n}}"), "error: ");
+    }
     let module = ("m/main.tf", "variable \"p\" {\n  sensitive = true\n  type = number\n}\n");
     let call = ("main.tf", "module \"m\" {\n  source = \"./m\"\n  p = \"hunter2\"\n}\n");
     let out = said(&[call, module], &[], "");

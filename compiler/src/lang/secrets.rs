@@ -3,7 +3,7 @@
 
 use crate::program::Program;
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast::{Attribute, Body, Expr, ExprKind, ObjectKey, Part, Step, StepKind};
+use crate::syntax::ast::{Attribute, Body, Call, Expr, ExprKind, ObjectKey, Part, Step, StepKind};
 
 /// The whole text of a stack's values of sensitive variables, and of those that nobody declared: they may be misspelt.
 pub fn conceal_given(program: &Program, given: &[Attribute], sources: &mut SourceMap) {
@@ -48,7 +48,25 @@ pub fn conceal_arguments(program: &Program, sources: &mut SourceMap) {
 
 /// Whether more than a reference is written there.
 pub(crate) fn has_text(expr: &Expr) -> bool {
-    !matches!(expr.kind, ExprKind::Name(_) | ExprKind::Access(..))
+    match &expr.kind {
+        ExprKind::Name(_) => false,
+        ExprKind::Access(base, _) => has_text(base),
+        ExprKind::Literal(_)
+        | ExprKind::Parens(_)
+        | ExprKind::Tuple(_)
+        | ExprKind::Object(_)
+        | ExprKind::Template(_)
+        | ExprKind::Unary(..)
+        | ExprKind::Binary(..)
+        | ExprKind::Conditional(_)
+        | ExprKind::For(_)
+        | ExprKind::Call(_) => true,
+    }
+}
+
+/// Whether what a function is called with is a secret.
+pub(crate) fn makes_sensitive(call: &Call) -> bool {
+    matches!(&*call.name.name, "sensitive" | "core::sensitive")
 }
 
 fn in_body(body: &Body, found: &mut Vec<Span>) {
@@ -87,9 +105,8 @@ fn in_expr(expr: &Expr, found: &mut Vec<Span>) {
         }
         ExprKind::Template(parts) => in_parts(parts, found),
         ExprKind::Call(call) => {
-            let is_secret = matches!(&*call.name.name, "sensitive" | "core::sensitive");
             for arg in &call.args {
-                if is_secret && has_text(arg) {
+                if makes_sensitive(call) && has_text(arg) {
                     found.push(arg.span);
                 } else {
                     in_expr(arg, found);

@@ -9,6 +9,7 @@ use value::{Ty, Value};
 use super::Ctx;
 use crate::diag::Diagnostic;
 use crate::lang::funcs::{self, CallContext, Func, FuncError, Param, TOO_LARGE};
+use crate::lang::secrets::makes_sensitive;
 use crate::source::Span;
 use crate::syntax::ast::{Call, Expr};
 
@@ -31,11 +32,13 @@ impl Ctx<'_> {
             return self.fail(Diagnostic::error("unknown function", label).at(call.name.span).suggest(name, names));
         };
         let errors_before = self.diags.0.len();
-        let Some(args) = self.arguments(call) else { return Value::DYNAMIC };
-        if self.diags.0[errors_before..].iter().any(Diagnostic::is_error) {
-            return Value::DYNAMIC;
-        }
-        self.invoke(func, &args, call, span)
+        self.hiding(makes_sensitive(call), |ctx| {
+            let Some(args) = ctx.arguments(call) else { return Value::DYNAMIC };
+            if ctx.diags.0[errors_before..].iter().any(Diagnostic::is_error) {
+                return Value::DYNAMIC;
+            }
+            ctx.invoke(func, &args, call, span)
+        })
     }
 
     /// Evaluated arguments with the span to blame for each; `None` when their number is not known.
