@@ -108,6 +108,28 @@ fn doublings(first: &str, next: impl Fn(usize) -> String) -> String {
     text
 }
 
+/// What is asked for is what comes, or is refused.
+#[test]
+fn a_format_is_as_wide_as_it_says() {
+    for (format, value, width) in [
+        ("%20000d", "1", 20_000),
+        ("%-20000s|", "\"a\"", 20_001),
+        ("%020000d", "-1", 20_000),
+        ("%.70000f", "0.5", 70_002),
+        ("%80000.70000f", "0.5", 80_000),
+    ] {
+        check(&format!("length(format(\"{format}\", {value}))"), &width.to_string());
+    }
+    check("substr(format(\"%.70000f\", 0.1), 0, 20)", "\"0.100000000000000005\"");
+    check("substr(format(\"%.70000f\", 0.1), 69990, -1)", "\"000000000000\"");
+    // Of a text that is cut off nothing is made.
+    check("format(\"%.99999999999999999999s\", \"abc\")", "\"abc\"");
+    for format in ["%300000000d", "%99999999999999999999999999d", "%.300000000f", "%-300000000s"] {
+        let message = evaluated(&format!("format(\"{format}\", 1)")).unwrap_err();
+        assert!(message.contains("larger than a value may be, which is 256 MiB"), "{message}");
+    }
+}
+
 #[test]
 fn values_are_not_larger_than_is_said() {
     let too_large = |text: String| {

@@ -336,7 +336,7 @@ fn format_values(format: &str, values: &[Value]) -> Result<String, FuncError> {
                 Some(digit @ '0'..='9') => {
                     let digit = *digit as usize - '0' as usize;
                     let field = if spec.precision.is_some() { &mut spec.precision } else { &mut spec.width };
-                    *field = Some((field.unwrap_or(0) * 10 + digit).min(10_000));
+                    *field = Some(field.unwrap_or(0).saturating_mul(10).saturating_add(digit));
                 }
                 _ => break,
             }
@@ -350,6 +350,7 @@ fn format_values(format: &str, values: &[Value]) -> Result<String, FuncError> {
         let value =
             values.get(used).ok_or_else(|| argument(0, format!("there is no value for verb {}, %{verb}", used + 1)))?;
         used += 1;
+        fits(out.len().saturating_add(spec.least(verb)))?;
         spec.write(verb, value, &mut out).map_err(|message| argument(used, message))?;
         fits(out.len())?;
     }
@@ -368,7 +369,22 @@ struct Spec {
     plus: bool,
 }
 
+/// An f64 has no more places behind its point, and the standard library makes no more than 65,535.
+const MOST_PLACES: usize = 1074;
+
+/// With zeros for the places that it does not have.
+fn with_places(float: f64, places: usize) -> String {
+    let written = places.min(MOST_PLACES);
+    format!("{float:.written$}{}", "0".repeat(places - written))
+}
+
 impl Spec {
+    /// How long what comes of a value is, whatever the value.
+    fn least(&self, verb: char) -> usize {
+        let places = self.precision.filter(|_| verb == 'f').unwrap_or(0);
+        self.width.unwrap_or(0).max(places)
+    }
+
     fn write(&self, verb: char, value: &Value, out: &mut String) -> Result<(), String> {
         let as_ty = |ty: &Ty| match convert(value, ty) {
             Ok(Value::Null(_)) => Err("it is null".to_owned()),
@@ -394,7 +410,7 @@ impl Spec {
             'f' | 'e' | 'g' => {
                 let float = as_ty(&number())?.as_number().map_or(0.0, value::Number::to_f64);
                 match verb {
-                    'f' => format!("{float:.*}", self.precision.unwrap_or(6)),
+                    'f' => with_places(float, self.precision.unwrap_or(6)),
                     'e' => format!("{float:e}"),
                     _ => format!("{float}"),
                 }
