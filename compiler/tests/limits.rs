@@ -60,6 +60,17 @@ fn functions_of_sets_look_an_element_up() {
 }
 
 #[test]
+fn a_key_is_looked_up_without_a_look_at_all_others() {
+    let text = format!(
+        "locals {{\n  m = {{ for n in {} : \"k${{n}}\" => n }}\n}}\noutput \"sum\" {{\n  value = sum([for k in keys(local.m) : lookup(local.m, k, 0)])\n}}\n",
+        numbers(100_000)
+    );
+    let (outputs, diags, _) = stack(text);
+    assert!(diags.is_empty(), "{diags:?}");
+    assert_eq!(outputs, [("sum".to_owned(), (99_999 * 50_000_u64).to_string())]);
+}
+
+#[test]
 fn a_chain_of_operators_may_be_long() {
     check(&vec!["1"; 100_000].join(" + "), "100000");
     check(&format!("{} - 1", vec!["2 * 3 / 6"; 50_000].join(" + ")), "49999");

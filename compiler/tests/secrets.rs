@@ -92,6 +92,38 @@ fn others() -> Vec<Value> {
     ]
 }
 
+/// What is looked up is as sensitive as it is where it stands, or as all of the map.
+#[test]
+fn what_is_looked_up_keeps_its_mark() {
+    let secret = || text("hunter2").mark_sensitive();
+    let unknown = Value::unknown(Ty::map(Ty::String));
+    let names = Names(BTreeMap::from([
+        ("parts", Value::object([("a", secret()), ("b", text("b")), ("c", Value::tuple(vec![secret()]))])),
+        ("whole", Value::object([("a", text("hunter2"))]).mark_sensitive()),
+        ("unknown", unknown.mark_sensitive()),
+        ("key", text("a").mark_sensitive()),
+    ]));
+    let marks = |call: &str| {
+        let value = evaluated(call, &names).expect("a value");
+        (value.is_sensitive(), value.has_marks())
+    };
+    for (call, expected) in [
+        ("lookup(parts, \"a\", 1)", (true, true)),
+        ("lookup(parts, \"b\", 1)", (false, false)),
+        ("lookup(parts, \"c\", 1)", (false, true)),
+        ("lookup(parts, \"d\", 1)", (false, false)),
+        ("lookup(parts, \"d\", key)", (true, true)),
+        ("lookup({ a = \"b\" }, key, 1)", (true, true)),
+        ("lookup(whole, \"a\", 1)", (true, true)),
+        ("lookup(whole, \"d\", 1)", (true, true)),
+        ("lookup(unknown, \"d\", 1)", (true, true)),
+    ] {
+        assert_eq!(marks(call), expected, "{call}");
+    }
+    let missing = evaluated("lookup(whole, \"hunter2\")", &names).expect_err("no such key");
+    assert!(missing.contains("saying why could show a sensitive value"), "{missing}");
+}
+
 #[test]
 fn no_function_tells_a_sensitive_argument() {
     const NAMES: [&str; 4] = ["a0", "a1", "a2", "a3"];

@@ -36,8 +36,19 @@ pub struct Param {
     pub name: &'static str,
     pub ty: fn() -> Ty,
     pub allows_null: bool,
-    pub allows_marks: bool,
+    pub marks: Marks,
     pub known: Known,
+}
+
+/// What becomes of the marks of an argument before the function has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marks {
+    /// All are taken off; if there was one, the result is marked.
+    TakenOff,
+    /// As that, of the one at the top; parts keep theirs, and nothing is looked at.
+    OfParts,
+    /// The function has them.
+    Kept,
 }
 
 /// How much of an argument has to be known for the function to run.
@@ -51,7 +62,7 @@ pub enum Known {
 
 impl Param {
     const fn new(name: &'static str, ty: fn() -> Ty) -> Param {
-        Param { name, ty, allows_null: false, allows_marks: false, known: Known::Wholly }
+        Param { name, ty, allows_null: false, marks: Marks::TakenOff, known: Known::Wholly }
     }
 
     const fn nullable(self) -> Param {
@@ -63,13 +74,18 @@ impl Param {
         Param { known: Known::AtTheTop, ..self }
     }
 
+    /// Parts keep their marks: the function gives one of them.
+    const fn of_parts(self) -> Param {
+        Param { marks: Marks::OfParts, ..self }
+    }
+
     /// The function decides what is known of its result.
     const fn may_be_unknown(self) -> Param {
         Param { known: Known::NotAtAll, ..self }
     }
 
     const fn anything(self) -> Param {
-        Param { known: Known::NotAtAll, allows_marks: true, allows_null: true, ..self }
+        Param { known: Known::NotAtAll, marks: Marks::Kept, allows_null: true, ..self }
     }
 
     pub fn is_known_enough(&self, value: &Value) -> bool {

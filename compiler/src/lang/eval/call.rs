@@ -8,7 +8,7 @@ use value::{Ty, Value};
 
 use super::Ctx;
 use crate::diag::Diagnostic;
-use crate::lang::funcs::{self, CallContext, Func, FuncError, Param, TOO_LARGE};
+use crate::lang::funcs::{self, CallContext, Func, FuncError, Marks, Param, TOO_LARGE};
 use crate::lang::secrets::makes_sensitive;
 use crate::source::Span;
 use crate::syntax::ast::{Call, Expr};
@@ -122,8 +122,11 @@ impl Ctx<'_> {
     fn argument(&mut self, param: &Param, arg: &Value, span: Span, func: &Func) -> Option<Argument> {
         let ty = (param.ty)();
         let (value, was_sensitive) = match convert(arg, &ty) {
-            Ok(value) if param.allows_marks => (value, false),
-            Ok(value) => value.unmark_deep(),
+            Ok(value) => match param.marks {
+                Marks::TakenOff => value.unmark_deep(),
+                Marks::OfParts => value.unmark(),
+                Marks::Kept => (value, false),
+            },
             Err(error) => {
                 let error = error.hidden(self.hides_values);
                 let label = format!("`{}` of `{}`: {error}", param.name, func.name);

@@ -198,7 +198,7 @@ pub(super) const FUNCS: &[Func] = &[
     Func {
         name: "lookup",
         doc: "The value of a key in a map, or a default if there is none.",
-        params: &[Param::new("map", any).shallow(), Param::new("key", string)],
+        params: &[Param::new("map", any).shallow().of_parts(), Param::new("key", string)],
         variadic: Some(Param::new("default", any).nullable()),
         examples: &[(r#"lookup({ a = 1 }, "b", 2)"#, "2")],
         result_ty: gives_any,
