@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 /// Tries against somebody who puts something else there at the same time.
+const SCRATCH: &str = ".new";
 const TRIES: u32 = 5;
 /// A tree loses a level with each.
 const PASSES: u32 = 100_000;
@@ -197,7 +198,7 @@ impl Folder {
         let (folder, name) = self.parent(path.as_ref())?;
         let mut scratch = OsString::from(".");
         scratch.push(name);
-        scratch.push(".new");
+        scratch.push(SCRATCH);
         let write = || -> io::Result<()> {
             let mut file = folder.create(&scratch, wanted)?;
             file.write_all(content)?;
@@ -258,7 +259,8 @@ impl Folder {
     /// Removes whatever a path names, with all that is in it.
     pub(super) fn remove(&self, path: impl AsRef<Path>) -> io::Result<()> {
         match self.parent(path.as_ref()) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            // Below a link there is nothing of ours.
+            Err(error) if error.kind() == ErrorKind::NotFound || is_no_folder(&error) => Ok(()),
             Err(error) => Err(error),
             Ok((folder, name)) => folder.remove_one(name),
         }
@@ -407,8 +409,13 @@ fn foreign(path: &Path) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, detail)
 }
 
+/// What a write that was cut off has left.
+pub(super) fn is_scratch(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(SCRATCH))
+}
+
 /// Something else than a folder, such as a link to one.
-fn is_no_folder(error: &io::Error) -> bool {
+pub(super) fn is_no_folder(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(number, Some(Errno::NOTDIR | Errno::LOOP))
 }

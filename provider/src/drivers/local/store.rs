@@ -6,9 +6,10 @@ use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
-use super::beneath::{Folder, Wanted, leads_down};
+use super::beneath::{Folder, Wanted, is_no_folder, is_scratch, leads_down};
 use super::kept;
 use super::process::{self, Account};
 use super::users::{self, Users};
@@ -98,13 +99,7 @@ impl Store {
             other => other.map_err(&failed)?,
         };
         let stat = root.stat().map_err(&failed)?;
-        if stat.st_mode & 0o002 != 0 || (process::is_root() && stat.st_uid != 0) {
-            let reason = format!(
-                "others can write in {}, and would do so with the rights of lampwright: chown it to root and take their right to write (chmod go-w), or name another folder",
-                self.root.display()
-            );
-            return Err(DriverError::Setting { name: "root".to_owned(), reason });
-        }
+        Store::refuse_others(&stat, &self.root)?;
         Ok(Some(root))
     }
 
@@ -112,8 +107,26 @@ impl Store {
         let Some(root) = self.root()? else { return Ok(None) };
         match root.enter(scope) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            other => other.map(Some).map_err(io("looking for machines", &self.root.join(scope))),
+            other => {
+                let path = self.root.join(scope);
+                let found = other.map_err(io("looking for machines", &path))?;
+                Store::refuse_others(&found.stat().map_err(io("looking for machines", &path))?, &path)?;
+                Ok(Some(found))
+            }
         }
+    }
+
+    /// Root works in no folder in which somebody else could put another machine in the place of one.
+    fn refuse_others(stat: &Stat, path: &Path) -> Result<()> {
+        let writable = if process::is_root() { 0o022 } else { 0o002 };
+        if stat.st_mode & writable == 0 && (!process::is_root() || stat.st_uid == 0) {
+            return Ok(());
+        }
+        let reason = format!(
+            "others can write in {}, and would do so with the rights of lampwright: chown it to root and take their right to write (chmod go-w), or name another folder",
+            path.display()
+        );
+        Err(DriverError::Setting { name: "root".to_owned(), reason })
     }
 
     /// The machine with the key, if it is there.
@@ -225,7 +238,7 @@ impl Store {
                     let own = if name == "etc" { account.lent(0o750) } else { account.own(0o750) };
                     let to = account.own(0).owner.unwrap_or(process::nobody());
                     home.folder.make(name, own)?.hand_over(process::nobody().uid, to, DEPTH)?;
-                } else if home.folder.is_folder(OsStr::new(name))? {
+                } else if home.folder.is_folder(OsStr::new(name)).unwrap_or(false) {
                     home.folder.make(name, account.lent(0o750))?;
                 }
             }
@@ -281,10 +294,11 @@ impl Store {
                 continue;
             }
             let failed = io("reading the machine", &path);
-            if !folder.is_folder(&name).map_err(&failed)? {
-                continue;
-            }
-            let machine = folder.enter(&name).map_err(&failed)?;
+            // Another command may remove it now, by a new name.
+            let machine = match folder.enter(&name) {
+                Err(error) if error.kind() == ErrorKind::NotFound || is_no_folder(&error) => continue,
+                other => other.map_err(&failed)?,
+            };
             match read_record(&machine).map_err(&failed)? {
                 Some(record) if OsStr::new(&record.key().name()) != name || record.scope != scope => {
                     return Err(failed(std::io::Error::other("its record is another machine's")));
@@ -292,7 +306,7 @@ impl Store {
                 Some(record) => records.push(record),
                 // A folder that was just made and has no record yet is no machine; one that holds something is a
                 // damaged machine, whose daemons may run.
-                None if machine.names().map_err(&failed)?.is_empty() => {}
+                None if machine.names().map_err(&failed)?.iter().all(|name| is_scratch(name)) => {}
                 None => return Err(failed(ErrorKind::NotFound.into())),
             }
         }
@@ -305,7 +319,7 @@ impl Store {
         let mut records = Vec::new();
         for name in root.names().map_err(&failed)? {
             if let Some(scope) = name.to_str()
-                && root.is_folder(&name).map_err(&failed)?
+                && root.is_folder(&name).unwrap_or(false)
             {
                 records.extend(self.records_of_scope(scope)?);
             }
