@@ -106,6 +106,19 @@ impl Bundle {
         format!("sha256:{}", hex(&Sha256::digest(self.manifest().to_string().as_bytes())))
     }
 
+    /// `sha256:..` over what services read only when they start or reload. An application's pages are read at each
+    /// request.
+    pub fn configuration(&self) -> String {
+        let mut hash = Sha256::new();
+        for (path, file) in self.files.iter().filter(|(path, _)| path.starts_with("etc/")) {
+            for part in [path.as_bytes(), &file.content] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part);
+            }
+        }
+        format!("sha256:{}", hex(&hash.finalize()))
+    }
+
     /// Path, mode, owner and digest of every file. The owner is the account that the services run under.
     pub fn manifest(&self) -> serde_json::Value {
         let files = self.files.iter().map(|(path, file)| {

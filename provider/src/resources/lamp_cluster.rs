@@ -415,10 +415,7 @@ async fn bring_up(
                 "php-fpm" => path.starts_with("etc/php"),
                 _ => path.starts_with("etc/") && !path.starts_with("etc/php"),
             };
-            if let Some(signal) = service
-                .reload
-                .filter(|_| reload_all && installed.changed.is_empty() || installed.changed.iter().any(concerns))
-            {
+            if let Some(signal) = service.reload.filter(|_| reload_all || installed.changed.iter().any(concerns)) {
                 let sent = driver.signal(key, service, signal).await;
                 sent.map_err(|error| driver_problem("Reloading", &error))?;
             }

@@ -173,16 +173,16 @@ pub(crate) async fn strays(context: &Context, driver: &dyn Driver, group: &Group
     ours.map(|machine| machine.key).filter(|key| !wanted(key.id)).collect()
 }
 
-/// The file on a machine that says with which bundle its services run.
+/// The file on a machine that says with which configuration its services run.
 const LOADED: &str = "run/loaded";
 
 /// Whether the services run with what the bundle says; not so after a run that was cut off before the reload.
 pub(super) async fn is_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> bool {
-    driver.read(key, LOADED).await.ok().flatten().is_some_and(|digest| digest == bundle.digest().as_bytes())
+    driver.read(key, LOADED).await.ok().flatten().is_some_and(|digest| digest == bundle.configuration().as_bytes())
 }
 
 pub(super) async fn note_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
-    let noted = driver.write(key, LOADED, bundle.digest().as_bytes()).await;
+    let noted = driver.write(key, LOADED, bundle.configuration().as_bytes()).await;
     noted.map_err(|error| driver_problem(&format!("Noting what {} runs with", key.name()), &error))
 }
 
