@@ -69,17 +69,23 @@ impl Remote {
             failure = failure.or(mended.err());
         }
         created.failure = failure.or(created.failure);
-        if let Err(error) = self.remove_twins(&order.layer).await {
+        if let Err(error) = self.remove_twins(order).await {
             created.failure.get_or_insert(error);
         }
         // Only now: a machine that is still on its way takes no notes.
         let is_others = |instance: &Instance| {
             order.ids.contains(&instance.key.id) && instance.owner.as_deref() != Some(&order.owner)
         };
-        let taken: Vec<Instance> = {
+        let (taken, others): (Vec<Instance>, Vec<Instance>) = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.values().filter(|one| one.key.layer == order.layer && is_others(one)).cloned().collect()
+            let not_ours = seen.values().filter(|one| one.key.layer == order.layer && is_others(one)).cloned();
+            not_ours.partition(|one| is_for(order, one))
         };
+        // Another state was quicker, since the first look.
+        if let Some(other) = others.first() {
+            created.machines.retain(|machine| others.iter().all(|other| other.key != machine.key));
+            created.failure.get_or_insert(DriverError::taken(&seen(other, Status::Created)));
+        }
         if !taken.is_empty() {
             let given = self.cloud.give(&taken, &marked.owner).await;
             created.failure = created.failure.or(given.err());
@@ -155,11 +161,11 @@ impl Remote {
         }
     }
 
-    async fn remove_twins(&self, layer: &Layer) -> Result<()> {
+    async fn remove_twins(&self, order: &Order) -> Result<()> {
         let twins: Vec<Instance> = {
             let seen = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
-            let of_layer = seen.iter().filter(|twin| twin.key.layer == *layer && !twin.is_foreign).cloned();
-            without_disks(of_layer.collect())
+            let of_layer = seen.iter().filter(|twin| twin.key.layer == order.layer && !twin.is_foreign);
+            without_disks(of_layer.filter(|twin| is_for(order, twin)).cloned().collect())
         };
         if twins.is_empty() {
             return Ok(());
@@ -176,7 +182,7 @@ impl Remote {
         // One that is on its way, up or down, takes no orders.
         let all = |all: &[Instance]| all.iter().all(is_settled);
         let mut broken = self.wait_for(&order.layer, "it was neither on nor off", all).await?;
-        self.remove_twins(&order.layer).await?;
+        self.remove_twins(order).await?;
         broken.retain(|one| order.ids.contains(&one.key.id) && (one.power != Power::Running || !one.has_its_disk));
         if broken.is_empty() {
             return Ok(());
@@ -275,6 +281,11 @@ impl Remote {
             disk,
         })
     }
+}
+
+/// Whether a machine that appeared while others were made is the order's own, or says nothing of itself yet.
+fn is_for(order: &Order, instance: &Instance) -> bool {
+    instance.owner.is_none() || order.may_take(instance.owner.as_deref())
 }
 
 /// Whatever hangs on them is left for a machine that needs a disk: it may hold data.
