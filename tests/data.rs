@@ -67,6 +67,29 @@ fn has(text: &str, parts: &[&str]) {
     }
 }
 
+/// Whichever of the two is applied first, the old name or the new: the data goes on, and the plan has promised no end of it.
+#[test]
+fn a_resource_that_is_renamed_hands_its_data_over() {
+    for on_destroy in ["delete", "keep"] {
+        let sandbox = Sandbox::new();
+        let write = |name: &str| {
+            let resource = format!(
+                "resource \"mongo_replset\" \"{name}\" {{\n  members    = 1\n  name       = \"db\"\n  on_destroy = \"{on_destroy}\"\n}}\n"
+            );
+            sandbox.write("stack/main.stack.hcl", &format!("{}{resource}", sandbox.provider_block()));
+        };
+        write("old");
+        apply(&sandbox);
+        write_line(&uri(&sandbox), "precious");
+        write("new");
+        apply(&sandbox);
+        assert_eq!(sandbox.machines(), ["db-1"]);
+        assert_eq!(lines(&uri(&sandbox)), ["precious"], "{on_destroy}");
+        assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+        sandbox.lampwright("stack", DESTROY).success();
+    }
+}
+
 #[test]
 fn data_outlives_its_layer_and_is_taken_up_by_the_next() {
     let sandbox = Sandbox::new();

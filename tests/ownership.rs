@@ -80,6 +80,15 @@ fn machines_of_another_state_are_not_taken() {
     sandbox.lampwright("copied", &["import", "lamp_cluster.web", "local:blog/web"]).success();
     sandbox.lampwright("copied", &["apply", "-auto-approve", "-var", "word=mine"]).success();
     assert_eq!(sandbox.lampwright("copied", &["plan", "-detailed-exitcode", "-var", "word=mine"]).code, 0);
+    let pid = sandbox.pid("web-1", "apache2");
+    for args in [
+        &["plan", "-var", "word=theirs"] as &[&str],
+        &["apply", "-auto-approve", "-refresh=false", "-var", "word=theirs"],
+    ] {
+        let refused = sandbox.lampwright("stack", args).failure();
+        assert!(refused.contains("belong to") && refused.contains("state rm 'lamp_cluster.web'"), "{refused}");
+    }
+    assert_eq!(sandbox.pid("web-1", "apache2"), pid);
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
     assert_eq!(sandbox.machines(), ["web-1"]);
     sandbox.lampwright("copied", &["destroy", "-auto-approve"]).success();

@@ -398,24 +398,6 @@ fn a_saved_plan_to_destroy_finds_the_machines_where_the_provider_block_says() {
 }
 
 #[test]
-fn a_resource_that_is_renamed_hands_its_layer_over() {
-    let sandbox = Sandbox::new();
-    let stack = |name: &str| {
-        let resource = format!(
-            "resource \"mongo_replset\" \"{name}\" {{\n  members    = 1\n  name       = \"db\"\n  on_destroy = \"delete\"\n}}\n"
-        );
-        sandbox.write("stack/main.stack.hcl", &format!("{}{resource}", sandbox.provider_block()));
-    };
-    stack("old");
-    sandbox.lampwright("stack", APPLY).success();
-    stack("new");
-    sandbox.lampwright("stack", APPLY).success();
-    assert_eq!(sandbox.machines(), ["db-1"]);
-    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
-    down(&sandbox);
-}
-
-#[test]
 fn layers_whose_state_was_lost_are_imported() {
     let (sandbox, url) = up();
     assert_eq!(write_line(&url, "kept"), 200);

@@ -29,6 +29,9 @@ pub struct Preview {
     pub sources: Vec<String>,
     /// However much of what is planned was made when something was cut off: it is found and removed by what the plan says.
     pub is_removable: bool,
+    /// The layer goes on under another resource: its data is not deleted, whichever of the two is applied first.
+    #[serde(default)]
+    pub is_handed_over: bool,
     /// By digest: `sha256:..`, or of what is secret `secret:` and a part of it.
     pub contents: BTreeMap<String, Content>,
 }

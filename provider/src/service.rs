@@ -88,11 +88,13 @@ pub trait AnyResource: std::fmt::Debug + Send + Sync {
         claims: &'a plan::Claims,
         request: &'a PlanRequest<'a>,
     ) -> BoxFuture<'a, PlanOutcome>;
+    /// `private` is what the plan said beside the planned state.
     fn apply<'a>(
         &'a self,
         context: &'a Context,
         prior: &'a Value,
         planned: &'a Value,
+        private: &'a [u8],
     ) -> BoxFuture<'a, (Value, Vec<Problem>)>;
     /// The state of a layer that exists, found by `SCOPE/NAME` or `CLOUD:SCOPE/NAME`.
     fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>>;

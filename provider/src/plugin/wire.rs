@@ -260,9 +260,10 @@ impl Provider for Wire {
         let outcome = match prepared {
             Ok((ty, prior, planned, context)) => {
                 let (service, name) = (self.service.clone(), request.type_name.clone());
+                let private = request.planned_private.clone();
                 let applied = guarded(async move {
                     let resource = service.resource(&name)?;
-                    Ok::<_, Problem>(resource.apply(&context, &prior, &planned).await)
+                    Ok::<_, Problem>(resource.apply(&context, &prior, &planned, &private).await)
                 });
                 applied.await.flatten().map(|(state, problems)| (value_to_wire(&state, &ty), problems))
             }

@@ -1,5 +1,6 @@
 //! Applying: create, update and delete.
 
+use proto::preview::Preview;
 use value::{Problem, Value};
 
 use super::data;
@@ -12,14 +13,20 @@ use crate::resource::{BeforeChange, Context, Resource, State, driver_problem};
 use crate::resources::{remove_machines, strays};
 
 /// Returns the new state, which holds what was done also when there are problems.
-pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned: &Value) -> (Value, Vec<Problem>) {
+pub(super) async fn apply<R: Resource>(
+    context: &Context,
+    prior: &Value,
+    planned: &Value,
+    private: &[u8],
+) -> (Value, Vec<Problem>) {
     let ty = super::schema::schema::<R>().block.implied_ty();
     let null = || Value::Null(ty.clone());
     if planned.is_null() {
         let problems = match decode::<R>(prior) {
             Ok(state) => {
                 let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
-                delete::<R>(context, &state).await
+                let is_handed_over = Preview::decode(private).is_some_and(|preview| preview.is_handed_over);
+                delete::<R>(context, &state, is_handed_over).await
             }
             Err(problem) => vec![problem],
         };
@@ -40,6 +47,11 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
         return (prior.clone(), problems);
     }
     let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
+    if let Some(before) = &before
+        && let Err(problems) = taken::refuse_lost::<R>(context, &before.group).await
+    {
+        return (prior.clone(), problems);
+    }
     // Digests are noted as machines get their files: a failure must leave a difference for the next plan to find.
     let planned_bundles = std::mem::take(&mut state.group.bundles);
     state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());
@@ -47,11 +59,15 @@ pub(super) async fn apply<R: Resource>(context: &Context, prior: &Value, planned
     let moved_from = before.as_ref().filter(|before| firewall::moved::<R>(before, &state)).cloned();
     let during = Context { before_change: before_change::<R>(before.as_ref(), &state), ..context.clone() };
     let is_wider = during.before_change.own_port.is_some() || during.before_change.upstream_port.is_some();
-    let mut problems = Vec::new();
-    match &before {
-        Some(before) => problems = taken::adopt::<R>(context, before, &state).await,
-        None => context.ownership.begin(&state.group.layer(), state.group.generation.as_deref().unwrap_or_default()),
+    let changes_hands =
+        |before: &State<R::Model>| before.group.generation.as_deref().is_some_and(ownership::is_imported);
+    if before.as_ref().is_none_or(changes_hands) {
+        context.ownership.begin(&state.group.layer(), state.group.generation.as_deref().unwrap_or_default());
     }
+    let mut problems = match &before {
+        Some(before) => taken::adopt::<R>(context, before, &state).await,
+        None => data::take_over::<R>(context, &mut state).await,
+    };
     if problems.is_empty() {
         problems = R::apply(&during, before, &mut state).await;
     }
@@ -130,7 +146,7 @@ async fn remove_strays<R: Resource>(context: &Context, state: &State<R::Model>) 
 }
 
 /// Removes every machine of the layer, also those that no record names.
-async fn delete<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<Problem> {
+async fn delete<R: Resource>(context: &Context, state: &State<R::Model>, is_handed_over: bool) -> Vec<Problem> {
     let driver = match context.driver(&state.group) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
@@ -161,7 +177,7 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<
         let bundle = position.and_then(|position| bundles.get(position).cloned());
         leaving.push((machine.key, bundle));
     }
-    let disks = data::disks::<R>(context, state);
+    let disks = if is_handed_over { data::kept_disks::<R>(context, state) } else { data::disks::<R>(context, state) };
     if !leaving.is_empty() {
         problems.extend(remove_machines(context, &driver, leaving, &disks).await.err());
     }

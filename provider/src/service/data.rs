@@ -19,8 +19,26 @@ pub(super) struct Replacement<'a, M> {
 /// What becomes of the disks when the layer goes.
 pub(super) fn disks<R: Resource>(context: &Context, state: &State<R::Model>) -> Disks {
     // What a test makes is gone after it.
-    let is_kept = R::HAS_DATA && !context.is_test && state.group.keeps_data() && may_hold_data::<R>(state);
-    if is_kept { Disks::Keep { owner: owner(context, state) } } else { Disks::Delete }
+    let is_kept = !context.is_test && state.group.keeps_data() && may_hold_data::<R>(state);
+    if is_kept { kept_disks::<R>(context, state) } else { Disks::Delete }
+}
+
+pub(super) fn kept_disks<R: Resource>(context: &Context, state: &State<R::Model>) -> Disks {
+    if R::HAS_DATA { Disks::Keep { owner: owner(context, state) } } else { Disks::Delete }
+}
+
+/// A resource that was renamed: what its former name left since the plan was made is its own.
+pub(super) async fn take_over<R: Resource>(context: &Context, state: &mut State<R::Model>) -> Vec<Problem> {
+    if state.group.restored_from.as_deref() != Some("") {
+        return Vec::new();
+    }
+    let mut kept = match kept::<R>(context, state).await {
+        Ok(kept) => kept,
+        Err(problems) => return problems,
+    };
+    kept.retain(|kept| context.ownership.is_namesake(&Owner::parse(&kept.owner)));
+    state.group.restored_from = Some(owners(&kept));
+    Vec::new()
 }
 
 fn owner<R>(context: &Context, state: &State<R>) -> String {

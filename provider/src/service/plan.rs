@@ -145,8 +145,9 @@ impl<R: Resource> AnyResource for R {
         context: &'a Context,
         prior: &'a Value,
         planned: &'a Value,
+        private: &'a [u8],
     ) -> BoxFuture<'a, (Value, Vec<Problem>)> {
-        Box::pin(super::apply::apply::<R>(context, prior, planned))
+        Box::pin(super::apply::apply::<R>(context, prior, planned, private))
     }
 
     fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>> {
@@ -203,8 +204,9 @@ async fn plan<R: Resource>(
         );
         return Err(vec![Problem::error("two layers have one name", detail).at(Path::attribute("name"))]);
     }
-    if prior.is_none() {
-        super::taken::refuse::<R>(context, &planned.group).await?;
+    match &prior {
+        Some(prior) => super::taken::refuse_lost::<R>(context, &prior.group).await?,
+        None => super::taken::refuse::<R>(context, &planned.group).await?,
     }
     R::plan(context, &mut planned, prior.as_ref())?;
     refuse_low_port::<R>(context, &planned)?;
@@ -241,7 +243,7 @@ async fn plan_removal<R: Resource>(
     let is_handed_over = claims.is_held(prior.group.id.as_deref().unwrap_or_default());
     let change = if is_handed_over { None } else { data::of_removal::<R>(context, &prior, None).await };
     let problems = change.iter().filter_map(|change| data::warning(request, change)).collect();
-    let preview = Preview { data: change.into_iter().collect(), ..Preview::default() };
+    let preview = Preview { data: change.into_iter().collect(), is_handed_over, ..Preview::default() };
     let planned = request.proposed.clone();
     Ok(PlanOutcome { planned, requires_replace: Vec::new(), preview: preview.encode(), problems })
 }

@@ -28,6 +28,8 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         Ok(existing) => existing,
         Err(error) => return unchanged(vec![driver_problem("Looking at the machines", &error)]),
     };
+    let others: Vec<u64> =
+        context.ownership.others(&state.group.layer(), &existing).iter().map(|(machine, _)| machine.key.id).collect();
     let looks = existing.iter().map(|machine| {
         let known = state.group.machines().iter().find(|known| known.id == machine.key.id);
         let probes = R::probes(&state.own, known.map_or_else(|| R::port(&state.own), |known| known.port));
@@ -53,7 +55,7 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         });
         // What an interrupted run has made and not recorded: kept if it is wanted, removed if not.
         for found in &existing {
-            let is_usable = !found.address.is_unspecified();
+            let is_usable = !found.address.is_unspecified() && !others.contains(&found.key.id);
             if machines.iter().all(|machine| machine.id != found.key.id) && had_machines && is_usable {
                 machines.push(MachineModel {
                     id: found.key.id,

@@ -2,20 +2,15 @@
 
 use value::{Path, Problem};
 
-use crate::driver::Order;
+use crate::driver::{Machine, Order};
 use crate::ownership;
 use crate::resource::{Context, Group, Resource, State, driver_problem};
 use crate::resources::need;
 
-/// Refuses to plan a layer whose machines are another state's. Its own, of a run that was cut off, are taken over.
+/// Refuses to make a layer whose machines are another state's. Its own, of a run that was cut off, are taken over.
 pub(super) async fn refuse<R: Resource>(context: &Context, group: &Group) -> Result<(), Vec<Problem>> {
-    if context.simulation.is_some() {
-        return Ok(());
-    }
+    let Some(existing) = existing(context, group).await? else { return Ok(()) };
     let layer = group.layer();
-    let existing = context.driver(group)?.list(&layer).await;
-    let existing =
-        existing.map_err(|error| vec![driver_problem(&format!("Looking for machines of {layer}"), &error)])?;
     let others = context.ownership.others(&layer, &existing);
     let Some((_, owner)) = others.first() else { return Ok(()) };
     let names: Vec<String> = others.iter().map(|(machine, _)| machine.key.name()).collect();
@@ -30,6 +25,35 @@ pub(super) async fn refuse<R: Resource>(context: &Context, group: &Group) -> Res
         owner.described(),
     );
     Err(vec![Problem::error("the layer belongs to another state", detail).at(Path::attribute("name"))])
+}
+
+/// Refuses to change a layer whose machines another state has imported since.
+pub(super) async fn refuse_lost<R: Resource>(context: &Context, group: &Group) -> Result<(), Vec<Problem>> {
+    let Some(existing) = existing(context, group).await? else { return Ok(()) };
+    let layer = group.layer();
+    let mut others = context.ownership.others(&layer, &existing);
+    // Machines that are older than owners say nothing of themselves.
+    others.retain(|(_, owner)| !owner.generation.is_empty());
+    let Some((_, owner)) = others.first() else { return Ok(()) };
+    let names: Vec<String> = others.iter().map(|(machine, _)| machine.key.name()).collect();
+    let address = if context.address.is_empty() { format!("{}.NAME", R::NAME) } else { context.address.clone() };
+    let detail = format!(
+        "{} of the layer {layer} are in this state, and belong to {} by now, which has imported them. They are not \
+         changed from here. Let this state forget them: state rm '{address}'",
+        names.join(", "),
+        owner.described(),
+    );
+    Err(vec![Problem::error("the layer belongs to another state", detail).at(Path::attribute("name"))])
+}
+
+/// The layer's machines; none where a plan is only tried out.
+async fn existing(context: &Context, group: &Group) -> Result<Option<Vec<Machine>>, Vec<Problem>> {
+    if context.simulation.is_some() {
+        return Ok(None);
+    }
+    let layer = group.layer();
+    let existing = context.driver(group)?.list(&layer).await;
+    existing.map(Some).map_err(|error| vec![driver_problem(&format!("Looking for machines of {layer}"), &error)])
 }
 
 /// Makes the machines of a layer that was imported this state's: from now on no other state removes them.
