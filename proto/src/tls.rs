@@ -5,6 +5,8 @@
 //! the signatures of the handshake are left to the crypto library. Go's certificates are ECDSA P-521, which needs
 //! aws-lc-rs.
 
+mod short_rsa;
+
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -15,6 +17,7 @@ use tokio_rustls::rustls::crypto::{
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::version::TLS12;
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
 };
@@ -81,9 +84,15 @@ pub fn server_config(identity: Identity, client_pem: &str) -> Result<ServerConfi
 /// The host's side: connects as `identity` to the one server whose certificate is `server_der`.
 pub fn client_config(identity: Identity, server_der: Vec<u8>) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(Pinned::new(CertificateDer::from(server_der), &provider));
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+    let server = CertificateDer::from(server_der);
+    let key = short_rsa::key(&server);
+    let pinned = Pinned::new(server, &provider);
+    let builder = ClientConfig::builder_with_provider(provider);
+    let (builder, verifier): (_, Arc<dyn ServerCertVerifier>) = match key {
+        Some(key) => (builder.with_protocol_versions(&[&TLS12])?, Arc::new(short_rsa::Verifier { pinned, key })),
+        None => (builder.with_safe_default_protocol_versions()?, Arc::new(pinned)),
+    };
+    let mut config = builder
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(vec![identity.certificate], identity.key)?;
