@@ -90,6 +90,23 @@ fn a_resource_that_is_renamed_hands_its_data_over() {
     }
 }
 
+/// The state file was lost, or it is another environment of the same scope: taking its data needs a look.
+#[test]
+fn data_of_another_state_is_taken_up_with_a_warning() {
+    let sandbox = Sandbox::new();
+    write_stack(&sandbox, "members = 1");
+    apply(&sandbox);
+    write_line(&uri(&sandbox), "precious");
+    sandbox.lampwright("stack", DESTROY).success();
+    std::fs::remove_file(sandbox.join("stack/terraform.tfstate")).expect("removed");
+    let plan = plan(&sandbox, &[]);
+    let line = plan.lines().find(|line| line.contains("of ANOTHER STATE")).expect(&plan);
+    assert!(line.trim_start().starts_with('!'), "{line}");
+    apply(&sandbox);
+    assert_eq!(lines(&uri(&sandbox)), ["precious"]);
+    sandbox.lampwright("stack", DESTROY).success();
+}
+
 #[test]
 fn data_outlives_its_layer_and_is_taken_up_by_the_next() {
     let sandbox = Sandbox::new();

@@ -68,13 +68,15 @@ pub enum Fate {
     CarriedOver,
     /// A new layer has what an earlier one has left.
     TakenUp,
+    /// It was another state's, such as that of a lost file, or of another environment.
+    TakenFromAnother,
 }
 
 impl Fate {
     /// Somebody who did not want it would be sorry.
     pub fn is_loss(self) -> bool {
         match self {
-            Fate::Deleted | Fate::CopyDeleted | Fate::LeftBehind => true,
+            Fate::Deleted | Fate::CopyDeleted | Fate::LeftBehind | Fate::TakenFromAnother => true,
             Fate::Kept | Fate::CarriedOver | Fate::TakenUp => false,
         }
     }

@@ -104,10 +104,12 @@ pub async fn serve() -> Result<(), ServeError> {
         Err(_) => (None, None),
     };
     let line = Handshake { network: Network::Unix, address: socket.display().to_string(), certificate }.to_line();
+    // Before the line: a host that is gone by now no longer reads it, and one that goes later is another parent then.
+    let host = std::os::unix::process::parent_id();
     announce(&line).map_err(ServeError::Socket)?;
 
     let stop = Arc::new(Notify::new());
-    tokio::spawn(end_when_orphaned(folder.path().to_owned()));
+    tokio::spawn(end_when_orphaned(host, folder.path().to_owned()));
     let wire = ProviderServer::new(Wire::new(Arc::new(Service::new())))
         .max_decoding_message_size(proto::MAX_MESSAGE)
         .max_encoding_message_size(proto::MAX_MESSAGE);
@@ -149,11 +151,10 @@ fn announce(line: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-async fn end_when_orphaned(folder: PathBuf) {
-    let parent = std::os::unix::process::parent_id();
+async fn end_when_orphaned(host: u32, folder: PathBuf) {
     loop {
         tokio::time::sleep(ORPHAN_CHECK).await;
-        if std::os::unix::process::parent_id() != parent {
+        if std::os::unix::process::parent_id() != host {
             let _ = std::fs::remove_dir_all(folder);
             std::process::exit(1);
         }

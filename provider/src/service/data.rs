@@ -103,7 +103,12 @@ pub(super) fn of_successor(told: DataChange, planned: &Group) -> DataChange {
             let text = format!("{}, and the new layer starts EMPTY", told.text);
             DataChange { fate: Fate::LeftBehind, text, ..told }
         }
-        Fate::Deleted | Fate::CopyDeleted | Fate::LeftBehind | Fate::CarriedOver | Fate::TakenUp => told,
+        Fate::Deleted
+        | Fate::CopyDeleted
+        | Fate::LeftBehind
+        | Fate::CarriedOver
+        | Fate::TakenUp
+        | Fate::TakenFromAnother => told,
     }
 }
 
@@ -169,13 +174,14 @@ pub(super) fn of_taking_up(context: &Context, kept: &[Kept], planned: &Group) ->
     let size = if size.is_empty() { size } else { format!(" ({size})") };
     let mut owners = kept.iter().map(|kept| Owner::parse(&kept.owner));
     let stranger = owners.find(|owner| !context.ownership.is_namesake(owner));
+    let fate = if stranger.is_some() { Fate::TakenFromAnother } else { Fate::TakenUp };
     let whose = stranger.map(|owner| format!(" of ANOTHER STATE, {},", owner.described())).unwrap_or_default();
     let since = since.replace('T', " at ").replace('Z', " UTC");
     let what = format!("the data{size} that {}{whose} left on {since}", names.join(", "));
     let cures: Vec<&str> = kept.iter().map(|kept| kept.cure.as_str()).collect();
     let way_back = format!("If it is not wanted, delete it before: {}", cures.join("; "));
     let text = format!("it takes up {what}");
-    Some(DataChange { fate: Fate::TakenUp, layer: home(planned), what, machines: names, bytes, text, way_back })
+    Some(DataChange { fate, layer: home(planned), what, machines: names, bytes, text, way_back })
 }
 
 /// Disks that nobody takes up would be older than the others, and in the way later.
@@ -203,6 +209,7 @@ pub(super) fn warning(request: &PlanRequest<'_>, change: &DataChange) -> Option<
         Fate::LeftBehind => "data stays behind",
         Fate::Kept | Fate::CarriedOver => "data is kept",
         Fate::TakenUp => "data is taken up",
+        Fate::TakenFromAnother => "data of ANOTHER STATE is taken up",
     };
     let name = change.layer.rsplit('/').next().unwrap_or_default();
     let end = if change.way_back.is_empty() { String::new() } else { format!("\n\n{}", change.way_back) };
