@@ -87,6 +87,8 @@ impl Replay<'_> {
             Some((_, line)) if checked(line).is_some() => {
                 read.push((lines.len() + 1, checked(line).into_iter().collect(), false));
             }
+            // A record that was cut off begins like one. Anything else was written over, and may have been several.
+            Some(_) if !is_text(tail) => read.push((lines.len() + 1, salvage(tail), false)),
             Some(_) => self.found.is_torn = true,
         }
         if lines.is_empty() && !is_beginning(tail) {
@@ -198,6 +200,12 @@ fn salvage(line: &[u8]) -> Vec<Json> {
         found.extend(checked(&line[pair[0]..(pair[1] - 1).min(line.len())]));
     }
     found
+}
+
+/// Whether it can be a part of a record, which is JSON on one line and may end within a character.
+fn is_text(tail: &[u8]) -> bool {
+    let is_utf8 = std::str::from_utf8(tail).map_or_else(|error| error.error_len().is_none(), |_| true);
+    is_utf8 && !tail.iter().any(|byte| byte.is_ascii_control())
 }
 
 /// Whether a line may have begun so.

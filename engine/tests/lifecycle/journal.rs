@@ -121,6 +121,21 @@ fn every_cut_leaves_all_records_before_it() {
     }
 }
 
+/// What lies there instead of several records is no record that was only half written.
+#[test]
+fn no_end_that_was_written_over_is_taken_for_a_cut() {
+    let (bed, state, journal) = bed_with_journal();
+    put_back(&bed, &state, &journal);
+    let whole = without_serial(bed.store().state());
+    for from in (1..journal.len()).step_by(7) {
+        for byte in [0, 0xff, 0x1b] {
+            let mut damaged = journal.clone();
+            damaged[from..].fill(byte);
+            assert!(look(&bed, &state, &damaged, &whole, &format!("{byte} from {from}")), "{byte} from {from}");
+        }
+    }
+}
+
 /// Lines and blocks that are missing, zeroed, doubled or swapped.
 #[test]
 fn no_lost_part_is_lost_without_a_word() {
