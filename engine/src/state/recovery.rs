@@ -205,7 +205,7 @@ fn salvage(line: &[u8]) -> Vec<Json> {
 /// Whether it can be a part of a record, which is JSON on one line and may end within a character.
 fn is_text(tail: &[u8]) -> bool {
     let is_utf8 = std::str::from_utf8(tail).map_or_else(|error| error.error_len().is_none(), |_| true);
-    is_utf8 && !tail.iter().any(|byte| byte.is_ascii_control())
+    is_utf8 && !tail.iter().any(u8::is_ascii_control)
 }
 
 /// Whether a line may have begun so.
