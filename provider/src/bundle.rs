@@ -160,3 +160,22 @@ impl File {
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A changed page asks for no reload, and says nothing of whether an earlier change is in force.
+    #[test]
+    fn the_configuration_is_what_services_read_when_they_start() {
+        let mut bundle = Bundle::default();
+        bundle.add("etc/httpd.conf", "Listen 80");
+        bundle.add("htdocs/index.php", "<?php echo 1;");
+        let before = (bundle.configuration(), bundle.digest());
+        bundle.add("htdocs/index.php", "<?php echo 2;");
+        assert_eq!(bundle.configuration(), before.0);
+        assert_ne!(bundle.digest(), before.1);
+        bundle.add("etc/httpd.conf", "Listen 81");
+        assert_ne!(bundle.configuration(), before.0);
+    }
+}

@@ -18,13 +18,14 @@ pub(super) struct Replacement<'a, M> {
 
 /// What becomes of the disks when the layer goes.
 pub(super) fn disks<R: Resource>(context: &Context, state: &State<R::Model>) -> Disks {
-    // What a test makes is gone after it.
-    let is_kept = !context.is_test && state.group.keeps_data() && may_hold_data::<R>(state);
+    let is_kept = state.group.keeps_data() && may_hold_data::<R>(state);
     if is_kept { kept_disks::<R>(context, state) } else { Disks::Delete }
 }
 
 pub(super) fn kept_disks<R: Resource>(context: &Context, state: &State<R::Model>) -> Disks {
-    if R::HAS_DATA { Disks::Keep { owner: owner(context, state) } } else { Disks::Delete }
+    // What a test makes is gone after it.
+    let is_kept = R::HAS_DATA && !context.is_test;
+    if is_kept { Disks::Keep { owner: owner(context, state) } } else { Disks::Delete }
 }
 
 /// A resource that was renamed: what its former name left since the plan was made is its own.

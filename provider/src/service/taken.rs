@@ -3,7 +3,7 @@
 use value::{Path, Problem};
 
 use crate::driver::{Machine, Order};
-use crate::ownership;
+use crate::ownership::{self, Owner};
 use crate::resource::{Context, Group, Resource, State, driver_problem};
 use crate::resources::need;
 
@@ -13,16 +13,15 @@ pub(super) async fn refuse<R: Resource>(context: &Context, group: &Group) -> Res
     let layer = group.layer();
     let others = context.ownership.others(&layer, &existing);
     let Some((_, owner)) = others.first() else { return Ok(()) };
-    let names: Vec<String> = others.iter().map(|(machine, _)| machine.key.name()).collect();
     let cloud = group.cloud.as_deref().unwrap_or(&context.default_cloud);
-    let address = if context.address.is_empty() { format!("{}.NAME", R::NAME) } else { context.address.clone() };
     let detail = format!(
         "The cloud {cloud:?} has {} of the layer {layer} already, made for {}. \
          They are not taken from it. For machines of this state's own set another `scope` in the provider block, \
          such as scope = \"shop-prod\". If they shall be this state's, import them (and let the other state forget them): \
-         import '{address}' '{cloud}:{layer}'",
-        names.join(", "),
+         import '{}' '{cloud}:{layer}'",
+        names(&others),
         owner.described(),
+        address::<R>(context),
     );
     Err(vec![Problem::error("the layer belongs to another state", detail).at(Path::attribute("name"))])
 }
@@ -35,15 +34,23 @@ pub(super) async fn refuse_lost<R: Resource>(context: &Context, group: &Group) -
     // Machines that are older than owners say nothing of themselves.
     others.retain(|(_, owner)| !owner.generation.is_empty());
     let Some((_, owner)) = others.first() else { return Ok(()) };
-    let names: Vec<String> = others.iter().map(|(machine, _)| machine.key.name()).collect();
-    let address = if context.address.is_empty() { format!("{}.NAME", R::NAME) } else { context.address.clone() };
     let detail = format!(
         "{} of the layer {layer} are in this state, and belong to {} by now, which has imported them. They are not \
-         changed from here. Let this state forget them: state rm '{address}'",
-        names.join(", "),
+         changed from here. Let this state forget them: state rm '{}'",
+        names(&others),
         owner.described(),
+        address::<R>(context),
     );
     Err(vec![Problem::error("the layer belongs to another state", detail).at(Path::attribute("name"))])
+}
+
+fn names(machines: &[(&Machine, Owner)]) -> String {
+    machines.iter().map(|(machine, _)| machine.key.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Terraform does not say where a resource is in its configuration.
+fn address<R: Resource>(context: &Context) -> String {
+    if context.address.is_empty() { format!("{}.NAME", R::NAME) } else { context.address.clone() }
 }
 
 /// The layer's machines; none where a plan is only tried out.
