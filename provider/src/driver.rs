@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a driver never sees a resource or a schema.
 
+mod problem;
 mod status;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use std::pin::Pin;
 
 use crate::bundle::{Bundle, Service};
 use crate::ownership::Owner;
+pub use problem::driver_problem;
 pub use status::{CHANGED_BY_HAND, Drift, DriftKind, Found, OUT_OF_SPACE, Status};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -25,22 +27,22 @@ pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// A group of machines of one layer: `scope` tells stacks apart, `name` the layers of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Layer {
+pub struct LayerId {
     pub scope: String,
     pub name: String,
 }
 
-impl fmt::Display for Layer {
+impl fmt::Display for LayerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.scope, self.name)
     }
 }
 
-impl Layer {
+impl LayerId {
     /// The layer with an id, `scope/name`.
-    pub fn of_id(id: &str) -> Layer {
+    pub fn of_id(id: &str) -> LayerId {
         let (scope, name) = id.rsplit_once('/').unwrap_or(("", id));
-        Layer { scope: scope.to_owned(), name: name.to_owned() }
+        LayerId { scope: scope.to_owned(), name: name.to_owned() }
     }
 }
 
@@ -48,7 +50,7 @@ impl Layer {
 /// before a crash is found again instead of being made twice.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineKey {
-    pub layer: Layer,
+    pub layer: LayerId,
     pub id: u64,
 }
 
@@ -62,7 +64,7 @@ impl MachineKey {
 /// The machines of a layer that shall be made, all at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    pub layer: Layer,
+    pub layer: LayerId,
     pub ids: Vec<u64>,
     /// The object that they belong to. Machines that exist already are given to it, if they may be.
     pub owner: String,
@@ -187,7 +189,7 @@ pub enum Source {
     /// In CIDR notation.
     Network(String),
     /// The machines of a layer on the same cloud.
-    Layer(Layer),
+    Layer(LayerId),
     /// Machines of another cloud.
     Addresses(Vec<IpAddr>),
 }
@@ -210,7 +212,7 @@ impl fmt::Display for Ingress {
 /// A load balancer of the cloud itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balancer {
-    pub layer: Layer,
+    pub layer: LayerId,
     /// Where it listens.
     pub port: u16,
     /// As HAProxy calls it.
@@ -407,7 +409,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn create<'a>(&'a self, order: &'a Order, tell: Tell<'a>) -> BoxFuture<'a, Created>;
 
     /// The machines of a layer, by id, with their present status.
-    fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>>;
+    fn list<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Machine>>>;
 
     /// Whether the services of a machine run.
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>>;
@@ -434,17 +436,17 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Removes what a layer has besides machines, once it has none: disks that lost their machine, firewall groups. What
     /// is kept already stays.
-    fn dissolve<'a>(&'a self, _layer: &'a Layer, _disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
+    fn dissolve<'a>(&'a self, _layer: &'a LayerId, _disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         now(Ok(()))
     }
 
     /// The data of a layer that was kept when its machines went, by name.
-    fn kept<'a>(&'a self, _layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+    fn kept<'a>(&'a self, _layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Kept>>> {
         now(Ok(Vec::new()))
     }
 
     /// Where data of a layer is kept, for people.
-    fn keeps_at(&self, layer: &Layer) -> String;
+    fn keeps_at(&self, layer: &LayerId) -> String;
 
     /// How much data each machine has; none where that cannot be told without working on the machine. Takes little time.
     fn data_size<'a>(&'a self, _keys: &'a [MachineKey]) -> BoxFuture<'a, Option<Vec<Size>>> {
@@ -452,17 +454,17 @@ pub trait Driver: fmt::Debug + Send + Sync {
     }
 
     /// Makes the rules that `by` asks for at the door of a layer exactly these.
-    fn admit<'a>(&'a self, _to: &'a Layer, _by: &'a str, _rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, _to: &'a LayerId, _by: &'a str, _rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
         now(Ok(()))
     }
 
     /// All rules at the door of a layer, sorted; none where there is no firewall.
-    fn admitted<'a>(&'a self, _to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+    fn admitted<'a>(&'a self, _to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
         now(Ok(Vec::new()))
     }
 
     /// Takes away what nobody of ours asked for at the door of a layer.
-    fn expel_unknown<'a>(&'a self, _to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    fn expel_unknown<'a>(&'a self, _to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
         now(Ok(()))
     }
 
@@ -472,7 +474,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     }
 
     /// Who comes in at the servers of the cloud's own load balancer of a layer.
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+    fn balancer_source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
         now(Ok(Source::Layer(layer.clone())))
     }
 
@@ -484,7 +486,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     }
 
     /// The load balancer of a layer, if it is there. `dissolve` removes it.
-    fn balancer<'a>(&'a self, _layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+    fn balancer<'a>(&'a self, _layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
         now(Ok(None))
     }
 

@@ -13,7 +13,7 @@ use proto::state_name;
 use sha2::{Digest, Sha256};
 
 use crate::bundle::hex;
-use crate::driver::{Layer, Machine};
+use crate::driver::{LayerId, Machine};
 
 const DEFAULT_WORKSPACE: &str = "default";
 const SLIPS: &str = ".lampwright/making";
@@ -143,7 +143,7 @@ impl Ownership {
         owner.state == self.state
     }
 
-    fn is_own(&self, layer: &Layer, owner: &Owner) -> bool {
+    fn is_own(&self, layer: &LayerId, owner: &Owner) -> bool {
         if owner.generation.is_empty() {
             return false;
         }
@@ -155,19 +155,19 @@ impl Ownership {
     }
 
     /// Those of a layer's machines that are another state's, with whose they are.
-    pub fn others<'m>(&self, layer: &Layer, machines: &'m [Machine]) -> Vec<(&'m Machine, Owner)> {
+    pub fn others<'m>(&self, layer: &LayerId, machines: &'m [Machine]) -> Vec<(&'m Machine, Owner)> {
         let owned = machines.iter().map(|machine| (machine, machine.owner()));
         owned.filter(|(machine, owner)| !machine.is_remnant() && !self.is_own(layer, owner)).collect()
     }
 
     /// The owners of a layer's machines that are this state's.
-    pub fn takeable(&self, layer: &Layer, machines: &[Machine]) -> BTreeSet<String> {
+    pub fn takeable(&self, layer: &LayerId, machines: &[Machine]) -> BTreeSet<String> {
         let own = machines.iter().filter(|machine| self.is_own(layer, &machine.owner()));
         own.filter_map(|machine| machine.owner.clone()).collect()
     }
 
     /// Writes down, where no engine does, what is about to be made: a run that is cut off is completed by the next one.
-    pub fn begin(&self, layer: &Layer, generation: &str) {
+    pub fn begin(&self, layer: &LayerId, generation: &str) {
         if self.is_exact {
             return;
         }
@@ -183,14 +183,14 @@ impl Ownership {
     }
 
     /// What was made is told to the state now.
-    pub fn end(&self, layer: &Layer) {
+    pub fn end(&self, layer: &LayerId) {
         if !self.is_exact {
             let _ = std::fs::remove_file(self.slip(layer));
             let _ = std::fs::remove_dir(SLIPS);
         }
     }
 
-    fn slip(&self, layer: &Layer) -> PathBuf {
+    fn slip(&self, layer: &LayerId) -> PathBuf {
         Path::new(SLIPS).join(digest(&[self.state.as_bytes(), layer.to_string().as_bytes()]))
     }
 }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_state_knows_its_own_and_no_other() {
-        let layer = Layer::of_id("shop/web");
+        let layer = LayerId::of_id("shop/web");
         let dev = Ownership::new(name("dev", true));
         let prod = Ownership::new(name("prod", true));
         let made = Owner::parse(&dev.owner("g1"));

@@ -1,508 +1,218 @@
-//! What a resource is: a layer of an application, made of machines.
+//! What a resource is: a model, and how it is planned, applied, read and imported.
 //!
-//! A resource author writes the [`Resource`] trait on typed models; the frame (`service`) decodes and encodes
-//! values, plans machines, digests and previews, once for all. Unknown values reach a model as `None`.
+//! A resource author writes the [`Resource`] trait on typed models; [`AnyResource`] decodes and encodes values, once for
+//! all. A layer is a resource by one blanket implementation (`fleet`).
 //!
-//! **Invariant:** no protobuf here; a resource reaches machines only through a [`Driver`].
+//! **Invariant:** no protobuf here.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::io::ErrorKind;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use value::schema::Attribute;
-use value::{Path, Problem, Ty};
+use value::schema::{Attribute, Block, Schema};
+use value::{Path, Problem, Value};
 
 use crate::bundle::Bundle;
-use crate::driver::{CHANGED_BY_HAND, DEFAULT_SYSTEM, Driver, DriverError, Layer, MachineKey, OUT_OF_SPACE};
-use crate::drivers::simulated::Simulation;
-use crate::findings::Findings;
-use crate::locks::Locks;
-use crate::ownership::Ownership;
-
-/// The attributes that every layer has.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
-pub struct Group {
-    pub id: Option<String>,
-    pub name: Option<String>,
-    pub cloud: Option<String>,
-    pub size: Option<String>,
-    pub cpu: Option<u64>,
-    pub memory_gb: Option<u64>,
-    pub image: Option<String>,
-    pub os: Option<String>,
-    pub public: Option<bool>,
-    pub machines: Option<Vec<MachineModel>>,
-    /// The highest id that was ever given out.
-    pub last_id: Option<u64>,
-    /// Made anew with every object: machines carry it, so that removing an object never removes what its successor
-    /// has taken over.
-    pub generation: Option<String>,
-    /// Digest of the bundle of every machine, by machine name.
-    pub bundles: Option<BTreeMap<String, Option<String>>>,
-    /// The firewall rules that this layer asked for, and those at its door that nobody asked for.
-    pub firewall: Option<Vec<String>>,
-    /// What becomes of the data when the layer goes, `keep` or `delete`. Only of layers that have data, as the next.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_destroy: Option<String>,
-    /// The objects whose kept data the layer was made with, separated by commas; empty if it was made empty.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub restored_from: Option<String>,
-}
-
-/// A machine as users see it.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct MachineModel {
-    pub id: u64,
-    pub name: String,
-    pub address: Option<String>,
-    pub port: u16,
-    pub status: String,
-}
-
-/// A machine of another layer, as somebody refers to it; parts may not be known yet.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct Peer {
-    pub id: Option<u64>,
-    pub name: Option<String>,
-    pub address: Option<String>,
-    pub port: Option<u16>,
-    pub status: Option<String>,
-}
-
-/// What a machine's status is when all is well.
-pub const RUNNING: &str = "running";
-
-impl MachineModel {
-    /// Whether its services work, as far as is known; something else may be wrong with it.
-    pub fn is_up(&self) -> bool {
-        [RUNNING, CHANGED_BY_HAND, OUT_OF_SPACE].contains(&self.status.as_str())
-    }
-}
-
-/// What `on_destroy` can be.
-pub const KEEP: &str = "keep";
-pub const DELETE: &str = "delete";
-
-/// A layer: the common attributes and its own.
-#[derive(Debug, Clone, PartialEq)]
-pub struct State<M> {
-    pub group: Group,
-    pub own: M,
-    /// Where it is not known yet; a model has `None` there, as for what is not set.
-    pub unknown: Vec<Path>,
-}
-
-impl<M> State<M> {
-    /// Whether what is at a place will stay as it is: set, or not set.
-    pub fn is_known(&self, at: &Path) -> bool {
-        self.unknown.iter().all(|unknown| !at.starts_with(unknown))
-    }
-}
+use crate::context::Context;
+use crate::driver::BoxFuture;
+use crate::model::{Model, decode, encode, encode_planned, with_configured};
 
 pub trait Resource: fmt::Debug + Send + Sync + 'static {
     const NAME: &'static str;
-    /// The name of the layer where none is given.
-    const DEFAULT_NAME: &'static str;
     const DOC: &'static str;
-    /// Attributes whose change needs a new layer, besides `name` and `cloud`.
-    const REPLACE: &'static [&'static str];
-    /// Programs that have to be on a machine, each with the distribution's package that brings it.
-    const PROGRAMS: &'static [(&'static str, &'static str)];
-    /// Whether its machines have data that nobody could make anew. Then the layer has `on_destroy`.
-    const HAS_DATA: bool = false;
-    /// What a change of each attribute does that can be set, besides those in `REPLACE`.
-    const EFFECTS: &'static [(&'static str, Effect)];
-    /// What a machine does before it is taken away, for the plan.
-    const LEAVING: &'static str;
-    type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
+    type Model: Model;
 
-    /// Attributes besides the common ones.
     fn attributes() -> Vec<(&'static str, Attribute)>;
 
-    /// Whatever can be said of a configuration alone, also of what other layers say in it. Asked again whenever more is
-    /// known.
-    fn validate(state: &State<Self::Model>) -> Vec<Problem>;
+    /// What a change of an attribute does, in words; none of what cannot be set.
+    fn effect(attribute: &str) -> Option<String>;
 
-    /// How many machines there shall be; `None` if that is not known yet.
-    fn wanted(own: &Self::Model) -> Option<u64>;
+    /// Whatever can be said of a configuration alone. Asked again whenever more is known.
+    fn validate(config: &Self::Model) -> Vec<Problem>;
 
-    fn port(own: &Self::Model) -> u16;
-
-    /// How the services of a machine are asked whether they work, those that others wait for first.
-    fn probes(own: &Self::Model, port: u16) -> Vec<Probe>;
-
-    /// Size of the disk that each machine keeps its data on.
-    fn disk_gb(_: &Self::Model) -> Option<u64> {
-        None
-    }
-
-    /// What people call the data. Its daemons may be asked, for a short time.
-    fn data(_: &Context, _: &State<Self::Model>) -> impl Future<Output = String> + Send {
-        std::future::ready("its data".to_owned())
-    }
-
-    /// In a sentence, how a change in place leaves the application without the data that it had.
-    fn data_change(_prior: &Self::Model, _planned: &Self::Model) -> Option<String> {
-        None
-    }
-
-    /// Whether it has got as far as to have data.
-    fn has_written(_: &Self::Model) -> bool {
-        true
-    }
-
-    /// Who may come in, beyond the layers that refer to this one and ask for themselves.
-    fn door(own: &Self::Model) -> Door;
-
-    /// Folders whose files get onto the machines.
-    fn sources(_: &Self::Model) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// The layer that this one connects to.
-    fn upstream(_: &Self::Model) -> Option<Upstream> {
-        None
-    }
-
-    /// Fills in defaults and what can be computed before anything is made; the prior state's computed attributes
-    /// are in `planned` already. May refuse.
     fn plan(
         context: &Context,
-        planned: &mut State<Self::Model>,
-        prior: Option<&State<Self::Model>>,
-    ) -> Result<(), Vec<Problem>>;
+        request: &PlanRequest<'_>,
+        prior: Option<Self::Model>,
+        proposed: Option<Self::Model>,
+    ) -> impl Future<Output = Result<Planned<Self::Model>, Vec<Problem>>> + Send;
 
-    /// In a few words what the layer is, for the plan.
-    fn summary(context: &Context, planned: &State<Self::Model>) -> String;
-
-    /// The bundle of every machine, in the order of the machines.
-    fn bundles(context: &Context, state: &State<Self::Model>) -> Result<Vec<Bundle>, Vec<Problem>>;
-
-    /// Makes it so. What was done is in `state` in the end, also when problems are returned.
+    /// Makes it so. What was done is in the model that is returned, also when there are problems; none is left of what
+    /// was removed.
     fn apply(
         context: &Context,
-        prior: Option<State<Self::Model>>,
-        state: &mut State<Self::Model>,
-    ) -> impl Future<Output = Vec<Problem>> + Send;
+        prior: Option<Self::Model>,
+        planned: Option<Self::Model>,
+        private: &[u8],
+    ) -> impl Future<Output = (Option<Self::Model>, Vec<Problem>)> + Send;
 
-    /// What can be told of a layer by looking at its machines; what cannot is null, and the next plan shows it as a
-    /// change.
-    fn imported(context: &Context, group: &Group) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send;
+    /// What is real now; none if nothing is left.
+    fn read(context: &Context, state: Self::Model) -> impl Future<Output = (Option<Self::Model>, Vec<Problem>)> + Send;
 
-    /// Brings computed attributes to what is real, beyond the status of machines, which the frame reads.
-    fn read(context: &Context, state: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send;
+    /// What exists and no state knows, by an id that people write.
+    fn import(context: &Context, id: &str) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send;
+
+    /// What a machine would get, secrets and all, for tests of encodings.
+    fn bundle(_: &Context, _: Self::Model) -> Result<Bundle, Vec<Problem>> {
+        Ok(Bundle::default())
+    }
 }
 
-/// What a change of an attribute does to what runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing that runs is touched.
-    Recorded,
-    /// Machines are made or taken away; the others run on.
-    Scales,
-    /// Files change in place, and services read them again without losing a request.
-    Reloads,
-    /// Machines that are there stay as they are.
-    NewMachines,
-    /// Others are told another address of the machines.
-    Addresses,
-    /// Disks grow in place.
-    Grows,
-    /// The application is led to another database; the data of the old one stays where it is.
-    AnotherDatabase,
-    /// Only checked against what runs.
-    Checked,
+/// A planned change of a model.
+#[derive(Debug)]
+pub struct Planned<M> {
+    pub model: Option<M>,
+    pub requires_replace: Vec<Path>,
+    /// What the plan shows beyond values: a summary and the files that differ.
+    pub preview: Vec<u8>,
+    /// Warnings.
+    pub problems: Vec<Problem>,
 }
 
-/// Those of the attributes that every layer has, besides `name` and `cloud`, which make a new layer.
-pub const GROUP_EFFECTS: &[(&str, Effect)] = &[
-    ("cpu", Effect::NewMachines),
-    ("image", Effect::NewMachines),
-    ("memory_gb", Effect::NewMachines),
-    ("os", Effect::NewMachines),
-    ("public", Effect::Addresses),
-    ("size", Effect::NewMachines),
-];
-
-/// Those of the attributes that layers with data have.
-pub const DATA_EFFECTS: &[(&str, Effect)] = &[("on_destroy", Effect::Recorded)];
-
-/// How a service is asked whether it works.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    pub service: &'static str,
-    pub question: Question,
-    /// For how long a service that is busy may be silent; one that is silent for longer hangs.
-    pub patience: Duration,
+/// A planned change of a value.
+#[derive(Debug)]
+pub struct PlanOutcome {
+    pub planned: Value,
+    pub requires_replace: Vec<Path>,
+    pub preview: Vec<u8>,
+    pub problems: Vec<Problem>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// By HTTP; any answer will do.
-    Get { port: u16, path: String },
-    /// A line to a unix socket on the machine.
-    Line { socket: &'static str, line: &'static str },
-    /// MongoDB's first command.
-    Hello { port: u16 },
+#[derive(Debug)]
+pub struct PlanRequest<'a> {
+    pub prior: &'a Value,
+    pub proposed: &'a Value,
+    pub config: &'a Value,
+    /// Of a plan with no prior state: the private data of the plan that found a replacement to be needed.
+    pub prior_private: &'a [u8],
+    /// Where the resource is in the stack; our own engine says so.
+    pub address: Option<&'a str>,
+    /// The apply of what is planned comes next; our own engine says so.
+    pub is_final: bool,
 }
 
-/// Who may come in at a layer's port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// Only who asks for it: layers that refer to this one.
-    OnRequest,
-    /// The layer's own machines, too.
-    Siblings,
-    World,
+/// A resource type without its model type.
+pub trait AnyResource: fmt::Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+    fn schema(&self) -> Schema;
+    fn effect(&self, attribute: &str) -> Option<String>;
+    fn validate(&self, config: &Value) -> Vec<Problem>;
+    fn bundle(&self, context: &Context, config: &Value) -> Result<Bundle, Vec<Problem>>;
+    fn plan<'a>(&'a self, context: &'a Context, request: &'a PlanRequest<'a>) -> BoxFuture<'a, PlanOutcome>;
+    /// `private` is what the plan said beside the planned state.
+    fn apply<'a>(
+        &'a self,
+        context: &'a Context,
+        prior: &'a Value,
+        planned: &'a Value,
+        private: &'a [u8],
+    ) -> BoxFuture<'a, (Value, Vec<Problem>)>;
+    fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>>;
+    fn read<'a>(&'a self, context: &'a Context, state: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)>;
 }
 
-/// A layer that another one connects to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    pub layer: Layer,
-    pub cloud: String,
-    /// Whether it is reached by its public addresses.
-    pub is_public: bool,
-    pub port: u16,
+fn block<R: Resource>() -> Block {
+    let attributes = R::attributes().into_iter().map(|(name, attribute)| (name.into(), attribute)).collect();
+    Block { description: R::DOC.to_owned(), attributes, ..Block::default() }
 }
 
-/// The provider as configured.
-#[derive(Debug, Clone)]
-pub struct Context {
-    pub clouds: Arc<BTreeMap<String, Arc<dyn Driver>>>,
-    pub default_cloud: String,
-    /// Tells this stack's machines from others' on the same cloud.
-    pub scope: String,
-    /// Where copies of all bundles go, for people to read.
-    pub bundle_dir: PathBuf,
-    /// What was seen of machines when they were read.
-    pub findings: Arc<Findings>,
-    /// One piece of work on a layer at a time: an object that goes and one that comes may be the same machines.
-    pub layers: Arc<Locks>,
-    /// Whose machines are.
-    pub ownership: Arc<Ownership>,
-    /// Nothing is made: what would be random follows from names (`drivers/simulated.rs`).
-    pub simulation: Option<Simulation>,
-    /// What is made belongs to a test (`lampwright test`), and is gone after it.
-    pub is_test: bool,
-    /// What a layer was reached at and connects to before a change, and until the change is done.
-    pub before_change: BeforeChange,
-    /// The resource that is being worked on, for progress messages; empty under Terraform.
-    pub address: String,
-}
-
-/// Ports that stay open while a layer changes.
-#[derive(Debug, Clone, Default)]
-pub struct BeforeChange {
-    pub own_port: Option<u16>,
-    pub upstream_port: Option<u16>,
-}
-
-impl Context {
-    pub fn driver(&self, group: &Group) -> Result<&Arc<dyn Driver>, Vec<Problem>> {
-        self.driver_of(group.cloud.as_deref().unwrap_or(&self.default_cloud))
+impl<R: Resource> AnyResource for R {
+    fn name(&self) -> &'static str {
+        R::NAME
     }
 
-    pub fn driver_of(&self, name: &str) -> Result<&Arc<dyn Driver>, Vec<Problem>> {
-        self.clouds.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.clouds.keys().map(String::as_str).collect();
-            let detail = format!(
-                "There is no cloud {name:?}. Configured are: {}. Add a block cloud {name:?} {{ driver = .. }} to the provider \"lampwright\", or use one of these.",
-                known.join(", ")
-            );
-            vec![Problem::error("unknown cloud", detail).at(Path::attribute("cloud"))]
+    fn schema(&self) -> Schema {
+        Schema { version: 0, block: block::<R>() }
+    }
+
+    fn effect(&self, attribute: &str) -> Option<String> {
+        R::effect(attribute)
+    }
+
+    fn validate(&self, config: &Value) -> Vec<Problem> {
+        decode::<R::Model>(config).map_or_else(|problem| vec![problem], |config| R::validate(&config))
+    }
+
+    fn bundle(&self, context: &Context, config: &Value) -> Result<Bundle, Vec<Problem>> {
+        R::bundle(context, decode(config).map_err(|problem| vec![problem])?)
+    }
+
+    fn plan<'a>(&'a self, context: &'a Context, request: &'a PlanRequest<'a>) -> BoxFuture<'a, PlanOutcome> {
+        Box::pin(async move {
+            plan::<R>(context, request).await.unwrap_or_else(|problems| PlanOutcome {
+                planned: request.proposed.clone(),
+                requires_replace: Vec::new(),
+                preview: Vec::new(),
+                problems,
+            })
         })
     }
 
-    /// Tells whoever watches what is happening.
-    pub fn progress(&self, message: &str) {
-        tracing::info!(target: "progress", address = %self.address, "{message}");
+    fn apply<'a>(
+        &'a self,
+        context: &'a Context,
+        prior: &'a Value,
+        planned: &'a Value,
+        private: &'a [u8],
+    ) -> BoxFuture<'a, (Value, Vec<Problem>)> {
+        Box::pin(async move {
+            let decoded = decode_some::<R::Model>(prior).and_then(|prior| Ok((prior, decode_some(planned)?)));
+            let (before, after) = match decoded {
+                Ok(decoded) => decoded,
+                Err(problem) => return (prior.clone(), vec![problem]),
+            };
+            let (state, problems) = R::apply(context, before, after, private).await;
+            encoded::<R>(state, planned, prior, problems)
+        })
+    }
+
+    fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>> {
+        Box::pin(async move {
+            let state = R::import(context, id).await?;
+            encode(&state, &block::<R>()).map_err(|problem| vec![problem])
+        })
+    }
+
+    fn read<'a>(&'a self, context: &'a Context, current: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)> {
+        Box::pin(async move {
+            let state = match decode::<R::Model>(current) {
+                Ok(state) => state,
+                Err(problem) => return (current.clone(), vec![problem]),
+            };
+            let (state, problems) = R::read(context, state).await;
+            encoded::<R>(state, &Value::Null(value::Ty::Dynamic), current, problems)
+        })
     }
 }
 
-impl Group {
-    /// The layer that the machines belong to. The scope is that of the layer's creation, which its id keeps.
-    pub fn layer(&self) -> Layer {
-        Layer::of_id(self.id.as_deref().unwrap_or_default())
-    }
-
-    pub fn key(&self, id: u64) -> MachineKey {
-        MachineKey { layer: self.layer(), id }
-    }
-
-    /// Whether the data stays when the layer goes; so unless somebody has said otherwise.
-    pub fn keeps_data(&self) -> bool {
-        self.on_destroy.as_deref() != Some(DELETE)
-    }
-
-    pub fn machines(&self) -> &[MachineModel] {
-        self.machines.as_deref().unwrap_or_default()
-    }
-}
-
-/// Attributes of every layer, for the schema.
-pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
-    let machine = machine_ty();
-    vec![
-        ("id", Attribute::computed(Ty::String, "scope and name of the layer; its machines carry both as tags")),
-        (
-            "name",
-            Attribute::optional_computed(
-                Ty::String,
-                "the name of the layer: its machines are called name-1, name-2, ..; the name of the resource if not set",
-            ),
-        ),
-        (
-            "cloud",
-            Attribute::optional_computed(
-                Ty::String,
-                "the cloud that the machines are on; the provider's default_cloud if not set",
-            ),
-        ),
-        (
-            "size",
-            Attribute::optional(
-                Ty::String,
-                "the size of the machines by the cloud's own name, such as t3.small; the smallest with `cpu` and `memory_gb` if not set",
-            ),
-        ),
-        ("cpu", Attribute::optional(Ty::Number, "how many processors a machine has at least").default(1)),
-        ("memory_gb", Attribute::optional(Ty::Number, "how much memory a machine has at least, in GiB").default(1)),
-        (
-            "image",
-            Attribute::optional(
-                Ty::String,
-                "the image of the machines by the cloud's own name or id; the newest of `os` if not set; \"bake\" makes one that has the layer's packages, once",
-            ),
-        ),
-        (
-            "os",
-            Attribute::optional(Ty::String, "the operating system, such as debian-12 or ubuntu-24.04")
-                .default(DEFAULT_SYSTEM),
-        ),
-        (
-            "public",
-            Attribute::optional(
-                Ty::Bool,
-                "whether others reach the machines by their public addresses, as layers on another cloud have to",
-            )
-            .default(false),
-        ),
-        ("machines", Attribute::computed(Ty::list(machine), "the machines, by id: id, name, address, port, status")),
-        (
-            "last_id",
-            Attribute::computed(Ty::Number, "the highest machine id that was ever used; ids are never used again"),
-        ),
-        ("generation", Attribute::computed(Ty::String, "made anew with every object; its machines carry it")),
-        ("bundles", Attribute::computed(Ty::map(Ty::String), "digest of the configuration bundle of every machine")),
-        (
-            "firewall",
-            Attribute::computed(
-                Ty::list(Ty::String),
-                "the firewall rules that the layer has asked for; empty on a cloud without a firewall",
-            ),
-        ),
-    ]
-}
-
-/// Attributes of layers that have data.
-pub fn data_attributes() -> Vec<(&'static str, Attribute)> {
-    vec![
-        (
-            "on_destroy",
-            Attribute::optional_computed(
-                Ty::String,
-                "what becomes of the data when the layer is destroyed or replaced: \"keep\" leaves it on its disks, from where a layer of the same scope and name takes it up, \"delete\" deletes it; what was applied last counts",
-            )
-            .default(KEEP),
-        ),
-        (
-            "restored_from",
-            Attribute::computed(
-                Ty::String,
-                "the generations of this layer whose kept data it was made with, separated by commas; empty if it was made empty",
-            ),
-        ),
-    ]
-}
-
-pub fn machine_ty() -> Ty {
-    Ty::object([
-        ("id", Ty::Number),
-        ("name", Ty::String),
-        ("address", Ty::String),
-        ("port", Ty::Number),
-        ("status", Ty::String),
-    ])
-}
-
-/// A failure of a driver as a problem: what happened and where.
-pub fn driver_problem(what: &str, error: &DriverError) -> Problem {
-    let summary = match error {
-        DriverError::MissingProgram { .. } => "a program is missing",
-        DriverError::Check { .. } => "configuration refused",
-        DriverError::Start { .. } => "a service did not start",
-        DriverError::NoSuchMachine(_) => "a machine is gone",
-        DriverError::Api { .. } => "the cloud refused",
-        DriverError::Unreachable { .. } => "the cloud does not answer",
-        DriverError::Quota { .. } => "a quota is used up",
-        DriverError::NoSuchOffer { .. } => "the cloud does not have it",
-        DriverError::Ssh { .. } => "the machine could not be reached",
-        DriverError::Untrusted { .. } => "the machine could not be trusted",
-        DriverError::Taken { .. } | DriverError::Foreign { .. } => "the machines of another stack",
-        DriverError::Machine { .. } => "a machine could not do it",
-        DriverError::Boot { .. } => "a machine did not come up",
-        DriverError::NoAddress { .. } => "no address is free",
-        DriverError::Io { source, .. } => match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                "there is no room on the disk"
-            }
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "access was denied",
-            ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::NotConnected
-            | ErrorKind::BrokenPipe
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::TimedOut
-            | ErrorKind::UnexpectedEof => "the machine could not be reached",
-            _ => "work on a file failed",
-        },
-        DriverError::Setting { .. } => "invalid cloud setting",
+async fn plan<R: Resource>(context: &Context, request: &PlanRequest<'_>) -> Result<PlanOutcome, Vec<Problem>> {
+    let decoded = |value: &Value| decode_some::<R::Model>(value).map_err(|problem| vec![problem]);
+    let (prior, proposed) = (decoded(request.prior)?, decoded(request.proposed)?);
+    let Planned { model, requires_replace, preview, problems } = R::plan(context, request, prior, proposed).await?;
+    let planned = match model {
+        Some(model) => encode_planned(&model, &block::<R>(), request.config).map_err(|problem| vec![problem])?,
+        None => request.proposed.clone(),
     };
-    Problem::error(summary, format!("{what}: {}", error.explain()))
+    Ok(PlanOutcome { planned, requires_replace, preview, problems })
 }
 
-#[cfg(test)]
-mod tests {
-    use rustix::io::Errno;
+fn decode_some<M: Model>(value: &Value) -> Result<Option<M>, Problem> {
+    if value.is_null() { Ok(None) } else { decode(value).map(Some) }
+}
 
-    use super::*;
-
-    #[test]
-    fn a_failure_of_the_disk_is_no_failure_of_the_network() {
-        let summary = |code| {
-            let source = std::io::Error::from_raw_os_error(code);
-            driver_problem("x", &DriverError::Io { what: "writing", path: "/y".to_owned(), source }).summary
-        };
-        let errors = [Errno::NOSPC, Errno::DQUOT, Errno::ACCESS, Errno::ROFS, Errno::CONNREFUSED, Errno::NOENT];
-        assert_eq!(
-            errors.map(|error| summary(error.raw_os_error())),
-            [
-                "there is no room on the disk",
-                "there is no room on the disk",
-                "access was denied",
-                "access was denied",
-                "the machine could not be reached",
-                "work on a file failed",
-            ]
-        );
+/// The value of a state, with what was configured as it came; `before` if it cannot be written.
+fn encoded<R: Resource>(
+    state: Option<R::Model>,
+    planned: &Value,
+    before: &Value,
+    mut problems: Vec<Problem>,
+) -> (Value, Vec<Problem>) {
+    let block = block::<R>();
+    let Some(state) = state else { return (Value::Null(block.implied_ty()), problems) };
+    match encode(&state, &block) {
+        Ok(value) => (with_configured(value, planned, &block), problems),
+        Err(problem) => {
+            problems.push(problem);
+            (before.clone(), problems)
+        }
     }
 }

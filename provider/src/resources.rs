@@ -1,16 +1,11 @@
 //! The resource types. To add one: a file here and a line in [`all`].
 
-mod health;
 mod lamp_cluster;
 mod lb_pool;
 mod mongo_replset;
-mod rollout;
 mod text;
 
-pub(crate) use health::silent_now;
-pub(crate) use rollout::{need, refusals, remove as remove_machines, strays};
-
-use crate::service::AnyResource;
+use crate::resource::AnyResource;
 
 /// In alphabetical order.
 pub fn all() -> Vec<Box<dyn AnyResource>> {

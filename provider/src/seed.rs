@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::hex;
-use crate::driver::{Layer, MachineKey};
+use crate::driver::{LayerId, MachineKey};
 
 /// In a network of the machine's layer below 10.0.0.0/8.
 pub(crate) fn address(key: &MachineKey) -> IpAddr {
@@ -16,6 +16,6 @@ pub(crate) fn address(key: &MachineKey) -> IpAddr {
 }
 
 /// In place of a random secret.
-pub(crate) fn secret(layer: &Layer, name: &str) -> String {
+pub(crate) fn secret(layer: &LayerId, name: &str) -> String {
     hex(&Sha256::digest(format!("{}\0{name}", layer.name).as_bytes()))
 }

@@ -1,19 +1,9 @@
 //! What the plugin can be asked to do, in our own nouns. One file a kind of request; no gRPC here.
 //!
-//! The frame around every resource lives here: it decodes values to models, plans machines, fills in what is
-//! computed, renders previews, and encodes the result.
+//! A resource is spoken to through [`AnyResource`], which no kind of resource shows through.
 
-mod apply;
 mod configure;
-mod data;
-mod import;
-mod model;
-mod plan;
-mod preview;
-mod read;
 pub mod reference;
-mod schema;
-mod taken;
 #[cfg(test)]
 mod texts;
 
@@ -24,12 +14,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use value::schema::Schema;
 use value::{Problem, Value};
 
-use crate::driver::BoxFuture;
-use crate::findings::Findings;
+use crate::context::{Claims, Context, Findings};
 use crate::locks::Locks;
 use crate::ownership::{Ownership, StateName};
 use crate::place::Place;
-use crate::resource::Context;
+use crate::resource::AnyResource;
 use crate::resources;
 
 pub(crate) use configure::provider_schema;
@@ -41,69 +30,12 @@ pub struct Service {
     context: RwLock<Option<Context>>,
     /// The last configuration was refused.
     is_refused: AtomicBool,
-    claims: plan::Claims,
+    claims: Arc<Claims>,
     /// Of the process, not of a configuration: a host may configure again while work is under way.
     layers: Arc<Locks>,
     state: StateName,
     ownership: Arc<Ownership>,
     findings: Arc<Findings>,
-}
-
-/// A planned change.
-#[derive(Debug)]
-pub struct PlanOutcome {
-    pub planned: Value,
-    pub requires_replace: Vec<value::Path>,
-    /// What the plan shows beyond values: a summary and the files that differ.
-    pub preview: Vec<u8>,
-    pub problems: Vec<Problem>,
-}
-
-#[derive(Debug)]
-pub struct PlanRequest<'a> {
-    pub prior: &'a Value,
-    pub proposed: &'a Value,
-    pub config: &'a Value,
-    /// Of a plan with no prior state: the private data of the plan that found a replacement to be needed.
-    pub prior_private: &'a [u8],
-    /// Where the resource is in the stack; our own engine says so.
-    pub address: Option<&'a str>,
-    /// The apply of what is planned comes next; our own engine says so.
-    pub is_final: bool,
-}
-
-/// A resource type without its model type.
-pub trait AnyResource: std::fmt::Debug + Send + Sync {
-    fn name(&self) -> &'static str;
-    fn schema(&self) -> Schema;
-    /// What a change of an attribute does, in words; none of what cannot be set.
-    fn effect(&self, attribute: &str) -> Option<String>;
-    fn validate(&self, config: &Value) -> Vec<Problem>;
-    /// What a machine of the layer would get, secrets and all.
-    #[cfg(test)]
-    fn bundle(&self, context: &Context, config: &Value) -> Result<crate::bundle::Bundle, Vec<Problem>>;
-    fn plan<'a>(
-        &'a self,
-        context: &'a Context,
-        claims: &'a plan::Claims,
-        request: &'a PlanRequest<'a>,
-    ) -> BoxFuture<'a, PlanOutcome>;
-    /// `private` is what the plan said beside the planned state.
-    fn apply<'a>(
-        &'a self,
-        context: &'a Context,
-        prior: &'a Value,
-        planned: &'a Value,
-        private: &'a [u8],
-    ) -> BoxFuture<'a, (Value, Vec<Problem>)>;
-    /// The state of a layer that exists, found by `SCOPE/NAME` or `CLOUD:SCOPE/NAME`.
-    fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>>;
-    fn read<'a>(
-        &'a self,
-        context: &'a Context,
-        claims: &'a plan::Claims,
-        state: &'a Value,
-    ) -> BoxFuture<'a, (Value, Vec<Problem>)>;
 }
 
 impl Service {
@@ -113,7 +45,7 @@ impl Service {
             resources: resources::all().into_iter().map(|resource| (resource.name(), resource)).collect(),
             context: RwLock::new(None),
             is_refused: AtomicBool::new(false),
-            claims: plan::Claims::default(),
+            claims: Arc::default(),
             layers: Arc::default(),
             ownership: Arc::new(Ownership::new(state.clone())),
             state,
@@ -173,6 +105,7 @@ impl Service {
             address: address.to_owned(),
             layers: self.layers.clone(),
             findings: self.findings.clone(),
+            claims: self.claims.clone(),
             ..context.clone()
         })
     }
@@ -180,10 +113,6 @@ impl Service {
     /// The state has this object.
     pub fn know(&self, object: &Value) {
         self.ownership.know(object.get("generation").and_then(Value::as_str));
-    }
-
-    pub fn claims(&self) -> &plan::Claims {
-        &self.claims
     }
 }
 

@@ -23,8 +23,8 @@ use super::remote::cloud::{Cloud, Foundation, Golden, Instance, Launched, Mended
 use super::remote::{self, Remote};
 use super::{DriverInfo, Settings, Traits};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, Layer, Need, Offer,
-    Order, Result, Source,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId, Need,
+    Offer, Order, Result, Source,
 };
 use query::{EC2, Params, Query};
 
@@ -149,7 +149,7 @@ impl Cloud for Aws {
         })
     }
 
-    fn instances<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Instance>>> {
+    fn instances<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Instance>>> {
         Box::pin(self.describe_instances(layer))
     }
 
@@ -174,7 +174,7 @@ impl Cloud for Aws {
         Box::pin(self.terminate_instances(instances, disks))
     }
 
-    fn dissolve<'a>(&'a self, layer: &'a Layer, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
+    fn dissolve<'a>(&'a self, layer: &'a LayerId, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             Box::pin(self.delete_balancer(layer)).await?;
             let orphans = self.orphans(layer, |kept| kept.is_none()).await?;
@@ -183,11 +183,11 @@ impl Cloud for Aws {
         })
     }
 
-    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+    fn kept<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Kept>>> {
         Box::pin(self.kept_volumes(layer))
     }
 
-    fn keeps_at(&self, layer: &Layer) -> String {
+    fn keeps_at(&self, layer: &LayerId) -> String {
         format!("volumes of EBS with the tags {SCOPE} = {} and {LAYER} = {}", layer.scope, layer.name)
     }
 
@@ -215,7 +215,7 @@ impl Cloud for Aws {
         BALANCERS
     }
 
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+    fn balancer_source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
         // A load balancer is in the group of its layer.
         Box::pin(async move { Ok(Source::Layer(layer.clone())) })
     }
@@ -224,19 +224,19 @@ impl Cloud for Aws {
         Box::pin(Aws::set_balancer(self, wanted))
     }
 
-    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+    fn balancer<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
         Box::pin(self.describe_balancer(layer))
     }
 
-    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.set_rules(to, by, rules))
     }
 
-    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+    fn admitted<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
         Box::pin(self.rules(to))
     }
 
-    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.revoke_unknown(to))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{DRIVERS, Settings};
 use crate::bundle::{Bundle, CHECKED, Service};
 use crate::driver::{
-    Disks, Driver, DriverError, Ingress, Layer, Machine, MachineKey, Need, Order, Signal, Source, Status,
+    Disks, Driver, DriverError, Ingress, LayerId, Machine, MachineKey, Need, Order, Signal, Source, Status,
 };
 
 /// Every driver, ready for use, with what must be kept alive meanwhile.
@@ -52,9 +52,9 @@ fn drivers() -> Vec<(&'static str, Arc<dyn Driver>, tempfile::TempDir)> {
         .collect()
 }
 
-fn layer(name: &str) -> Layer {
+fn layer(name: &str) -> LayerId {
     // Of this test alone: clouds are shared by all.
-    Layer { scope: format!("test{}", std::process::id()), name: name.to_owned() }
+    LayerId { scope: format!("test{}", std::process::id()), name: name.to_owned() }
 }
 
 fn key(layer_name: &str, id: u64) -> MachineKey {
@@ -80,12 +80,12 @@ async fn make(driver: &dyn Driver, key: &MachineKey) -> Machine {
     machine
 }
 
-async fn make_all(driver: &dyn Driver, layer: &Layer, ids: &[u64]) -> Vec<Machine> {
+async fn make_all(driver: &dyn Driver, layer: &LayerId, ids: &[u64]) -> Vec<Machine> {
     make_of(driver, layer, ids, "me", &[]).await
 }
 
 /// For an owner, with what is kept for others.
-async fn make_of(driver: &dyn Driver, layer: &Layer, ids: &[u64], owner: &str, takes_up: &[&str]) -> Vec<Machine> {
+async fn make_of(driver: &dyn Driver, layer: &LayerId, ids: &[u64], owner: &str, takes_up: &[&str]) -> Vec<Machine> {
     let disk_gb = (layer.name == "db").then_some(1);
     let need = Need { programs: vec![("sh", "dash")], disk_gb, ..Need::default() };
     let takes_up = takes_up.iter().map(|owner| (*owner).to_owned()).collect();

@@ -32,8 +32,8 @@ use super::traced::traced;
 use super::{DriverInfo, Settings, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Kept, Layer, Layout, Machine, MachineKey, Order,
-    Result, Signal, Size, Status, Tell, now,
+    BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Kept, LayerId, Layout, Machine, MachineKey,
+    Order, Result, Signal, Size, Status, Tell, now,
 };
 use store::{Home, Store};
 
@@ -96,7 +96,7 @@ impl Local {
     }
 
     /// Of a machine whose folder was removed only its processes are left, and they have to end.
-    fn ghosts(&self, layer: &Layer, machines: &[Machine]) -> Vec<Machine> {
+    fn ghosts(&self, layer: &LayerId, machines: &[Machine]) -> Vec<Machine> {
         let table = process::Table::read();
         let keys = ghosts::of_layer(&self.store.scope_folder(layer), layer).into_iter();
         let unknown = keys.filter(|key| machines.iter().all(|machine| machine.key != *key));
@@ -235,7 +235,7 @@ impl Driver for Local {
         })
     }
 
-    fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
+    fn list<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Machine>>> {
         Box::pin(async move {
             let processes = process::Table::read();
             let mut machines = Vec::new();
@@ -263,11 +263,11 @@ impl Driver for Local {
         now(kept::take_up(&self.store, order))
     }
 
-    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+    fn kept<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Kept>>> {
         now(kept::list(&self.store, layer))
     }
 
-    fn keeps_at(&self, layer: &Layer) -> String {
+    fn keeps_at(&self, layer: &LayerId) -> String {
         kept::folder(&self.store, layer).display().to_string()
     }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{DriverInfo, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    Admitted, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Kept, Layer, Layout, Machine, MachineKey, Order,
-    Result, Signal, Size, Status, Tell, now, timestamp,
+    Admitted, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Kept, LayerId, Layout, Machine, MachineKey,
+    Order, Result, Signal, Size, Status, Tell, now, timestamp,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -25,7 +25,7 @@ pub(super) const INFO: DriverInfo = DriverInfo {
 #[derive(Debug, Default)]
 pub struct Memory {
     machines: Mutex<BTreeMap<MachineKey, FakeMachine>>,
-    rules: Mutex<BTreeMap<Layer, Vec<Admitted>>>,
+    rules: Mutex<BTreeMap<LayerId, Vec<Admitted>>>,
     kept: Mutex<BTreeMap<MachineKey, KeptFiles>>,
 }
 
@@ -55,7 +55,7 @@ impl FakeMachine {
 }
 
 impl Memory {
-    fn rules(&self) -> MutexGuard<'_, BTreeMap<Layer, Vec<Admitted>>> {
+    fn rules(&self) -> MutexGuard<'_, BTreeMap<LayerId, Vec<Admitted>>> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,7 +101,7 @@ impl Driver for Memory {
         now(Created { machines: created.collect(), failure: None })
     }
 
-    fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
+    fn list<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Machine>>> {
         let machines = self.machines();
         let of_layer = machines.iter().filter(|(key, _)| key.layer == *layer);
         let found = of_layer.map(|(key, machine)| machine.seen(key));
@@ -133,23 +133,23 @@ impl Driver for Memory {
         now(Ok(()))
     }
 
-    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+    fn kept<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Kept>>> {
         let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let of_layer = all.iter().filter(|(key, _)| key.layer == *layer);
         let found = of_layer.map(|(_, (kept, _))| kept.clone()).collect();
         now(Ok(found))
     }
 
-    fn keeps_at(&self, _: &Layer) -> String {
+    fn keeps_at(&self, _: &LayerId) -> String {
         "the memory of the provider".to_owned()
     }
 
-    fn dissolve<'a>(&'a self, layer: &'a Layer, _: &'a Disks) -> BoxFuture<'a, Result<()>> {
+    fn dissolve<'a>(&'a self, layer: &'a LayerId, _: &'a Disks) -> BoxFuture<'a, Result<()>> {
         self.rules().remove(layer);
         now(Ok(()))
     }
 
-    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
         let mut all = self.rules();
         let of_layer = all.entry(to.clone()).or_default();
         of_layer.retain(|rule| rule.by.as_deref() != Some(by));
@@ -158,11 +158,11 @@ impl Driver for Memory {
         now(Ok(()))
     }
 
-    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+    fn admitted<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
         now(Ok(self.rules().get(to).cloned().unwrap_or_default()))
     }
 
-    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
         self.rules().entry(to.clone()).or_default().retain(|rule| rule.by.is_some());
         now(Ok(()))
     }

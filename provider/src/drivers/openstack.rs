@@ -29,8 +29,8 @@ use super::remote::{self, Remote};
 use super::{DriverInfo, Settings, Traits};
 use crate::bundle::hex;
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, Layer, Need, Offer,
-    Order, Result, Source,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId, Need,
+    Offer, Order, Result, Source,
 };
 use credentials::Credentials;
 use session::Session;
@@ -87,7 +87,7 @@ impl OpenStack {
 
 /// What everything of a layer is called or tagged. Nova's tags hold up to 60 characters and no slash, so it is a
 /// digest; the readable names are in the metadata.
-fn tag(layer: &Layer) -> String {
+fn tag(layer: &LayerId) -> String {
     format!("lampwright-{}", hex(&Sha256::digest(layer.to_string().as_bytes())[..12]))
 }
 
@@ -113,7 +113,7 @@ impl Cloud for OpenStack {
         })
     }
 
-    fn instances<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Instance>>> {
+    fn instances<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Instance>>> {
         Box::pin(self.servers(layer))
     }
 
@@ -133,15 +133,15 @@ impl Cloud for OpenStack {
         Box::pin(self.delete_servers(instances, disks))
     }
 
-    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+    fn kept<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Kept>>> {
         Box::pin(self.kept_volumes(layer))
     }
 
-    fn keeps_at(&self, layer: &Layer) -> String {
+    fn keeps_at(&self, layer: &LayerId) -> String {
         format!("volumes of Cinder with the properties {SCOPE} = {} and {LAYER} = {}", layer.scope, layer.name)
     }
 
-    fn dissolve<'a>(&'a self, layer: &'a Layer, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
+    fn dissolve<'a>(&'a self, layer: &'a LayerId, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.delete_balancer(layer).await?;
             self.dispose_of_orphans(layer, disks).await?;
@@ -176,7 +176,7 @@ impl Cloud for OpenStack {
     }
 
     /// The machines that Octavia makes belong to somebody else; they have addresses in the network.
-    fn balancer_source<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+    fn balancer_source<'a>(&'a self, _: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
         Box::pin(async move { Ok(Source::Network(self.network_cidr().await?)) })
     }
 
@@ -184,19 +184,19 @@ impl Cloud for OpenStack {
         Box::pin(OpenStack::set_balancer(self, wanted))
     }
 
-    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+    fn balancer<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
         Box::pin(self.describe_balancer(layer))
     }
 
-    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.set_rules(to, by, rules))
     }
 
-    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+    fn admitted<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
         Box::pin(self.rules(to))
     }
 
-    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.delete_unknown_rules(to))
     }
 }

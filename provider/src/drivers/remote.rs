@@ -30,7 +30,8 @@ use super::Settings;
 use crate::bundle::{Bundle, CHECKED, Service, WATCHED};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError,
-    Found, Ingress, Kept, Layer, Layout, Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status, Tell,
+    Found, Ingress, Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
+    Tell,
 };
 use crate::locks::Locks;
 use cloud::{Cloud, Instance, Power};
@@ -123,7 +124,7 @@ impl Remote {
 
     /// One for each key. Those that have the key of another one are noted: an order whose answer was lost may be done
     /// long after it was given up and given anew.
-    async fn instances(&self, layer: &Layer) -> Result<Vec<Instance>> {
+    async fn instances(&self, layer: &LayerId) -> Result<Vec<Instance>> {
         let mut instances = self.cloud.instances(layer).await?;
         // Of two the one that has the disk is meant, then the older.
         let rank = |one: &Instance| (one.key.id, !(one.disk && one.has_its_disk), one.created.clone(), one.id.clone());
@@ -370,7 +371,7 @@ impl Driver for Remote {
         Box::pin(self.make(order, tell))
     }
 
-    fn list<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
+    fn list<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Machine>>> {
         Box::pin(async move {
             let instances = self.instances(layer).await?;
             let looks = instances.iter().map(|instance| self.look(instance));
@@ -419,27 +420,27 @@ impl Driver for Remote {
         Box::pin(self.give_back(order))
     }
 
-    fn dissolve<'a>(&'a self, layer: &'a Layer, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
+    fn dissolve<'a>(&'a self, layer: &'a LayerId, disks: &'a Disks) -> BoxFuture<'a, Result<()>> {
         self.cloud.dissolve(layer, disks)
     }
 
-    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>> {
+    fn kept<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Kept>>> {
         self.cloud.kept(layer)
     }
 
-    fn keeps_at(&self, layer: &Layer) -> String {
+    fn keeps_at(&self, layer: &LayerId) -> String {
         self.cloud.keeps_at(layer)
     }
 
-    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
         self.cloud.admit(to, by, rules)
     }
 
-    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+    fn admitted<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
         self.cloud.admitted(to)
     }
 
-    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>> {
+    fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
         self.cloud.expel_unknown(to)
     }
 
@@ -447,7 +448,7 @@ impl Driver for Remote {
         Some(self.cloud.balancer_traits())
     }
 
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>> {
+    fn balancer_source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
         self.cloud.balancer_source(layer)
     }
 
@@ -455,7 +456,7 @@ impl Driver for Remote {
         self.cloud.set_balancer(wanted)
     }
 
-    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+    fn balancer<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
         self.cloud.balancer(layer)
     }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::DriverInfo;
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    BalancerTraits, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Layer, Layout, Machine, MachineKey, Order,
-    Result, Signal, Source, Status, Tell, now,
+    BalancerTraits, BoxFuture, Created, Disks, Driver, DriverError, Ingress, LayerId, Layout, Machine, MachineKey,
+    Order, Result, Signal, Source, Status, Tell, now,
 };
 use crate::seed;
 
@@ -73,7 +73,7 @@ impl Driver for Simulated {
         Box::pin(async { Created { machines: Vec::new(), failure: refused::<()>().await.err() } })
     }
 
-    fn list<'a>(&'a self, _: &'a Layer) -> BoxFuture<'a, Result<Vec<Machine>>> {
+    fn list<'a>(&'a self, _: &'a LayerId) -> BoxFuture<'a, Result<Vec<Machine>>> {
         now(Ok(Vec::new()))
     }
 
@@ -85,7 +85,7 @@ impl Driver for Simulated {
         refused()
     }
 
-    fn keeps_at(&self, _: &Layer) -> String {
+    fn keeps_at(&self, _: &LayerId) -> String {
         "the disks of its machines".to_owned()
     }
 

@@ -8,7 +8,8 @@ use proto::tfplugin6::provider_server::Provider;
 use tonic::{Request, Response, Status};
 use value::{Problem, Ty, Value};
 
-use crate::service::{PlanRequest, SharedService, provider_schema};
+use crate::resource::PlanRequest;
+use crate::service::{SharedService, provider_schema};
 
 pub(super) struct Wire {
     service: SharedService,
@@ -184,7 +185,7 @@ impl Provider for Wire {
                 let (service, name) = (self.service.clone(), request.type_name.clone());
                 let read = guarded(async move {
                     let resource = service.resource(&name)?;
-                    Ok::<_, Problem>(resource.read(&context, service.claims(), &state).await)
+                    Ok::<_, Problem>(resource.read(&context, &state).await)
                 });
                 read.await.flatten().map(|(state, problems)| (value_to_wire(&state, &ty), problems))
             }
@@ -226,7 +227,7 @@ impl Provider for Wire {
             let prior_private = &request.prior_private;
             let plan =
                 PlanRequest { prior: &prior, proposed: &proposed, config: &config, prior_private, address, is_final };
-            let outcome = resource.plan(&context, service.claims(), &plan).await;
+            let outcome = resource.plan(&context, &plan).await;
             Ok((outcome, ty))
         });
         let outcome = outcome.await.flatten();

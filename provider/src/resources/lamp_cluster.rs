@@ -15,14 +15,13 @@ use tokio::task::JoinSet;
 use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
-use super::{health, rollout, text};
+use super::text;
 use crate::bundle::Bundle;
 use crate::bundle::apache::{self, WebNode};
-use crate::driver::{Disks, Driver, Layer, MachineKey};
-use crate::resource::{
-    Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, Resource, State, Upstream, driver_problem,
-    machine_ty,
-};
+use crate::context::Context;
+use crate::driver::{Disks, Driver, LayerId, MachineKey, driver_problem};
+use crate::fleet;
+use crate::layer::{Door, Effect, Group, Layer, MachineModel, Peer, Probe, Question, State, Upstream, machine_ty};
 
 #[derive(Debug)]
 pub(super) struct LampCluster;
@@ -68,7 +67,7 @@ const PHP_WORKERS: u32 = 4;
 const DRAIN_SECONDS: u64 = 30;
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 
-impl Resource for LampCluster {
+impl Layer for LampCluster {
     const NAME: &'static str = "lamp_cluster";
     const DEFAULT_NAME: &'static str = "web";
     const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
@@ -249,7 +248,7 @@ impl Resource for LampCluster {
     fn upstream(own: &Model) -> Option<Upstream> {
         let database = own.database.as_ref()?;
         Some(Upstream {
-            layer: Layer::of_id(database.id.as_deref()?),
+            layer: LayerId::of_id(database.id.as_deref()?),
             cloud: database.cloud.clone()?,
             is_public: database.public.unwrap_or(false),
             port: database.machines.as_ref()?.first()?.port?,
@@ -281,7 +280,7 @@ impl Resource for LampCluster {
     }
 
     fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
-        let driver = context.driver(&state.group)?;
+        let driver = state.group.driver(context)?;
         let own = &state.own;
         let app = match &own.app {
             Some(app) => app::files(app)?,
@@ -320,11 +319,11 @@ impl Resource for LampCluster {
             machines.map(|machine| (machine.id, LampCluster::probes(&prior.own, machine.port))).collect()
         });
         remember(state, prior.as_ref());
-        let mut problems = rollout::make_machines::<LampCluster>(context, state).await;
+        let mut problems = fleet::make_machines::<LampCluster>(context, state).await;
         if problems.is_empty() {
             problems = roll_out(context, state, &asked.unwrap_or_default()).await;
         }
-        let leaving = rollout::leaving(&before, state.group.machines());
+        let leaving = fleet::leaving(&before, state.group.machines());
         if !problems.is_empty() {
             // What was to leave stays until the rest is well.
             let machines = state.group.machines.get_or_insert_default();
@@ -337,7 +336,7 @@ impl Resource for LampCluster {
     }
 
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
-        let port = rollout::number_after(context, group, "etc/httpd.conf", "Listen").await;
+        let port = fleet::number_after(context, group, "etc/httpd.conf", "Listen").await;
         Ok(Model {
             nodes: Some(group.machines().len() as u64),
             app: None,
@@ -361,8 +360,8 @@ impl Resource for LampCluster {
 /// Brings every node to its bundle, all at once: what is new is started and awaited, what runs is reloaded.
 /// One of those that were `asked` and hang is ended before.
 async fn roll_out(context: &Context, state: &mut State<Model>, asked: &BTreeMap<u64, Vec<Probe>>) -> Vec<Problem> {
-    let (driver, bundles) = match (context.driver(&state.group), LampCluster::bundles(context, state)) {
-        (Ok(driver), Ok(bundles)) => (driver.clone(), rollout::by_name(&state.group, bundles)),
+    let (driver, bundles) = match (state.group.driver(context), LampCluster::bundles(context, state)) {
+        (Ok(driver), Ok(bundles)) => (driver.clone(), fleet::by_name(&state.group, bundles)),
         (Err(problems), _) | (_, Err(problems)) => return problems,
     };
     let path = health_path(&state.own).to_owned();
@@ -372,7 +371,7 @@ async fn roll_out(context: &Context, state: &mut State<Model>, asked: &BTreeMap<
         let bundle = bundles[&machine.name].clone();
         let (context, probes) = (context.clone(), asked.get(&machine.id).cloned().unwrap_or_default());
         tasks.spawn(async move {
-            let ended = health::end_if_hung(&context, &*driver, &key, &bundle.services, &probes).await;
+            let ended = fleet::end_if_hung(&context, &*driver, &key, &bundle.services, &probes).await;
             let done = match ended {
                 Ok(_) => bring_up(&*driver, &key, &bundle, port, &path).await,
                 Err(problem) => Err(problem),
@@ -384,8 +383,8 @@ async fn roll_out(context: &Context, state: &mut State<Model>, asked: &BTreeMap<
     while let Some(done) = tasks.join_next().await {
         match done {
             Ok((key, Ok(()))) => {
-                rollout::mark_running(&mut state.group, key.id);
-                rollout::record_bundle(context, &mut state.group, &key.name(), &bundles[&key.name()]);
+                fleet::mark_running(&mut state.group, key.id);
+                fleet::record_bundle(context, &mut state.group, &key.name(), &bundles[&key.name()]);
                 context.progress(&format!("{} ready", key.name()));
             }
             Ok((_, Err(problem))) => problems.push(problem),
@@ -403,9 +402,9 @@ async fn bring_up(
     health_path: &str,
 ) -> Result<(), Problem> {
     let was_running = driver.status(key).await.is_ok_and(|status| status.is_up());
-    let installed = rollout::install(driver, key, bundle).await?;
+    let installed = fleet::install(driver, key, bundle).await?;
     // After a run that was cut off before the reload nothing differs, and yet the old configuration runs.
-    let reload_all = !rollout::is_loaded(driver, key, bundle).await;
+    let reload_all = !fleet::is_loaded(driver, key, bundle).await;
     // A drain that was cut off ends here: the node stays.
     let undrained = driver.remove(key, apache::DRAIN_FLAG).await;
     undrained.map_err(|error| driver_problem("Readmitting the node", &error))?;
@@ -421,9 +420,9 @@ async fn bring_up(
             }
         }
     }
-    rollout::start(driver, key, bundle).await?;
-    rollout::wait_until_healthy(driver, key, port, health_path, READY_PATIENCE).await?;
-    rollout::note_loaded(driver, key, bundle).await
+    fleet::start(driver, key, bundle).await?;
+    fleet::wait_until_healthy(driver, key, port, health_path, READY_PATIENCE).await?;
+    fleet::note_loaded(driver, key, bundle).await
 }
 
 /// Lets nodes finish and removes them. What could not be removed stays in the group.
@@ -431,7 +430,7 @@ async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: V
     if leaving.is_empty() {
         return Vec::new();
     }
-    let driver = match context.driver(group) {
+    let driver = match group.driver(context) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
@@ -458,7 +457,7 @@ async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: V
     }
     drains.join_all().await;
     let keys = leaving.iter().map(|machine| group.key(machine.id)).zip(bundles.into_iter().map(Some));
-    let removed = rollout::remove(context, &driver, keys.collect(), &Disks::Delete).await;
+    let removed = fleet::remove(context, &driver, keys.collect(), &Disks::Delete).await;
     match removed {
         Ok(()) => {
             let bundles = group.bundles.iter_mut();
@@ -487,7 +486,7 @@ async fn drain(driver: &dyn Driver, key: &MachineKey, machine: &MachineModel, ow
     let deadline = started + Duration::from_secs(own.drain_seconds.unwrap_or(DRAIN_SECONDS)).max(notice);
     let mut quiet = 0;
     while Instant::now() < deadline {
-        tokio::time::sleep(rollout::POLL).await;
+        tokio::time::sleep(fleet::POLL).await;
         let status = driver.probe(key, apache::status_port(machine.port, former), apache::STATUS_PATH).await;
         let Some((_, page)) = status else { return };
         // The request for this page is one busy worker itself.

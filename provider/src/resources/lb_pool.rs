@@ -10,14 +10,13 @@ use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
 use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
-use super::{health, rollout, text};
+use super::text;
 use crate::bundle::Bundle;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Sending, Server};
-use crate::driver::{Driver, Layer, MachineKey};
-use crate::resource::{
-    Context, Door, Effect, Group, MachineModel, Peer, Probe, Question, Resource, State, Upstream, driver_problem,
-    machine_ty,
-};
+use crate::context::Context;
+use crate::driver::{Driver, LayerId, MachineKey, driver_problem};
+use crate::fleet;
+use crate::layer::{Door, Effect, Group, Layer, MachineModel, Peer, Probe, Question, State, Upstream, machine_ty};
 
 #[derive(Debug)]
 pub(super) struct LbPool;
@@ -80,7 +79,7 @@ const ASTRAY_PATIENCE: Duration = Duration::from_secs(3);
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
 const SHOW_STAT: &str = "show stat";
 
-impl Resource for LbPool {
+impl Layer for LbPool {
     const NAME: &'static str = "lb_pool";
     const DEFAULT_NAME: &'static str = "lb";
     const DOC: &'static str = "A load balancer in front of a layer: HAProxy, or the cloud's own.";
@@ -222,6 +221,10 @@ impl Resource for LbPool {
         own.listener.as_ref().and_then(|listener| listener.port).unwrap_or(PORT)
     }
 
+    fn port_at() -> Path {
+        Path::attribute("listener")
+    }
+
     fn probes(_: &Model, _: u16) -> Vec<Probe> {
         // One loop serves all: where it turns, an answer takes milliseconds.
         let patience = Duration::from_secs(6);
@@ -236,7 +239,7 @@ impl Resource for LbPool {
     fn upstream(own: &Model) -> Option<Upstream> {
         let backend = own.backend.as_ref()?;
         Some(Upstream {
-            layer: Layer::of_id(backend.id.as_deref()?),
+            layer: LayerId::of_id(backend.id.as_deref()?),
             cloud: backend.cloud.clone()?,
             is_public: backend.public.unwrap_or(false),
             port: backend.machines.as_ref()?.first()?.port?,
@@ -266,7 +269,7 @@ impl Resource for LbPool {
     }
 
     fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
-        let driver = context.driver(&state.group)?;
+        let driver = state.group.driver(context)?;
         let own = &state.own;
         let servers = own.backend.as_ref().and_then(|backend| backend.machines.as_ref());
         let machines = state.group.machines().iter();
@@ -281,7 +284,7 @@ impl Resource for LbPool {
     }
 
     async fn apply(context: &Context, _: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
-        let problems = rollout::make_machines::<LbPool>(context, state).await;
+        let problems = fleet::make_machines::<LbPool>(context, state).await;
         if !problems.is_empty() {
             return problems;
         }
@@ -289,7 +292,7 @@ impl Resource for LbPool {
             return native::apply(context, state).await;
         }
         fill_addresses(state);
-        let (driver, bundles) = match (context.driver(&state.group), LbPool::bundles(context, state)) {
+        let (driver, bundles) = match (state.group.driver(context), LbPool::bundles(context, state)) {
             (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
             (Err(problems), _) | (_, Err(problems)) => return problems,
         };
@@ -299,7 +302,7 @@ impl Resource for LbPool {
         for (machine, bundle) in state.group.machines().to_vec().into_iter().zip(bundles) {
             let key = state.group.key(machine.id);
             let probes = LbPool::probes(&state.own, machine.port);
-            if let Err(problem) = health::end_if_hung(context, &*driver, &key, &bundle.services, &probes).await {
+            if let Err(problem) = fleet::end_if_hung(context, &*driver, &key, &bundle.services, &probes).await {
                 return vec![problem];
             }
             let sending = Sending::of(&balancer(&state.own, &machine));
@@ -310,15 +313,15 @@ impl Resource for LbPool {
             if let Err(problem) = sends(&*driver, &key, &bundle, &balancer(&state.own, &machine)).await {
                 return vec![problem];
             }
-            rollout::mark_running(&mut state.group, machine.id);
-            rollout::record_bundle(context, &mut state.group, &machine.name, &bundle);
+            fleet::mark_running(&mut state.group, machine.id);
+            fleet::record_bundle(context, &mut state.group, &machine.name, &bundle);
         }
         Vec::new()
     }
 
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
         let kind = if group.machines().is_empty() { NATIVE } else { HAPROXY };
-        let port = rollout::number_after(context, group, "etc/haproxy.cfg", "bind").await;
+        let port = fleet::number_after(context, group, "etc/haproxy.cfg", "bind").await;
         Ok(Model {
             kind: Some(kind.to_owned()),
             backend: None,
@@ -335,7 +338,7 @@ impl Resource for LbPool {
         if native::is_native(&state.own) {
             return native::read(context, state).await;
         }
-        let Ok(driver) = context.driver(&state.group).cloned() else { return Vec::new() };
+        let Ok(driver) = state.group.driver(context).cloned() else { return Vec::new() };
         let group = &state.group;
         let mut astray = Vec::new();
         for machine in group.machines().iter().filter(|machine| machine.is_up()) {
@@ -397,12 +400,12 @@ fn check(own: &Model) -> haproxy::HealthCheck<'_> {
 async fn pages_answer(context: &Context, own: &Model) -> Result<(), Problem> {
     let Some(backend) = &own.backend else { return Ok(()) };
     let (Some(id), Some(cloud)) = (&backend.id, &backend.cloud) else { return Ok(()) };
-    let Ok(driver) = context.driver_of(cloud) else { return Ok(()) };
+    let Ok(driver) = context.cloud(cloud) else { return Ok(()) };
     let path = check(own).path;
     let deadline = Instant::now() + PAGE_PATIENCE;
     for peer in backend.machines.iter().flatten() {
         let (Some(machine), Some(port)) = (peer.id, peer.port) else { continue };
-        let key = MachineKey { layer: Layer::of_id(id), id: machine };
+        let key = MachineKey { layer: LayerId::of_id(id), id: machine };
         while let Some((status, _)) = driver.probe(&key, port, path).await.filter(|(status, _)| *status != 200) {
             if Instant::now() > deadline {
                 let detail = format!(
@@ -412,7 +415,7 @@ async fn pages_answer(context: &Context, own: &Model) -> Result<(), Problem> {
                 let at = Path::attribute("health_check").then(Step::Attribute("path".into()));
                 return Err(Problem::error("a health check that fails", detail).at(at));
             }
-            tokio::time::sleep(rollout::POLL).await;
+            tokio::time::sleep(fleet::POLL).await;
         }
     }
     Ok(())
@@ -428,15 +431,15 @@ async fn bring_up(
 ) -> Result<&'static str, Problem> {
     let status = driver.status(key).await.map_err(|error| driver_problem("Looking at the machine", &error))?;
     let was_running = status.is_up();
-    let installed = rollout::install(driver, key, bundle).await?;
-    if was_running && (!installed.changed.is_empty() || !rollout::is_loaded(driver, key, bundle).await) {
+    let installed = fleet::install(driver, key, bundle).await?;
+    if was_running && (!installed.changed.is_empty() || !fleet::is_loaded(driver, key, bundle).await) {
         reload(driver, key, bundle, Some(sending)).await?;
-        rollout::note_loaded(driver, key, bundle).await?;
+        fleet::note_loaded(driver, key, bundle).await?;
         return Ok("reloaded");
     }
     // What an earlier life knew of the servers is old.
     forget_state(driver, key).await?;
-    rollout::start(driver, key, bundle).await?;
+    fleet::start(driver, key, bundle).await?;
     let deadline = Instant::now() + READY_PATIENCE;
     // Any answer will do: without a healthy server it is 503, and that is for the backend to mend.
     while driver.probe(key, port, "/").await.is_none() {
@@ -444,9 +447,9 @@ async fn bring_up(
             let detail = format!("{} did not answer on port {port} within {} s.", key.name(), READY_PATIENCE.as_secs());
             return Err(Problem::error("a machine is not healthy", detail));
         }
-        tokio::time::sleep(rollout::POLL).await;
+        tokio::time::sleep(fleet::POLL).await;
     }
-    rollout::note_loaded(driver, key, bundle).await?;
+    fleet::note_loaded(driver, key, bundle).await?;
     Ok("ready")
 }
 
@@ -480,7 +483,7 @@ async fn sends(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, balancer:
         if started.elapsed() > SERVERS_PATIENCE {
             break last;
         }
-        tokio::time::sleep(rollout::POLL).await;
+        tokio::time::sleep(fleet::POLL).await;
     };
     let detail = format!(
         "By {0} itself, {1} after {2} s. Requests go to the other servers. Look at the logs of these machines and at the network between them and {0}, and apply again.",
@@ -546,7 +549,7 @@ async fn reload(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, kept: Op
             );
             return Err(Problem::error("a reload did not succeed", detail));
         }
-        tokio::time::sleep(rollout::POLL).await;
+        tokio::time::sleep(fleet::POLL).await;
     }
 }
 

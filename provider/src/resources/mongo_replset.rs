@@ -16,13 +16,12 @@ use tokio::task::JoinSet;
 use value::schema::Attribute;
 use value::{Path, Problem, Ty};
 
-use super::{health, rollout};
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
-use crate::driver::{Disks, Driver, Layer, MachineKey};
-use crate::resource::{
-    Context, Door, Effect, Group, MachineModel, Probe, Question, RUNNING, Resource, State, driver_problem,
-};
+use crate::context::Context;
+use crate::driver::{Disks, Driver, LayerId, MachineKey, driver_problem};
+use crate::fleet;
+use crate::layer::{Door, Effect, Group, Layer, MachineModel, Probe, Question, RUNNING, State};
 use crate::seed;
 use admin::{Admin, MemberAddress, Secrets};
 
@@ -59,7 +58,7 @@ const REPLICA_SET: &str = "rs0";
 const DATABASE: &str = "app";
 const READY_PATIENCE: Duration = Duration::from_mins(1);
 
-impl Resource for MongoReplset {
+impl Layer for MongoReplset {
     const NAME: &'static str = "mongo_replset";
     const DEFAULT_NAME: &'static str = "db";
     const DOC: &'static str = "A MongoDB replica set: keyFile authentication, majority writes.";
@@ -216,7 +215,7 @@ impl Resource for MongoReplset {
     }
 
     fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
-        let driver = context.driver(&state.group)?;
+        let driver = state.group.driver(context)?;
         let own = &state.own;
         let credentials = own.credentials.as_ref().filter(|credentials| credentials.admin_password.is_some());
         let json = credentials.map(|credentials| serde_json::to_string(credentials).expect("credentials are plain"));
@@ -238,7 +237,7 @@ impl Resource for MongoReplset {
 
     async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
         let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
-        let leaving = rollout::leaving(&before, state.group.machines());
+        let leaving = fleet::leaving(&before, state.group.machines());
         let mut problems = change(context, state, &leaving).await;
         if problems.is_empty()
             && prior.is_none()
@@ -261,8 +260,8 @@ impl Resource for MongoReplset {
 
     /// The set's credentials are on every member.
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
-        let port = rollout::number_after(context, group, "etc/mongod.conf", "port:").await;
-        let replica_set = rollout::word_after(context, group, "etc/mongod.conf", "replSetName:").await;
+        let port = fleet::number_after(context, group, "etc/mongod.conf", "port:").await;
+        let replica_set = fleet::word_after(context, group, "etc/mongod.conf", "replSetName:").await;
         let mut own = Model {
             members: Some(group.machines().len() as u64),
             replica_set,
@@ -273,7 +272,7 @@ impl Resource for MongoReplset {
             credentials: None,
             uri: None,
         };
-        let driver = context.driver(group)?.clone();
+        let driver = group.driver(context)?.clone();
         let state = State { group: group.clone(), own: own.clone(), unknown: Vec::new() };
         own.credentials = adopted(&*driver, &state).await;
         if own.credentials.is_none() {
@@ -302,11 +301,11 @@ impl Resource for MongoReplset {
 }
 
 async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineModel]) -> Vec<Problem> {
-    let mut problems = rollout::make_machines::<MongoReplset>(context, state).await;
+    let mut problems = fleet::make_machines::<MongoReplset>(context, state).await;
     if !problems.is_empty() {
         return problems;
     }
-    let driver = match context.driver(&state.group) {
+    let driver = match state.group.driver(context) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
@@ -371,7 +370,7 @@ async fn form_set(
         context.progress(&format!("{removed} left the replica set"));
     }
     let keys = leaving.iter().map(|machine| (state.group.key(machine.id), None));
-    rollout::remove(context, driver, keys.collect(), &Disks::Delete).await?;
+    fleet::remove(context, driver, keys.collect(), &Disks::Delete).await?;
     for machine in leaving {
         state.group.bundles.iter_mut().for_each(|bundles| drop(bundles.remove(&machine.name)));
     }
@@ -396,10 +395,10 @@ async fn end_hung_members(
 ) -> Result<Vec<u64>, Problem> {
     let looks = state.group.machines().iter().map(|machine| {
         let (key, probes) = (state.group.key(machine.id), MongoReplset::probes(&state.own, machine.port));
-        async move { Ok((key.clone(), health::hung(&**driver, &key, &probes).await?)) }
+        async move { Ok((key.clone(), fleet::hung(&**driver, &key, &probes).await?)) }
     });
-    let looks: Vec<(MachineKey, Option<health::Silence>)> = futures_util::future::try_join_all(looks).await?;
-    let hung: Vec<(MachineKey, health::Silence)> =
+    let looks: Vec<(MachineKey, Option<fleet::Silence>)> = futures_util::future::try_join_all(looks).await?;
+    let hung: Vec<(MachineKey, fleet::Silence)> =
         looks.into_iter().filter_map(|(key, silence)| Some((key, silence?))).collect();
     let ids: Vec<u64> = hung.iter().map(|(key, _)| key.id).collect();
     if ids.is_empty() {
@@ -414,14 +413,14 @@ async fn end_hung_members(
     }
     let bundles = MongoReplset::bundles(context, state).unwrap_or_default();
     let services = bundles.first().map(|bundle| bundle.services.clone()).unwrap_or_default();
-    let ends = hung.iter().map(|(key, silence)| health::end(context, &**driver, key, &services, silence));
+    let ends = hung.iter().map(|(key, silence)| fleet::end(context, &**driver, key, &services, silence));
     futures_util::future::try_join_all(ends).await?;
     Ok(ids)
 }
 
 /// Those that were `ended`, or do not run, are started.
 async fn start_members(context: &Context, state: &mut State<Model>, ended: &[u64]) -> Vec<Problem> {
-    let (driver, bundles) = match (context.driver(&state.group), MongoReplset::bundles(context, state)) {
+    let (driver, bundles) = match (state.group.driver(context), MongoReplset::bundles(context, state)) {
         (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
         (Err(problems), _) | (_, Err(problems)) => return problems,
     };
@@ -431,8 +430,8 @@ async fn start_members(context: &Context, state: &mut State<Model>, ended: &[u64
         let was_ended = ended.contains(&key.id);
         tasks.spawn(async move {
             let was_up = !was_ended && driver.status(&key).await.is_ok_and(|status| status.is_up());
-            let result = match rollout::install(&*driver, &key, &bundle).await {
-                Ok(_) => rollout::start(&*driver, &key, &bundle).await,
+            let result = match fleet::install(&*driver, &key, &bundle).await {
+                Ok(_) => fleet::start(&*driver, &key, &bundle).await,
                 Err(problem) => Err(problem),
             };
             (key, bundle, result.map(|()| was_up))
@@ -442,7 +441,7 @@ async fn start_members(context: &Context, state: &mut State<Model>, ended: &[u64
     while let Some(done) = tasks.join_next().await {
         match done {
             Ok((key, bundle, Ok(was_up))) => {
-                rollout::record_bundle(context, &mut state.group, &key.name(), &bundle);
+                fleet::record_bundle(context, &mut state.group, &key.name(), &bundle);
                 if !was_up {
                     context.progress(&format!("{} started", key.name()));
                 }
@@ -480,7 +479,7 @@ fn admin_of(context: &Context, state: &State<Model>, is_asked: impl Fn(&MachineM
         state.group.machines().iter().filter(|machine| is_asked(machine)).cloned().collect();
     let credentials = state.own.credentials.as_ref()?;
     Some(Admin::new(
-        context.driver(&state.group).ok()?.clone(),
+        state.group.driver(context).ok()?.clone(),
         state.group.layer(),
         &machines,
         state.own.replica_set.clone()?,
@@ -509,7 +508,7 @@ fn uri(own: &Model, group: &Group) -> Option<String> {
 
 /// Members that are well and stay must be a majority of what the set will be, or writes would stop.
 fn refuse_loss_of_majority(prior: &Group, planned: &Group) -> Result<(), Vec<Problem>> {
-    let leaving = rollout::leaving(prior.machines(), planned.machines());
+    let leaving = fleet::leaving(prior.machines(), planned.machines());
     if leaving.is_empty() {
         return Ok(());
     }
@@ -554,7 +553,7 @@ fn invalid(attribute: &'static str, detail: String) -> Problem {
 }
 
 impl Credentials {
-    fn simulated(layer: &Layer) -> Credentials {
+    fn simulated(layer: &LayerId) -> Credentials {
         let secret = |name: &str| Some(seed::secret(layer, name));
         Credentials { admin_password: secret("admin"), app_password: secret("app"), key: secret("key") }
     }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use value::{Path, Problem, Step};
 
-use crate::resource::{Peer, State};
+use crate::layer::{Peer, State};
 
 /// A day; HAProxy's timers end at 24 days.
 pub(super) const INTERVALS_MS: RangeInclusive<u64> = 1..=86_400_000;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use value::schema::{Attribute, Block, NestedBlock, Nesting, Schema};
 use value::{Path, Problem, Step, Ty, Value};
 
+use crate::context::{BeforeChange, Context};
 use crate::driver::{Driver, DriverError};
 use crate::drivers::{self, Settings, simulated};
 use crate::ownership::{Ownership, StateName, digest};
-use crate::resource::{BeforeChange, Context};
 
 /// The cloud that exists without a word about it.
 const LOCAL: &str = "local";
@@ -150,6 +150,7 @@ pub(super) fn configure(
         default_cloud,
         scope,
         bundle_dir: PathBuf::from(bundle_dir),
+        claims: Arc::default(),
         findings: Arc::default(),
         layers: Arc::default(),
         ownership: ownership.clone(),

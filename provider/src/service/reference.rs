@@ -11,7 +11,6 @@ use value::schema::{Attribute, AttributeTy, Block};
 
 use super::provider_schema;
 use crate::drivers::DRIVERS;
-use crate::resource::{DATA_EFFECTS, Effect, GROUP_EFFECTS, Resource};
 use crate::resources;
 
 const INFALLIBLE: &str = "a String takes everything";
@@ -108,36 +107,6 @@ fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let text: String = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
     if text.ends_with('.') { text } else { format!("{text}.") }
-}
-
-/// What a change of an attribute does; none of one that cannot be set.
-pub(super) fn effect<R: Resource>(attribute: &str) -> Option<String> {
-    if R::REPLACE.contains(&attribute) || ["name", "cloud"].contains(&attribute) {
-        let data = if R::HAS_DATA {
-            "; `on_destroy` decides whether its data is kept for one of the same name, or **deleted**"
-        } else {
-            ""
-        };
-        return Some(format!("replaces the layer{data}"));
-    }
-    let of_data = if R::HAS_DATA { DATA_EFFECTS } else { &[] };
-    let mut effects = GROUP_EFFECTS.iter().chain(of_data).chain(R::EFFECTS);
-    effects.find(|(name, _)| *name == attribute).map(|(_, effect)| effect.text().to_owned())
-}
-
-impl Effect {
-    fn text(self) -> &'static str {
-        match self {
-            Effect::Recorded => "in place: nothing that runs is touched",
-            Effect::Scales => "in place: machines are made or taken away, the others run on",
-            Effect::Reloads => "in place: files change, and services read them again without losing a request",
-            Effect::NewMachines => "in place: holds for machines that are made from then on",
-            Effect::Addresses => "in place: other layers are told another address",
-            Effect::Grows => "in place: disks grow, and never shrink",
-            Effect::AnotherDatabase => "in place: the application is led to another database; the old one's data stays",
-            Effect::Checked => "in place: compared with what runs, and refused if it does not fit",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use value::convert::convert;
 use value::schema::{Attribute, AttributeTy, Block};
 use value::{Path, Step, Ty, Value};
 
-use super::{AnyResource, Service};
+use super::Service;
 use crate::bundle::encode;
-use crate::resource::Context;
+use crate::context::Context;
+use crate::resource::AnyResource;
 use crate::resources;
 use daemons::{Fpm, Haproxy, mongod_reads, sh_reads};
 

@@ -13,7 +13,7 @@ use super::query::{Items, Params, filters, list};
 use super::volumes::{DATA_DEVICE, Volume};
 use super::{Aws, DISK, IDS, LAYER, Network, Nothing, OWNER, SCOPE, Subnet, has_code, is_missing};
 use crate::bundle::hex;
-use crate::driver::{Disks, DriverError, Layer, MachineKey, Order, Result};
+use crate::driver::{Disks, DriverError, LayerId, MachineKey, Order, Result};
 use crate::drivers::remote::cloud::{DiskHint, Instance, Mended, Power, UserData};
 
 const GONE_PATIENCE: Duration = Duration::from_mins(5);
@@ -95,7 +95,7 @@ impl Ids {
 
 impl Aws {
     /// What terminated is not there any more, though AWS tells of it for an hour.
-    pub(super) async fn describe_instances(&self, layer: &Layer) -> Result<Vec<Instance>> {
+    pub(super) async fn describe_instances(&self, layer: &LayerId) -> Result<Vec<Instance>> {
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         loop {
@@ -304,7 +304,7 @@ impl Aws {
 }
 
 impl Ec2Instance {
-    fn read(self, layer: &Layer) -> Option<Instance> {
+    fn read(self, layer: &LayerId) -> Option<Instance> {
         let ids = Ids::parse(tag(&self.tag_set, IDS)?)?;
         let power = match self.instance_state.name.as_str() {
             // On its way up or down.
@@ -379,7 +379,7 @@ fn plan_calls(ids: &[u64], network: &Network, mut orphans: Vec<Volume>) -> Vec<C
 }
 
 fn run_params(order: &Order, call: &Call, launch: &Launch<'_>) -> Params {
-    let Layer { scope, name } = &order.layer;
+    let LayerId { scope, name } = &order.layer;
     let first = call.ids[0];
     let shown = match call.ids.as_slice() {
         [id] => MachineKey { layer: order.layer.clone(), id: *id }.name(),

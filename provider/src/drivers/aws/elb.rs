@@ -14,7 +14,7 @@ use super::ec2::POLL;
 use super::query::{Params, Service};
 use super::{Aws, LAYER, Nothing, SCOPE, has_code};
 use crate::bundle::hex;
-use crate::driver::{Balancer, BalancerSeen, DriverError, Layer, Result};
+use crate::driver::{Balancer, BalancerSeen, DriverError, LayerId, Result};
 
 const ELB: Service = Service {
     name: "elasticloadbalancing",
@@ -118,7 +118,7 @@ struct Target {
 }
 
 /// Up to 32 letters, digits and hyphens, unique in a region.
-fn name(layer: &Layer) -> String {
+fn name(layer: &LayerId) -> String {
     format!("lw-{}", hex(&Sha256::digest(layer.to_string().as_bytes())[..12]))
 }
 
@@ -140,13 +140,13 @@ impl Aws {
         }
     }
 
-    async fn find_balancer(&self, layer: &Layer) -> Result<Option<LoadBalancer>> {
+    async fn find_balancer(&self, layer: &LayerId) -> Result<Option<LoadBalancer>> {
         let params = vec![param("Names.member.1", name(layer))];
         let found = self.elb_list("DescribeLoadBalancers", &params, "LoadBalancerNotFound").await?;
         Ok(found.load_balancers.member.into_iter().next())
     }
 
-    async fn find_target_group(&self, layer: &Layer) -> Result<Option<TargetGroup>> {
+    async fn find_target_group(&self, layer: &LayerId) -> Result<Option<TargetGroup>> {
         let params = vec![param("Names.member.1", name(layer))];
         let found = self.elb_list("DescribeTargetGroups", &params, "TargetGroupNotFound").await?;
         Ok(found.target_groups.member.into_iter().next())
@@ -160,7 +160,7 @@ impl Aws {
         Ok(found.target_health_descriptions.member.into_iter().filter(is_in).map(|health| health.target).collect())
     }
 
-    pub(super) async fn describe_balancer(&self, layer: &Layer) -> Result<Option<BalancerSeen>> {
+    pub(super) async fn describe_balancer(&self, layer: &LayerId) -> Result<Option<BalancerSeen>> {
         let (balancer, group) = tokio::try_join!(self.find_balancer(layer), self.find_target_group(layer))?;
         let Some(balancer) = balancer else { return Ok(None) };
         let targets = match &group {
@@ -180,7 +180,7 @@ impl Aws {
     }
 
     /// AWS makes the machines of a new load balancer in some minutes.
-    async fn await_active(&self, layer: &Layer) -> Result<()> {
+    async fn await_active(&self, layer: &LayerId) -> Result<()> {
         let deadline = Instant::now() + ACTIVE_PATIENCE;
         loop {
             let state = self.find_balancer(layer).await?.and_then(|found| found.state);
@@ -303,7 +303,7 @@ impl Aws {
         }
     }
 
-    pub(super) async fn delete_balancer(&self, layer: &Layer) -> Result<()> {
+    pub(super) async fn delete_balancer(&self, layer: &LayerId) -> Result<()> {
         let (balancer, group) = tokio::try_join!(self.find_balancer(layer), self.find_target_group(layer))?;
         if let Some(balancer) = balancer {
             self.elb::<Nothing>("DeleteLoadBalancer", &vec![param("LoadBalancerArn", balancer.arn)]).await?;
@@ -324,7 +324,7 @@ impl Aws {
     }
 }
 
-fn tags(layer: &Layer) -> Params {
+fn tags(layer: &LayerId) -> Params {
     let tags = [("Name", layer.name.as_str()), (SCOPE, &layer.scope), (LAYER, &layer.name)];
     let params = tags.iter().enumerate().flat_map(|(at, (key, value))| {
         [param(&format!("Tags.member.{}.Key", at + 1), *key), param(&format!("Tags.member.{}.Value", at + 1), *value)]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::ec2::{POLL, Tag, is_not_yet, tag, tag_params};
 use super::query::{Items, Params, filters};
 use super::{Aws, LAYER, Nothing, SCOPE, has_code, is_missing};
-use crate::driver::{Admitted, DriverError, Ingress, Layer, Result, Source};
+use crate::driver::{Admitted, DriverError, Ingress, LayerId, Result, Source};
 use crate::drivers::rules;
 
 /// Begins the description of every rule of ours; the id of the layer follows that asked for it.
@@ -96,8 +96,8 @@ enum From {
 }
 
 impl Group {
-    fn layer(&self) -> Option<Layer> {
-        Some(Layer { scope: tag(&self.tag_set, SCOPE)?.to_owned(), name: tag(&self.tag_set, LAYER)?.to_owned() })
+    fn layer(&self) -> Option<LayerId> {
+        Some(LayerId { scope: tag(&self.tag_set, SCOPE)?.to_owned(), name: tag(&self.tag_set, LAYER)?.to_owned() })
     }
 
     fn rules(&self) -> Vec<Rule> {
@@ -120,7 +120,7 @@ impl Group {
     }
 }
 
-fn group_name(layer: &Layer) -> String {
+fn group_name(layer: &LayerId) -> String {
     format!("lampwright-{}-{}", layer.scope, layer.name)
 }
 
@@ -144,7 +144,7 @@ impl Aws {
     }
 
     /// The id of the layer's group, which is made if there is none.
-    pub(super) async fn group(&self, layer: &Layer) -> Result<String> {
+    pub(super) async fn group(&self, layer: &LayerId) -> Result<String> {
         let groups = self.groups().await?;
         if let Some(group) = groups.iter().find(|group| group.layer().as_ref() == Some(layer)) {
             return Ok(group.group_id.clone());
@@ -170,7 +170,7 @@ impl Aws {
         answer.groups.item.into_iter().next().map(|group| group.group_id).ok_or(error)
     }
 
-    pub(super) async fn set_rules(&self, to: &Layer, by: &str, rules: &[Ingress]) -> Result<()> {
+    pub(super) async fn set_rules(&self, to: &LayerId, by: &str, rules: &[Ingress]) -> Result<()> {
         let groups = self.groups().await?;
         let existing = groups.iter().find(|group| group.layer().as_ref() == Some(to));
         if existing.is_none() && rules.is_empty() {
@@ -247,7 +247,7 @@ impl Aws {
         done.map(drop)
     }
 
-    pub(super) async fn rules(&self, to: &Layer) -> Result<Vec<Admitted>> {
+    pub(super) async fn rules(&self, to: &LayerId) -> Result<Vec<Admitted>> {
         let groups = self.groups().await?;
         let Some(group) = groups.iter().find(|group| group.layer().as_ref() == Some(to)) else { return Ok(Vec::new()) };
         let names: BTreeMap<&str, String> =
@@ -264,14 +264,14 @@ impl Aws {
         Ok(rules::texts(found))
     }
 
-    pub(super) async fn revoke_unknown(&self, to: &Layer) -> Result<()> {
+    pub(super) async fn revoke_unknown(&self, to: &LayerId) -> Result<()> {
         let groups = self.groups().await?;
         let Some(group) = groups.iter().find(|group| group.layer().as_ref() == Some(to)) else { return Ok(()) };
         let rules = group.rules();
         self.change("RevokeSecurityGroupIngress", &group.group_id, rules.iter().filter(|rule| rule.by.is_none())).await
     }
 
-    pub(super) async fn delete_group(&self, layer: &Layer) -> Result<()> {
+    pub(super) async fn delete_group(&self, layer: &LayerId) -> Result<()> {
         let groups = self.groups().await?;
         let Some(group) = groups.iter().find(|group| group.layer().as_ref() == Some(layer)) else { return Ok(()) };
         let params = vec![("GroupId".to_owned(), group.group_id.clone())];

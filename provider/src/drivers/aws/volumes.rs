@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::ec2::{POLL, Tag, is_not_yet, tag, tag_params};
 use super::query::{Items, Params, filters, list};
 use super::{Aws, KEPT, LAYER, Nothing, SCOPE, has_code, is_missing};
-use crate::driver::{Disks, DriverError, Kept, Layer, MachineKey, Order, Result, Size};
+use crate::driver::{Disks, DriverError, Kept, LayerId, MachineKey, Order, Result, Size};
 use crate::drivers::remote::cloud::KeptTag;
 
 /// What the disk is called when it is attached; the machine may know it by another name.
@@ -68,7 +68,7 @@ impl Aws {
     /// Disks of the layer that hang on nothing, of those that are kept for somebody the ones that are `wanted`.
     pub(super) async fn orphans(
         &self,
-        layer: &Layer,
+        layer: &LayerId,
         wanted: impl Fn(Option<&KeptTag>) -> bool,
     ) -> Result<Vec<Volume>> {
         let scope = format!("tag:{SCOPE}");
@@ -84,7 +84,7 @@ impl Aws {
         self.orphans(&order.layer, |kept| kept.is_none_or(|kept| order.may_have(&kept.owner))).await
     }
 
-    pub(super) async fn kept_volumes(&self, layer: &Layer) -> Result<Vec<Kept>> {
+    pub(super) async fn kept_volumes(&self, layer: &LayerId) -> Result<Vec<Kept>> {
         let volumes = self.orphans(layer, |kept| kept.is_some()).await?;
         let mut kept: Vec<Kept> = volumes
             .into_iter()
@@ -139,7 +139,7 @@ impl Aws {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let params = [("AvailabilityZone", zone), ("Size", &size), ("VolumeType", "gp3"), ("ClientToken", &token)];
         let mut params: Params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let Layer { scope, name } = &key.layer;
+        let LayerId { scope, name } = &key.layer;
         let shown = format!("{name} data");
         params.extend(tag_params(1, "volume", &[("Name", &shown), (SCOPE, scope), (LAYER, name)]));
         let made: Made = self.ec2("CreateVolume", &params).await?;

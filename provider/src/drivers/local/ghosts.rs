@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::driver::{Layer, MachineKey};
+use crate::driver::{LayerId, MachineKey};
 
 /// How the kernel writes the working folder of a process when the folder is gone (proc(5), `/proc/PID/cwd`).
 const DELETED: &str = " (deleted)";
@@ -16,7 +16,7 @@ pub(super) fn former(folder: &Path) -> PathBuf {
 }
 
 /// The machines of a layer that have no folder any more and yet processes.
-pub(super) fn of_layer(scope_folder: &Path, layer: &Layer) -> BTreeSet<MachineKey> {
+pub(super) fn of_layer(scope_folder: &Path, layer: &LayerId) -> BTreeSet<MachineKey> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let folders = processes.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok());
     let ids = folders.filter_map(|folder| {

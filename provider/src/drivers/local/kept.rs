@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::beneath::{Folder, Wanted};
 use super::store::{Home, Store};
-use crate::driver::{DriverError, Kept, Layer, Order, Result, Size, timestamp};
+use crate::driver::{DriverError, Kept, LayerId, Order, Result, Size, timestamp};
 
 /// Beside machines, whose names end with a number.
 pub(super) const FOLDER: &str = "kept";
@@ -82,7 +82,7 @@ fn give(store: &Store, home: &Home, path: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn list(store: &Store, layer: &Layer) -> Result<Vec<Kept>> {
+pub(super) fn list(store: &Store, layer: &LayerId) -> Result<Vec<Kept>> {
     let until = Instant::now() + PATIENCE;
     let kept = entries(store, layer)?.into_iter().map(|(_, place, record)| Kept {
         name: place.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -94,7 +94,7 @@ pub(super) fn list(store: &Store, layer: &Layer) -> Result<Vec<Kept>> {
     Ok(kept.collect())
 }
 
-pub(super) fn folder(store: &Store, layer: &Layer) -> PathBuf {
+pub(super) fn folder(store: &Store, layer: &LayerId) -> PathBuf {
     store.scope_folder(layer).join(FOLDER)
 }
 
@@ -105,7 +105,7 @@ pub(super) fn sizes(machines: &[Home]) -> Option<Vec<Size>> {
 }
 
 /// Id, place and record of all that is kept of a layer, in order.
-fn entries(store: &Store, layer: &Layer) -> Result<Vec<(u64, PathBuf, Record)>> {
+fn entries(store: &Store, layer: &LayerId) -> Result<Vec<(u64, PathBuf, Record)>> {
     let folder = folder(store, layer);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,

@@ -14,7 +14,7 @@ use super::kept;
 use super::process::{self, Account};
 use super::users::{self, Users};
 use crate::bundle::Service;
-use crate::driver::{DriverError, Layer, MachineKey, Order, Result};
+use crate::driver::{DriverError, LayerId, MachineKey, Order, Result};
 use crate::ownership::Owner;
 
 const RECORD: &str = "machine.json";
@@ -65,7 +65,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn key(&self) -> MachineKey {
-        MachineKey { layer: Layer { scope: self.scope.clone(), name: self.layer.clone() }, id: self.id }
+        MachineKey { layer: LayerId { scope: self.scope.clone(), name: self.layer.clone() }, id: self.id }
     }
 }
 
@@ -87,7 +87,7 @@ impl Store {
         self.root.join(&key.layer.scope).join(key.name())
     }
 
-    pub(super) fn scope_folder(&self, layer: &Layer) -> PathBuf {
+    pub(super) fn scope_folder(&self, layer: &LayerId) -> PathBuf {
         self.root.join(&layer.scope)
     }
 
@@ -207,7 +207,7 @@ impl Store {
     }
 
     /// The layer's own user, which is given out to its first machine. The caller has the lock.
-    fn user_of(&self, layer: &Layer, records: &[Record]) -> Result<u32> {
+    fn user_of(&self, layer: &LayerId, records: &[Record]) -> Result<u32> {
         let of_layer = |record: &&Record| record.scope == layer.scope && record.layer == layer.name;
         if let Some(user) = records.iter().filter(of_layer).find_map(|record| record.user) {
             return Ok(user);
@@ -250,7 +250,7 @@ impl Store {
         home.write_record()
     }
 
-    pub(super) fn list(&self, layer: &Layer) -> Result<Vec<MachineKey>> {
+    pub(super) fn list(&self, layer: &LayerId) -> Result<Vec<MachineKey>> {
         let records = self.records_of_scope(&layer.scope)?.into_iter();
         let mut found: Vec<MachineKey> =
             records.filter(|record| record.layer == layer.name).map(|record| record.key()).collect();

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::session::{Service, is_missing};
 use super::{OpenStack, POLL, paged};
-use crate::driver::{Balancer, BalancerSeen, DriverError, Layer, Result};
+use crate::driver::{Balancer, BalancerSeen, DriverError, LayerId, Result};
 
 /// Begins the description of every load balancer of ours.
 const BY: &str = "lampwright ";
@@ -43,7 +43,7 @@ struct Member {
 }
 
 impl OpenStack {
-    async fn find_balancer(&self, layer: &Layer) -> Result<Option<LoadBalancer>> {
+    async fn find_balancer(&self, layer: &LayerId) -> Result<Option<LoadBalancer>> {
         let all: Vec<LoadBalancer> =
             paged(&self.session, Service::LoadBalancer, "/loadbalancers", "loadbalancers", |one: &LoadBalancer| {
                 one.id.clone()
@@ -63,7 +63,7 @@ impl OpenStack {
         Ok(found.members.into_iter().map(|member| format!("{}:{}", member.address, member.protocol_port)).collect())
     }
 
-    pub(super) async fn describe_balancer(&self, layer: &Layer) -> Result<Option<BalancerSeen>> {
+    pub(super) async fn describe_balancer(&self, layer: &LayerId) -> Result<Option<BalancerSeen>> {
         let Some(found) = self.find_balancer(layer).await? else { return Ok(None) };
         let targets = match found.pools.first() {
             Some(pool) => self.members(&pool.id).await?,
@@ -161,7 +161,7 @@ impl OpenStack {
         Ok(self.wait_for_balancer(&wanted.layer).await?.vip_address)
     }
 
-    async fn wait_for_balancer(&self, layer: &Layer) -> Result<LoadBalancer> {
+    async fn wait_for_balancer(&self, layer: &LayerId) -> Result<LoadBalancer> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let found = self.find_balancer(layer).await?;
@@ -182,7 +182,7 @@ impl OpenStack {
         }
     }
 
-    pub(super) async fn delete_balancer(&self, layer: &Layer) -> Result<()> {
+    pub(super) async fn delete_balancer(&self, layer: &LayerId) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut is_ordered = false;
         // A cloud without Octavia has no load balancers.

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::session::{Service, is_conflict, is_lost};
 use super::{OpenStack, PATIENCE, POLL, paged};
-use crate::driver::{Admitted, DriverError, Ingress, Layer, Result, Source};
+use crate::driver::{Admitted, DriverError, Ingress, LayerId, Result, Source};
 use crate::drivers::rules;
 
 /// Begins the description of every rule and every group of ours; the id of the layer follows.
@@ -54,8 +54,8 @@ enum From {
 }
 
 impl Group {
-    fn layer(&self) -> Option<Layer> {
-        self.description.strip_prefix(BY).map(Layer::of_id)
+    fn layer(&self) -> Option<LayerId> {
+        self.description.strip_prefix(BY).map(LayerId::of_id)
     }
 
     fn ingress(&self) -> impl Iterator<Item = &Rule> {
@@ -86,7 +86,7 @@ impl OpenStack {
     }
 
     /// The id of the layer's group, which is made if there is none.
-    pub(super) async fn group_id(&self, layer: &Layer) -> Result<String> {
+    pub(super) async fn group_id(&self, layer: &LayerId) -> Result<String> {
         let mut tries = 0;
         loop {
             if let Some(group) = self.groups().await?.into_iter().find(|group| group.layer().as_ref() == Some(layer)) {
@@ -110,7 +110,7 @@ impl OpenStack {
         }
     }
 
-    pub(super) async fn set_rules(&self, to: &Layer, by: &str, rules: &[Ingress]) -> Result<()> {
+    pub(super) async fn set_rules(&self, to: &LayerId, by: &str, rules: &[Ingress]) -> Result<()> {
         let mut groups = self.groups().await?;
         if !groups.iter().any(|group| group.layer().as_ref() == Some(to)) {
             if rules.is_empty() {
@@ -191,7 +191,7 @@ impl OpenStack {
         futures_util::future::try_join_all(deletions).await.map(drop)
     }
 
-    pub(super) async fn rules(&self, to: &Layer) -> Result<Vec<Admitted>> {
+    pub(super) async fn rules(&self, to: &LayerId) -> Result<Vec<Admitted>> {
         let groups = self.groups().await?;
         let Some(group) = groups.iter().find(|group| group.layer().as_ref() == Some(to)) else { return Ok(Vec::new()) };
         let names: BTreeMap<&str, String> =
@@ -207,14 +207,14 @@ impl OpenStack {
         Ok(rules::texts(rules))
     }
 
-    pub(super) async fn delete_unknown_rules(&self, to: &Layer) -> Result<()> {
+    pub(super) async fn delete_unknown_rules(&self, to: &LayerId) -> Result<()> {
         let groups = self.groups().await?;
         let Some(group) = groups.iter().find(|group| group.layer().as_ref() == Some(to)) else { return Ok(()) };
         self.delete_rules(group.ingress().filter(|rule| rule.by().is_none()).map(|rule| rule.id.as_str()).collect())
             .await
     }
 
-    pub(super) async fn delete_group(&self, layer: &Layer) -> Result<()> {
+    pub(super) async fn delete_group(&self, layer: &LayerId) -> Result<()> {
         let Some(group) = self.groups().await?.into_iter().find(|group| group.layer().as_ref() == Some(layer)) else {
             return Ok(());
         };

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::session::Service;
 use super::{OpenStack, escaped, paged};
-use crate::driver::{DriverError, Layer, MachineKey, Result};
+use crate::driver::{DriverError, LayerId, MachineKey, Result};
 use crate::drivers::remote::cloud::Instance;
 
 #[derive(Debug, Deserialize)]
@@ -140,7 +140,7 @@ impl OpenStack {
     }
 
     /// Those whose machines were removed by somebody else.
-    pub(super) async fn release_addresses(&self, layer: &Layer) -> Result<()> {
+    pub(super) async fn release_addresses(&self, layer: &LayerId) -> Result<()> {
         if self.floating_network.is_none() {
             return Ok(());
         }
@@ -160,6 +160,6 @@ fn describe(key: &MachineKey) -> String {
     format!("{}{}", describe_all(&key.layer), key.id)
 }
 
-fn describe_all(layer: &Layer) -> String {
+fn describe_all(layer: &LayerId) -> String {
     format!("{BY}{layer} ")
 }

@@ -15,7 +15,7 @@ use super::catalog::Limits;
 use super::session::{Service, is_conflict};
 use super::volumes::Volume;
 use super::{DISK, ID, LAYER, OWNER, OpenStack, PATIENCE, POLL, SCOPE, escaped, paged, tag};
-use crate::driver::{Disks, DriverError, Layer, MachineKey, Order, Result};
+use crate::driver::{Disks, DriverError, LayerId, MachineKey, Order, Result};
 use crate::drivers::remote::cloud::{DiskHint, Instance, Mended, Power, UserData};
 
 #[derive(Debug, Deserialize)]
@@ -81,7 +81,7 @@ const AT_ONCE: usize = 10;
 
 impl OpenStack {
     /// Without those that are being deleted.
-    pub(super) async fn servers(&self, layer: &Layer) -> Result<Vec<Instance>> {
+    pub(super) async fn servers(&self, layer: &LayerId) -> Result<Vec<Instance>> {
         Ok(self
             .all_servers(layer)
             .await?
@@ -92,7 +92,7 @@ impl OpenStack {
     }
 
     /// Each with whether it is being deleted.
-    async fn all_servers(&self, layer: &Layer) -> Result<Vec<(Instance, bool)>> {
+    async fn all_servers(&self, layer: &LayerId) -> Result<Vec<(Instance, bool)>> {
         let path = format!("/servers/detail?tags={}", escaped(&tag(layer)));
         let servers: Vec<Server> =
             paged(&self.session, Service::Compute, &path, "servers", |server: &Server| server.id.clone()).await?;
@@ -315,7 +315,7 @@ impl OpenStack {
 
     /// The groups that keep a layer's machines on different hosts, as far as there are enough: one for each machine
     /// that is to be made. A group holds only so many, so a large layer has several.
-    async fn server_groups(&self, layer: &Layer, count: usize, limits: &Limits) -> Result<Vec<Option<String>>> {
+    async fn server_groups(&self, layer: &LayerId, count: usize, limits: &Limits) -> Result<Vec<Option<String>>> {
         let mut existing = self.find_server_groups(layer).await?;
         let mut chosen = Vec::new();
         let mut number = existing.len();
@@ -362,12 +362,12 @@ impl OpenStack {
         Ok(groups.server_groups)
     }
 
-    async fn find_server_groups(&self, layer: &Layer) -> Result<Vec<ServerGroup>> {
+    async fn find_server_groups(&self, layer: &LayerId) -> Result<Vec<ServerGroup>> {
         let prefix = format!("{}-", tag(layer));
         Ok(self.all_server_groups().await?.into_iter().filter(|group| group.name.starts_with(&prefix)).collect())
     }
 
-    pub(super) async fn delete_server_groups(&self, layer: &Layer) -> Result<()> {
+    pub(super) async fn delete_server_groups(&self, layer: &LayerId) -> Result<()> {
         for group in self.find_server_groups(layer).await? {
             self.session.delete(Service::Compute, &format!("/os-server-groups/{}", group.id)).await?;
         }
@@ -387,7 +387,7 @@ struct ServerBody<'a> {
 
 impl ServerBody<'_> {
     fn json(&self, key: &MachineKey, zone: Option<&str>, user_data: &[u8]) -> Json {
-        let Layer { scope, name } = &key.layer;
+        let LayerId { scope, name } = &key.layer;
         let mut metadata = json!({ SCOPE: scope, LAYER: name, ID: self.id.to_string(), OWNER: self.order.owner });
         if self.order.need.disk_gb.is_some() {
             metadata[DISK] = json!("yes");
@@ -413,7 +413,7 @@ impl ServerBody<'_> {
 }
 
 impl Server {
-    fn read(self, layer: &Layer) -> Option<(Instance, bool)> {
+    fn read(self, layer: &LayerId) -> Option<(Instance, bool)> {
         let id: u64 = self.metadata.get(ID)?.parse().ok()?;
         let of_kind = |kind: &str| {
             let all = self.addresses.values().flatten();

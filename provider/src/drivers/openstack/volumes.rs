@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::session::{Service, is_conflict, is_lost, is_missing};
 use super::{ID, KEPT, LAYER, OpenStack, PATIENCE, POLL, SCOPE, escaped, paged};
-use crate::driver::{Disks, DriverError, Kept, Layer, MachineKey, Order, Result, Size};
+use crate::driver::{Disks, DriverError, Kept, LayerId, MachineKey, Order, Result, Size};
 use crate::drivers::remote::cloud::KeptTag;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -41,7 +41,7 @@ impl Volume {
 }
 
 impl OpenStack {
-    async fn volumes(&self, layer: &Layer) -> Result<Vec<Volume>> {
+    async fn volumes(&self, layer: &LayerId) -> Result<Vec<Volume>> {
         let filter = format!("{{'{LAYER}': '{}', '{SCOPE}': '{}'}}", layer.name, layer.scope);
         let path = format!("/volumes/detail?metadata={}", escaped(&filter));
         let mut found: Vec<Volume> =
@@ -64,7 +64,7 @@ impl OpenStack {
         Ok(found)
     }
 
-    pub(super) async fn kept_volumes(&self, layer: &Layer) -> Result<Vec<Kept>> {
+    pub(super) async fn kept_volumes(&self, layer: &LayerId) -> Result<Vec<Kept>> {
         let mut volumes = self.volumes(layer).await?;
         volumes.retain(|volume| volume.attachments.is_empty());
         let mut kept: Vec<Kept> = volumes
@@ -99,7 +99,7 @@ impl OpenStack {
         })
     }
 
-    pub(super) async fn volumes_of(&self, layer: &Layer, servers: &[&str]) -> Result<Vec<Volume>> {
+    pub(super) async fn volumes_of(&self, layer: &LayerId, servers: &[&str]) -> Result<Vec<Volume>> {
         let mut found = self.volumes(layer).await?;
         found.retain(|volume| {
             volume.attachments.iter().any(|attachment| servers.contains(&attachment.server_id.as_str()))
@@ -211,7 +211,7 @@ impl OpenStack {
     }
 
     /// Disks that have lost their server are deleted, or kept; those that are kept already stay.
-    pub(super) async fn dispose_of_orphans(&self, layer: &Layer, disks: &Disks) -> Result<()> {
+    pub(super) async fn dispose_of_orphans(&self, layer: &LayerId, disks: &Disks) -> Result<()> {
         let mut orphans = self.volumes(layer).await?;
         orphans.retain(|volume| volume.kept().is_none());
         if let Disks::Keep { owner } = disks {

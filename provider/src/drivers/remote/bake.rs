@@ -19,7 +19,7 @@ use super::launch::REMIND;
 use super::user_data::{self, ACCOUNT};
 use super::{POLL, Remote};
 use crate::bundle::hex;
-use crate::driver::{BAKE, Disks, Driver, DriverError, Layer, MachineKey, Need, Offer, Order, Result, Tell};
+use crate::driver::{BAKE, Disks, Driver, DriverError, LayerId, MachineKey, Need, Offer, Order, Result, Tell};
 
 /// How long a cloud may take to copy a disk.
 const COPY_PATIENCE: Duration = Duration::from_mins(30);
@@ -32,7 +32,7 @@ struct Recipe {
     base: String,
     /// The machine that it is baked on.
     need: Need,
-    layer: Layer,
+    layer: LayerId,
 }
 
 /// Whether the image of these machines is one that is baked.
@@ -58,7 +58,7 @@ impl Remote {
             base: foundation.image,
             need,
             // By the stack's key: what another stack bakes with is not ours to remove.
-            layer: Layer { scope: format!("bake-{}", self.keys.id()), name: format!("bake-{digest}") },
+            layer: LayerId { scope: format!("bake-{}", self.keys.id()), name: format!("bake-{digest}") },
         })
     }
 
@@ -122,7 +122,7 @@ impl Remote {
     }
 
     /// Removes the machine that was baked on, with its firewall.
-    async fn clear(&self, layer: &Layer) -> Result<()> {
+    async fn clear(&self, layer: &LayerId) -> Result<()> {
         let keys: Vec<MachineKey> = self.instances(layer).await?.into_iter().map(|instance| instance.key).collect();
         self.delete(&keys, &Disks::Delete).await?;
         self.cloud.dissolve(layer, &Disks::Delete).await

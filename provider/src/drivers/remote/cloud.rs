@@ -7,8 +7,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, Layer, MachineKey,
-    Need, Offer, Order, Result, Source, timestamp,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId,
+    MachineKey, Need, Offer, Order, Result, Source, timestamp,
 };
 
 /// A machine as the API tells of it.
@@ -121,7 +121,7 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>>;
 
     /// The machines of a layer that exist, by id.
-    fn instances<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Instance>>>;
+    fn instances<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Instance>>>;
 
     /// Makes machines that do not exist: none of `order.ids` is there. May return before they run.
     fn launch<'a>(&'a self, order: &'a Order, user_data: UserData<'a>) -> BoxFuture<'a, Launched>;
@@ -137,12 +137,12 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
 
     /// Removes what the layer has besides machines. Disks that have lost their machines are treated as `disks` says;
     /// what is kept stays.
-    fn dissolve<'a>(&'a self, layer: &'a Layer, disks: &'a Disks) -> BoxFuture<'a, Result<()>>;
+    fn dissolve<'a>(&'a self, layer: &'a LayerId, disks: &'a Disks) -> BoxFuture<'a, Result<()>>;
 
     /// The disks of a layer that have the tag of what is kept, and hang on nothing.
-    fn kept<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Vec<Kept>>>;
+    fn kept<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Kept>>>;
 
-    fn keeps_at(&self, layer: &Layer) -> String;
+    fn keeps_at(&self, layer: &LayerId) -> String;
 
     fn foundation<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Foundation>>;
 
@@ -159,15 +159,15 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
 
     fn balancer_traits(&self) -> BalancerTraits;
 
-    fn balancer_source<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Source>>;
+    fn balancer_source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>>;
 
     fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>>;
 
-    fn balancer<'a>(&'a self, layer: &'a Layer) -> BoxFuture<'a, Result<Option<BalancerSeen>>>;
+    fn balancer<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>>;
 
-    fn admit<'a>(&'a self, to: &'a Layer, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>>;
+    fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>>;
 
-    fn admitted<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<Vec<Admitted>>>;
+    fn admitted<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>>;
 
-    fn expel_unknown<'a>(&'a self, to: &'a Layer) -> BoxFuture<'a, Result<()>>;
+    fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>>;
 }

@@ -14,7 +14,7 @@ use russh::keys::{PrivateKey, PublicKey};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::hex;
-use crate::driver::{DriverError, Layer, Result};
+use crate::driver::{DriverError, LayerId, Result};
 
 pub(super) struct Keys {
     client: PrivateKey,
@@ -72,12 +72,12 @@ impl Keys {
     }
 
     /// What the machine with this id is known by.
-    pub(super) fn machine(&self, layer: &Layer, id: u64) -> HostKey {
+    pub(super) fn machine(&self, layer: &LayerId, id: u64) -> HostKey {
         self.derive(&format!("machine\0{layer}\0{id}"))
     }
 
     /// What machines are known by that were made by one call, until each has got its own.
-    pub(super) fn batch(&self, layer: &Layer, first: u64) -> HostKey {
+    pub(super) fn batch(&self, layer: &LayerId, first: u64) -> HostKey {
         self.derive(&format!("batch\0{layer}\0{first}"))
     }
 
@@ -139,7 +139,7 @@ mod tests {
     fn machines_are_known_before_they_exist() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ssh/key");
-        let layer = Layer::of_id("shop/web");
+        let layer = LayerId::of_id("shop/web");
         let first = Keys::open(&path).unwrap();
         let again = Keys::open(&path).unwrap();
         assert_eq!(first.machine(&layer, 1).public_text(), again.machine(&layer, 1).public_text());

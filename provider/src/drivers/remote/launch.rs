@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::bake::is_baked;
 use super::cloud::{DiskHint, Instance, Mended, Power};
 use super::{POLL, Remote, seen, user_data};
-use crate::driver::{Created, Disks, DriverError, Layer, MachineKey, Order, Result, Status, Tell};
+use crate::driver::{Created, Disks, DriverError, LayerId, MachineKey, Order, Result, Status, Tell};
 
 /// From the order to an address and a running machine.
 const LAUNCH_PATIENCE: Duration = Duration::from_mins(10);
@@ -143,7 +143,7 @@ impl Remote {
     /// Waits until the machines of a layer are as wanted.
     pub(super) async fn wait_for(
         &self,
-        layer: &Layer,
+        layer: &LayerId,
         complaint: &str,
         is_done: impl Fn(&[Instance]) -> bool,
     ) -> Result<Vec<Instance>> {

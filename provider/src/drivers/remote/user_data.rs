@@ -97,7 +97,7 @@ fn script(boot: &Boot<'_>) -> String {
 mod tests {
     use super::super::keys::Keys;
     use super::*;
-    use crate::driver::Layer;
+    use crate::driver::LayerId;
 
     /// EC2's limit, "Instance user data".
     const LIMIT: usize = 16 << 10;
@@ -106,7 +106,7 @@ mod tests {
     fn it_fits_and_does_not_vary() {
         let folder = tempfile::tempdir().unwrap();
         let keys = Keys::open(&folder.path().join("key")).unwrap();
-        let host_key = keys.machine(&Layer::of_id("shop/db"), 1);
+        let host_key = keys.machine(&LayerId::of_id("shop/db"), 1);
         let boot = Boot {
             name: Some("db-1"),
             client_key: keys.client().public_key().to_openssh().unwrap(),
@@ -124,7 +124,7 @@ mod tests {
     fn the_script_is_filled_in() {
         let folder = tempfile::tempdir().unwrap();
         let keys = Keys::open(&folder.path().join("key")).unwrap();
-        let host_key = keys.machine(&Layer::of_id("shop/web"), 1);
+        let host_key = keys.machine(&LayerId::of_id("shop/web"), 1);
         let programs = &[("apache2", "apache2"), ("php-fpm", "php-fpm")];
         let boot = Boot {
             name: None,

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use value::{Path, Problem, Step};
 
 use super::{LbPool, Model, NATIVE, check};
-use crate::driver::Balancer;
-use crate::resource::{Context, Resource, State, driver_problem};
+use crate::context::Context;
+use crate::driver::{Balancer, driver_problem};
+use crate::layer::{Layer, State};
 
 pub(super) fn is_native(own: &Model) -> bool {
     own.kind.as_deref() == Some(NATIVE)
@@ -15,7 +16,7 @@ pub(super) fn is_native(own: &Model) -> bool {
 /// Refuses what the cloud's load balancers cannot do; the servers are known as soon as their addresses are.
 pub(super) fn plan(context: &Context, planned: &mut State<Model>) -> Result<(), Vec<Problem>> {
     let cloud = planned.group.cloud.clone().unwrap_or_else(|| context.default_cloud.clone());
-    let Some(traits) = context.driver(&planned.group)?.balancer_traits() else {
+    let Some(traits) = planned.group.driver(context)?.balancer_traits() else {
         let detail =
             format!("The cloud {cloud:?} has no load balancers of its own. Leave `kind` away, or write \"haproxy\".");
         return Err(vec![Problem::error("the cloud does not have it", detail).at(Path::attribute("kind"))]);
@@ -47,7 +48,7 @@ fn targets(own: &Model) -> Option<BTreeSet<String>> {
 }
 
 pub(super) async fn apply(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
-    let driver = match context.driver(&state.group) {
+    let driver = match state.group.driver(context) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
@@ -76,7 +77,7 @@ pub(super) async fn apply(context: &Context, state: &mut State<Model>) -> Vec<Pr
 }
 
 pub(super) async fn read(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
-    let driver = match context.driver(&state.group) {
+    let driver = match state.group.driver(context) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };

@@ -13,8 +13,8 @@ use mongodb::options::{AuthMechanism, ClientOptions, Credential, ServerAddress};
 use value::Problem;
 
 use super::MAX_VOTERS;
-use crate::driver::{Driver, Layer, MachineKey};
-use crate::resource::MachineModel;
+use crate::driver::{Driver, LayerId, MachineKey};
+use crate::layer::MachineModel;
 
 pub(super) const ADMIN: &str = "lampwright";
 pub(super) const APPLICATION: &str = "app";
@@ -31,7 +31,7 @@ pub(super) const NOT_YET_INITIALIZED: i32 = 94;
 pub(super) struct Admin {
     members: Vec<MemberAddress>,
     driver: Arc<dyn Driver>,
-    layer: Layer,
+    layer: LayerId,
     replica_set: String,
     pub(super) database: String,
     pub(super) secrets: Secrets,
@@ -82,7 +82,7 @@ impl MemberAddress {
 impl Admin {
     pub(super) fn new(
         driver: Arc<dyn Driver>,
-        layer: Layer,
+        layer: LayerId,
         machines: &[MachineModel],
         replica_set: String,
         database: String,

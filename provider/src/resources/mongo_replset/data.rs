@@ -7,8 +7,9 @@ use value::Problem;
 
 use super::admin::{APPLICATION, Admin};
 use super::{Model, MongoReplset, adopted};
+use crate::context::Context;
 use crate::driver::Driver;
-use crate::resource::{Context, Resource, State};
+use crate::layer::{Layer, State};
 
 /// A plan does not wait longer for a database to tell its name.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, doc};
 use value::Problem;
 
 use super::admin::{Admin, Login, MemberAddress, NOT_YET_INITIALIZED, POLL, code, failed, host, member_config, votes};
-use crate::resource::MachineModel;
+use crate::layer::MachineModel;
 
 /// A member that has data of the set, and how far it got.
 struct Survivor {

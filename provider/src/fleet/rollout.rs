@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use value::Problem;
 
+use super::firewall;
 use crate::bundle::Bundle;
-use crate::driver::{Disks, Driver, DriverError, Machine, MachineKey, Need, Order, Status};
-use crate::firewall;
-use crate::resource::{Context, Group, MachineModel, RUNNING, Resource, State, driver_problem};
+use crate::context::Context;
+use crate::driver::{Disks, Driver, DriverError, Machine, MachineKey, Need, Order, Status, driver_problem};
+use crate::layer::{Group, Layer, MachineModel, RUNNING, State};
 
-pub(super) const POLL: Duration = Duration::from_millis(50);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// Makes the machines that have no address yet, all at once, and fills their addresses in; sets the firewall; waits
 /// until what was made can be worked on. Machines that exist already, from a run that was cut off, are taken over.
-pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut State<R::Model>) -> Vec<Problem> {
-    let driver = match context.driver(&state.group) {
+pub(crate) async fn make_machines<L: Layer>(context: &Context, state: &mut State<L::Model>) -> Vec<Problem> {
+    let driver = match state.group.driver(context) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
@@ -28,13 +29,13 @@ pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut St
     let mut problems = Vec::new();
     if !old.is_empty() {
         // What there is comes first: a disk that was detached goes back to its own machine, not to a new one.
-        problems = mend::<R>(context, &driver, state, &old).await;
+        problems = mend::<L>(context, &driver, state, &old).await;
     }
     if problems.is_empty() && !ids.is_empty() {
-        problems = create::<R>(context, &driver, state, &ids).await;
+        problems = create::<L>(context, &driver, state, &ids).await;
     }
     if problems.is_empty() {
-        problems = firewall::apply::<R>(context, state).await;
+        problems = firewall::apply::<L>(context, state).await;
     }
     if problems.is_empty() {
         // All of them: one that an earlier run has left may still be booting.
@@ -44,13 +45,13 @@ pub(super) async fn make_machines<R: Resource>(context: &Context, state: &mut St
     problems
 }
 
-fn order<R: Resource>(context: &Context, state: &State<R::Model>, ids: &[u64]) -> Order {
+fn order<L: Layer>(context: &Context, state: &State<L::Model>, ids: &[u64]) -> Order {
     Order {
         layer: state.group.layer(),
         ids: ids.to_vec(),
         owner: context.ownership.owner(state.group.generation.as_deref().unwrap_or_default()),
         takes: BTreeSet::new(),
-        need: need::<R>(state),
+        need: need::<L>(state),
         takes_up: takes_up(&state.group),
     }
 }
@@ -60,25 +61,25 @@ fn takes_up(group: &Group) -> Vec<String> {
     from.split(',').filter(|owner| !owner.is_empty()).map(str::to_owned).collect()
 }
 
-async fn mend<R: Resource>(
+async fn mend<L: Layer>(
     context: &Context,
     driver: &Arc<dyn Driver>,
-    state: &State<R::Model>,
+    state: &State<L::Model>,
     ids: &[u64],
 ) -> Vec<Problem> {
-    match driver.mend(&order::<R>(context, state, ids)).await {
+    match driver.mend(&order::<L>(context, state, ids)).await {
         Ok(()) => Vec::new(),
         Err(error) => vec![driver_problem("Giving machines back what they have lost", &error)],
     }
 }
 
-async fn create<R: Resource>(
+async fn create<L: Layer>(
     context: &Context,
     driver: &Arc<dyn Driver>,
-    state: &mut State<R::Model>,
+    state: &mut State<L::Model>,
     ids: &[u64],
 ) -> Vec<Problem> {
-    let mut order = order::<R>(context, state, ids);
+    let mut order = order::<L>(context, state, ids);
     let failed = |error| vec![driver_problem("Looking for machines that exist already", &error)];
     match driver.list(&order.layer).await {
         Ok(existing) => order.takes = context.ownership.takeable(&order.layer, &existing),
@@ -113,7 +114,7 @@ async fn left_out(driver: &Arc<dyn Driver>, order: &Order) -> Vec<Problem> {
     }
 }
 
-pub(crate) fn need<R: Resource>(state: &State<R::Model>) -> Need {
+pub(crate) fn need<L: Layer>(state: &State<L::Model>) -> Need {
     let group = &state.group;
     Need {
         size: group.size.clone(),
@@ -121,8 +122,8 @@ pub(crate) fn need<R: Resource>(state: &State<R::Model>) -> Need {
         memory_gb: group.memory_gb,
         image: group.image.clone(),
         os: group.os.clone(),
-        programs: R::PROGRAMS.to_vec(),
-        disk_gb: R::disk_gb(&state.own),
+        programs: L::PROGRAMS.to_vec(),
+        disk_gb: L::disk_gb(&state.own),
     }
 }
 
@@ -177,22 +178,22 @@ pub(crate) async fn strays(context: &Context, driver: &dyn Driver, group: &Group
 const LOADED: &str = "run/loaded";
 
 /// Whether the services run with what the bundle says; not so after a run that was cut off before the reload.
-pub(super) async fn is_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> bool {
+pub(crate) async fn is_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> bool {
     driver.read(key, LOADED).await.ok().flatten().is_some_and(|digest| digest == bundle.configuration().as_bytes())
 }
 
-pub(super) async fn note_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
+pub(crate) async fn note_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
     let noted = driver.write(key, LOADED, bundle.configuration().as_bytes()).await;
     noted.map_err(|error| driver_problem(&format!("Noting what {} runs with", key.name()), &error))
 }
 
 /// What became of one machine's bundle.
 #[derive(Debug)]
-pub(super) struct Installed {
-    pub(super) changed: Vec<String>,
+pub(crate) struct Installed {
+    pub(crate) changed: Vec<String>,
 }
 
-pub(super) async fn install(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<Installed, Problem> {
+pub(crate) async fn install(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<Installed, Problem> {
     let mut problems = refusals(&key.name(), bundle);
     if bundle.has_unknowns {
         let detail = format!("A file of {} holds a value that is still not known. Nothing was installed.", key.name());
@@ -220,13 +221,13 @@ pub(crate) fn refusals(machine: &str, bundle: &Bundle) -> Vec<Problem> {
     refused.map(|refused| Problem::error("invalid value", format!("On {machine}: {refused}."))).collect()
 }
 
-pub(super) async fn start(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
+pub(crate) async fn start(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
     let started = driver.start(key, &bundle.services).await;
     started.map_err(|error| driver_problem(&format!("Starting {}", key.name()), &error))
 }
 
 /// Waits until a page answers 200.
-pub(super) async fn wait_until_healthy(
+pub(crate) async fn wait_until_healthy(
     driver: &dyn Driver,
     key: &MachineKey,
     port: u16,
@@ -275,7 +276,7 @@ pub(crate) async fn remove(
 }
 
 /// Notes the digest of what was installed, and leaves a copy of the files for people.
-pub(super) fn record_bundle(context: &Context, group: &mut Group, machine: &str, bundle: &Bundle) {
+pub(crate) fn record_bundle(context: &Context, group: &mut Group, machine: &str, bundle: &Bundle) {
     group.bundles.get_or_insert_default().insert(machine.to_owned(), Some(bundle.digest()));
     // The copies are a convenience: if they cannot be written, the machines are right all the same.
     if let Err(error) = write_copy(context, machine, bundle) {
@@ -297,29 +298,29 @@ fn write_copy(context: &Context, machine: &str, bundle: &Bundle) -> std::io::Res
 }
 
 /// Bundles by machine name.
-pub(super) fn by_name(group: &Group, bundles: Vec<Bundle>) -> BTreeMap<String, Bundle> {
+pub(crate) fn by_name(group: &Group, bundles: Vec<Bundle>) -> BTreeMap<String, Bundle> {
     group.machines().iter().map(|machine| machine.name.clone()).zip(bundles).collect()
 }
 
-pub(super) fn mark_running(group: &mut Group, id: u64) {
+pub(crate) fn mark_running(group: &mut Group, id: u64) {
     let machines = group.machines.iter_mut().flatten();
     machines.filter(|machine| machine.id == id).for_each(|machine| RUNNING.clone_into(&mut machine.status));
 }
 
 /// Machines of `before` that are not in `after`.
-pub(super) fn leaving(before: &[MachineModel], after: &[MachineModel]) -> Vec<MachineModel> {
+pub(crate) fn leaving(before: &[MachineModel], after: &[MachineModel]) -> Vec<MachineModel> {
     before.iter().filter(|old| after.iter().all(|new| new.id != old.id)).cloned().collect()
 }
 
 /// The port that follows a word in a file of the layer's first machine that has it.
-pub(super) async fn number_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<u16> {
+pub(crate) async fn number_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<u16> {
     let text = word_after(context, group, path, word).await?;
     text.rsplit(':').next()?.parse().ok()
 }
 
 /// The last word of the line that begins with another, in a file of the layer's first machine that has it.
-pub(super) async fn word_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<String> {
-    let driver = context.driver(group).ok()?;
+pub(crate) async fn word_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<String> {
+    let driver = group.driver(context).ok()?;
     for machine in group.machines() {
         let Ok(Some(bytes)) = driver.read(&group.key(machine.id), path).await else { continue };
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -1,29 +1,34 @@
 //! Values to models and back: the only place.
 
-use serde_json::Value as Json;
 use std::sync::Arc;
+
+use serde_json::Value as Json;
 use value::codec::json;
 use value::schema::Block;
 use value::value::Attributes;
 use value::{Path, Problem, Step, Ty, Value};
 
-use crate::resource::{Group, Resource, State};
+/// The typed form of a resource's attributes.
+pub trait Model: Sized + Send + Sync {
+    /// `unknown` says where values are not known yet; the JSON has null there, as for what is not set.
+    fn read(json: &Json, unknown: Vec<Path>) -> serde_json::Result<Self>;
+
+    fn write(&self) -> serde_json::Result<Json>;
+}
 
 /// Reads a model. What is unknown, and what is null, is `None`.
-pub(super) fn decode<R: Resource>(value: &Value) -> Result<State<R::Model>, Problem> {
+pub(crate) fn decode<M: Model>(value: &Value) -> Result<M, Problem> {
     let json = json::encode(value, &value.ty());
-    match parts::<R>(&json) {
-        Ok((group, own)) => {
-            let mut unknown = Vec::new();
-            note_unknown(value, &Path::root(), &mut unknown);
-            Ok(State { group, own, unknown })
-        }
+    let mut unknown = Vec::new();
+    note_unknown(value, &Path::root(), &mut unknown);
+    match M::read(&json, unknown) {
+        Ok(model) => Ok(model),
         Err(error) => {
             let detail = format!(
                 "A value does not fit what the provider expects: {error}. Numbers of nodes, ports and times are whole and not negative."
             );
             let problem = Problem::error("invalid value", detail);
-            Err(match misfit::<R>(&json) {
+            Err(match misfit::<M>(&json) {
                 Some(name) => problem.at(Path::attribute(name)),
                 None => problem,
             })
@@ -31,17 +36,13 @@ pub(super) fn decode<R: Resource>(value: &Value) -> Result<State<R::Model>, Prob
     }
 }
 
-fn parts<R: Resource>(json: &Json) -> Result<(Group, R::Model), serde_json::Error> {
-    Ok((serde_json::from_value(json.clone())?, serde_json::from_value(json.clone())?))
-}
-
 /// The attribute without which a model fits.
-fn misfit<R: Resource>(json: &Json) -> Option<String> {
+fn misfit<M: Model>(json: &Json) -> Option<String> {
     let names = json.as_object()?.keys();
     let mut names = names.filter(|name| {
         let mut without = json.clone();
         without[name.as_str()] = Json::Null;
-        parts::<R>(&without).is_ok()
+        M::read(&without, Vec::new()).is_ok()
     });
     names.next().cloned()
 }
@@ -68,19 +69,15 @@ fn note_unknown(value: &Value, at: &Path, unknown: &mut Vec<Path>) {
 }
 
 /// The value of a model with everything known; what is `None` is null.
-pub(super) fn encode<R: Resource>(state: &State<R::Model>, block: &Block) -> Result<Value, Problem> {
-    let json = merged::<R>(state)?;
+pub(crate) fn encode<M: Model>(model: &M, block: &Block) -> Result<Value, Problem> {
+    let json = written(model)?;
     decode_as(&json, &block.implied_ty())
 }
 
 /// The planned value: what the configuration sets stays as it is; of the rest, what the model does not know yet
 /// is unknown.
-pub(super) fn encode_planned<R: Resource>(
-    state: &State<R::Model>,
-    block: &Block,
-    config: &Value,
-) -> Result<Value, Problem> {
-    let json = merged::<R>(state)?;
+pub(crate) fn encode_planned<M: Model>(model: &M, block: &Block, config: &Value) -> Result<Value, Problem> {
+    let json = written(model)?;
     let mut attributes = Attributes::new();
     for (name, attribute) in &block.attributes {
         let ty = attribute.implied_ty();
@@ -95,14 +92,19 @@ pub(super) fn encode_planned<R: Resource>(
     Ok(Value::Object(Arc::new(attributes)))
 }
 
-fn merged<R: Resource>(state: &State<R::Model>) -> Result<Json, Problem> {
-    let broken = |error: serde_json::Error| Problem::error("a model could not be written", error.to_string());
-    let mut json = serde_json::to_value(&state.group).map_err(broken)?;
-    let own = serde_json::to_value(&state.own).map_err(broken)?;
-    if let (Json::Object(json), Json::Object(own)) = (&mut json, own) {
-        json.extend(own);
-    }
-    Ok(json)
+fn written<M: Model>(model: &M) -> Result<Json, Problem> {
+    model.write().map_err(|error| Problem::error("a model could not be written", error.to_string()))
+}
+
+/// What the configuration says goes back as it came, not as a model would write it.
+pub(crate) fn with_configured(value: Value, planned: &Value, block: &Block) -> Value {
+    let (Some(entries), Some(planned)) = (value.as_entries(), planned.as_entries()) else { return value };
+    let is_settable = |name: &str| block.attributes.get(name).is_some_and(|it| it.required || it.optional);
+    let kept = entries.iter().map(|(name, value)| match planned.get(name) {
+        Some(planned) if planned.is_wholly_known() && is_settable(name) => (name.clone(), planned.clone()),
+        _ => (name.clone(), value.clone()),
+    });
+    Value::object(kept)
 }
 
 fn decode_as(json: &Json, ty: &Ty) -> Result<Value, Problem> {

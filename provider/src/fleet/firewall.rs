@@ -6,8 +6,9 @@
 
 use value::{Problem, Value};
 
-use crate::driver::{Driver, Ingress, Layer, Source};
-use crate::resource::{Context, Door, Resource, State, Upstream, driver_problem};
+use crate::context::Context;
+use crate::driver::{Driver, Ingress, LayerId, Source, driver_problem};
+use crate::layer::{Door, Layer, State, Upstream};
 
 /// How a rule that nobody asked for is shown.
 const NOT_ASKED_FOR: &str = "not asked for: ";
@@ -18,9 +19,9 @@ struct Rules {
 }
 
 /// The rules as text, for the plan; none while they cannot be known.
-pub(crate) async fn texts<R: Resource>(
+pub(crate) async fn texts<L: Layer>(
     context: &Context,
-    state: &State<R::Model>,
+    state: &State<L::Model>,
     proposed: &Value,
 ) -> Result<Option<Vec<String>>, Vec<Problem>> {
     // What a reference will say is not known before the layer that it names is.
@@ -31,11 +32,11 @@ pub(crate) async fn texts<R: Resource>(
     if has_unknown_upstream && has_firewall(context, state)? {
         return Ok(None);
     }
-    Ok(rules::<R>(context, state).await?.map(|rules| rules.texts()))
+    Ok(rules::<L>(context, state).await?.map(|rules| rules.texts()))
 }
 
 fn has_firewall<M>(context: &Context, state: &State<M>) -> Result<bool, Vec<Problem>> {
-    let own = context.driver(&state.group)?;
+    let own = state.group.driver(context)?;
     Ok(context.clouds.values().any(|driver| driver.has_firewall()) && own.has_firewall())
 }
 
@@ -51,24 +52,24 @@ impl Rules {
     }
 }
 
-fn upstream_text(layer: &Layer, rule: &str) -> String {
+fn upstream_text(layer: &LayerId, rule: &str) -> String {
     format!("{layer}: {rule}")
 }
 
 /// None while addresses are missing that a rule is made of.
-async fn rules<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Option<Rules>, Vec<Problem>> {
-    let driver = context.driver(&state.group)?;
+async fn rules<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Option<Rules>, Vec<Problem>> {
+    let driver = state.group.driver(context)?;
     let group = &state.group;
     let is_public = group.public.unwrap_or(false);
     // A layer without machines is one of the cloud's own making.
-    let is_native = R::wanted(&state.own) == Some(0) && R::door(&state.own) == Door::World;
+    let is_native = L::wanted(&state.own) == Some(0) && L::door(&state.own) == Door::World;
     let mut own = Vec::new();
     if driver.has_firewall() {
         if !is_native {
             own.extend(driver.management());
         }
-        let port = R::port(&state.own);
-        match R::door(&state.own) {
+        let port = L::port(&state.own);
+        match L::door(&state.own) {
             Door::OnRequest => {}
             Door::World => {
                 let ports =
@@ -83,8 +84,8 @@ async fn rules<R: Resource>(context: &Context, state: &State<R::Model>) -> Resul
             Door::Siblings => own.push(Ingress { source: Source::Layer(group.layer()), port }),
         }
     }
-    let Some(upstream) = R::upstream(&state.own) else { return Ok(Some(Rules { own, upstream: None })) };
-    let upstream_driver = context.driver_of(&upstream.cloud)?;
+    let Some(upstream) = L::upstream(&state.own) else { return Ok(Some(Rules { own, upstream: None })) };
+    let upstream_driver = context.cloud(&upstream.cloud)?;
     if !upstream_driver.has_firewall() {
         return Ok(Some(Rules { own, upstream: None }));
     }
@@ -123,8 +124,8 @@ fn addresses<M>(state: &State<M>) -> Option<Source> {
 }
 
 /// Makes the rules what they shall be, at the layer's own door and upstream.
-pub(crate) async fn apply<R: Resource>(context: &Context, state: &mut State<R::Model>) -> Vec<Problem> {
-    match settle::<R>(context, state).await {
+pub(crate) async fn apply<L: Layer>(context: &Context, state: &mut State<L::Model>) -> Vec<Problem> {
+    match settle::<L>(context, state).await {
         Ok(texts) => {
             state.group.firewall = Some(texts);
             Vec::new()
@@ -133,11 +134,11 @@ pub(crate) async fn apply<R: Resource>(context: &Context, state: &mut State<R::M
     }
 }
 
-async fn settle<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Vec<String>, Vec<Problem>> {
-    let Some(rules) = rules::<R>(context, state).await? else { return Ok(Vec::new()) };
+async fn settle<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<String>, Vec<Problem>> {
+    let Some(rules) = rules::<L>(context, state).await? else { return Ok(Vec::new()) };
     let layer = state.group.layer();
     let id = layer.to_string();
-    let driver = context.driver(&state.group)?;
+    let driver = state.group.driver(context)?;
     if driver.has_firewall() {
         let done = async {
             // A rule that was added by hand may be in the way of the same rule of ours.
@@ -147,7 +148,7 @@ async fn settle<R: Resource>(context: &Context, state: &State<R::Model>) -> Resu
         done.await.map_err(|error| vec![driver_problem(&format!("Setting the firewall of {layer}"), &error)])?;
     }
     if let Some((upstream, rules)) = &rules.upstream {
-        let driver = context.driver_of(&upstream.cloud)?;
+        let driver = context.cloud(&upstream.cloud)?;
         let done = driver.admit(&upstream.layer, &id, rules).await;
         done.map_err(|error| vec![driver_problem(&format!("Letting {layer} in at {}", upstream.layer), &error)])?;
     }
@@ -155,9 +156,9 @@ async fn settle<R: Resource>(context: &Context, state: &State<R::Model>) -> Resu
 }
 
 /// Gives up what the layer asked for at another one's door.
-pub(crate) async fn revoke<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<Problem> {
-    let Some(upstream) = R::upstream(&state.own) else { return Vec::new() };
-    let driver = match context.driver_of(&upstream.cloud) {
+pub(crate) async fn revoke<L: Layer>(context: &Context, state: &State<L::Model>) -> Vec<Problem> {
+    let Some(upstream) = L::upstream(&state.own) else { return Vec::new() };
+    let driver = match context.cloud(&upstream.cloud) {
         Ok(driver) if driver.has_firewall() => driver,
         Ok(_) => return Vec::new(),
         Err(problems) => return problems,
@@ -170,14 +171,14 @@ pub(crate) async fn revoke<R: Resource>(context: &Context, state: &State<R::Mode
 }
 
 /// Whether two states connect to different layers.
-pub(crate) fn moved<R: Resource>(before: &State<R::Model>, after: &State<R::Model>) -> bool {
-    let layer = |state: &State<R::Model>| R::upstream(&state.own).map(|upstream| (upstream.layer, upstream.cloud));
+pub(crate) fn moved<L: Layer>(before: &State<L::Model>, after: &State<L::Model>) -> bool {
+    let layer = |state: &State<L::Model>| L::upstream(&state.own).map(|upstream| (upstream.layer, upstream.cloud));
     layer(before).is_some() && layer(before) != layer(after)
 }
 
 /// What is there of the recorded rules, and what is there besides.
-pub(crate) async fn read<R: Resource>(context: &Context, state: &mut State<R::Model>) -> Vec<Problem> {
-    match present::<R>(context, state).await {
+pub(crate) async fn read<L: Layer>(context: &Context, state: &mut State<L::Model>) -> Vec<Problem> {
+    match present::<L>(context, state).await {
         Ok(Some(present)) => {
             state.group.firewall = Some(present);
             Vec::new()
@@ -187,15 +188,15 @@ pub(crate) async fn read<R: Resource>(context: &Context, state: &mut State<R::Mo
     }
 }
 
-async fn present<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Option<Vec<String>>, Vec<Problem>> {
+async fn present<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Option<Vec<String>>, Vec<Problem>> {
     let layer = state.group.layer();
     let id = layer.to_string();
-    let of = async |driver: &dyn Driver, at: &Layer| {
+    let of = async |driver: &dyn Driver, at: &LayerId| {
         let admitted = driver.admitted(at).await;
         admitted.map_err(|error| vec![driver_problem(&format!("Looking at the firewall of {at}"), &error)])
     };
     let mut found = Vec::new();
-    let driver = context.driver(&state.group)?;
+    let driver = state.group.driver(context)?;
     if driver.has_firewall() {
         for rule in of(&**driver, &layer).await? {
             match rule.by {
@@ -205,8 +206,8 @@ async fn present<R: Resource>(context: &Context, state: &State<R::Model>) -> Res
             }
         }
     }
-    if let Some(upstream) = R::upstream(&state.own)
-        && let Ok(driver) = context.driver_of(&upstream.cloud)
+    if let Some(upstream) = L::upstream(&state.own)
+        && let Ok(driver) = context.cloud(&upstream.cloud)
         && driver.has_firewall()
     {
         let rules = of(&**driver, &upstream.layer).await?.into_iter().filter(|rule| rule.by.as_ref() == Some(&id));

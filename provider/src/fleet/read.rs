@@ -1,38 +1,34 @@
 //! Reading: what is real now.
 
-use value::{Problem, Value};
+use value::Problem;
 
-use super::model::{decode, encode};
-use super::plan::Claims;
-use crate::driver::{Driver, Machine, Status};
-use crate::findings::Finding;
-use crate::firewall;
-use crate::resource::{Context, MachineModel, Probe, RUNNING, Resource, driver_problem};
-use crate::resources::silent_now;
+use super::firewall;
+use super::health::silent_now;
+use crate::context::{Context, Finding};
+use crate::driver::{Driver, Machine, Status, driver_problem};
+use crate::layer::{Layer, MachineModel, Probe, RUNNING, State};
 
-/// The present state; null if nothing of the layer is left.
-pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, current: &Value) -> (Value, Vec<Problem>) {
-    let unchanged = |problems| (current.clone(), problems);
-    let mut state = match decode::<R>(current) {
-        Ok(state) => state,
-        Err(problem) => return unchanged(vec![problem]),
-    };
-    claims.read(state.group.id.as_deref().unwrap_or_default());
+/// The present state; none if nothing of the layer is left.
+pub(super) async fn read<L: Layer>(
+    context: &Context,
+    mut state: State<L::Model>,
+) -> (Option<State<L::Model>>, Vec<Problem>) {
+    context.claims.read(state.group.id.as_deref().unwrap_or_default());
     context.ownership.know(state.group.generation.as_deref());
-    claims.remember(state.group.id.as_deref().unwrap_or_default(), current);
-    let driver = match context.driver(&state.group) {
+    context.claims.remember(state.group.id.as_deref().unwrap_or_default(), &state);
+    let driver = match state.group.driver(context) {
         Ok(driver) => driver.clone(),
-        Err(problems) => return unchanged(problems),
+        Err(problems) => return (Some(state), problems),
     };
     let existing = match driver.list(&state.group.layer()).await {
         Ok(existing) => existing,
-        Err(error) => return unchanged(vec![driver_problem("Looking at the machines", &error)]),
+        Err(error) => return (Some(state), vec![driver_problem("Looking at the machines", &error)]),
     };
     let others: Vec<u64> =
         context.ownership.others(&state.group.layer(), &existing).iter().map(|(machine, _)| machine.key.id).collect();
     let looks = existing.iter().map(|machine| {
         let known = state.group.machines().iter().find(|known| known.id == machine.key.id);
-        let probes = R::probes(&state.own, known.map_or_else(|| R::port(&state.own), |known| known.port));
+        let probes = L::probes(&state.own, known.map_or_else(|| L::port(&state.own), |known| known.port));
         let driver = driver.clone();
         async move { look(&*driver, machine, &probes).await }
     });
@@ -61,7 +57,7 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
                     id: found.key.id,
                     name: found.key.name(),
                     address: Some(found.known_address(is_public).to_string()),
-                    port: R::port(&state.own),
+                    port: L::port(&state.own),
                     status: "not recorded".to_owned(),
                 });
                 state.group.last_id = state.group.last_id.max(Some(found.key.id));
@@ -71,22 +67,15 @@ pub(super) async fn read<R: Resource>(context: &Context, claims: &Claims, curren
         // On a cloud a layer is more than its machines: disks with its data, groups, addresses. They are found again by
         // this record, and its credentials open what is on the disks.
         if had_machines && machines.is_empty() && existing.is_empty() && !driver.has_firewall() {
-            let ty = super::schema::schema::<R>().block.implied_ty();
-            return (Value::Null(ty), Vec::new());
+            return (None, Vec::new());
         }
     }
     if let (Some(machines), Some(bundles)) = (&state.group.machines, &mut state.group.bundles) {
         bundles.retain(|name, _| machines.iter().any(|machine| machine.name == *name));
     }
-    let mut problems = firewall::read::<R>(context, &mut state).await;
-    problems.extend(R::read(context, &mut state).await);
-    match encode::<R>(&state, &super::schema::schema::<R>().block) {
-        Ok(value) => (value, problems),
-        Err(problem) => {
-            problems.push(problem);
-            unchanged(problems)
-        }
-    }
+    let mut problems = firewall::read::<L>(context, &mut state).await;
+    problems.extend(L::read(context, &mut state).await);
+    (Some(state), problems)
 }
 
 /// The word for a machine's status, and what is to be said beyond it. Whoever runs is asked whether it works.

@@ -4,10 +4,11 @@
 use proto::preview::{DataChange, Fate};
 use value::{Path, Problem};
 
-use super::PlanRequest;
-use crate::driver::{Disks, Kept, MachineKey, Size};
+use crate::context::Context;
+use crate::driver::{Disks, Kept, MachineKey, Size, driver_problem};
+use crate::layer::{Group, Layer, MachineModel, State};
 use crate::ownership::{self, Owner};
-use crate::resource::{Context, Group, MachineModel, Resource, State, driver_problem};
+use crate::resource::PlanRequest;
 
 /// A replacement of what there is, as the first of its two plans sees it.
 pub(super) struct Replacement<'a, M> {
@@ -17,23 +18,23 @@ pub(super) struct Replacement<'a, M> {
 }
 
 /// What becomes of the disks when the layer goes.
-pub(super) fn disks<R: Resource>(context: &Context, state: &State<R::Model>) -> Disks {
-    let is_kept = state.group.keeps_data() && may_hold_data::<R>(state);
-    if is_kept { kept_disks::<R>(context, state) } else { Disks::Delete }
+pub(super) fn disks<L: Layer>(context: &Context, state: &State<L::Model>) -> Disks {
+    let is_kept = state.group.keeps_data() && may_hold_data::<L>(state);
+    if is_kept { kept_disks::<L>(context, state) } else { Disks::Delete }
 }
 
-pub(super) fn kept_disks<R: Resource>(context: &Context, state: &State<R::Model>) -> Disks {
+pub(super) fn kept_disks<L: Layer>(context: &Context, state: &State<L::Model>) -> Disks {
     // What a test makes is gone after it.
-    let is_kept = R::HAS_DATA && !context.is_test;
+    let is_kept = L::HAS_DATA && !context.is_test;
     if is_kept { Disks::Keep { owner: owner(context, state) } } else { Disks::Delete }
 }
 
 /// A resource that was renamed: what its former name left since the plan was made is its own.
-pub(super) async fn take_over<R: Resource>(context: &Context, state: &mut State<R::Model>) -> Vec<Problem> {
+pub(super) async fn take_over<L: Layer>(context: &Context, state: &mut State<L::Model>) -> Vec<Problem> {
     if state.group.restored_from.as_deref() != Some("") {
         return Vec::new();
     }
-    let mut kept = match kept::<R>(context, state).await {
+    let mut kept = match kept::<L>(context, state).await {
         Ok(kept) => kept,
         Err(problems) => return problems,
     };
@@ -47,22 +48,22 @@ fn owner<R>(context: &Context, state: &State<R>) -> String {
 }
 
 /// A layer that was never made completely may have nothing on its disks yet.
-fn may_hold_data<R: Resource>(state: &State<R::Model>) -> bool {
-    R::has_written(&state.own) || state.group.restored_from.as_deref().is_some_and(|from| !from.is_empty())
+fn may_hold_data<L: Layer>(state: &State<L::Model>) -> bool {
+    L::has_written(&state.own) || state.group.restored_from.as_deref().is_some_and(|from| !from.is_empty())
 }
 
 /// The layer goes for good, or makes way for another one.
-pub(super) async fn of_removal<R: Resource>(
+pub(super) async fn of_removal<L: Layer>(
     context: &Context,
-    prior: &State<R::Model>,
-    replacement: Option<Replacement<'_, R::Model>>,
+    prior: &State<L::Model>,
+    replacement: Option<Replacement<'_, L::Model>>,
 ) -> Option<DataChange> {
     let machines = prior.group.machines();
-    if !R::HAS_DATA || machines.is_empty() || !may_hold_data::<R>(prior) || context.simulation.is_some() {
+    if !L::HAS_DATA || machines.is_empty() || !may_hold_data::<L>(prior) || context.simulation.is_some() {
         return None;
     }
-    let (what, bytes) = described::<R>(context, prior, machines).await;
-    let driver = context.driver(&prior.group).ok()?;
+    let (what, bytes) = described::<L>(context, prior, machines).await;
+    let driver = prior.group.driver(context).ok()?;
     let layer = prior.group.layer();
     let place = driver.keeps_at(&layer);
     let because = replacement.as_ref().filter(|replacement| !replacement.forced_by.is_empty()).map(|replacement| {
@@ -71,7 +72,7 @@ pub(super) async fn of_removal<R: Resource>(
     });
     let goes_elsewhere =
         replacement.as_ref().is_some_and(|replacement| home(&replacement.planned.group) != home(&prior.group));
-    let (fate, text, way_back) = match disks::<R>(context, prior) {
+    let (fate, text, way_back) = match disks::<L>(context, prior) {
         Disks::Delete => {
             let reason = if context.is_test { "this is a test" } else { "its `on_destroy` is \"delete\"" };
             let because = because.map(|because| format!("{because}, and ")).unwrap_or_default();
@@ -114,18 +115,18 @@ pub(super) fn of_successor(told: DataChange, planned: &Group) -> DataChange {
 }
 
 /// Machines leave a layer that goes on.
-pub(super) async fn of_leaving<R: Resource>(
+pub(super) async fn of_leaving<L: Layer>(
     context: &Context,
-    prior: &State<R::Model>,
-    planned: &State<R::Model>,
+    prior: &State<L::Model>,
+    planned: &State<L::Model>,
 ) -> Option<DataChange> {
     let stays = |machine: &&MachineModel| planned.group.machines().iter().any(|new| new.id == machine.id);
     let (staying, leaving): (Vec<&MachineModel>, Vec<&MachineModel>) = prior.group.machines().iter().partition(stays);
-    if !R::HAS_DATA || leaving.is_empty() || planned.group.machines.is_none() || context.simulation.is_some() {
+    if !L::HAS_DATA || leaving.is_empty() || planned.group.machines.is_none() || context.simulation.is_some() {
         return None;
     }
     let leaving: Vec<MachineModel> = leaving.into_iter().cloned().collect();
-    let (what, bytes) = described::<R>(context, prior, &leaving).await;
+    let (what, bytes) = described::<L>(context, prior, &leaving).await;
     let (copies, verb) = if leaving.len() == 1 { ("the copy", "is") } else { ("the copies", "are") };
     let staying: Vec<&str> = staying.iter().map(|machine| machine.name.as_str()).collect();
     let text = format!(
@@ -137,8 +138,8 @@ pub(super) async fn of_leaving<R: Resource>(
 }
 
 /// A change in place that leaves the application without what it had.
-pub(super) fn in_place<R: Resource>(prior: &State<R::Model>, planned: &State<R::Model>) -> Option<DataChange> {
-    let text = R::data_change(&prior.own, &planned.own)?;
+pub(super) fn in_place<L: Layer>(prior: &State<L::Model>, planned: &State<L::Model>) -> Option<DataChange> {
+    let text = L::data_change(&prior.own, &planned.own)?;
     Some(DataChange {
         fate: Fate::LeftBehind,
         layer: home(&prior.group),
@@ -151,11 +152,11 @@ pub(super) fn in_place<R: Resource>(prior: &State<R::Model>, planned: &State<R::
 }
 
 /// What was kept of an earlier layer with this name, for one that is made.
-pub(super) async fn kept<R: Resource>(context: &Context, planned: &State<R::Model>) -> Result<Vec<Kept>, Vec<Problem>> {
-    if !R::HAS_DATA || context.simulation.is_some() {
+pub(super) async fn kept<L: Layer>(context: &Context, planned: &State<L::Model>) -> Result<Vec<Kept>, Vec<Problem>> {
+    if !L::HAS_DATA || context.simulation.is_some() {
         return Ok(Vec::new());
     }
-    let kept = context.driver(&planned.group)?.kept(&planned.group.layer()).await;
+    let kept = planned.group.driver(context)?.kept(&planned.group.layer()).await;
     kept.map_err(|error| vec![driver_problem("Looking for data that was kept", &error)])
 }
 
@@ -235,18 +236,18 @@ fn names(machines: &[MachineModel]) -> Vec<String> {
 }
 
 /// `database "app" (1.2 GiB on db-1, db-2)`, and the bytes.
-async fn described<R: Resource>(
+async fn described<L: Layer>(
     context: &Context,
-    state: &State<R::Model>,
+    state: &State<L::Model>,
     machines: &[MachineModel],
 ) -> (String, Option<u64>) {
-    let what = R::data(context, state).await;
+    let what = L::data(context, state).await;
     let keys: Vec<MachineKey> = machines.iter().map(|machine| state.group.key(machine.id)).collect();
-    let measured = match context.driver(&state.group) {
+    let measured = match state.group.driver(context) {
         Ok(driver) => driver.data_size(&keys).await,
         Err(_) => None,
     };
-    let of_disks = || R::disk_gb(&state.own).map(|size| vec![Size::Disk(size << 30); machines.len()]);
+    let of_disks = || L::disk_gb(&state.own).map(|size| vec![Size::Disk(size << 30); machines.len()]);
     let (size, bytes) = measured.or_else(of_disks).map(|sizes| shown(&sizes)).unwrap_or_default();
     let size = if size.is_empty() { "of unknown size".to_owned() } else { size };
     (format!("{what} ({size} on {})", names(machines).join(", ")), bytes)

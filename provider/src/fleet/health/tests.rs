@@ -1,5 +1,5 @@
 use super::*;
-use crate::driver::{Layer, Order};
+use crate::driver::{LayerId, Order};
 use crate::drivers;
 
 /// A machine of the local cloud, which nothing runs on yet.
@@ -9,7 +9,7 @@ async fn machine(folder: &tempfile::TempDir, third: u32) -> (std::sync::Arc<dyn 
         ("network".to_owned(), format!("127.62.{third}.0/24")),
     ];
     let driver = (drivers::find("local").unwrap().connect)(&settings.into_iter().collect()).unwrap();
-    let key = MachineKey { layer: Layer { scope: "t".to_owned(), name: "db".to_owned() }, id: 1 };
+    let key = MachineKey { layer: LayerId { scope: "t".to_owned(), name: "db".to_owned() }, id: 1 };
     let order = Order {
         layer: key.layer.clone(),
         ids: vec![1],

@@ -1,109 +1,87 @@
 //! Applying: create, update and delete.
 
 use proto::preview::Preview;
-use value::{Problem, Value};
+use value::Problem;
 
-use super::data;
-use super::model::{decode, encode};
-use super::taken;
-use crate::driver::{Disks, Driver, Layer};
-use crate::firewall;
+use super::rollout::{remove, strays};
+use super::{data, firewall, taken};
+use crate::context::{BeforeChange, Context};
+use crate::driver::{Disks, Driver, LayerId, driver_problem};
+use crate::layer::{Layer, State};
 use crate::ownership;
-use crate::resource::{BeforeChange, Context, Resource, State, driver_problem};
-use crate::resources::{remove_machines, strays};
 
 /// Returns the new state, which holds what was done also when there are problems.
-pub(super) async fn apply<R: Resource>(
+pub(super) async fn apply<L: Layer>(
     context: &Context,
-    prior: &Value,
-    planned: &Value,
+    before: Option<State<L::Model>>,
+    planned: Option<State<L::Model>>,
     private: &[u8],
-) -> (Value, Vec<Problem>) {
-    let ty = super::schema::schema::<R>().block.implied_ty();
-    let null = || Value::Null(ty.clone());
-    if planned.is_null() {
-        let problems = match decode::<R>(prior) {
-            Ok(state) => {
-                let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
-                let is_handed_over = Preview::decode(private).is_some_and(|preview| preview.is_handed_over);
-                delete::<R>(context, &state, is_handed_over).await
-            }
-            Err(problem) => vec![problem],
-        };
+) -> (Option<State<L::Model>>, Vec<Problem>) {
+    let Some(mut state) = planned else {
+        let Some(state) = before else { return (None, Vec::new()) };
+        let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
+        let is_handed_over = Preview::decode(private).is_some_and(|preview| preview.is_handed_over);
+        let problems = delete::<L>(context, &state, is_handed_over).await;
         let has_failed = problems.iter().any(Problem::is_error);
-        return (if has_failed { prior.clone() } else { null() }, problems);
-    }
-    let decoded = decode::<R>(planned).and_then(|planned| {
-        let prior = if prior.is_null() { None } else { Some(decode::<R>(prior)?) };
-        Ok((prior, planned))
-    });
-    let (before, mut state) = match decoded {
-        Ok(decoded) => decoded,
-        Err(problem) => return (prior.clone(), vec![problem]),
+        return (has_failed.then_some(state), problems);
     };
     context.ownership.know(before.as_ref().and_then(|before| before.group.generation.as_deref()));
-    let problems = R::validate(&state);
+    let problems = L::validate(&state);
     if problems.iter().any(Problem::is_error) {
-        return (prior.clone(), problems);
+        return (before, problems);
     }
     let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
     if let Some(before) = &before
-        && let Err(problems) = taken::refuse_lost::<R>(context, &before.group).await
+        && let Err(problems) = taken::refuse_lost::<L>(context, &before.group).await
     {
-        return (prior.clone(), problems);
+        return (Some(before.clone()), problems);
     }
     // Digests are noted as machines get their files: a failure must leave a difference for the next plan to find.
     let planned_bundles = std::mem::take(&mut state.group.bundles);
     state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());
     state.group.generation.get_or_insert_with(new_generation);
-    let moved_from = before.as_ref().filter(|before| firewall::moved::<R>(before, &state)).cloned();
-    let during = Context { before_change: before_change::<R>(before.as_ref(), &state), ..context.clone() };
+    let moved_from = before.as_ref().filter(|before| firewall::moved::<L>(before, &state)).cloned();
+    let during = Context { before_change: before_change::<L>(before.as_ref(), &state), ..context.clone() };
     let is_wider = during.before_change.own_port.is_some() || during.before_change.upstream_port.is_some();
     let changes_hands =
-        |before: &State<R::Model>| before.group.generation.as_deref().is_some_and(ownership::is_imported);
+        |before: &State<L::Model>| before.group.generation.as_deref().is_some_and(ownership::is_imported);
     if before.as_ref().is_none_or(changes_hands) {
         context.ownership.begin(&state.group.layer(), state.group.generation.as_deref().unwrap_or_default());
     }
     let mut problems = match &before {
-        Some(before) => taken::adopt::<R>(context, before, &state).await,
-        None => data::take_over::<R>(context, &mut state).await,
+        Some(before) => taken::adopt::<L>(context, before, &state).await,
+        None => data::take_over::<L>(context, &mut state).await,
     };
     if problems.is_empty() {
-        problems = R::apply(&during, before, &mut state).await;
+        problems = L::apply(&during, before, &mut state).await;
     }
     // Its record goes to the state now, whatever became of it.
     context.ownership.end(&state.group.layer());
     if is_wider && problems.is_empty() {
-        problems = firewall::apply::<R>(context, &mut state).await;
+        problems = firewall::apply::<L>(context, &mut state).await;
     }
     if let Some(before) = moved_from.filter(|_| problems.is_empty()) {
-        problems = firewall::revoke::<R>(context, &before).await;
+        problems = firewall::revoke::<L>(context, &before).await;
     }
     if problems.is_empty() {
         let bundles = state.group.bundles.get_or_insert_default();
         bundles.retain(|name, _| planned_bundles.as_ref().is_none_or(|planned| planned.contains_key(name)));
     }
     if problems.is_empty() {
-        problems = remove_strays::<R>(context, &state).await;
+        problems = remove_strays::<L>(context, &state).await;
     }
-    match encode::<R>(&state, &super::schema::schema::<R>().block) {
-        Ok(value) => (with_configured(value, planned), problems),
-        Err(problem) => {
-            problems.push(problem);
-            (prior.clone(), problems)
-        }
-    }
+    (Some(state), problems)
 }
 
 /// Ports that are still in use until the change is done: closed before, they would cut requests off.
-fn before_change<R: Resource>(before: Option<&State<R::Model>>, after: &State<R::Model>) -> BeforeChange {
+fn before_change<L: Layer>(before: Option<&State<L::Model>>, after: &State<L::Model>) -> BeforeChange {
     let Some(before) = before else { return BeforeChange::default() };
     let differing = |before: Option<u16>, after: Option<u16>| before.filter(|_| before != after);
-    let upstream = |state: &State<R::Model>| R::upstream(&state.own);
+    let upstream = |state: &State<L::Model>| L::upstream(&state.own);
     // Another layer's door is left by itself, when the change is done.
-    let is_same = !firewall::moved::<R>(before, after);
+    let is_same = !firewall::moved::<L>(before, after);
     BeforeChange {
-        own_port: differing(Some(R::port(&before.own)), Some(R::port(&after.own))),
+        own_port: differing(Some(L::port(&before.own)), Some(L::port(&after.own))),
         upstream_port: differing(upstream(before).map(|it| it.port), upstream(after).map(|it| it.port))
             .filter(|_| is_same),
     }
@@ -114,24 +92,9 @@ pub(super) fn new_generation() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// What the configuration says goes back as it came, not as a model would write it.
-fn with_configured(value: Value, planned: &Value) -> Value {
-    let (Some(entries), Some(planned)) = (value.as_entries(), planned.as_entries()) else { return value };
-    let kept = entries.iter().map(|(name, value)| match planned.get(name) {
-        Some(planned)
-            if planned.is_wholly_known()
-                && !matches!(&**name, "machines" | "bundles" | "firewall" | "last_id" | "generation") =>
-        {
-            (name.clone(), planned.clone())
-        }
-        _ => (name.clone(), value.clone()),
-    });
-    Value::object(kept)
-}
-
 /// Removes machines that a run that was cut off has left and that nothing names.
-async fn remove_strays<R: Resource>(context: &Context, state: &State<R::Model>) -> Vec<Problem> {
-    let driver = match context.driver(&state.group) {
+async fn remove_strays<L: Layer>(context: &Context, state: &State<L::Model>) -> Vec<Problem> {
+    let driver = match state.group.driver(context) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
@@ -141,13 +104,13 @@ async fn remove_strays<R: Resource>(context: &Context, state: &State<R::Model>) 
     }
     // The layer is whole without them, and has its data.
     let strays = strays.into_iter().map(|key| (key, None)).collect();
-    let removed = remove_machines(context, &driver, strays, &Disks::Delete).await;
+    let removed = remove(context, &driver, strays, &Disks::Delete).await;
     removed.err().into_iter().collect()
 }
 
 /// Removes every machine of the layer, also those that no record names.
-async fn delete<R: Resource>(context: &Context, state: &State<R::Model>, is_handed_over: bool) -> Vec<Problem> {
-    let driver = match context.driver(&state.group) {
+async fn delete<L: Layer>(context: &Context, state: &State<L::Model>, is_handed_over: bool) -> Vec<Problem> {
+    let driver = match state.group.driver(context) {
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
@@ -155,8 +118,8 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>, is_hand
         Ok(existing) => existing,
         Err(error) => return vec![driver_problem("Looking for the machines", &error)],
     };
-    let bundles = R::bundles(context, state).unwrap_or_default();
-    let mut problems = firewall::revoke::<R>(context, state).await;
+    let bundles = L::bundles(context, state).unwrap_or_default();
+    let mut problems = firewall::revoke::<L>(context, state).await;
     let mut is_all_ours = true;
     let mut leaving = Vec::new();
     for machine in existing {
@@ -177,9 +140,9 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>, is_hand
         let bundle = position.and_then(|position| bundles.get(position).cloned());
         leaving.push((machine.key, bundle));
     }
-    let disks = if is_handed_over { data::kept_disks::<R>(context, state) } else { data::disks::<R>(context, state) };
+    let disks = if is_handed_over { data::kept_disks::<L>(context, state) } else { data::disks::<L>(context, state) };
     if !leaving.is_empty() {
-        problems.extend(remove_machines(context, &driver, leaving, &disks).await.err());
+        problems.extend(remove(context, &driver, leaving, &disks).await.err());
     }
     if problems.is_empty() && is_all_ours {
         let dissolved = driver.dissolve(&state.group.layer(), &disks).await;
@@ -196,7 +159,7 @@ async fn delete<R: Resource>(context: &Context, state: &State<R::Model>, is_hand
 }
 
 /// Says where the data is now; a host that shows no progress gets a warning.
-async fn tell_kept(context: &Context, driver: &dyn Driver, layer: Layer, owner: &str) -> Option<Problem> {
+async fn tell_kept(context: &Context, driver: &dyn Driver, layer: LayerId, owner: &str) -> Option<Problem> {
     let kept = match driver.kept(&layer).await {
         Ok(kept) => kept,
         Err(error) => return Some(Problem::warning("data is kept", driver_problem("Looking for it", &error).detail)),

@@ -1,6 +1,6 @@
 //! Whether the services of a machine work. That a process is there says little: it may be stopped, or wait for ever.
 //!
-//! Every resource says how its services are asked ([`Resource::probes`](crate::resource::Resource::probes)). A plan asks
+//! Every resource says how its services are asked ([`Layer::probes`](crate::layer::Layer::probes)). A plan asks
 //! briefly and tells who is silent. An apply ends a service only after it was silent for as long as one that is merely
 //! busy can be: whoever answers in the meantime is left alone.
 
@@ -14,8 +14,9 @@ use tokio::time::timeout;
 use value::Problem;
 
 use crate::bundle::Service;
-use crate::driver::{Driver, MachineKey, Status};
-use crate::resource::{Context, Probe, Question, driver_problem};
+use crate::context::Context;
+use crate::driver::{Driver, MachineKey, Status, driver_problem};
+use crate::layer::{Probe, Question};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -143,7 +144,7 @@ async fn hello(driver: &dyn Driver, key: &MachineKey, port: u16) -> bool {
 }
 
 /// What of a machine hangs, if anything does.
-pub(super) async fn hung(driver: &dyn Driver, key: &MachineKey, probes: &[Probe]) -> Result<Option<Silence>, Problem> {
+pub(crate) async fn hung(driver: &dyn Driver, key: &MachineKey, probes: &[Probe]) -> Result<Option<Silence>, Problem> {
     let status = driver.status(key).await;
     match status.map_err(|error| driver_problem(&format!("Looking at {}", key.name()), &error))? {
         Status::Hung { service, seen } => Ok(Some(Silence { service, what: seen })),
@@ -153,7 +154,7 @@ pub(super) async fn hung(driver: &dyn Driver, key: &MachineKey, probes: &[Probe]
 }
 
 /// Ends the services of a machine, so that they can be started anew; one that does not end by itself is killed.
-pub(super) async fn end(
+pub(crate) async fn end(
     context: &Context,
     driver: &dyn Driver,
     key: &MachineKey,
@@ -166,7 +167,7 @@ pub(super) async fn end(
 }
 
 /// [`hung`] and [`end`]; says whether it ended them.
-pub(super) async fn end_if_hung(
+pub(crate) async fn end_if_hung(
     context: &Context,
     driver: &dyn Driver,
     key: &MachineKey,

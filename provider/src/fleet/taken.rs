@@ -2,13 +2,14 @@
 
 use value::{Path, Problem};
 
-use crate::driver::{Machine, Order};
+use super::rollout::need;
+use crate::context::Context;
+use crate::driver::{Machine, Order, driver_problem};
+use crate::layer::{Group, Layer, State};
 use crate::ownership::{self, Owner};
-use crate::resource::{Context, Group, Resource, State, driver_problem};
-use crate::resources::need;
 
 /// Refuses to make a layer whose machines are another state's. Its own, of a run that was cut off, are taken over.
-pub(super) async fn refuse<R: Resource>(context: &Context, group: &Group) -> Result<(), Vec<Problem>> {
+pub(super) async fn refuse<L: Layer>(context: &Context, group: &Group) -> Result<(), Vec<Problem>> {
     let Some(existing) = existing(context, group).await? else { return Ok(()) };
     let layer = group.layer();
     let others = context.ownership.others(&layer, &existing);
@@ -21,13 +22,13 @@ pub(super) async fn refuse<R: Resource>(context: &Context, group: &Group) -> Res
          import '{}' '{cloud}:{layer}'",
         names(&others),
         owner.described(),
-        address::<R>(context),
+        address::<L>(context),
     );
     Err(vec![Problem::error("the layer belongs to another state", detail).at(Path::attribute("name"))])
 }
 
 /// Refuses to change a layer whose machines another state has imported since.
-pub(super) async fn refuse_lost<R: Resource>(context: &Context, group: &Group) -> Result<(), Vec<Problem>> {
+pub(super) async fn refuse_lost<L: Layer>(context: &Context, group: &Group) -> Result<(), Vec<Problem>> {
     let Some(existing) = existing(context, group).await? else { return Ok(()) };
     let layer = group.layer();
     let mut others = context.ownership.others(&layer, &existing);
@@ -39,7 +40,7 @@ pub(super) async fn refuse_lost<R: Resource>(context: &Context, group: &Group) -
          changed from here. Let this state forget them: state rm '{}'",
         names(&others),
         owner.described(),
-        address::<R>(context),
+        address::<L>(context),
     );
     Err(vec![Problem::error("the layer belongs to another state", detail).at(Path::attribute("name"))])
 }
@@ -49,8 +50,8 @@ fn names(machines: &[(&Machine, Owner)]) -> String {
 }
 
 /// Terraform does not say where a resource is in its configuration.
-fn address<R: Resource>(context: &Context) -> String {
-    if context.address.is_empty() { format!("{}.NAME", R::NAME) } else { context.address.clone() }
+fn address<L: Layer>(context: &Context) -> String {
+    if context.address.is_empty() { format!("{}.NAME", L::NAME) } else { context.address.clone() }
 }
 
 /// The layer's machines; none where a plan is only tried out.
@@ -59,20 +60,20 @@ async fn existing(context: &Context, group: &Group) -> Result<Option<Vec<Machine
         return Ok(None);
     }
     let layer = group.layer();
-    let existing = context.driver(group)?.list(&layer).await;
+    let existing = group.driver(context)?.list(&layer).await;
     existing.map(Some).map_err(|error| vec![driver_problem(&format!("Looking for machines of {layer}"), &error)])
 }
 
 /// Makes the machines of a layer that was imported this state's: from now on no other state removes them.
-pub(super) async fn adopt<R: Resource>(
+pub(super) async fn adopt<L: Layer>(
     context: &Context,
-    before: &State<R::Model>,
-    state: &State<R::Model>,
+    before: &State<L::Model>,
+    state: &State<L::Model>,
 ) -> Vec<Problem> {
     if !before.group.generation.as_deref().is_some_and(ownership::is_imported) {
         return Vec::new();
     }
-    let driver = match context.driver(&state.group) {
+    let driver = match state.group.driver(context) {
         Ok(driver) => driver,
         Err(problems) => return problems,
     };
@@ -91,7 +92,7 @@ pub(super) async fn adopt<R: Resource>(
     let order = Order {
         takes: context.ownership.takeable(&layer, &existing),
         owner: context.ownership.owner(state.group.generation.as_deref().unwrap_or_default()),
-        need: need::<R>(state),
+        need: need::<L>(state),
         takes_up: Vec::new(),
         layer: layer.clone(),
         ids,

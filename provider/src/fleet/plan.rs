@@ -1,197 +1,46 @@
 //! Planning: which machines stay, come and go; what is known already; what will differ.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use futures_util::future::join_all;
 use proto::preview::{Fate, Preview};
-use value::schema::Schema;
 use value::{Path, Problem, Value};
 
 use super::apply::new_generation;
-use super::data;
-use super::model::{decode, encode_planned};
 use super::preview::{Rendered, add_machines};
-use super::{AnyResource, PlanOutcome, PlanRequest};
+use super::rollout::{need, refusals};
+use super::{data, firewall, taken};
 use crate::bundle::{Bundle, File};
-use crate::driver::{BoxFuture, DriftKind, DriverError, MachineKey, OUT_OF_SPACE};
+use crate::context::Context;
+use crate::driver::{DriftKind, DriverError, MachineKey, OUT_OF_SPACE, driver_problem};
 use crate::drivers::local;
-use crate::firewall;
+use crate::layer::{DELETE, Group, KEEP, Layer, MachineModel, RUNNING, State};
 use crate::ownership;
 use crate::place::Place;
-use crate::resource::{Context, DELETE, Group, KEEP, MachineModel, RUNNING, Resource, State, driver_problem};
-use crate::resources::{need, refusals};
+use crate::resource::{PlanRequest, Planned};
 
-/// Which layers this process has seen, so that two resources cannot both take the same name: under Terraform
-/// nothing tells them apart.
-#[derive(Debug, Default)]
-pub struct Claims(Mutex<HashMap<String, Claim>>, Mutex<HashMap<String, Value>>);
-
-#[derive(Debug, Clone, PartialEq)]
-enum Claim {
-    /// It is in somebody's state. Perhaps tainted: then the host plans it anew without a word of its past.
-    Read,
-    /// It goes on existing.
-    Stays,
-    /// It is to be replaced by the next plan without a prior state.
-    ToBeReplaced,
-    /// It was planned anew; under our engine for this address.
-    New(Option<String>),
-}
-
-impl Claims {
-    pub(super) fn read(&self, id: &str) {
-        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        claims.entry(id.to_owned()).or_insert(Claim::Read);
-    }
-
-    /// Notes what somebody's state says of a layer: a plan that replaces it is made as if there were nothing.
-    pub(super) fn remember(&self, id: &str, state: &Value) {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), state.clone());
-    }
-
-    fn remembered(&self, id: &str) -> Option<Value> {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    /// Whether a resource that goes on existing has the layer.
-    fn is_held(&self, id: &str) -> bool {
-        let claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(claims.get(id), Some(Claim::Stays | Claim::New(_) | Claim::ToBeReplaced))
-    }
-
-    /// Claims a layer for a resource that has it in its state; `false` if another one was given it in between.
-    fn keep(&self, id: &str, is_replaced: bool) -> bool {
-        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_taken = matches!(claims.get(id), Some(Claim::New(None)));
-        claims.insert(id.to_owned(), if is_replaced { Claim::ToBeReplaced } else { Claim::Stays });
-        !is_taken
-    }
-
-    /// Claims a layer that is to be made; `false` if it is somebody else's. A host may replace what could stay.
-    fn make(&self, id: &str, address: Option<&str>, is_replacement: bool) -> bool {
-        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = match claims.get(id) {
-            Some(Claim::Stays) => is_replacement,
-            Some(Claim::New(other)) => address.is_some() && other.as_deref() == address,
-            Some(Claim::Read | Claim::ToBeReplaced) | None => true,
-        };
-        claims.insert(id.to_owned(), Claim::New(address.map(str::to_owned)));
-        is_free
-    }
-}
-
-impl<R: Resource> AnyResource for R {
-    fn name(&self) -> &'static str {
-        R::NAME
-    }
-
-    fn schema(&self) -> Schema {
-        super::schema::schema::<R>()
-    }
-
-    fn effect(&self, attribute: &str) -> Option<String> {
-        super::reference::effect::<R>(attribute)
-    }
-
-    fn validate(&self, config: &Value) -> Vec<Problem> {
-        match decode::<R>(config) {
-            Ok(state) => {
-                let mut problems = R::validate(&state);
-                problems.extend(state.group.name.as_deref().and_then(invalid_name));
-                problems.extend(state.group.on_destroy.as_deref().and_then(invalid_on_destroy));
-                problems
-            }
-            Err(problem) => vec![problem],
-        }
-    }
-
-    #[cfg(test)]
-    fn bundle(&self, context: &Context, config: &Value) -> Result<Bundle, Vec<Problem>> {
-        let mut state = decode::<R>(config).map_err(|problem| vec![problem])?;
-        refuse(AnyResource::validate(self, config))?;
-        state.group.id = Some(format!("{}/{}", context.scope, R::DEFAULT_NAME));
-        R::plan(context, &mut state, None)?;
-        state.group.machines = Some(vec![MachineModel {
-            id: 1,
-            name: format!("{}-1", R::DEFAULT_NAME),
-            address: Some("127.99.1.1".to_owned()),
-            port: R::port(&state.own),
-            status: RUNNING.to_owned(),
-        }]);
-        let bundle = R::bundles(context, &state)?.into_iter().next().expect("a machine");
-        refuse(refusals("web-1", &bundle))?;
-        Ok(bundle)
-    }
-
-    fn plan<'a>(
-        &'a self,
-        context: &'a Context,
-        claims: &'a Claims,
-        request: &'a PlanRequest<'a>,
-    ) -> BoxFuture<'a, PlanOutcome> {
-        Box::pin(async move {
-            plan::<R>(context, claims, request).await.unwrap_or_else(|problems| PlanOutcome {
-                planned: request.proposed.clone(),
-                requires_replace: Vec::new(),
-                preview: Vec::new(),
-                problems,
-            })
-        })
-    }
-
-    fn apply<'a>(
-        &'a self,
-        context: &'a Context,
-        prior: &'a Value,
-        planned: &'a Value,
-        private: &'a [u8],
-    ) -> BoxFuture<'a, (Value, Vec<Problem>)> {
-        Box::pin(super::apply::apply::<R>(context, prior, planned, private))
-    }
-
-    fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>> {
-        Box::pin(super::import::import::<R>(context, id))
-    }
-
-    fn read<'a>(
-        &'a self,
-        context: &'a Context,
-        claims: &'a Claims,
-        state: &'a Value,
-    ) -> BoxFuture<'a, (Value, Vec<Problem>)> {
-        Box::pin(super::read::read::<R>(context, claims, state))
-    }
-}
-
-async fn plan<R: Resource>(
+pub(super) async fn plan<L: Layer>(
     context: &Context,
-    claims: &Claims,
     request: &PlanRequest<'_>,
-) -> Result<PlanOutcome, Vec<Problem>> {
-    if request.proposed.is_null() {
-        return plan_removal::<R>(context, claims, request).await;
-    }
-    let schema = super::schema::schema::<R>();
-    let prior =
-        if request.prior.is_null() { None } else { Some(decode::<R>(request.prior).map_err(|problem| vec![problem])?) };
-    let mut planned = decode::<R>(request.proposed).map_err(|problem| vec![problem])?;
+    prior: Option<State<L::Model>>,
+    proposed: Option<State<L::Model>>,
+) -> Result<Planned<State<L::Model>>, Vec<Problem>> {
+    let claims = &*context.claims;
+    let Some(mut planned) = proposed else { return plan_removal::<L>(context, request, prior).await };
     context.ownership.know(prior.as_ref().and_then(|prior| prior.group.generation.as_deref()));
     let is_known = |name: &str| request.proposed.get(name).is_none_or(Value::is_known);
     // What other layers say in it may not have been known before.
-    refuse(R::validate(&planned))?;
+    refuse(L::validate(&planned))?;
     if planned.group.generation.as_deref().is_some_and(ownership::is_imported) {
         // Its machines become this state's when it is applied.
         planned.group.generation = None;
     }
-    plan_group::<R>(context, request, prior.as_ref(), &mut planned)?;
+    plan_group::<L>(context, request, prior.as_ref(), &mut planned)?;
     let requires_replace = match &prior {
-        Some(prior) => replaced_attributes::<R>(request, prior, &planned),
+        Some(prior) => replaced_attributes::<L>(request, prior, &planned),
         None => Vec::new(),
     };
     let id = planned.group.id.clone().unwrap_or_default();
-    if let Some(id) = prior.as_ref().and_then(|prior| prior.group.id.as_deref()) {
-        claims.remember(id, request.prior);
+    if let Some(prior) = &prior {
+        claims.remember(prior.group.id.as_deref().unwrap_or_default(), prior);
     }
     let is_ours = match &prior {
         Some(prior) => claims.keep(prior.group.id.as_deref().unwrap_or(&id), !requires_replace.is_empty()),
@@ -205,60 +54,58 @@ async fn plan<R: Resource>(
         return Err(vec![Problem::error("two layers have one name", detail).at(Path::attribute("name"))]);
     }
     match &prior {
-        Some(prior) => super::taken::refuse_lost::<R>(context, &prior.group).await?,
-        None => super::taken::refuse::<R>(context, &planned.group).await?,
+        Some(prior) => taken::refuse_lost::<L>(context, &prior.group).await?,
+        None => taken::refuse::<L>(context, &planned.group).await?,
     }
-    R::plan(context, &mut planned, prior.as_ref())?;
-    refuse_low_port::<R>(context, &planned)?;
+    L::plan(context, &mut planned, prior.as_ref())?;
+    refuse_low_port::<L>(context, &planned)?;
     // A count that is not known yet says nothing about which machines there will be.
-    match R::wanted(&planned.own).filter(|_| is_known("nodes") && is_known("members")) {
-        Some(wanted) => plan_machines::<R>(context, &mut planned, prior.as_ref(), wanted)?,
+    match L::wanted(&planned.own).filter(|_| is_known("nodes") && is_known("members")) {
+        Some(wanted) => plan_machines::<L>(context, &mut planned, prior.as_ref(), wanted)?,
         None => planned.group.machines = None,
     }
     // Again, now that the machines are known: addresses and URLs follow from them.
-    R::plan(context, &mut planned, prior.as_ref())?;
-    let offer = offer::<R>(context, &planned, prior.as_ref()).await?;
-    planned.group.firewall = firewall::texts::<R>(context, &planned, request.proposed).await?;
-    let mut preview = plan_bundles::<R>(context, &mut planned, prior.as_ref()).await?;
+    L::plan(context, &mut planned, prior.as_ref())?;
+    let offer = offer::<L>(context, &planned, prior.as_ref()).await?;
+    planned.group.firewall = firewall::texts::<L>(context, &planned, request.proposed).await?;
+    let mut preview = plan_bundles::<L>(context, &mut planned, prior.as_ref()).await?;
     preview.notes.extend(offer);
     let problems =
-        plan_data::<R>(context, claims, request, &mut planned, prior.as_ref(), &requires_replace, &mut preview).await?;
+        plan_data::<L>(context, request, &mut planned, prior.as_ref(), &requires_replace, &mut preview).await?;
     // Before anything is made, whoever asks for it writes down whose it will be: then it can be told from what others
     // have made, also after a crash.
     if request.is_final {
         planned.group.generation.get_or_insert_with(new_generation);
     }
-    let value = encode_planned::<R>(&planned, &schema.block, request.config).map_err(|problem| vec![problem])?;
-    Ok(PlanOutcome { planned: value, requires_replace, preview: preview.encode(), problems })
+    Ok(Planned { model: Some(planned), requires_replace, preview: preview.encode(), problems })
 }
 
 /// The layer goes. All that is to be said is what becomes of its data.
-async fn plan_removal<R: Resource>(
+async fn plan_removal<L: Layer>(
     context: &Context,
-    claims: &Claims,
     request: &PlanRequest<'_>,
-) -> Result<PlanOutcome, Vec<Problem>> {
-    let prior = decode::<R>(request.prior).map_err(|problem| vec![problem])?;
+    prior: Option<State<L::Model>>,
+) -> Result<Planned<State<L::Model>>, Vec<Problem>> {
+    let nothing = Planned { model: None, requires_replace: Vec::new(), preview: Vec::new(), problems: Vec::new() };
+    let Some(prior) = prior else { return Ok(nothing) };
     // Its machines may go on under another resource.
-    let is_handed_over = claims.is_held(prior.group.id.as_deref().unwrap_or_default());
-    let change = if is_handed_over { None } else { data::of_removal::<R>(context, &prior, None).await };
+    let is_handed_over = context.claims.is_held(prior.group.id.as_deref().unwrap_or_default());
+    let change = if is_handed_over { None } else { data::of_removal::<L>(context, &prior, None).await };
     let problems = change.iter().filter_map(|change| data::warning(request, change)).collect();
     let preview = Preview { data: change.into_iter().collect(), is_handed_over, ..Preview::default() };
-    let planned = request.proposed.clone();
-    Ok(PlanOutcome { planned, requires_replace: Vec::new(), preview: preview.encode(), problems })
+    Ok(Planned { preview: preview.encode(), problems, ..nothing })
 }
 
 /// What becomes of data, and what data there will be.
-async fn plan_data<R: Resource>(
+async fn plan_data<L: Layer>(
     context: &Context,
-    claims: &Claims,
     request: &PlanRequest<'_>,
-    planned: &mut State<R::Model>,
-    prior: Option<&State<R::Model>>,
+    planned: &mut State<L::Model>,
+    prior: Option<&State<L::Model>>,
     replaced: &[Path],
     preview: &mut Preview,
 ) -> Result<Vec<Problem>, Vec<Problem>> {
-    if !R::HAS_DATA {
+    if !L::HAS_DATA {
         return Ok(Vec::new());
     }
     let machines = planned.group.machines.as_ref().map(|machines| machines.len() as u64);
@@ -266,15 +113,16 @@ async fn plan_data<R: Resource>(
     if let Some(prior) = prior {
         if replaced.is_empty() {
             planned.group.restored_from.get_or_insert_default();
-            preview.data.extend(data::of_leaving::<R>(context, prior, planned).await);
-            preview.data.extend(data::in_place::<R>(prior, planned));
+            preview.data.extend(data::of_leaving::<L>(context, prior, planned).await);
+            preview.data.extend(data::in_place::<L>(prior, planned));
         } else {
             planned.group.restored_from = None;
             let replacement = data::Replacement { planned: &*planned, forced_by: replaced };
-            preview.data.extend(data::of_removal::<R>(context, prior, Some(replacement)).await);
+            preview.data.extend(data::of_removal::<L>(context, prior, Some(replacement)).await);
         }
     } else {
-        let former = claims.remembered(planned.group.id.as_deref().unwrap_or_default());
+        let former: Option<State<L::Model>> =
+            context.claims.remembered(planned.group.id.as_deref().unwrap_or_default());
         let is_successor = !request.is_final && (former.is_some() || !request.prior_private.is_empty());
         told_before = Preview::decode(request.prior_private).and_then(|told| told.data.into_iter().next());
         if let Some(told) = told_before.take() {
@@ -284,13 +132,12 @@ async fn plan_data<R: Resource>(
             // A host that replaces for its own reasons. Without a first plan it may also be a resource that was renamed,
             // which our own engine would have told.
             let is_replaced = !request.prior_private.is_empty() || request.address.is_none();
-            let former = decode::<R>(&former).map_err(|problem| vec![problem])?;
             if is_replaced {
                 let replacement = data::Replacement { planned: &*planned, forced_by: &[] };
-                preview.data.extend(data::of_removal::<R>(context, &former, Some(replacement)).await);
+                preview.data.extend(data::of_removal::<L>(context, &former, Some(replacement)).await);
             }
         }
-        let kept = data::kept::<R>(context, planned).await?;
+        let kept = data::kept::<L>(context, planned).await?;
         // What a predecessor will have left by then is known when it has.
         planned.group.restored_from = (!is_successor).then(|| data::owners(&kept));
         preview.data.extend(data::of_taking_up(context, &kept, &planned.group));
@@ -308,26 +155,24 @@ async fn plan_data<R: Resource>(
 }
 
 /// A service that may not listen where it shall would only fail when it starts.
-fn refuse_low_port<R: Resource>(context: &Context, planned: &State<R::Model>) -> Result<(), Vec<Problem>> {
-    let (port, lowest) = (R::port(&planned.own), context.driver(&planned.group)?.lowest_port());
-    if R::wanted(&planned.own) == Some(0) || port >= lowest {
+fn refuse_low_port<L: Layer>(context: &Context, planned: &State<L::Model>) -> Result<(), Vec<Problem>> {
+    let (port, lowest) = (L::port(&planned.own), planned.group.driver(context)?.lowest_port());
+    if L::wanted(&planned.own) == Some(0) || port >= lowest {
         return Ok(());
     }
     let cloud = planned.group.cloud.as_deref().unwrap_or_default();
     let detail = format!(
         "On the cloud {cloud:?} the services do not run as root and can listen on ports from {lowest} on; {port} is below. Take such a port, or let the system allow it: sysctl net.ipv4.ip_unprivileged_port_start={port}."
     );
-    let names = super::schema::schema::<R>().block.attributes;
-    let at = if names.contains_key("port") { "port" } else { "listener" };
-    Err(vec![Problem::error("a port that only root may listen on", detail).at(Path::attribute(at))])
+    Err(vec![Problem::error("a port that only root may listen on", detail).at(L::port_at())])
 }
 
 /// What the cloud gives for machines that are to be made; refuses what it does not have. Asked only when there are
 /// any.
-async fn offer<R: Resource>(
+async fn offer<L: Layer>(
     context: &Context,
-    planned: &State<R::Model>,
-    prior: Option<&State<R::Model>>,
+    planned: &State<L::Model>,
+    prior: Option<&State<L::Model>>,
 ) -> Result<Option<String>, Vec<Problem>> {
     let is_new = |machine: &MachineModel| {
         prior.is_none_or(|prior| prior.group.machines().iter().all(|old| old.id != machine.id))
@@ -335,22 +180,22 @@ async fn offer<R: Resource>(
     if planned.group.machines.is_some() && !planned.group.machines().iter().any(is_new) {
         return Ok(None);
     }
-    let offered = context.driver(&planned.group)?.offer(&need::<R>(planned)).await;
+    let offered = planned.group.driver(context)?.offer(&need::<L>(planned)).await;
     let offered = offered.map_err(|error| vec![driver_problem("Looking for a size and an image", &error)])?;
     let parts: Vec<String> = offered.size.into_iter().chain(offered.image).collect();
     Ok((!parts.is_empty()).then(|| format!("machines: {}", parts.join(", "))))
 }
 
 /// Name, cloud and id.
-fn plan_group<R: Resource>(
+fn plan_group<L: Layer>(
     context: &Context,
     request: &PlanRequest<'_>,
-    prior: Option<&State<R::Model>>,
-    planned: &mut State<R::Model>,
+    prior: Option<&State<L::Model>>,
+    planned: &mut State<L::Model>,
 ) -> Result<(), Vec<Problem>> {
     let from_address = || request.address.map(|address| Place::of(address).name);
     let group = &mut planned.group;
-    let name = group.name.take().or_else(from_address).unwrap_or_else(|| R::DEFAULT_NAME.to_owned());
+    let name = group.name.take().or_else(from_address).unwrap_or_else(|| L::DEFAULT_NAME.to_owned());
     if let Some(problem) = invalid_name(&name) {
         return Err(vec![problem]);
     }
@@ -361,23 +206,23 @@ fn plan_group<R: Resource>(
     };
     group.name = Some(name);
     group.cloud.get_or_insert_with(|| context.default_cloud.clone());
-    if R::HAS_DATA {
+    if L::HAS_DATA {
         // What is not said any more is not what was said once: data is kept.
         group.on_destroy = match request.config.get("on_destroy") {
             Some(value) if !value.is_known() => None,
             value => Some(value.and_then(Value::as_str).unwrap_or(KEEP).to_owned()),
         };
     }
-    context.driver(group).map(drop)
+    group.driver(context).map(drop)
 }
 
-fn invalid_on_destroy(text: &str) -> Option<Problem> {
+pub(super) fn invalid_on_destroy(text: &str) -> Option<Problem> {
     let detail = format!("{text:?} is neither {KEEP:?} nor {DELETE:?}.");
     (text != KEEP && text != DELETE)
         .then(|| Problem::error("invalid argument", detail).at(Path::attribute("on_destroy")))
 }
 
-fn invalid_name(name: &str) -> Option<Problem> {
+pub(super) fn invalid_name(name: &str) -> Option<Problem> {
     let fits = (1..=40).contains(&name.len())
         && name.starts_with(|ch: char| ch.is_ascii_lowercase())
         && name.chars().all(|ch| ch.is_ascii_lowercase() || ch.is_ascii_digit() || ch == '-');
@@ -387,10 +232,10 @@ fn invalid_name(name: &str) -> Option<Problem> {
     })
 }
 
-fn replaced_attributes<R: Resource>(
+fn replaced_attributes<L: Layer>(
     request: &PlanRequest<'_>,
-    prior: &State<R::Model>,
-    planned: &State<R::Model>,
+    prior: &State<L::Model>,
+    planned: &State<L::Model>,
 ) -> Vec<Path> {
     let mut paths = Vec::new();
     if prior.group.name != planned.group.name {
@@ -399,7 +244,7 @@ fn replaced_attributes<R: Resource>(
     if prior.group.cloud != planned.group.cloud {
         paths.push(Path::attribute("cloud"));
     }
-    for name in R::REPLACE {
+    for name in L::REPLACE {
         let configured = request.config.get(name).filter(|value| !value.is_null());
         // What an import could not tell is no difference.
         let before = request.prior.get(name).filter(|value| !value.is_null());
@@ -412,15 +257,15 @@ fn replaced_attributes<R: Resource>(
 
 /// Machines that are gone are replaced by new ones with new ids; machines that failed are repaired. When some have
 /// to leave, those that failed go first, then those with the highest ids.
-fn plan_machines<R: Resource>(
+fn plan_machines<L: Layer>(
     context: &Context,
-    planned: &mut State<R::Model>,
-    prior: Option<&State<R::Model>>,
+    planned: &mut State<L::Model>,
+    prior: Option<&State<L::Model>>,
     wanted: u64,
 ) -> Result<(), Vec<Problem>> {
-    let driver = context.driver(&planned.group)?;
+    let driver = planned.group.driver(context)?;
     let layer = planned.group.layer();
-    let port = R::port(&planned.own);
+    let port = L::port(&planned.own);
     let group = &mut planned.group;
     let mut kept: Vec<MachineModel> = prior.map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
     let mut last_id = prior.and_then(|prior| prior.group.last_id).unwrap_or(0);
@@ -449,14 +294,14 @@ fn plan_machines<R: Resource>(
 }
 
 /// Renders every machine's files, before and after; digests follow from what can be rendered whole.
-async fn plan_bundles<R: Resource>(
+async fn plan_bundles<L: Layer>(
     context: &Context,
-    planned: &mut State<R::Model>,
-    prior: Option<&State<R::Model>>,
+    planned: &mut State<L::Model>,
+    prior: Option<&State<L::Model>>,
 ) -> Result<Preview, Vec<Problem>> {
     let mut preview = Preview {
-        summary: R::summary(context, planned),
-        sources: R::sources(&planned.own),
+        summary: L::summary(context, planned),
+        sources: L::sources(&planned.own),
         is_removable: true,
         ..Preview::default()
     };
@@ -464,7 +309,7 @@ async fn plan_bundles<R: Resource>(
         planned.group.bundles = None;
         return Ok(preview);
     }
-    let after = rendered::<R>(context, planned)?;
+    let after = rendered::<L>(context, planned)?;
     for machine in &after {
         refuse(refusals(&machine.name, &machine.bundle))?;
     }
@@ -475,23 +320,23 @@ async fn plan_bundles<R: Resource>(
     planned.group.bundles = Some(after.iter().map(|machine| (machine.name.clone(), digest(&machine.bundle))).collect());
     // What was rendered for the prior state may no longer be possible (its folder is gone): then there is no
     // "before" to show, and that must not stop the plan.
-    let mut before = prior.and_then(|prior| rendered::<R>(context, prior).ok()).unwrap_or_default();
+    let mut before = prior.and_then(|prior| rendered::<L>(context, prior).ok()).unwrap_or_default();
     if let Some(prior) = prior {
         drifted(context, &prior.group, &mut before);
-        preview.notes = notes::<R>(context, &prior.group, &planned.group);
+        preview.notes = notes::<L>(context, &prior.group, &planned.group);
     }
     add_machines(&mut preview, before, after, context.simulation.is_some());
     Ok(preview)
 }
 
 /// Warnings are told when a configuration is validated.
-fn refuse(problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
+pub(super) fn refuse(problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
     if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(()) }
 }
 
-fn rendered<R: Resource>(context: &Context, state: &State<R::Model>) -> Result<Vec<Rendered>, Vec<Problem>> {
-    let driver = context.driver(&state.group)?;
-    let bundles = R::bundles(context, state)?.into_iter();
+fn rendered<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<Rendered>, Vec<Problem>> {
+    let driver = state.group.driver(context)?;
+    let bundles = L::bundles(context, state)?.into_iter();
     let machines = state.group.machines().iter().zip(bundles);
     let rendered = machines.map(|(machine, bundle)| {
         let root = driver.layout(&state.group.key(machine.id)).root.display().to_string();
@@ -543,7 +388,7 @@ async fn check(machines: &[Rendered]) -> Result<(), Vec<Problem>> {
 }
 
 /// What happens to machines, and what does not.
-fn notes<R: Resource>(context: &Context, prior: &Group, planned: &Group) -> Vec<String> {
+fn notes<L: Layer>(context: &Context, prior: &Group, planned: &Group) -> Vec<String> {
     const FILES_NAMED: usize = 20;
     let mut notes = Vec::new();
     let names = |machines: Vec<&MachineModel>| {
@@ -579,7 +424,7 @@ fn notes<R: Resource>(context: &Context, prior: &Group, planned: &Group) -> Vec<
         notes.push(format!("+ {}", names(added)));
     }
     if !removed.is_empty() {
-        notes.push(format!("- {} ({})", names(removed), R::LEAVING));
+        notes.push(format!("- {} ({})", names(removed), L::LEAVING));
     }
     if !untouched.is_empty() && !notes.is_empty() {
         let verb = if untouched.len() == 1 { "goes" } else { "go" };

@@ -1,0 +1,102 @@
+//! The life of a layer, written once for all: what a plan says of its machines, how they are made, get their files, work
+//! and go.
+
+mod apply;
+mod data;
+mod firewall;
+mod health;
+mod import;
+mod plan;
+mod preview;
+mod read;
+mod rollout;
+mod taken;
+
+use value::Problem;
+use value::schema::Attribute;
+
+use crate::bundle::Bundle;
+use crate::context::Context;
+use crate::layer::{
+    DATA_EFFECTS, GROUP_EFFECTS, Layer, MachineModel, RUNNING, State, data_attributes, group_attributes,
+};
+use crate::resource::{PlanRequest, Planned, Resource};
+pub(crate) use health::{Silence, end, end_if_hung, hung};
+pub(crate) use rollout::{
+    POLL, by_name, install, is_loaded, leaving, make_machines, mark_running, note_loaded, number_after, record_bundle,
+    remove, start, wait_until_healthy, word_after,
+};
+
+impl<L: Layer> Resource for L {
+    const NAME: &'static str = <L as Layer>::NAME;
+    const DOC: &'static str = <L as Layer>::DOC;
+    type Model = State<<L as Layer>::Model>;
+
+    fn attributes() -> Vec<(&'static str, Attribute)> {
+        let of_data = if L::HAS_DATA { data_attributes() } else { Vec::new() };
+        group_attributes().into_iter().chain(of_data).chain(<L as Layer>::attributes()).collect()
+    }
+
+    fn effect(attribute: &str) -> Option<String> {
+        if L::REPLACE.contains(&attribute) || ["name", "cloud"].contains(&attribute) {
+            let data = if L::HAS_DATA {
+                "; `on_destroy` decides whether its data is kept for one of the same name, or **deleted**"
+            } else {
+                ""
+            };
+            return Some(format!("replaces the layer{data}"));
+        }
+        let of_data = if L::HAS_DATA { DATA_EFFECTS } else { &[] };
+        let mut effects = GROUP_EFFECTS.iter().chain(of_data).chain(L::EFFECTS);
+        effects.find(|(name, _)| *name == attribute).map(|(_, effect)| effect.text().to_owned())
+    }
+
+    fn validate(config: &Self::Model) -> Vec<Problem> {
+        let mut problems = <L as Layer>::validate(config);
+        problems.extend(config.group.name.as_deref().and_then(plan::invalid_name));
+        problems.extend(config.group.on_destroy.as_deref().and_then(plan::invalid_on_destroy));
+        problems
+    }
+
+    async fn plan(
+        context: &Context,
+        request: &PlanRequest<'_>,
+        prior: Option<Self::Model>,
+        proposed: Option<Self::Model>,
+    ) -> Result<Planned<Self::Model>, Vec<Problem>> {
+        plan::plan::<L>(context, request, prior, proposed).await
+    }
+
+    async fn apply(
+        context: &Context,
+        prior: Option<Self::Model>,
+        planned: Option<Self::Model>,
+        private: &[u8],
+    ) -> (Option<Self::Model>, Vec<Problem>) {
+        apply::apply::<L>(context, prior, planned, private).await
+    }
+
+    async fn read(context: &Context, state: Self::Model) -> (Option<Self::Model>, Vec<Problem>) {
+        read::read::<L>(context, state).await
+    }
+
+    async fn import(context: &Context, id: &str) -> Result<Self::Model, Vec<Problem>> {
+        import::import::<L>(context, id).await
+    }
+
+    fn bundle(context: &Context, mut state: Self::Model) -> Result<Bundle, Vec<Problem>> {
+        plan::refuse(<L as Resource>::validate(&state))?;
+        state.group.id = Some(format!("{}/{}", context.scope, L::DEFAULT_NAME));
+        <L as Layer>::plan(context, &mut state, None)?;
+        state.group.machines = Some(vec![MachineModel {
+            id: 1,
+            name: format!("{}-1", L::DEFAULT_NAME),
+            address: Some("127.99.1.1".to_owned()),
+            port: L::port(&state.own),
+            status: RUNNING.to_owned(),
+        }]);
+        let bundle = L::bundles(context, &state)?.into_iter().next().expect("a machine");
+        plan::refuse(rollout::refusals("web-1", &bundle))?;
+        Ok(bundle)
+    }
+}
