@@ -17,7 +17,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
 
 /// As `replace`, whatever is at the place: until the new file is whole and there, it is what it was.
 pub(super) fn install(path: &Path, content: &[u8]) -> Result<()> {
-    let scratch = beside(path, &format!(".{}.new", uuid::Uuid::new_v4().simple()));
+    let scratch = beside(path, &format!(".{}{SCRATCH}", uuid::Uuid::new_v4().simple()));
     let written = create(&scratch).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()?;
@@ -28,6 +28,25 @@ pub(super) fn install(path: &Path, content: &[u8]) -> Result<()> {
         let _ = std::fs::remove_file(&scratch);
     }
     written
+}
+
+/// Behind the name of a file that is being written, and of 32 digits of chance.
+const SCRATCH: &str = ".new";
+
+/// Removes what runs that were killed have left of files for this place. For whoever knows that nobody else writes there.
+pub(super) fn sweep(path: &Path) -> Result<()> {
+    let stem = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_scratch = |name: &[u8]| {
+        let chance = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(SCRATCH.as_bytes()));
+        chance.is_some_and(|chance| chance.len() == 32 && chance.iter().all(u8::is_ascii_hexdigit))
+    };
+    for entry in std::fs::read_dir(folder(path))? {
+        let entry = entry?;
+        if is_scratch(entry.file_name().as_encoded_bytes()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes under the first free name: `path`, else `path.2`, `path.3` .. Nothing is ever written over.
@@ -120,6 +139,19 @@ mod tests {
         }
         replace(Path::new("/dev/null"), b"secret").unwrap();
         assert!(std::fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    }
+
+    #[test]
+    fn what_a_killed_run_has_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let chance = "22fcea5dca2a495a9ca0fb06627f353f";
+        let left = [format!("s.new.{chance}.new"), format!("s.{chance}.new"), "s.new.new".to_owned(), "s.new".to_owned()];
+        for name in &left {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        sweep(&folder.path().join("s.new")).unwrap();
+        let is_there = left.map(|name| folder.path().join(name).exists());
+        assert_eq!(is_there, [false, true, true, true]);
     }
 
     #[test]

@@ -147,7 +147,14 @@ impl Store {
         store.fold()?;
         store.journal.discard()?;
         let copy = file::copy_path(&store.path);
-        file::remove(&copy).map_err(|cause| StateError::Write { path: copy.display().to_string(), cause })?;
+        let failed = |cause| StateError::Write { path: copy.display().to_string(), cause };
+        file::remove(&copy).map_err(failed)?;
+        if access == Access::Write {
+            // Nobody else writes these.
+            for place in [&copy, &file::backup_path(&store.path)] {
+                private::sweep(place).map_err(failed)?;
+            }
+        }
         Ok(store)
     }
 
