@@ -9,6 +9,7 @@ pub mod mongod;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -51,12 +52,26 @@ pub struct Service {
     pub check: Vec<String>,
     /// The configuration file that the check is about.
     pub config: &'static str,
-    /// Makes the daemon read its configuration again without losing a request; `None`: it must be restarted.
-    pub reload: Option<Signal>,
+    /// The files that it reads only when it starts or takes them up: paths of the bundle, or folders that end in a slash.
+    pub reads: &'static [&'static str],
+    pub takes_up: TakesUp,
     /// Makes it finish its work and end.
     pub stop: Signal,
     pub pid_file: &'static str,
 }
+
+/// How a daemon that runs takes up files that have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakesUp {
+    /// It reads them again without losing a request.
+    By(Signal),
+    /// It is stopped and started; its machine lets its work go before.
+    ByRestart,
+}
+
+/// Where the files of an application are. While they change, and until the services have taken them up, a machine does no
+/// work.
+pub const APPLICATION: &str = "htdocs/";
 
 /// Folders that hold what was installed and nothing else: what somebody adds there is told, and removed. Everywhere else
 /// daemons and applications have files of their own, which nobody but they may remove.
@@ -106,17 +121,22 @@ impl Bundle {
         format!("sha256:{}", hex(&Sha256::digest(self.manifest().to_string().as_bytes())))
     }
 
-    /// `sha256:..` over what services read only when they start or reload. An application's pages are read at each
-    /// request.
-    pub fn configuration(&self) -> String {
-        let mut hash = Sha256::new();
-        for (path, file) in self.files.iter().filter(|(path, _)| path.starts_with("etc/")) {
-            for part in [path.as_bytes(), &file.content] {
-                hash.update((part.len() as u64).to_le_bytes());
-                hash.update(part);
+    /// What is in force on a machine once its services have taken this bundle up: a digest for each of them, and one of
+    /// the application.
+    pub fn in_force(&self) -> InForce {
+        let digest = |of: &dyn Fn(&str) -> bool| {
+            let mut hash = Sha256::new();
+            for (path, file) in self.files.iter().filter(|(path, _)| of(path)) {
+                for part in [path.as_bytes(), &file.content] {
+                    hash.update((part.len() as u64).to_le_bytes());
+                    hash.update(part);
+                }
             }
-        }
-        format!("sha256:{}", hex(&hash.finalize()))
+            format!("sha256:{}", hex(&hash.finalize()))
+        };
+        let services =
+            self.services.iter().map(|service| (service.name.to_owned(), digest(&|path| service.reads(path))));
+        InForce { services: services.collect(), application: digest(&|path| path.starts_with(APPLICATION)) }
     }
 
     /// Path, mode, owner and digest of every file. The owner is the account that the services run under.
@@ -135,6 +155,19 @@ impl Bundle {
             .iter()
             .map(|service| json!({ "name": service.name, "program": service.program, "args": service.args }));
         json!({ "version": 1, "files": files.collect::<Vec<_>>(), "services": services.collect::<Vec<_>>() })
+    }
+}
+
+/// See [`Bundle::in_force`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    pub services: BTreeMap<String, String>,
+    pub application: String,
+}
+
+impl Service {
+    pub fn reads(&self, path: &str) -> bool {
+        self.reads.iter().any(|read| path == *read || (read.ends_with('/') && path.starts_with(read)))
     }
 }
 
@@ -165,17 +198,43 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// A changed page asks for no reload, and says nothing of whether an earlier change is in force.
+    /// A service is asked for no reload by a file that it does not read.
     #[test]
-    fn the_configuration_is_what_services_read_when_they_start() {
-        let mut bundle = Bundle::default();
+    fn what_is_in_force_is_known_for_each_service() {
+        let service = |name, reads| Service {
+            name,
+            program: name,
+            package: name,
+            args: Vec::new(),
+            check: Vec::new(),
+            config: "",
+            reads,
+            takes_up: TakesUp::ByRestart,
+            stop: Signal::Term,
+            pid_file: "",
+        };
+        let mut bundle = Bundle {
+            services: vec![service("httpd", &["etc/httpd.conf"]), service("php", &["etc/php.ini", "htdocs/"])],
+            ..Bundle::default()
+        };
+        let mut last = bundle.in_force();
+        let mut changed = |bundle: &Bundle| {
+            let now = bundle.in_force();
+            let mut names: Vec<&str> = Vec::new();
+            names.extend(["httpd", "php"].into_iter().filter(|name| now.services[*name] != last.services[*name]));
+            if now.application != last.application {
+                names.push("application");
+            }
+            last = now.clone();
+            names.join(" ")
+        };
         bundle.add("etc/httpd.conf", "Listen 80");
+        assert_eq!(changed(&bundle), "httpd");
+        bundle.add("etc/mime.types", "text/html html");
+        assert_eq!(changed(&bundle), "");
         bundle.add("htdocs/index.php", "<?php echo 1;");
-        let before = (bundle.configuration(), bundle.digest());
-        bundle.add("htdocs/index.php", "<?php echo 2;");
-        assert_eq!(bundle.configuration(), before.0);
-        assert_ne!(bundle.digest(), before.1);
-        bundle.add("etc/httpd.conf", "Listen 81");
-        assert_ne!(bundle.configuration(), before.0);
+        assert_eq!(changed(&bundle), "php application");
+        bundle.add("etc/php.ini", "");
+        assert_eq!(changed(&bundle), "php");
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use value::{Path, Problem};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, LayerId};
 use crate::drivers::simulated::Simulation;
 use crate::locks::Locks;
 use crate::ownership::Ownership;
@@ -42,11 +42,28 @@ pub struct Context {
     pub address: String,
 }
 
+/// A layer that another one connects to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    pub layer: LayerId,
+    pub cloud: String,
+    /// Whether it is reached by its public addresses.
+    pub is_public: bool,
+    pub port: u16,
+}
+
+impl Edge {
+    /// Whether both end at the same layer.
+    pub fn leads_to(&self, other: &Edge) -> bool {
+        (&self.layer, &self.cloud) == (&other.layer, &other.cloud)
+    }
+}
+
 /// Ports that stay open while a layer changes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BeforeChange {
     pub own_port: Option<u16>,
-    pub upstream_port: Option<u16>,
+    pub edges: Vec<Edge>,
 }
 
 impl Context {

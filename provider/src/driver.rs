@@ -400,6 +400,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What tells the network that the machines are in from others: where two clouds have the same one, their machines and
+    /// load balancers see each other as if they were on one.
+    fn network(&self) -> Option<String> {
+        None
+    }
+
     /// What the cloud gives for a need; an error lists what there is. Costs calls, so it is asked once per plan.
     fn offer<'a>(&'a self, _need: &'a Need) -> BoxFuture<'a, Result<Offer>> {
         now(Ok(Offer::default()))

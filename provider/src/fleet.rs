@@ -6,10 +6,12 @@ mod data;
 mod firewall;
 mod health;
 mod import;
+mod life;
+mod machines;
+mod node;
 mod plan;
 mod preview;
 mod read;
-mod rollout;
 mod taken;
 
 use value::Problem;
@@ -21,11 +23,7 @@ use crate::layer::{
     DATA_EFFECTS, GROUP_EFFECTS, Layer, MachineModel, RUNNING, State, data_attributes, group_attributes,
 };
 use crate::resource::{PlanRequest, Planned, Resource};
-pub(crate) use health::{Silence, end, end_if_hung, hung};
-pub(crate) use rollout::{
-    POLL, by_name, install, is_loaded, leaving, make_machines, mark_running, note_loaded, number_after, record_bundle,
-    remove, start, wait_until_healthy, word_after,
-};
+pub(crate) use machines::{leaving, number_after, word_after};
 
 impl<L: Layer> Resource for L {
     const NAME: &'static str = <L as Layer>::NAME;
@@ -88,6 +86,7 @@ impl<L: Layer> Resource for L {
         plan::refuse(<L as Resource>::validate(&state))?;
         state.group.id = Some(format!("{}/{}", context.scope, L::DEFAULT_NAME));
         <L as Layer>::plan(context, &mut state, None)?;
+        L::computed(&mut state, None);
         state.group.machines = Some(vec![MachineModel {
             id: 1,
             name: format!("{}-1", L::DEFAULT_NAME),
@@ -96,7 +95,7 @@ impl<L: Layer> Resource for L {
             status: RUNNING.to_owned(),
         }]);
         let bundle = L::bundles(context, &state)?.into_iter().next().expect("a machine");
-        plan::refuse(rollout::refusals("web-1", &bundle))?;
+        plan::refuse(machines::refusals("web-1", &bundle))?;
         Ok(bundle)
     }
 }

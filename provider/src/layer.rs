@@ -5,52 +5,25 @@
 //!
 //! **Invariant:** a layer reaches machines only through a [`Driver`].
 
-use std::collections::BTreeMap;
+mod group;
+mod node;
+
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use value::schema::Attribute;
-use value::{Path, Problem, Ty};
+use value::{Path, Problem};
 
-use crate::bundle::Bundle;
-use crate::context::Context;
-use crate::driver::{CHANGED_BY_HAND, DEFAULT_SYSTEM, Driver, LayerId, MachineKey, OUT_OF_SPACE};
+use crate::bundle::{Bundle, Service};
+use crate::context::{Context, Edge};
+use crate::driver::{CHANGED_BY_HAND, LayerId, OUT_OF_SPACE};
 use crate::model;
-
-/// The attributes that every layer has.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
-pub struct Group {
-    pub id: Option<String>,
-    pub name: Option<String>,
-    pub cloud: Option<String>,
-    pub size: Option<String>,
-    pub cpu: Option<u64>,
-    pub memory_gb: Option<u64>,
-    pub image: Option<String>,
-    pub os: Option<String>,
-    pub public: Option<bool>,
-    pub machines: Option<Vec<MachineModel>>,
-    /// The highest id that was ever given out.
-    pub last_id: Option<u64>,
-    /// Made anew with every object: machines carry it, so that removing an object never removes what its successor
-    /// has taken over.
-    pub generation: Option<String>,
-    /// Digest of the bundle of every machine, by machine name.
-    pub bundles: Option<BTreeMap<String, Option<String>>>,
-    /// The firewall rules that this layer asked for, and those at its door that nobody asked for.
-    pub firewall: Option<Vec<String>>,
-    /// What becomes of the data when the layer goes, `keep` or `delete`. Only of layers that have data, as the next.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_destroy: Option<String>,
-    /// The objects whose kept data the layer was made with, separated by commas; empty if it was made empty.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub restored_from: Option<String>,
-}
+pub use group::{DATA_EFFECTS, DELETE, GROUP_EFFECTS, Group, KEEP, data_attributes, group_attributes, machine_ty};
+pub use node::{Node, POLL};
 
 /// A machine as users see it.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
@@ -81,10 +54,6 @@ impl MachineModel {
         [RUNNING, CHANGED_BY_HAND, OUT_OF_SPACE].contains(&self.status.as_str())
     }
 }
-
-/// What `on_destroy` can be.
-pub const KEEP: &str = "keep";
-pub const DELETE: &str = "delete";
 
 /// A layer: the common attributes and its own.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +86,7 @@ impl<M> State<M> {
     }
 }
 
-pub trait Layer: fmt::Debug + Send + Sync + 'static {
+pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The name of the layer where none is given.
     const DEFAULT_NAME: &'static str;
@@ -132,7 +101,8 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
     const EFFECTS: &'static [(&'static str, Effect)];
     /// What a machine does before it is taken away, for the plan.
     const LEAVING: &'static str;
-    type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync;
+    const ROLLOUT: Rollout;
+    type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
 
     /// Attributes besides the common ones.
     fn attributes() -> Vec<(&'static str, Attribute)>;
@@ -182,13 +152,20 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The layer that this one connects to.
-    fn upstream(_: &Self::Model) -> Option<Upstream> {
-        None
+    /// The layers that this one connects to, as far as they are known.
+    fn references(_: &Self::Model) -> Vec<Reference> {
+        Vec::new()
     }
 
-    /// Fills in defaults and what can be computed before anything is made; the prior state's computed attributes
-    /// are in `planned` already. May refuse.
+    /// Whether the cloud makes the layer, and it has no machines of its own.
+    fn is_managed(_: &Self::Model) -> bool {
+        false
+    }
+
+    /// What follows from the rest, as far as that is known. The prior state's computed attributes are in it already.
+    fn computed(_: &mut State<Self::Model>, _prior: Option<&State<Self::Model>>) {}
+
+    /// Fills in defaults and what can be said before anything is made. May refuse.
     fn plan(
         context: &Context,
         planned: &mut State<Self::Model>,
@@ -201,19 +178,58 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
     /// The bundle of every machine, in the order of the machines.
     fn bundles(context: &Context, state: &State<Self::Model>) -> Result<Vec<Bundle>, Vec<Problem>>;
 
-    /// Makes it so. What was done is in `state` in the end, also when problems are returned.
-    fn apply(
-        context: &Context,
-        prior: Option<State<Self::Model>>,
-        state: &mut State<Self::Model>,
-    ) -> impl Future<Output = Vec<Problem>> + Send;
+    /// What has to be there before any machine is touched. They exist by then.
+    fn prepare(_: &Context, _: &mut State<Self::Model>) -> impl Future<Output = Result<(), Vec<Problem>>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Some machines hang and are about to be ended: others may take their work over first.
+    fn before_end(_: &Context, _: &State<Self::Model>, _hung: &[u64]) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// A machine of which nothing runs is about to be started.
+    fn before_start(_: &Node<Self>) -> impl Future<Output = Result<(), Problem>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Has running services take up files that have changed, without losing a request.
+    fn take_up(node: &Node<Self>, services: &[Service]) -> impl Future<Output = Result<(), Problem>> + Send {
+        async move { node.signal(services).await }
+    }
+
+    /// Waits until a machine whose services were started, or have taken something up, does its work.
+    fn ready(node: &Node<Self>, began: Began) -> impl Future<Output = Result<(), Problem>> + Send;
+
+    /// A running machine lets its work go; others take it over. Ends in any case, after a deadline of its own.
+    fn leave(_: &Node<Self>, _until: Until) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// A machine that is ready takes work. `has_left`: it let it go for this change, which others may still believe.
+    fn rejoin(_: &Node<Self>, _has_left: bool) -> impl Future<Output = Result<(), Problem>> + Send {
+        async { Ok(()) }
+    }
+
+    /// All machines work: what they are together, and what the layer is beside them, is made so. Those that leave run
+    /// still, and are removed next.
+    fn join(
+        _: &Context,
+        _prior: Option<&State<Self::Model>>,
+        _: &mut State<Self::Model>,
+        _leaving: &[MachineModel],
+    ) -> impl Future<Output = Result<(), Vec<Problem>>> + Send {
+        async { Ok(()) }
+    }
 
     /// What can be told of a layer by looking at its machines; what cannot is null, and the next plan shows it as a
     /// change.
     fn imported(context: &Context, group: &Group) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send;
 
     /// Brings computed attributes to what is real, beyond the status of machines, which the frame reads.
-    fn read(context: &Context, state: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send;
+    fn read(_: &Context, _: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send {
+        async { Vec::new() }
+    }
 }
 
 /// What a change of an attribute does to what runs.
@@ -253,19 +269,6 @@ impl Effect {
     }
 }
 
-/// Those of the attributes that every layer has, besides `name` and `cloud`, which make a new layer.
-pub const GROUP_EFFECTS: &[(&str, Effect)] = &[
-    ("cpu", Effect::NewMachines),
-    ("image", Effect::NewMachines),
-    ("memory_gb", Effect::NewMachines),
-    ("os", Effect::NewMachines),
-    ("public", Effect::Addresses),
-    ("size", Effect::NewMachines),
-];
-
-/// Those of the attributes that layers with data have.
-pub const DATA_EFFECTS: &[(&str, Effect)] = &[("on_destroy", Effect::Recorded)];
-
 /// How a service is asked whether it works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
@@ -281,8 +284,8 @@ pub enum Question {
     Get { port: u16, path: String },
     /// A line to a unix socket on the machine.
     Line { socket: &'static str, line: &'static str },
-    /// MongoDB's first command.
-    Hello { port: u16 },
+    /// Some bytes, by TCP; any answer will do. `name` says what they mean.
+    Bytes { port: u16, name: &'static str, bytes: Vec<u8> },
 }
 
 /// Who may come in at a layer's port.
@@ -295,133 +298,75 @@ pub enum Door {
     World,
 }
 
-/// A layer that another one connects to.
+/// Another layer, as one refers to it: an object with `id`, `cloud`, `public` and `machines`, some of which may not be
+/// known yet, or not be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    pub layer: LayerId,
-    pub cloud: String,
-    /// Whether it is reached by its public addresses.
+pub struct Reference {
+    /// The attribute that has it.
+    pub at: &'static str,
+    pub id: Option<String>,
+    pub cloud: Option<String>,
     pub is_public: bool,
-    pub port: u16,
+    pub port: Option<u16>,
 }
 
-impl Group {
-    /// The layer that the machines belong to. The scope is that of the layer's creation, which its id keeps.
-    pub fn layer(&self) -> LayerId {
-        LayerId::of_id(self.id.as_deref().unwrap_or_default())
-    }
-
-    pub fn key(&self, id: u64) -> MachineKey {
-        MachineKey { layer: self.layer(), id }
-    }
-
-    /// The cloud that its machines are on.
-    pub fn driver<'c>(&self, context: &'c Context) -> Result<&'c Arc<dyn Driver>, Vec<Problem>> {
-        context.cloud(self.cloud.as_deref().unwrap_or(&context.default_cloud))
-    }
-
-    /// Whether the data stays when the layer goes; so unless somebody has said otherwise.
-    pub fn keeps_data(&self) -> bool {
-        self.on_destroy.as_deref() != Some(DELETE)
-    }
-
-    pub fn machines(&self) -> &[MachineModel] {
-        self.machines.as_deref().unwrap_or_default()
+impl Reference {
+    pub fn edge(&self) -> Option<Edge> {
+        Some(Edge {
+            layer: LayerId::of_id(self.id.as_deref()?),
+            cloud: self.cloud.clone()?,
+            is_public: self.is_public,
+            port: self.port?,
+        })
     }
 }
 
-/// Attributes of every layer, for the schema.
-pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
-    let machine = machine_ty();
-    vec![
-        ("id", Attribute::computed(Ty::String, "scope and name of the layer; its machines carry both as tags")),
-        (
-            "name",
-            Attribute::optional_computed(
-                Ty::String,
-                "the name of the layer: its machines are called name-1, name-2, ..; the name of the resource if not set",
-            ),
-        ),
-        (
-            "cloud",
-            Attribute::optional_computed(
-                Ty::String,
-                "the cloud that the machines are on; the provider's default_cloud if not set",
-            ),
-        ),
-        (
-            "size",
-            Attribute::optional(
-                Ty::String,
-                "the size of the machines by the cloud's own name, such as t3.small; the smallest with `cpu` and `memory_gb` if not set",
-            ),
-        ),
-        ("cpu", Attribute::optional(Ty::Number, "how many processors a machine has at least").default(1)),
-        ("memory_gb", Attribute::optional(Ty::Number, "how much memory a machine has at least, in GiB").default(1)),
-        (
-            "image",
-            Attribute::optional(
-                Ty::String,
-                "the image of the machines by the cloud's own name or id; the newest of `os` if not set; \"bake\" makes one that has the layer's packages, once",
-            ),
-        ),
-        (
-            "os",
-            Attribute::optional(Ty::String, "the operating system, such as debian-12 or ubuntu-24.04")
-                .default(DEFAULT_SYSTEM),
-        ),
-        (
-            "public",
-            Attribute::optional(
-                Ty::Bool,
-                "whether others reach the machines by their public addresses, as layers on another cloud have to",
-            )
-            .default(false),
-        ),
-        ("machines", Attribute::computed(Ty::list(machine), "the machines, by id: id, name, address, port, status")),
-        (
-            "last_id",
-            Attribute::computed(Ty::Number, "the highest machine id that was ever used; ids are never used again"),
-        ),
-        ("generation", Attribute::computed(Ty::String, "made anew with every object; its machines carry it")),
-        ("bundles", Attribute::computed(Ty::map(Ty::String), "digest of the configuration bundle of every machine")),
-        (
-            "firewall",
-            Attribute::computed(
-                Ty::list(Ty::String),
-                "the firewall rules that the layer has asked for; empty on a cloud without a firewall",
-            ),
-        ),
-    ]
+/// How a change gets to the machines that run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollout {
+    pub at_once: AtOnce,
+    /// How long a machine may take until it does its work.
+    pub ready_within: Duration,
+    /// What is said of one that was started.
+    pub started: &'static str,
 }
 
-/// Attributes of layers that have data.
-pub fn data_attributes() -> Vec<(&'static str, Attribute)> {
-    vec![
-        (
-            "on_destroy",
-            Attribute::optional_computed(
-                Ty::String,
-                "what becomes of the data when the layer is destroyed or replaced: \"keep\" leaves it on its disks, from where a layer of the same scope and name takes it up, \"delete\" deletes it; what was applied last counts",
-            )
-            .default(KEEP),
-        ),
-        (
-            "restored_from",
-            Attribute::computed(
-                Ty::String,
-                "the generations of this layer whose kept data it was made with, separated by commas; empty if it was made empty",
-            ),
-        ),
-    ]
+/// How many of the machines that run are changed at the same time. The next ones begin when these are ready; if one does
+/// not become so, the others stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtOnce {
+    One,
+    /// One of so many, and at least one.
+    OneOf(usize),
 }
 
-pub fn machine_ty() -> Ty {
-    Ty::object([
-        ("id", Ty::Number),
-        ("name", Ty::String),
-        ("address", Ty::String),
-        ("port", Ty::Number),
-        ("status", Ty::String),
-    ])
+impl AtOnce {
+    pub fn of(self, machines: usize) -> usize {
+        match self {
+            AtOnce::One => 1,
+            AtOnce::OneOf(share) => (machines / share).max(1),
+        }
+    }
+}
+
+/// What was done to a machine before it is asked whether it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Began {
+    /// Its services were started.
+    Started,
+    /// Services of it were stopped and started.
+    Restarted,
+    /// Running services have taken files up.
+    TookUp,
+    /// It ran, and nothing of what its services read has changed.
+    Nothing,
+}
+
+/// For how long a machine leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// It has changed.
+    Changed,
+    /// It is removed next.
+    Removed,
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Bundle, CHECKED, Service, encode};
+use super::{APPLICATION, Bundle, CHECKED, Service, TakesUp, encode};
 use crate::driver::{Layout, Signal};
 
 /// While this file exists, the health check answers 404: load balancers let the node finish its requests and
@@ -16,6 +16,9 @@ pub const STATUS_PATH: &str = "/status?auto";
 
 /// What has to be on a machine, and the packages that bring it.
 pub const PROGRAMS: &[(&str, &str)] = &[("apache2", "apache2"), ("php-fpm", "php-fpm"), ("mongodb.so", "php-mongodb")];
+
+/// Where PHP says what went wrong.
+pub const PHP_LOG: &str = "log/php.log";
 
 /// Runs before every page. PHP-FPM's own `env[..]` takes a value that begins with `$` for the name of another variable,
 /// and cannot carry an empty one or a line break; and a page must not see half of a change.
@@ -74,7 +77,9 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
             args: ["-F", "-y"].map(str::to_owned).into_iter().chain([layout.path("etc/php-fpm.conf")]).collect(),
             check: ["-t", "-y", CHECKED].map(str::to_owned).to_vec(),
             config: "etc/php-fpm.conf",
-            reload: Some(Signal::Usr2),
+            // It keeps pages that it has compiled.
+            reads: &["etc/php-fpm.conf", ENVIRONMENT, APPLICATION],
+            takes_up: TakesUp::By(Signal::Usr2),
             stop: Signal::Quit,
             pid_file: "run/php-fpm.pid",
         },
@@ -89,7 +94,8 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
                 .collect(),
             check: ["-t", "-f", CHECKED].map(str::to_owned).to_vec(),
             config: "etc/httpd.conf",
-            reload: Some(Signal::Usr1),
+            reads: &["etc/httpd.conf", "etc/mime.types"],
+            takes_up: TakesUp::By(Signal::Usr1),
             stop: Signal::Winch,
             pid_file: "run/apache2.pid",
         },
@@ -191,7 +197,7 @@ CustomLog "{root}/log/access.log" timed
 fn fpm_conf(node: &WebNode<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
     let mut path = |relative: &str| bundle.fit(encode::fpm(&layout.path(relative)));
     let (pid, error_log, socket) = (path("run/php-fpm.pid"), path("log/php-fpm.log"), path("run/php-fpm.sock"));
-    let (tmp, log, environment) = (path("tmp"), path("log/php.log"), path(ENVIRONMENT));
+    let (tmp, log, environment) = (path("tmp"), path(PHP_LOG), path(ENVIRONMENT));
     let sessions = path("sessions");
     let name = bundle.fit(encode::comment(node.name));
     let workers = node.workers;

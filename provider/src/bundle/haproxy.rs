@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::{Bundle, CHECKED, Service, encode};
+use super::{Bundle, CHECKED, Service, TakesUp, encode};
 use crate::driver::{Layout, Signal};
 
 pub const ADMIN_SOCKET: &str = "run/admin.sock";
@@ -63,7 +63,8 @@ pub fn render(balancer: &Balancer<'_>, layout: &Layout) -> Bundle {
         check: ["-c", "-q", "-f", CHECKED].map(str::to_owned).to_vec(),
         config: "etc/haproxy.cfg",
         // The master re-executes itself and hands its listening sockets to the new worker.
-        reload: Some(Signal::Usr2),
+        reads: &["etc/"],
+        takes_up: TakesUp::By(Signal::Usr2),
         stop: Signal::Usr1,
         pid_file: "run/haproxy.pid",
     }];

@@ -2,7 +2,7 @@
 //!
 //! Source: MongoDB 6.0 manual, "Configuration File Options".
 
-use super::{Bundle, CHECKED, Service, encode};
+use super::{Bundle, CHECKED, Service, TakesUp, encode};
 use crate::driver::{Layout, Signal};
 
 /// The credentials of the set, beside the data of every member: a set whose record was lost is taken over, and data that
@@ -18,6 +18,21 @@ pub struct Member<'a> {
     /// What the members prove to each other that they belong together with.
     pub key: Option<&'a str>,
     pub credentials: Option<&'a str>,
+}
+
+/// The shortest message that every mongod answers to whoever asks: `OP_MSG` with `{hello: 1, $db: "admin"}` (MongoDB
+/// manual, "MongoDB Wire Protocol").
+pub fn hello() -> Vec<u8> {
+    const DOCUMENT: &[u8] = b"\x1f\0\0\0\x10hello\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0";
+    const OP_MSG: u32 = 2013;
+    let length = 16 + 4 + 1 + DOCUMENT.len() as u32;
+    let mut message = Vec::new();
+    for field in [length, 1, 0, OP_MSG, 0] {
+        message.extend(field.to_le_bytes());
+    }
+    message.push(0);
+    message.extend(DOCUMENT);
+    message
 }
 
 pub fn render(member: &Member<'_>, layout: &Layout) -> Bundle {
@@ -36,7 +51,8 @@ pub fn render(member: &Member<'_>, layout: &Layout) -> Bundle {
         args: vec!["-f".to_owned(), layout.path("etc/mongod.conf")],
         check: ["-f", CHECKED, "--outputConfig"].map(str::to_owned).to_vec(),
         config: "etc/mongod.conf",
-        reload: None,
+        reads: &["etc/"],
+        takes_up: TakesUp::ByRestart,
         stop: Signal::Term,
         pid_file: "run/mongod.pid",
     }];

@@ -142,6 +142,12 @@ fn has_code(error: &DriverError, wanted: &str) -> bool {
 }
 
 impl Cloud for Aws {
+    /// An account's region: groups of one VPC may name each other, whatever subnets a cloud's name stands for. Of two VPCs
+    /// AWS itself says that they may not.
+    fn network(&self) -> Option<String> {
+        Some(self.query.account())
+    }
+
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>> {
         Box::pin(async move {
             let (size, image) = tokio::try_join!(self.size(need), self.image(need))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{DRIVERS, Settings};
-use crate::bundle::{Bundle, CHECKED, Service};
+use crate::bundle::{Bundle, CHECKED, Service, TakesUp};
 use crate::driver::{
     Disks, Driver, DriverError, Ingress, LayerId, Machine, MachineKey, Need, Order, Signal, Source, Status,
 };
@@ -115,7 +115,8 @@ fn sleeper(driver: &dyn Driver, key: &MachineKey) -> Bundle {
         args: vec![driver.layout(key).path("etc/sleeper.sh")],
         check: vec!["-n".to_owned(), CHECKED.to_owned()],
         config: "etc/sleeper.sh",
-        reload: None,
+        reads: &[],
+        takes_up: TakesUp::ByRestart,
         stop: Signal::Term,
         pid_file: "run/sleeper.pid",
     }];

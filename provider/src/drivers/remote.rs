@@ -363,6 +363,10 @@ impl Driver for Remote {
         self.egress.clone()
     }
 
+    fn network(&self) -> Option<String> {
+        self.cloud.network()
+    }
+
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>> {
         if bake::is_baked(need) { Box::pin(self.baked_offer(need)) } else { self.cloud.offer(need) }
     }

@@ -65,6 +65,10 @@ impl Driver for Simulated {
         if self.info.traits.has_firewall { vec![ssh] } else { Vec::new() }
     }
 
+    fn network(&self) -> Option<String> {
+        self.info.traits.has_firewall.then(|| self.info.name.to_owned())
+    }
+
     fn egress(&self) -> Option<String> {
         (!self.info.traits.has_firewall).then(|| "192.0.2.1/32".to_owned())
     }

@@ -3,7 +3,8 @@
 use proto::preview::Preview;
 use value::Problem;
 
-use super::rollout::{remove, strays};
+use super::life::live;
+use super::machines::{remove, strays};
 use super::{data, firewall, taken};
 use crate::context::{BeforeChange, Context};
 use crate::driver::{Disks, Driver, LayerId, driver_problem};
@@ -40,9 +41,7 @@ pub(super) async fn apply<L: Layer>(
     let planned_bundles = std::mem::take(&mut state.group.bundles);
     state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());
     state.group.generation.get_or_insert_with(new_generation);
-    let moved_from = before.as_ref().filter(|before| firewall::moved::<L>(before, &state)).cloned();
     let during = Context { before_change: before_change::<L>(before.as_ref(), &state), ..context.clone() };
-    let is_wider = during.before_change.own_port.is_some() || during.before_change.upstream_port.is_some();
     let changes_hands =
         |before: &State<L::Model>| before.group.generation.as_deref().is_some_and(ownership::is_imported);
     if before.as_ref().is_none_or(changes_hands) {
@@ -53,15 +52,15 @@ pub(super) async fn apply<L: Layer>(
         None => data::take_over::<L>(context, &mut state).await,
     };
     if problems.is_empty() {
-        problems = L::apply(&during, before, &mut state).await;
+        problems = live::<L>(&during, before.as_ref(), &mut state).await;
     }
     // Its record goes to the state now, whatever became of it.
     context.ownership.end(&state.group.layer());
-    if is_wider && problems.is_empty() {
+    if during.before_change != BeforeChange::default() && problems.is_empty() {
         problems = firewall::apply::<L>(context, &mut state).await;
     }
-    if let Some(before) = moved_from.filter(|_| problems.is_empty()) {
-        problems = firewall::revoke::<L>(context, &before).await;
+    if let Some(before) = before.filter(|_| problems.is_empty()) {
+        problems = firewall::revoke::<L>(context, &before, Some(&state)).await;
     }
     if problems.is_empty() {
         let bundles = state.group.bundles.get_or_insert_default();
@@ -76,15 +75,12 @@ pub(super) async fn apply<L: Layer>(
 /// Ports that are still in use until the change is done: closed before, they would cut requests off.
 fn before_change<L: Layer>(before: Option<&State<L::Model>>, after: &State<L::Model>) -> BeforeChange {
     let Some(before) = before else { return BeforeChange::default() };
-    let differing = |before: Option<u16>, after: Option<u16>| before.filter(|_| before != after);
-    let upstream = |state: &State<L::Model>| L::upstream(&state.own);
+    let own_port = L::port(&before.own);
     // Another layer's door is left by itself, when the change is done.
-    let is_same = !firewall::moved::<L>(before, after);
-    BeforeChange {
-        own_port: differing(Some(L::port(&before.own)), Some(L::port(&after.own))),
-        upstream_port: differing(upstream(before).map(|it| it.port), upstream(after).map(|it| it.port))
-            .filter(|_| is_same),
-    }
+    let now = firewall::edges::<L>(after);
+    let mut edges = firewall::edges::<L>(before);
+    edges.retain(|edge| now.iter().any(|new| new.leads_to(edge)) && !now.contains(edge));
+    BeforeChange { own_port: Some(own_port).filter(|port| *port != L::port(&after.own)), edges }
 }
 
 /// Names an object for good, among all that have had its name.
@@ -119,7 +115,7 @@ async fn delete<L: Layer>(context: &Context, state: &State<L::Model>, is_handed_
         Err(error) => return vec![driver_problem("Looking for the machines", &error)],
     };
     let bundles = L::bundles(context, state).unwrap_or_default();
-    let mut problems = firewall::revoke::<L>(context, state).await;
+    let mut problems = firewall::revoke::<L>(context, state, None).await;
     let mut is_all_ours = true;
     let mut leaving = Vec::new();
     for machine in existing {

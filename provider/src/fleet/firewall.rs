@@ -1,35 +1,35 @@
-//! The firewall rules that follow from the edges of a stack: a layer's own door, and its way to the layer that it
+//! The firewall rules that follow from the edges of a stack: a layer's own door, and its ways to the layers that it
 //! connects to. Nothing else is let in, but the management of the machines itself.
 //!
 //! Every rule says which layer asked for it. What says nothing of the kind was added by hand: it shows as drift and
 //! is taken away.
 
-use value::{Problem, Value};
+use value::{Path, Problem, Step};
 
-use crate::context::Context;
+use crate::context::{Context, Edge};
 use crate::driver::{Driver, Ingress, LayerId, Source, driver_problem};
-use crate::layer::{Door, Layer, State, Upstream};
+use crate::layer::{Door, Layer, Reference, State};
 
 /// How a rule that nobody asked for is shown.
 const NOT_ASKED_FOR: &str = "not asked for: ";
 
 struct Rules {
     own: Vec<Ingress>,
-    upstream: Option<(Upstream, Vec<Ingress>)>,
+    /// At the doors of the layers that this one connects to.
+    edges: Vec<(Edge, Vec<Ingress>)>,
 }
 
 /// The rules as text, for the plan; none while they cannot be known.
 pub(crate) async fn texts<L: Layer>(
     context: &Context,
     state: &State<L::Model>,
-    proposed: &Value,
 ) -> Result<Option<Vec<String>>, Vec<Problem>> {
     // What a reference will say is not known before the layer that it names is.
-    let has_unknown_upstream = ["backend", "database"].iter().filter_map(|name| proposed.get(name)).any(|value| {
-        !value.is_known()
-            || ["id", "cloud", "machines"].iter().any(|part| value.get(part).is_some_and(|part| !part.is_known()))
-    });
-    if has_unknown_upstream && has_firewall(context, state)? {
+    let is_unknown = |reference: &Reference| {
+        let at = Path::attribute(reference.at);
+        ["id", "cloud", "machines"].iter().any(|part| !state.is_known(&at.then(Step::Attribute((*part).into()))))
+    };
+    if L::references(&state.own).iter().any(is_unknown) && has_firewall(context, state)? {
         return Ok(None);
     }
     Ok(rules::<L>(context, state).await?.map(|rules| rules.texts()))
@@ -43,77 +43,109 @@ fn has_firewall<M>(context: &Context, state: &State<M>) -> Result<bool, Vec<Prob
 impl Rules {
     fn texts(&self) -> Vec<String> {
         let own = self.own.iter().map(Ingress::to_string);
-        let upstream = self.upstream.iter().flat_map(|(upstream, rules)| {
-            rules.iter().map(move |rule| upstream_text(&upstream.layer, &rule.to_string()))
-        });
-        let mut texts: Vec<String> = own.chain(upstream).collect();
+        let edges = self
+            .edges
+            .iter()
+            .flat_map(|(edge, rules)| rules.iter().map(move |rule| edge_text(&edge.layer, &rule.to_string())));
+        let mut texts: Vec<String> = own.chain(edges).collect();
         texts.sort();
+        texts.dedup();
         texts
     }
 }
 
-fn upstream_text(layer: &LayerId, rule: &str) -> String {
+fn edge_text(layer: &LayerId, rule: &str) -> String {
     format!("{layer}: {rule}")
+}
+
+/// The layers that this one connects to, each once.
+pub(super) fn edges<L: Layer>(state: &State<L::Model>) -> Vec<Edge> {
+    let mut edges: Vec<Edge> = L::references(&state.own).iter().filter_map(Reference::edge).collect();
+    edges.sort();
+    edges.dedup();
+    edges
 }
 
 /// None while addresses are missing that a rule is made of.
 async fn rules<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Option<Rules>, Vec<Problem>> {
     let driver = state.group.driver(context)?;
-    let group = &state.group;
-    let is_public = group.public.unwrap_or(false);
-    // A layer without machines is one of the cloud's own making.
-    let is_native = L::wanted(&state.own) == Some(0) && L::door(&state.own) == Door::World;
+    let Some(own) = own_rules::<L>(context, &**driver, state) else { return Ok(None) };
+    let mut edges = Vec::new();
+    for edge in self::edges::<L>(state) {
+        if !context.cloud(&edge.cloud)?.has_firewall() {
+            continue;
+        }
+        let Some(source) = source::<L>(context, &**driver, state, &edge).await? else { return Ok(None) };
+        let before =
+            context.before_change.edges.iter().filter(|before| before.leads_to(&edge)).map(|before| before.port);
+        let mut ports: Vec<u16> = std::iter::once(edge.port).chain(before).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let rules = ports.into_iter().map(|port| Ingress { source: source.clone(), port }).collect();
+        edges.push((edge, rules));
+    }
+    Ok(Some(Rules { own, edges }))
+}
+
+/// At the layer's own door.
+fn own_rules<L: Layer>(context: &Context, driver: &dyn Driver, state: &State<L::Model>) -> Option<Vec<Ingress>> {
     let mut own = Vec::new();
-    if driver.has_firewall() {
-        if !is_native {
-            own.extend(driver.management());
-        }
-        let port = L::port(&state.own);
-        match L::door(&state.own) {
-            Door::OnRequest => {}
-            Door::World => {
-                let ports =
-                    std::iter::once(port).chain(context.before_change.own_port.filter(|before| *before != port));
-                own.extend(ports.map(|port| Ingress { source: Source::World, port }));
-            }
-            // Over public addresses the cloud does not see which of its own machines somebody is.
-            Door::Siblings if is_public => match addresses(state) {
-                Some(source) => own.push(Ingress { source, port }),
-                None => return Ok(None),
-            },
-            Door::Siblings => own.push(Ingress { source: Source::Layer(group.layer()), port }),
-        }
+    if !driver.has_firewall() {
+        return Some(own);
     }
-    let Some(upstream) = L::upstream(&state.own) else { return Ok(Some(Rules { own, upstream: None })) };
-    let upstream_driver = context.cloud(&upstream.cloud)?;
-    if !upstream_driver.has_firewall() {
-        return Ok(Some(Rules { own, upstream: None }));
+    if !L::is_managed(&state.own) {
+        own.extend(driver.management());
     }
+    let port = L::port(&state.own);
+    match L::door(&state.own) {
+        Door::OnRequest => {}
+        Door::World => {
+            let ports = std::iter::once(port).chain(context.before_change.own_port.filter(|before| *before != port));
+            own.extend(ports.map(|port| Ingress { source: Source::World, port }));
+        }
+        // Over public addresses the cloud does not see which of its own machines somebody is.
+        Door::Siblings if state.group.public.unwrap_or(false) => {
+            own.push(Ingress { source: addresses(state)?, port });
+        }
+        Door::Siblings => own.push(Ingress { source: Source::Layer(state.group.layer()), port }),
+    }
+    Some(own)
+}
+
+/// Who the layer's machines are at the other end of an edge; none while that is not known.
+async fn source<L: Layer>(
+    context: &Context,
+    driver: &dyn Driver,
+    state: &State<L::Model>,
+    edge: &Edge,
+) -> Result<Option<Source>, Vec<Problem>> {
+    let group = &state.group;
     let own_cloud = group.cloud.as_deref().unwrap_or(&context.default_cloud);
-    let source = if is_native && own_cloud == upstream.cloud {
+    // Two names of one network see each other as one.
+    let is_near = own_cloud == edge.cloud
+        || driver
+            .network()
+            .is_some_and(|network| context.cloud(&edge.cloud).is_ok_and(|it| it.network() == Some(network)));
+    if L::is_managed(&state.own) && is_near {
         let source = driver.balancer_source(&group.layer()).await;
-        source
-            .map_err(|error| vec![driver_problem("Looking for where the load balancer's requests come from", &error)])?
-    } else if own_cloud == upstream.cloud && !upstream.is_public {
-        Source::Layer(group.layer())
-    } else if let Some(network) = driver.egress() {
-        Source::Network(network)
-    } else if driver.has_firewall() {
-        match addresses(state) {
-            Some(source) => source,
-            None => return Ok(None),
-        }
-    } else {
-        let detail = format!(
-            "The layer {} is on the cloud {:?} and lets in who asks by address, and nobody knows which address the machines of the cloud {own_cloud:?} are seen by there. Say so in the cloud's settings: egress = \"198.51.100.7/32\".",
-            upstream.layer, upstream.cloud,
-        );
-        return Err(vec![Problem::error("an address is not known", detail)]);
-    };
-    let before = context.before_change.upstream_port.filter(|before| *before != upstream.port);
-    let ports = std::iter::once(upstream.port).chain(before);
-    let rules = ports.map(|port| Ingress { source: source.clone(), port }).collect();
-    Ok(Some(Rules { own, upstream: Some((upstream, rules)) }))
+        let failed = |error| vec![driver_problem("Looking for where the load balancer's requests come from", &error)];
+        return source.map(Some).map_err(failed);
+    }
+    if own_cloud == edge.cloud && !edge.is_public {
+        return Ok(Some(Source::Layer(group.layer())));
+    }
+    if let Some(network) = driver.egress() {
+        return Ok(Some(Source::Network(network)));
+    }
+    if driver.has_firewall() && !L::is_managed(&state.own) {
+        return Ok(addresses(state));
+    }
+    let who = if L::is_managed(&state.own) { "a load balancer of the cloud" } else { "the machines of the cloud" };
+    let detail = format!(
+        "The layer {} is on the cloud {:?} and lets in who asks by address, and nobody knows which address {who} {own_cloud:?} is seen by there. Say so in the cloud's settings: egress = \"198.51.100.7/32\".",
+        edge.layer, edge.cloud,
+    );
+    Err(vec![Problem::error("an address is not known", detail)])
 }
 
 fn addresses<M>(state: &State<M>) -> Option<Source> {
@@ -123,7 +155,7 @@ fn addresses<M>(state: &State<M>) -> Option<Source> {
     Some(Source::Addresses(addresses))
 }
 
-/// Makes the rules what they shall be, at the layer's own door and upstream.
+/// Makes the rules what they shall be, at the layer's own door and at those that it goes to.
 pub(crate) async fn apply<L: Layer>(context: &Context, state: &mut State<L::Model>) -> Vec<Problem> {
     match settle::<L>(context, state).await {
         Ok(texts) => {
@@ -147,33 +179,46 @@ async fn settle<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<
         };
         done.await.map_err(|error| vec![driver_problem(&format!("Setting the firewall of {layer}"), &error)])?;
     }
-    if let Some((upstream, rules)) = &rules.upstream {
-        let driver = context.cloud(&upstream.cloud)?;
-        let done = driver.admit(&upstream.layer, &id, rules).await;
-        done.map_err(|error| vec![driver_problem(&format!("Letting {layer} in at {}", upstream.layer), &error)])?;
+    for (edge, rules) in merged(&rules.edges) {
+        let done = context.cloud(&edge.cloud)?.admit(&edge.layer, &id, &rules).await;
+        done.map_err(|error| vec![driver_problem(&format!("Letting {layer} in at {}", edge.layer), &error)])?;
     }
     Ok(rules.texts())
 }
 
-/// Gives up what the layer asked for at another one's door.
-pub(crate) async fn revoke<L: Layer>(context: &Context, state: &State<L::Model>) -> Vec<Problem> {
-    let Some(upstream) = L::upstream(&state.own) else { return Vec::new() };
-    let driver = match context.cloud(&upstream.cloud) {
-        Ok(driver) if driver.has_firewall() => driver,
-        Ok(_) => return Vec::new(),
-        Err(problems) => return problems,
-    };
-    let layer = state.group.layer();
-    match driver.admit(&upstream.layer, &layer.to_string(), &[]).await {
-        Ok(()) => Vec::new(),
-        Err(error) => vec![driver_problem(&format!("Taking back the rules of {layer} at {}", upstream.layer), &error)],
+/// The rules at each door together: what one edge asks for must not take away what another one has.
+fn merged(edges: &[(Edge, Vec<Ingress>)]) -> Vec<(&Edge, Vec<Ingress>)> {
+    let mut doors: Vec<(&Edge, Vec<Ingress>)> = Vec::new();
+    for (edge, rules) in edges {
+        match doors.iter_mut().find(|(door, _)| door.leads_to(edge)) {
+            Some((_, all)) => all.extend(rules.iter().filter(|rule| !all.contains(rule)).cloned().collect::<Vec<_>>()),
+            None => doors.push((edge, rules.clone())),
+        }
     }
+    doors
 }
 
-/// Whether two states connect to different layers.
-pub(crate) fn moved<L: Layer>(before: &State<L::Model>, after: &State<L::Model>) -> bool {
-    let layer = |state: &State<L::Model>| L::upstream(&state.own).map(|upstream| (upstream.layer, upstream.cloud));
-    layer(before).is_some() && layer(before) != layer(after)
+/// Gives up what the layer asked for at the doors of others, but for those that it still goes to.
+pub(crate) async fn revoke<L: Layer>(
+    context: &Context,
+    state: &State<L::Model>,
+    still: Option<&State<L::Model>>,
+) -> Vec<Problem> {
+    let still = still.map(edges::<L>).unwrap_or_default();
+    let layer = state.group.layer();
+    let mut problems = Vec::new();
+    for edge in edges::<L>(state).iter().filter(|edge| !still.iter().any(|kept| kept.leads_to(edge))) {
+        match context.cloud(&edge.cloud) {
+            Ok(driver) if driver.has_firewall() => {
+                let revoked = driver.admit(&edge.layer, &layer.to_string(), &[]).await;
+                let what = || format!("Taking back the rules of {layer} at {}", edge.layer);
+                problems.extend(revoked.err().map(|error| driver_problem(&what(), &error)));
+            }
+            Ok(_) => {}
+            Err(unknown) => problems.extend(unknown),
+        }
+    }
+    problems
 }
 
 /// What is there of the recorded rules, and what is there besides.
@@ -206,12 +251,19 @@ async fn present<L: Layer>(context: &Context, state: &State<L::Model>) -> Result
             }
         }
     }
-    if let Some(upstream) = L::upstream(&state.own)
-        && let Ok(driver) = context.cloud(&upstream.cloud)
-        && driver.has_firewall()
-    {
-        let rules = of(&**driver, &upstream.layer).await?.into_iter().filter(|rule| rule.by.as_ref() == Some(&id));
-        found.extend(rules.map(|rule| upstream_text(&upstream.layer, &rule.text)));
+    let mut doors: Vec<Edge> = Vec::new();
+    for edge in edges::<L>(state) {
+        if !doors.iter().any(|door| door.leads_to(&edge)) {
+            doors.push(edge);
+        }
+    }
+    for edge in doors {
+        if let Ok(driver) = context.cloud(&edge.cloud)
+            && driver.has_firewall()
+        {
+            let rules = of(&**driver, &edge.layer).await?.into_iter().filter(|rule| rule.by.as_ref() == Some(&id));
+            found.extend(rules.map(|rule| edge_text(&edge.layer, &rule.text)));
+        }
     }
     found.sort();
     Ok((state.group.firewall.is_some() || !found.is_empty()).then_some(found))

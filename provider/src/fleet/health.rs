@@ -41,7 +41,7 @@ impl fmt::Display for Question {
         match self {
             Question::Get { port, path } => write!(f, "GET {path} on port {port}"),
             Question::Line { socket, line } => write!(f, "`{line}` on {socket}"),
-            Question::Hello { port } => write!(f, "`hello` on port {port}"),
+            Question::Bytes { port, name, .. } => write!(f, "`{name}` on port {port}"),
         }
     }
 }
@@ -113,7 +113,7 @@ async fn ask(driver: &dyn Driver, key: &MachineKey, question: &Question) -> Hear
             // A page that says that something is wrong is an answer all the same.
             Question::Get { port, path } => driver.probe(key, *port, path).await.is_some(),
             Question::Line { socket, line } => driver.ask(key, socket, line).await.is_ok(),
-            Question::Hello { port } => hello(driver, key, *port).await,
+            Question::Bytes { port, bytes, .. } => exchange(driver, key, *port, bytes).await,
         }
     };
     match timeout(DEADLINE, heard).await {
@@ -124,23 +124,12 @@ async fn ask(driver: &dyn Driver, key: &MachineKey, question: &Question) -> Hear
     }
 }
 
-/// The shortest message that every mongod answers to whoever asks: `OP_MSG` with `{hello: 1, $db: "admin"}` (MongoDB
-/// manual, "MongoDB Wire Protocol"). What it answers does not matter here.
-async fn hello(driver: &dyn Driver, key: &MachineKey, port: u16) -> bool {
-    const DOCUMENT: &[u8] = b"\x1f\0\0\0\x10hello\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0";
-    const OP_MSG: u32 = 2013;
+/// Whether bytes get an answer; what it says does not matter here.
+async fn exchange(driver: &dyn Driver, key: &MachineKey, port: u16, bytes: &[u8]) -> bool {
     let Ok(address) = driver.reach(key, port).await else { return false };
     let Ok(mut stream) = TcpStream::connect(address).await else { return false };
-    let length = 16 + 4 + 1 + DOCUMENT.len() as u32;
-    let mut message = Vec::new();
-    for field in [length, 1, 0, OP_MSG, 0] {
-        message.extend(field.to_le_bytes());
-    }
-    message.push(0);
-    message.extend(DOCUMENT);
-    let mut header = [0; 16];
     // Where nobody listens behind a tunnel, the tunnel takes the connection and ends it.
-    stream.write_all(&message).await.is_ok() && stream.read_exact(&mut header).await.is_ok()
+    stream.write_all(bytes).await.is_ok() && stream.read_u8().await.is_ok()
 }
 
 /// What of a machine hangs, if anything does.
@@ -164,20 +153,6 @@ pub(crate) async fn end(
     context.progress(&format!("{} does not answer ({silence}): started anew", key.name()));
     let stopped = driver.stop(key, services).await;
     stopped.map_err(|error| driver_problem(&format!("Ending the services of {}", key.name()), &error))
-}
-
-/// [`hung`] and [`end`]; says whether it ended them.
-pub(crate) async fn end_if_hung(
-    context: &Context,
-    driver: &dyn Driver,
-    key: &MachineKey,
-    services: &[Service],
-    probes: &[Probe],
-) -> Result<bool, Problem> {
-    match hung(driver, key, probes).await? {
-        Some(silence) => end(context, driver, key, services, &silence).await.map(|()| true),
-        None => Ok(false),
-    }
 }
 
 #[cfg(test)]

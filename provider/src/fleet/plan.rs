@@ -5,8 +5,8 @@ use proto::preview::{Fate, Preview};
 use value::{Path, Problem, Value};
 
 use super::apply::new_generation;
+use super::machines::{need, refusals};
 use super::preview::{Rendered, add_machines};
-use super::rollout::{need, refusals};
 use super::{data, firewall, taken};
 use crate::bundle::{Bundle, File};
 use crate::context::Context;
@@ -58,6 +58,7 @@ pub(super) async fn plan<L: Layer>(
         None => taken::refuse::<L>(context, &planned.group).await?,
     }
     L::plan(context, &mut planned, prior.as_ref())?;
+    L::computed(&mut planned, prior.as_ref());
     refuse_low_port::<L>(context, &planned)?;
     // A count that is not known yet says nothing about which machines there will be.
     match L::wanted(&planned.own).filter(|_| is_known("nodes") && is_known("members")) {
@@ -66,8 +67,9 @@ pub(super) async fn plan<L: Layer>(
     }
     // Again, now that the machines are known: addresses and URLs follow from them.
     L::plan(context, &mut planned, prior.as_ref())?;
+    L::computed(&mut planned, prior.as_ref());
     let offer = offer::<L>(context, &planned, prior.as_ref()).await?;
-    planned.group.firewall = firewall::texts::<L>(context, &planned, request.proposed).await?;
+    planned.group.firewall = firewall::texts::<L>(context, &planned).await?;
     let mut preview = plan_bundles::<L>(context, &mut planned, prior.as_ref()).await?;
     preview.notes.extend(offer);
     let problems =

@@ -2,7 +2,7 @@
 
 use value::{Path, Problem};
 
-use super::rollout::need;
+use super::machines::need;
 use crate::context::Context;
 use crate::driver::{Machine, Order, driver_problem};
 use crate::layer::{Group, Layer, State};

@@ -6,12 +6,12 @@
 //! does the load balancer's own configuration lose it.
 
 mod app;
+mod release;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
@@ -19,9 +19,11 @@ use super::text;
 use crate::bundle::Bundle;
 use crate::bundle::apache::{self, WebNode};
 use crate::context::Context;
-use crate::driver::{Disks, Driver, LayerId, MachineKey, driver_problem};
 use crate::fleet;
-use crate::layer::{Door, Effect, Group, Layer, MachineModel, Peer, Probe, Question, State, Upstream, machine_ty};
+use crate::layer::{
+    AtOnce, Began, Door, Effect, Group, Layer, Node, POLL, Peer, Probe, Question, Reference, Rollout, State, Until,
+    machine_ty,
+};
 
 #[derive(Debug)]
 pub(super) struct LampCluster;
@@ -65,7 +67,6 @@ pub(super) const HEALTH_INTERVAL_MS: u64 = 500;
 const PORT: u16 = 8080;
 const PHP_WORKERS: u32 = 4;
 const DRAIN_SECONDS: u64 = 30;
-const READY_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Layer for LampCluster {
     const NAME: &'static str = "lamp_cluster";
@@ -84,6 +85,8 @@ impl Layer for LampCluster {
         ("port", Effect::Reloads),
     ];
     const LEAVING: &'static str = "finishing what is under way first";
+    const ROLLOUT: Rollout =
+        Rollout { at_once: AtOnce::OneOf(4), ready_within: Duration::from_secs(30), started: "ready" };
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
@@ -245,17 +248,18 @@ impl Layer for LampCluster {
         own.app.iter().cloned().collect()
     }
 
-    fn upstream(own: &Model) -> Option<Upstream> {
-        let database = own.database.as_ref()?;
-        Some(Upstream {
-            layer: LayerId::of_id(database.id.as_deref()?),
-            cloud: database.cloud.clone()?,
-            is_public: database.public.unwrap_or(false),
-            port: database.machines.as_ref()?.first()?.port?,
-        })
+    fn references(own: &Model) -> Vec<Reference> {
+        let database = own.database.as_ref();
+        vec![Reference {
+            at: "database",
+            id: database.and_then(|it| it.id.clone()),
+            cloud: database.and_then(|it| it.cloud.clone()),
+            is_public: database.and_then(|it| it.public).unwrap_or(false),
+            port: database.and_then(|it| it.machines.as_ref()?.first()?.port),
+        }]
     }
 
-    fn plan(_: &Context, planned: &mut State<Model>, prior: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
+    fn plan(_: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
         own.nodes.get_or_insert(DEFAULT_NODES);
         own.port.get_or_insert(PORT);
@@ -265,8 +269,11 @@ impl Layer for LampCluster {
             Some(app) => Some(app::digest(&app::files(app)?)),
             None => None,
         };
-        remember(planned, prior);
         Ok(())
+    }
+
+    fn computed(state: &mut State<Model>, prior: Option<&State<Model>>) {
+        remember(state, prior);
     }
 
     fn summary(_: &Context, planned: &State<Model>) -> String {
@@ -311,28 +318,20 @@ impl Layer for LampCluster {
             .collect())
     }
 
-    async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
-        let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
-        // As they are now: a port that is to change is not listened on yet.
-        let asked = prior.as_ref().map(|prior| {
-            let machines = prior.group.machines().iter();
-            machines.map(|machine| (machine.id, LampCluster::probes(&prior.own, machine.port))).collect()
-        });
-        remember(state, prior.as_ref());
-        let mut problems = fleet::make_machines::<LampCluster>(context, state).await;
-        if problems.is_empty() {
-            problems = roll_out(context, state, &asked.unwrap_or_default()).await;
+    /// The application itself answers, and the page that load balancers ask for.
+    async fn ready(node: &Node<LampCluster>, began: Began) -> Result<(), Problem> {
+        release::answers(node, began).await
+    }
+
+    async fn leave(node: &Node<LampCluster>, until: Until) {
+        if until == Until::Removed {
+            node.tell("finishes its requests");
         }
-        let leaving = fleet::leaving(&before, state.group.machines());
-        if !problems.is_empty() {
-            // What was to leave stays until the rest is well.
-            let machines = state.group.machines.get_or_insert_default();
-            machines.extend(leaving);
-            machines.sort_by_key(|machine| machine.id);
-            return problems;
-        }
-        let prior_own = prior.map_or_else(|| state.own.clone(), |prior| prior.own);
-        take_away(context, &prior_own, &mut state.group, leaving).await
+        drain(node).await;
+    }
+
+    async fn rejoin(node: &Node<LampCluster>, has_left: bool) -> Result<(), Problem> {
+        release::readmit(node, has_left).await
     }
 
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
@@ -351,144 +350,36 @@ impl Layer for LampCluster {
             former_health_check_paths: None,
         })
     }
-
-    async fn read(_: &Context, _: &mut State<Model>) -> Vec<Problem> {
-        Vec::new()
-    }
 }
 
-/// Brings every node to its bundle, all at once: what is new is started and awaited, what runs is reloaded.
-/// One of those that were `asked` and hang is ended before.
-async fn roll_out(context: &Context, state: &mut State<Model>, asked: &BTreeMap<u64, Vec<Probe>>) -> Vec<Problem> {
-    let (driver, bundles) = match (state.group.driver(context), LampCluster::bundles(context, state)) {
-        (Ok(driver), Ok(bundles)) => (driver.clone(), fleet::by_name(&state.group, bundles)),
-        (Err(problems), _) | (_, Err(problems)) => return problems,
-    };
-    let path = health_path(&state.own).to_owned();
-    let mut tasks = JoinSet::new();
-    for machine in state.group.machines() {
-        let (driver, key, port, path) = (driver.clone(), state.group.key(machine.id), machine.port, path.clone());
-        let bundle = bundles[&machine.name].clone();
-        let (context, probes) = (context.clone(), asked.get(&machine.id).cloned().unwrap_or_default());
-        tasks.spawn(async move {
-            let ended = fleet::end_if_hung(&context, &*driver, &key, &bundle.services, &probes).await;
-            let done = match ended {
-                Ok(_) => bring_up(&*driver, &key, &bundle, port, &path).await,
-                Err(problem) => Err(problem),
-            };
-            (key, done)
-        });
-    }
-    let mut problems = Vec::new();
-    while let Some(done) = tasks.join_next().await {
-        match done {
-            Ok((key, Ok(()))) => {
-                fleet::mark_running(&mut state.group, key.id);
-                fleet::record_bundle(context, &mut state.group, &key.name(), &bundles[&key.name()]);
-                context.progress(&format!("{} ready", key.name()));
-            }
-            Ok((_, Err(problem))) => problems.push(problem),
-            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
-        }
-    }
-    problems
+/// For how long load balancers that are asked to look may go on believing what they saw before: an interval until they
+/// look, another in case they were just looking, and one for requests that they sent before.
+fn notice(own: &Model) -> Duration {
+    let interval = own.health_check.as_ref().and_then(|check| check.interval_ms).unwrap_or(HEALTH_INTERVAL_MS);
+    Duration::from_millis(interval * 3)
 }
 
-async fn bring_up(
-    driver: &dyn Driver,
-    key: &MachineKey,
-    bundle: &Bundle,
-    port: u16,
-    health_path: &str,
-) -> Result<(), Problem> {
-    let was_running = driver.status(key).await.is_ok_and(|status| status.is_up());
-    let installed = fleet::install(driver, key, bundle).await?;
-    // After a run that was cut off before the reload nothing differs, and yet the old configuration runs.
-    let reload_all = !fleet::is_loaded(driver, key, bundle).await;
-    // A drain that was cut off ends here: the node stays.
-    let undrained = driver.remove(key, apache::DRAIN_FLAG).await;
-    undrained.map_err(|error| driver_problem("Readmitting the node", &error))?;
-    if was_running {
-        for service in &bundle.services {
-            let concerns = |path: &String| match service.name {
-                "php-fpm" => path.starts_with("etc/php"),
-                _ => path.starts_with("etc/") && !path.starts_with("etc/php"),
-            };
-            if let Some(signal) = service.reload.filter(|_| reload_all || installed.changed.iter().any(concerns)) {
-                let sent = driver.signal(key, service, signal).await;
-                sent.map_err(|error| driver_problem("Reloading", &error))?;
-            }
-        }
-    }
-    fleet::start(driver, key, bundle).await?;
-    fleet::wait_until_healthy(driver, key, port, health_path, READY_PATIENCE).await?;
-    fleet::note_loaded(driver, key, bundle).await
-}
-
-/// Lets nodes finish and removes them. What could not be removed stays in the group.
-async fn take_away(context: &Context, own: &Model, group: &mut Group, leaving: Vec<MachineModel>) -> Vec<Problem> {
-    if leaving.is_empty() {
-        return Vec::new();
-    }
-    let driver = match group.driver(context) {
-        Ok(driver) => driver.clone(),
-        Err(problems) => return problems,
-    };
-    let leaving_state = State {
-        group: Group { machines: Some(leaving.clone()), ..group.clone() },
-        own: own.clone(),
-        unknown: Vec::new(),
-    };
-    let bundles = match LampCluster::bundles(context, &leaving_state) {
-        Ok(bundles) => bundles,
-        Err(problems) => {
-            // They go on existing, so they go on being recorded.
-            group.machines.get_or_insert_default().extend(leaving);
-            return problems;
-        }
-    };
-    let mut drains = JoinSet::new();
-    for machine in leaving.iter().filter(|machine| machine.is_up()).cloned() {
-        let (driver, key, context, own) = (driver.clone(), group.key(machine.id), context.clone(), own.clone());
-        drains.spawn(async move {
-            context.progress(&format!("{} finishes its requests", key.name()));
-            drain(&*driver, &key, &machine, &own).await;
-        });
-    }
-    drains.join_all().await;
-    let keys = leaving.iter().map(|machine| group.key(machine.id)).zip(bundles.into_iter().map(Some));
-    let removed = fleet::remove(context, &driver, keys.collect(), &Disks::Delete).await;
-    match removed {
-        Ok(()) => {
-            let bundles = group.bundles.iter_mut();
-            bundles.for_each(|bundles| bundles.retain(|name, _| leaving.iter().all(|machine| machine.name != *name)));
-            Vec::new()
-        }
-        Err(problem) => {
-            // They go on existing, so they go on being recorded.
-            group.machines.get_or_insert_default().extend(leaving);
-            group.machines.iter_mut().for_each(|machines| machines.sort_by_key(|machine| machine.id));
-            vec![problem]
-        }
-    }
-}
-
-/// Announces by the health check that the node leaves, and waits until it is idle. The load balancer needs an
-/// interval to notice, another in case a check was just under way, and one for requests that it sent before.
-async fn drain(driver: &dyn Driver, key: &MachineKey, machine: &MachineModel, own: &Model) {
-    if driver.write(key, apache::DRAIN_FLAG, b"").await.is_err() {
+/// Announces by the health check that the node leaves, and waits until it is idle.
+async fn drain(node: &Node<LampCluster>) {
+    if node.driver.write(&node.key, apache::DRAIN_FLAG, b"").await.is_err() {
         return;
     }
+    let own = node.own();
     let former = own.former_ports.as_deref().unwrap_or_default();
-    let interval = own.health_check.as_ref().and_then(|check| check.interval_ms).unwrap_or(HEALTH_INTERVAL_MS);
-    let notice = Duration::from_millis(interval * 3);
+    let notice = notice(own);
     let started = Instant::now();
     let deadline = started + Duration::from_secs(own.drain_seconds.unwrap_or(DRAIN_SECONDS)).max(notice);
     let mut quiet = 0;
     while Instant::now() < deadline {
-        tokio::time::sleep(fleet::POLL).await;
-        let status = driver.probe(key, apache::status_port(machine.port, former), apache::STATUS_PATH).await;
-        let Some((_, page)) = status else { return };
+        tokio::time::sleep(POLL).await;
+        // Of a port that is to change nothing is known yet; the node's files say what it is at this moment.
+        let Some((_, page)) = node.get(apache::status_port(node.machine.port, former), apache::STATUS_PATH).await
+        else {
+            if started.elapsed() >= notice {
+                return;
+            }
+            continue;
+        };
         // The request for this page is one busy worker itself.
         let busy = page.lines().find_map(|line| line.strip_prefix("BusyWorkers: ")?.trim().parse::<u64>().ok());
         quiet = if busy.unwrap_or(0) <= 1 { quiet + 1 } else { 0 };

@@ -1,6 +1,7 @@
 //! `lb_pool`: a load balancer in front of a layer, HAProxy.
 
 mod native;
+mod reload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,12 +12,16 @@ use value::{Path, Problem, Step, Ty};
 
 use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
 use super::text;
-use crate::bundle::Bundle;
-use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, SERVER_STATE, Sending, Server};
+use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, Sending, Server};
+use crate::bundle::{Bundle, Service};
 use crate::context::Context;
-use crate::driver::{Driver, LayerId, MachineKey, driver_problem};
+use crate::driver::{LayerId, MachineKey};
 use crate::fleet;
-use crate::layer::{Door, Effect, Group, Layer, MachineModel, Peer, Probe, Question, State, Upstream, machine_ty};
+use crate::layer::{
+    AtOnce, Began, Door, Effect, Group, Layer, MachineModel, Node, POLL, Peer, Probe, Question, Reference, Rollout,
+    State, machine_ty,
+};
+use reload::SHOW_STAT;
 
 #[derive(Debug)]
 pub(super) struct LbPool;
@@ -69,15 +74,8 @@ const PORT: u16 = 8080;
 const ALGORITHM: &str = "roundrobin";
 const FALL: u64 = 2;
 const RISE: u64 = 2;
-const READY_PATIENCE: Duration = Duration::from_secs(10);
-/// Health checks every half a second, two of which have to be good.
-const SERVERS_PATIENCE: Duration = Duration::from_secs(20);
-const RELOAD_PATIENCE: Duration = Duration::from_secs(15);
-/// How long a worker may answer that is on its way out.
-const ASTRAY_PATIENCE: Duration = Duration::from_secs(3);
 /// A page may take its time at first.
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
-const SHOW_STAT: &str = "show stat";
 
 impl Layer for LbPool {
     const NAME: &'static str = "lb_pool";
@@ -92,6 +90,7 @@ impl Layer for LbPool {
         ("listener", Effect::Reloads),
     ];
     const LEAVING: &'static str = "its clients are cut off";
+    const ROLLOUT: Rollout = Rollout { at_once: AtOnce::One, ready_within: Duration::from_secs(10), started: "ready" };
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
@@ -236,14 +235,19 @@ impl Layer for LbPool {
         Door::World
     }
 
-    fn upstream(own: &Model) -> Option<Upstream> {
-        let backend = own.backend.as_ref()?;
-        Some(Upstream {
-            layer: LayerId::of_id(backend.id.as_deref()?),
-            cloud: backend.cloud.clone()?,
-            is_public: backend.public.unwrap_or(false),
-            port: backend.machines.as_ref()?.first()?.port?,
-        })
+    fn references(own: &Model) -> Vec<Reference> {
+        let backend = own.backend.as_ref();
+        vec![Reference {
+            at: "backend",
+            id: backend.and_then(|it| it.id.clone()),
+            cloud: backend.and_then(|it| it.cloud.clone()),
+            is_public: backend.and_then(|it| it.public).unwrap_or(false),
+            port: backend.and_then(|it| it.machines.as_ref()?.first()?.port),
+        }]
+    }
+
+    fn is_managed(own: &Model) -> bool {
+        native::is_native(own)
     }
 
     fn plan(context: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
@@ -253,8 +257,13 @@ impl Layer for LbPool {
             return native::plan(context, planned);
         }
         planned.own.targets = Some(BTreeSet::new());
-        fill_addresses(planned);
         Ok(())
+    }
+
+    fn computed(state: &mut State<Model>, _: Option<&State<Model>>) {
+        if !native::is_native(&state.own) {
+            fill_addresses(state);
+        }
     }
 
     fn summary(_: &Context, planned: &State<Model>) -> String {
@@ -283,40 +292,41 @@ impl Layer for LbPool {
             .collect())
     }
 
-    async fn apply(context: &Context, _: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
-        let problems = fleet::make_machines::<LbPool>(context, state).await;
-        if !problems.is_empty() {
-            return problems;
-        }
+    async fn prepare(context: &Context, state: &mut State<Model>) -> Result<(), Vec<Problem>> {
         if native::is_native(&state.own) {
-            return native::apply(context, state).await;
+            Ok(())
+        } else {
+            pages_answer(context, &state.own).await.map_err(|it| vec![it])
         }
-        fill_addresses(state);
-        let (driver, bundles) = match (state.group.driver(context), LbPool::bundles(context, state)) {
-            (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
-            (Err(problems), _) | (_, Err(problems)) => return problems,
-        };
-        if let Err(problem) = pages_answer(context, &state.own).await {
-            return vec![problem];
+    }
+
+    /// What an earlier life knew of the servers is old.
+    async fn before_start(node: &Node<LbPool>) -> Result<(), Problem> {
+        reload::forget_state(node).await
+    }
+
+    async fn take_up(node: &Node<LbPool>, _: &[Service]) -> Result<(), Problem> {
+        let sending = Sending::of(&balancer(node.own(), &node.machine));
+        reload::reload(node, Some(&sending)).await
+    }
+
+    async fn ready(node: &Node<LbPool>, _: Began) -> Result<(), Problem> {
+        // Any answer will do: without a healthy server it is 503, and that is for the backend to mend.
+        let answered = node.until_answered(node.machine.port, "/", LbPool::ROLLOUT.ready_within, |_| true).await;
+        if let Err(unanswered) = answered {
+            let detail = format!("On {} {}.", node.machine.name, unanswered.text());
+            return Err(Problem::error("a machine is not healthy", detail));
         }
-        for (machine, bundle) in state.group.machines().to_vec().into_iter().zip(bundles) {
-            let key = state.group.key(machine.id);
-            let probes = LbPool::probes(&state.own, machine.port);
-            if let Err(problem) = fleet::end_if_hung(context, &*driver, &key, &bundle.services, &probes).await {
-                return vec![problem];
-            }
-            let sending = Sending::of(&balancer(&state.own, &machine));
-            match bring_up(&*driver, &key, &bundle, &sending, machine.port).await {
-                Ok(what) => context.progress(&format!("{} {what}", machine.name)),
-                Err(problem) => return vec![problem],
-            }
-            if let Err(problem) = sends(&*driver, &key, &bundle, &balancer(&state.own, &machine)).await {
-                return vec![problem];
-            }
-            fleet::mark_running(&mut state.group, machine.id);
-            fleet::record_bundle(context, &mut state.group, &machine.name, &bundle);
-        }
-        Vec::new()
+        reload::sends(node, &balancer(node.own(), &node.machine)).await
+    }
+
+    async fn join(
+        context: &Context,
+        _: Option<&State<Model>>,
+        state: &mut State<Model>,
+        _: &[MachineModel],
+    ) -> Result<(), Vec<Problem>> {
+        if native::is_native(&state.own) { native::apply(context, state).await } else { Ok(()) }
     }
 
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
@@ -415,148 +425,8 @@ async fn pages_answer(context: &Context, own: &Model) -> Result<(), Problem> {
                 let at = Path::attribute("health_check").then(Step::Attribute("path".into()));
                 return Err(Problem::error("a health check that fails", detail).at(at));
             }
-            tokio::time::sleep(fleet::POLL).await;
+            tokio::time::sleep(POLL).await;
         }
     }
     Ok(())
-}
-
-/// Returns what was done, for the progress line.
-async fn bring_up(
-    driver: &dyn Driver,
-    key: &MachineKey,
-    bundle: &Bundle,
-    sending: &Sending,
-    port: u16,
-) -> Result<&'static str, Problem> {
-    let status = driver.status(key).await.map_err(|error| driver_problem("Looking at the machine", &error))?;
-    let was_running = status.is_up();
-    let installed = fleet::install(driver, key, bundle).await?;
-    if was_running && (!installed.changed.is_empty() || !fleet::is_loaded(driver, key, bundle).await) {
-        reload(driver, key, bundle, Some(sending)).await?;
-        fleet::note_loaded(driver, key, bundle).await?;
-        return Ok("reloaded");
-    }
-    // What an earlier life knew of the servers is old.
-    forget_state(driver, key).await?;
-    fleet::start(driver, key, bundle).await?;
-    let deadline = Instant::now() + READY_PATIENCE;
-    // Any answer will do: without a healthy server it is 503, and that is for the backend to mend.
-    while driver.probe(key, port, "/").await.is_none() {
-        if Instant::now() > deadline {
-            let detail = format!("{} did not answer on port {port} within {} s.", key.name(), READY_PATIENCE.as_secs());
-            return Err(Problem::error("a machine is not healthy", detail));
-        }
-        tokio::time::sleep(fleet::POLL).await;
-    }
-    fleet::note_loaded(driver, key, bundle).await?;
-    Ok("ready")
-}
-
-/// Waits until the balancer sends requests to every one of its servers where it is, its own checks find them all well,
-/// and a request through it is answered. A server that leaves at that moment, or is to be repaired by nobody here, is
-/// named.
-async fn sends(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, balancer: &Balancer<'_>) -> Result<(), Problem> {
-    let sending = Sending::of(balancer);
-    let started = Instant::now();
-    let mut is_reloaded = false;
-    let (summary, complaints) = loop {
-        let table = driver.ask(key, ADMIN_SOCKET, SHOW_STAT).await;
-        let table = table.map_err(|error| driver_problem(&format!("Asking {} for its servers", key.name()), &error))?;
-        let differences = sending.differences(&table);
-        let down = haproxy::servers_down(&table);
-        let last = if !differences.is_empty() {
-            // The old worker may still answer for a moment; then it is what was loaded or set from elsewhere.
-            if started.elapsed() > ASTRAY_PATIENCE && !is_reloaded {
-                is_reloaded = true;
-                reload(driver, key, bundle, None).await?;
-            }
-            ("requests go elsewhere", differences)
-        } else if !down.is_empty() {
-            let down = down.iter().map(|(server, status)| format!("{server} is {status}"));
-            ("a server is not reached", down.collect())
-        } else if let Some(what) = unanswered(driver, key, balancer).await {
-            ("requests are not answered", vec![what])
-        } else {
-            return Ok(());
-        };
-        if started.elapsed() > SERVERS_PATIENCE {
-            break last;
-        }
-        tokio::time::sleep(fleet::POLL).await;
-    };
-    let detail = format!(
-        "By {0} itself, {1} after {2} s. Requests go to the other servers. Look at the logs of these machines and at the network between them and {0}, and apply again.",
-        key.name(),
-        complaints.join(", "),
-        SERVERS_PATIENCE.as_secs(),
-    );
-    Err(Problem::error(summary, detail))
-}
-
-/// Why a request through the balancer is not answered, if it is not. Without a server there is none to answer.
-async fn unanswered(driver: &dyn Driver, key: &MachineKey, balancer: &Balancer<'_>) -> Option<String> {
-    if balancer.servers.is_empty() {
-        return None;
-    }
-    let found = match driver.probe(key, balancer.port, balancer.check.path).await {
-        Some((status, _)) if status < 500 => return None,
-        Some((status, _)) => format!("the answer is {status}"),
-        None => "nobody answers".to_owned(),
-    };
-    Some(format!("GET {} on port {}: {found}", balancer.check.path, balancer.port))
-}
-
-async fn forget_state(driver: &dyn Driver, key: &MachineKey) -> Result<(), Problem> {
-    let removed = driver.remove(key, SERVER_STATE).await;
-    removed.map_err(|error| driver_problem(&format!("Removing the old state of {}", key.name()), &error))
-}
-
-/// Hands the listening sockets and the state of the servers over to a new worker; no connection is refused and no
-/// request dropped (management guide, section 4). Done when the master says that a new worker runs. The state is gone
-/// then: it is of this moment, and whatever starts later has to look for itself.
-async fn reload(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle, kept: Option<&Sending>) -> Result<(), Problem> {
-    let failed = |error| driver_problem(&format!("Reloading {}", key.name()), &error);
-    let before = worker(driver, key).await;
-    let state = match kept {
-        Some(sending) => driver.ask(key, ADMIN_SOCKET, "show servers state").await.ok().map(|now| (sending, now)),
-        None => None,
-    };
-    match state {
-        Some((sending, now)) => {
-            let state = sending.state_to_keep(&now);
-            driver.write(key, SERVER_STATE, state.as_bytes()).await.map_err(failed)?;
-        }
-        None => forget_state(driver, key).await?,
-    }
-    for service in &bundle.services {
-        if let Some(signal) = service.reload {
-            driver.signal(key, service, signal).await.map_err(failed)?;
-        }
-    }
-    let deadline = Instant::now() + RELOAD_PATIENCE;
-    loop {
-        let now = worker(driver, key).await;
-        if now.is_some() && now != before {
-            return forget_state(driver, key).await;
-        }
-        if Instant::now() > deadline {
-            let detail = format!(
-                "{} did not start a worker with the new configuration within {} s; the old one goes on serving. Its log is {}.",
-                key.name(),
-                RELOAD_PATIENCE.as_secs(),
-                driver.layout(key).path("log/haproxy.out"),
-            );
-            return Err(Problem::error("a reload did not succeed", detail));
-        }
-        tokio::time::sleep(fleet::POLL).await;
-    }
-}
-
-/// The pid of the present worker, from the master's `show proc`; none while the master re-executes itself.
-async fn worker(driver: &dyn Driver, key: &MachineKey) -> Option<String> {
-    let table = driver.ask(key, MASTER_SOCKET, "show proc").await.ok()?;
-    let current = table.split("# old workers").next()?;
-    let line = current.lines().find(|line| line.split_ascii_whitespace().nth(1) == Some("worker"))?;
-    line.split_ascii_whitespace().next().map(str::to_owned)
 }

@@ -8,20 +8,20 @@ mod data;
 mod revive;
 mod users;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 use value::schema::Attribute;
 use value::{Path, Problem, Ty};
 
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
 use crate::context::Context;
-use crate::driver::{Disks, Driver, LayerId, MachineKey, driver_problem};
+use crate::driver::{Driver, LayerId, driver_problem};
 use crate::fleet;
-use crate::layer::{Door, Effect, Group, Layer, MachineModel, Probe, Question, RUNNING, State};
+use crate::layer::{
+    AtOnce, Began, Door, Effect, Group, Layer, MachineModel, Node, Probe, Question, Rollout, State, Until,
+};
 use crate::seed;
 use admin::{Admin, MemberAddress, Secrets};
 
@@ -56,7 +56,6 @@ const DISK_GB: u64 = 10;
 const PORT: u16 = 27017;
 const REPLICA_SET: &str = "rs0";
 const DATABASE: &str = "app";
-const READY_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Layer for MongoReplset {
     const NAME: &'static str = "mongo_replset";
@@ -72,6 +71,7 @@ impl Layer for MongoReplset {
         ("version", Effect::Checked),
     ];
     const LEAVING: &'static str = "leaving the replica set first, one at a time";
+    const ROLLOUT: Rollout = Rollout { at_once: AtOnce::One, ready_within: Duration::from_mins(1), started: "started" };
     type Model = Model;
 
     fn attributes() -> Vec<(&'static str, Attribute)> {
@@ -174,7 +174,11 @@ impl Layer for MongoReplset {
     }
 
     fn probes(_: &Model, port: u16) -> Vec<Probe> {
-        vec![Probe { service: "mongod", question: Question::Hello { port }, patience: Duration::from_secs(10) }]
+        vec![Probe {
+            service: "mongod",
+            question: Question::Bytes { port, name: "hello", bytes: mongod::hello() },
+            patience: Duration::from_secs(10),
+        }]
     }
 
     fn door(_: &Model) -> Door {
@@ -191,7 +195,6 @@ impl Layer for MongoReplset {
         if context.simulation.is_some() {
             own.credentials.get_or_insert_with(|| Credentials::simulated(&planned.group.layer()));
         }
-        own.uri = uri(own, &planned.group);
         if let Some(prior) = prior {
             refuse_loss_of_majority(&prior.group, &planned.group)?;
             if prior.group.id == planned.group.id && prior.group.cloud == planned.group.cloud {
@@ -202,6 +205,10 @@ impl Layer for MongoReplset {
             }
         }
         Ok(())
+    }
+
+    fn computed(state: &mut State<Model>, _: Option<&State<Model>>) {
+        state.own.uri = uri(&state.own, &state.group);
     }
 
     fn summary(_: &Context, planned: &State<Model>) -> String {
@@ -235,27 +242,64 @@ impl Layer for MongoReplset {
             .collect())
     }
 
-    async fn apply(context: &Context, prior: Option<State<Model>>, state: &mut State<Model>) -> Vec<Problem> {
-        let before = prior.as_ref().map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
-        let leaving = fleet::leaving(&before, state.group.machines());
-        let mut problems = change(context, state, &leaving).await;
-        if problems.is_empty()
-            && prior.is_none()
+    async fn prepare(context: &Context, state: &mut State<Model>) -> Result<(), Vec<Problem>> {
+        if state.own.credentials.is_none() {
+            let driver = state.group.driver(context)?.clone();
+            data::refuse_closed(&*driver, state).await.map_err(|problem| vec![problem])?;
+            state.own.credentials = Some(adopted(&*driver, state).await.unwrap_or_else(Credentials::generate));
+        }
+        Ok(())
+    }
+
+    /// The others elect a primary, where they can: then nobody waits for the one that is ended.
+    async fn before_end(context: &Context, state: &State<Model>, hung: &[u64]) {
+        let others = state.group.machines().len() - hung.len();
+        if others > hung.len()
+            && let Some(admin) = admin_of(context, state, |machine| !hung.contains(&machine.id))
+            && admin.wait_for_primary(ELECTION_PATIENCE).await.is_err()
+        {
+            tracing::warn!("no other member has become primary within {} s", ELECTION_PATIENCE.as_secs());
+        }
+    }
+
+    /// One that was restarted follows the set again. A new one becomes a member when all of them run.
+    async fn ready(node: &Node<MongoReplset>, began: Began) -> Result<(), Problem> {
+        let admin = admin(&node.context, &node.layer).filter(|_| began == Began::Restarted);
+        match admin {
+            Some(admin) => {
+                let member = std::slice::from_ref(&node.machine);
+                admin.wait_until_all_follow(member, MongoReplset::ROLLOUT.ready_within).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Another one is primary before. One that is removed has left the set by then.
+    async fn leave(node: &Node<MongoReplset>, until: Until) {
+        if until == Until::Changed
+            && let Some(admin) = admin(&node.context, &node.layer)
+            && let Some(member) = MemberAddress::of(&node.machine)
+            && let Err(problem) = admin.step_down(&member.text()).await
+        {
+            tracing::warn!("{}", problem.detail);
+        }
+    }
+
+    async fn join(
+        context: &Context,
+        prior: Option<&State<Model>>,
+        state: &mut State<Model>,
+        leaving: &[MachineModel],
+    ) -> Result<(), Vec<Problem>> {
+        form_set(context, state, leaving).await.map_err(|problem| vec![problem])?;
+        if prior.is_none()
             // Whoever has used the data that is taken up may have made some.
             && state.group.restored_from.as_deref().is_none_or(str::is_empty)
             && let Some(admin) = admin(context, state)
         {
-            problems.extend(admin.refuse_other_users().await.err());
+            admin.refuse_other_users().await.map_err(|problem| vec![problem])?;
         }
-        if !problems.is_empty() {
-            // Members that were to leave are still in the set, or may be.
-            let machines = state.group.machines.get_or_insert_default();
-            machines.extend(leaving);
-            machines.sort_by_key(|machine| machine.id);
-            return problems;
-        }
-        state.own.uri = uri(&state.own, &state.group);
-        Vec::new()
+        Ok(())
     }
 
     /// The set's credentials are on every member.
@@ -300,42 +344,8 @@ impl Layer for MongoReplset {
     }
 }
 
-async fn change(context: &Context, state: &mut State<Model>, leaving: &[MachineModel]) -> Vec<Problem> {
-    let mut problems = fleet::make_machines::<MongoReplset>(context, state).await;
-    if !problems.is_empty() {
-        return problems;
-    }
-    let driver = match state.group.driver(context) {
-        Ok(driver) => driver.clone(),
-        Err(problems) => return problems,
-    };
-    if state.own.credentials.is_none() {
-        if let Err(problem) = data::refuse_closed(&*driver, state).await {
-            return vec![problem];
-        }
-        state.own.credentials = Some(adopted(&*driver, state).await.unwrap_or_else(Credentials::generate));
-    }
-    let ended = match end_hung_members(context, &driver, state).await {
-        Ok(ended) => ended,
-        Err(problem) => return vec![problem],
-    };
-    problems = start_members(context, state, &ended).await;
-    if !problems.is_empty() {
-        return problems;
-    }
-    match form_set(context, &driver, state, leaving).await {
-        Ok(()) => Vec::new(),
-        Err(problem) => vec![problem],
-    }
-}
-
 /// Makes the set what it shall be: initiated, with its users, every member in it and the leaving ones out.
-async fn form_set(
-    context: &Context,
-    driver: &Arc<dyn Driver>,
-    state: &mut State<Model>,
-    leaving: &[MachineModel],
-) -> Result<(), Problem> {
+async fn form_set(context: &Context, state: &mut State<Model>, leaving: &[MachineModel]) -> Result<(), Problem> {
     let Some(mut admin) = admin(context, state) else { return Ok(()) };
     let members = state.group.machines().to_vec();
     admin.also_ask(leaving);
@@ -344,7 +354,7 @@ async fn form_set(
     } else if admin.initiate_if_needed(&members).await? {
         context.progress("replica set initiated, electing a primary");
     }
-    admin.wait_for_primary(READY_PATIENCE).await?;
+    admin.wait_for_primary(MongoReplset::ROLLOUT.ready_within).await?;
     admin.create_users().await?;
     if let Some(database) = &state.own.database {
         admin.grant(database).await?;
@@ -364,18 +374,10 @@ async fn form_set(
             context.progress(&format!("{} syncing", machine.name));
         }
     }
-    admin.wait_until_all_follow(&members, READY_PATIENCE).await?;
+    admin.wait_until_all_follow(&members, MongoReplset::ROLLOUT.ready_within).await?;
     // Also members that a run that was cut off has left in the set.
     for removed in admin.remove_others(&members).await? {
         context.progress(&format!("{removed} left the replica set"));
-    }
-    let keys = leaving.iter().map(|machine| (state.group.key(machine.id), None));
-    fleet::remove(context, driver, keys.collect(), &Disks::Delete).await?;
-    for machine in leaving {
-        state.group.bundles.iter_mut().for_each(|bundles| drop(bundles.remove(&machine.name)));
-    }
-    for machine in state.group.machines.iter_mut().flatten() {
-        RUNNING.clone_into(&mut machine.status);
     }
     if let Some(primary) = admin.primary_name(&members).await {
         context.progress(&format!("{primary} primary, {} secondary", members.len().saturating_sub(1)));
@@ -385,73 +387,6 @@ async fn form_set(
 
 /// How long the other members may take to elect one of them (`electionTimeoutMillis` is 2000).
 const ELECTION_PATIENCE: Duration = Duration::from_secs(15);
-
-/// Ends members that hang, and names them. The others elect a primary first, where they can: then nobody waits for the one
-/// that is ended.
-async fn end_hung_members(
-    context: &Context,
-    driver: &Arc<dyn Driver>,
-    state: &State<Model>,
-) -> Result<Vec<u64>, Problem> {
-    let looks = state.group.machines().iter().map(|machine| {
-        let (key, probes) = (state.group.key(machine.id), MongoReplset::probes(&state.own, machine.port));
-        async move { Ok((key.clone(), fleet::hung(&**driver, &key, &probes).await?)) }
-    });
-    let looks: Vec<(MachineKey, Option<fleet::Silence>)> = futures_util::future::try_join_all(looks).await?;
-    let hung: Vec<(MachineKey, fleet::Silence)> =
-        looks.into_iter().filter_map(|(key, silence)| Some((key, silence?))).collect();
-    let ids: Vec<u64> = hung.iter().map(|(key, _)| key.id).collect();
-    if ids.is_empty() {
-        return Ok(ids);
-    }
-    let others = state.group.machines().len() - ids.len();
-    if others > ids.len()
-        && let Some(admin) = admin_of(context, state, |machine| !ids.contains(&machine.id))
-        && admin.wait_for_primary(ELECTION_PATIENCE).await.is_err()
-    {
-        tracing::warn!("no other member has become primary within {} s", ELECTION_PATIENCE.as_secs());
-    }
-    let bundles = MongoReplset::bundles(context, state).unwrap_or_default();
-    let services = bundles.first().map(|bundle| bundle.services.clone()).unwrap_or_default();
-    let ends = hung.iter().map(|(key, silence)| fleet::end(context, &**driver, key, &services, silence));
-    futures_util::future::try_join_all(ends).await?;
-    Ok(ids)
-}
-
-/// Those that were `ended`, or do not run, are started.
-async fn start_members(context: &Context, state: &mut State<Model>, ended: &[u64]) -> Vec<Problem> {
-    let (driver, bundles) = match (state.group.driver(context), MongoReplset::bundles(context, state)) {
-        (Ok(driver), Ok(bundles)) => (driver.clone(), bundles),
-        (Err(problems), _) | (_, Err(problems)) => return problems,
-    };
-    let mut tasks = JoinSet::new();
-    for (machine, bundle) in state.group.machines().iter().zip(bundles) {
-        let (driver, key) = (driver.clone(), state.group.key(machine.id));
-        let was_ended = ended.contains(&key.id);
-        tasks.spawn(async move {
-            let was_up = !was_ended && driver.status(&key).await.is_ok_and(|status| status.is_up());
-            let result = match fleet::install(&*driver, &key, &bundle).await {
-                Ok(_) => fleet::start(&*driver, &key, &bundle).await,
-                Err(problem) => Err(problem),
-            };
-            (key, bundle, result.map(|()| was_up))
-        });
-    }
-    let mut problems = Vec::new();
-    while let Some(done) = tasks.join_next().await {
-        match done {
-            Ok((key, bundle, Ok(was_up))) => {
-                fleet::record_bundle(context, &mut state.group, &key.name(), &bundle);
-                if !was_up {
-                    context.progress(&format!("{} started", key.name()));
-                }
-            }
-            Ok((_, _, Err(problem))) => problems.push(problem),
-            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
-        }
-    }
-    problems
-}
 
 /// Credentials that a set from a run that was cut off has already.
 async fn adopted(driver: &dyn Driver, state: &State<Model>) -> Option<Credentials> {

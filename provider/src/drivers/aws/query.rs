@@ -64,6 +64,11 @@ pub(super) struct Query {
 }
 
 impl Query {
+    /// What two clouds have alike that are one account's in one region.
+    pub(super) fn account(&self) -> String {
+        format!("aws {:?} {:?} {:?}", self.region, self.profile, self.endpoint)
+    }
+
     pub(super) fn new(settings: &Settings) -> Result<Query> {
         let seconds = crate::drivers::seconds(settings, "timeout_s", 30)?;
         Ok(Query {

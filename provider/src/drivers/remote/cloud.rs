@@ -118,6 +118,11 @@ impl KeptTag {
 }
 
 pub(crate) trait Cloud: fmt::Debug + Send + Sync {
+    /// See [`Driver::network`](crate::driver::Driver::network).
+    fn network(&self) -> Option<String> {
+        None
+    }
+
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>>;
 
     /// The machines of a layer that exist, by id.

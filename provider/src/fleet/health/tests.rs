@@ -22,6 +22,10 @@ async fn machine(folder: &tempfile::TempDir, third: u32) -> (std::sync::Arc<dyn 
     (driver, key)
 }
 
+fn hello(port: u16) -> Question {
+    Question::Bytes { port, name: "hello", bytes: crate::bundle::mongod::hello() }
+}
+
 fn probe(question: Question) -> Vec<Probe> {
     vec![Probe { service: "it", question, patience: Duration::from_millis(1) }]
 }
@@ -33,7 +37,7 @@ async fn who_takes_connections_and_says_nothing_is_silent() {
     let (driver, key) = machine(&folder, 1).await;
     let address = driver.reach(&key, 8080).await.unwrap();
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    for question in [Question::Get { port: 8080, path: "/".to_owned() }, Question::Hello { port: 8080 }] {
+    for question in [Question::Get { port: 8080, path: "/".to_owned() }, hello(8080)] {
         let silence = silent_now(&*driver, &key, &probe(question)).await.unwrap();
         assert_eq!(silence.service, "it");
         assert!(silence.what.starts_with("asked 2 times for ") && silence.what.contains("no answer"), "{silence}");
@@ -82,6 +86,6 @@ async fn mongod_is_asked_in_its_own_protocol() {
         assert_eq!(document, mongodb::bson::doc! { "hello": 1, "$db": "admin" });
         stream.write_all(&[0; 16]).await.unwrap();
     });
-    assert_eq!(silent_now(&*driver, &key, &probe(Question::Hello { port: 27017 })).await, None);
+    assert_eq!(silent_now(&*driver, &key, &probe(hello(27017))).await, None);
     server.await.unwrap();
 }

@@ -47,17 +47,13 @@ fn targets(own: &Model) -> Option<BTreeSet<String>> {
     machines.iter().map(|machine| Some(format!("{}:{}", machine.address.as_deref()?, machine.port?))).collect()
 }
 
-pub(super) async fn apply(context: &Context, state: &mut State<Model>) -> Vec<Problem> {
-    let driver = match state.group.driver(context) {
-        Ok(driver) => driver.clone(),
-        Err(problems) => return problems,
-    };
+pub(super) async fn apply(context: &Context, state: &mut State<Model>) -> Result<(), Vec<Problem>> {
+    let driver = state.group.driver(context)?.clone();
     let own = &state.own;
     let check = check(own);
-    let port = LbPool::port(own);
     let balancer = Balancer {
         layer: state.group.layer(),
-        port,
+        port: LbPool::port(own),
         algorithm: own.algorithm.clone().unwrap_or_default(),
         check_path: check.path.to_owned(),
         check_interval_ms: check.interval_ms,
@@ -65,15 +61,12 @@ pub(super) async fn apply(context: &Context, state: &mut State<Model>) -> Vec<Pr
         rise: check.rise,
         targets: targets(own).unwrap_or_default(),
     };
-    match driver.set_balancer(&balancer).await {
-        Ok(host) => {
-            context.progress(&format!("ready at {host}"));
-            fill_in(state, Some(host));
-            state.own.targets = Some(balancer.targets);
-            Vec::new()
-        }
-        Err(error) => vec![driver_problem("Making the load balancer", &error)],
-    }
+    let host = driver.set_balancer(&balancer).await;
+    let host = host.map_err(|error| vec![driver_problem("Making the load balancer", &error)])?;
+    context.progress(&format!("ready at {host}"));
+    fill_in(state, Some(host));
+    state.own.targets = Some(balancer.targets);
+    Ok(())
 }
 
 pub(super) async fn read(context: &Context, state: &mut State<Model>) -> Vec<Problem> {

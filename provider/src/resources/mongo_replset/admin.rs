@@ -337,6 +337,15 @@ impl Admin {
 
     /// Takes a member out; the primary steps down first.
     async fn remove_member(&self, address: &str) -> Result<(), Problem> {
+        self.step_down(address).await?;
+        self.reconfigure(&format!("Removing {address}"), |members| {
+            members.retain(|member| host(member).as_deref() != Some(address));
+        })
+        .await
+    }
+
+    /// Another member is primary afterwards, if this one was.
+    pub(super) async fn step_down(&self, address: &str) -> Result<(), Problem> {
         let deadline = Instant::now() + Duration::from_secs(30);
         while let Some(primary) = self.primary().await.filter(|primary| primary.text() == address) {
             if Instant::now() > deadline {
@@ -350,11 +359,7 @@ impl Admin {
             }
             tokio::time::sleep(POLL).await;
         }
-        self.wait_for_primary(Duration::from_secs(30)).await?;
-        self.reconfigure(&format!("Removing {address}"), |members| {
-            members.retain(|member| host(member).as_deref() != Some(address));
-        })
-        .await
+        self.wait_for_primary(Duration::from_secs(30)).await
     }
 
     /// Waits until every member is primary or secondary, and counts as a voter.

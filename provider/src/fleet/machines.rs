@@ -1,8 +1,7 @@
-//! Steps that layers share: making machines, bringing bundles onto them, waiting, taking machines away.
+//! The machines of a layer: making them, removing them, and what is recorded of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use value::Problem;
@@ -10,10 +9,8 @@ use value::Problem;
 use super::firewall;
 use crate::bundle::Bundle;
 use crate::context::Context;
-use crate::driver::{Disks, Driver, DriverError, Machine, MachineKey, Need, Order, Status, driver_problem};
+use crate::driver::{Disks, Driver, DriverError, Machine, MachineKey, Need, Order, driver_problem};
 use crate::layer::{Group, Layer, MachineModel, RUNNING, State};
-
-pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// Makes the machines that have no address yet, all at once, and fills their addresses in; sets the firewall; waits
 /// until what was made can be worked on. Machines that exist already, from a run that was cut off, are taken over.
@@ -174,85 +171,10 @@ pub(crate) async fn strays(context: &Context, driver: &dyn Driver, group: &Group
     ours.map(|machine| machine.key).filter(|key| !wanted(key.id)).collect()
 }
 
-/// The file on a machine that says with which configuration its services run.
-const LOADED: &str = "run/loaded";
-
-/// Whether the services run with what the bundle says; not so after a run that was cut off before the reload.
-pub(crate) async fn is_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> bool {
-    driver.read(key, LOADED).await.ok().flatten().is_some_and(|digest| digest == bundle.configuration().as_bytes())
-}
-
-pub(crate) async fn note_loaded(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
-    let noted = driver.write(key, LOADED, bundle.configuration().as_bytes()).await;
-    noted.map_err(|error| driver_problem(&format!("Noting what {} runs with", key.name()), &error))
-}
-
-/// What became of one machine's bundle.
-#[derive(Debug)]
-pub(crate) struct Installed {
-    pub(crate) changed: Vec<String>,
-}
-
-pub(crate) async fn install(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<Installed, Problem> {
-    let mut problems = refusals(&key.name(), bundle);
-    if bundle.has_unknowns {
-        let detail = format!("A file of {} holds a value that is still not known. Nothing was installed.", key.name());
-        problems.push(Problem::error("a value is not known", detail));
-    }
-    if let Some(problem) = problems.into_iter().next() {
-        return Err(problem);
-    }
-    let status = driver.status(key).await;
-    let status = status.map_err(|error| driver_problem(&format!("Looking at {}", key.name()), &error))?;
-    // Nothing here makes room, and what could be written by chance helps nobody.
-    if let Status::Full(what) = status {
-        let detail = format!("{what}, so {} cannot work. Make room there and apply again.", key.name());
-        return Err(Problem::error("the disk is full", detail));
-    }
-    let changed = driver.install(key, bundle).await;
-    let changed =
-        changed.map_err(|error| driver_problem(&format!("Installing the files of {}", key.name()), &error))?;
-    Ok(Installed { changed })
-}
-
 /// What the formats of a machine's files could not carry. Attributes are checked before, so this is the last resort.
 pub(crate) fn refusals(machine: &str, bundle: &Bundle) -> Vec<Problem> {
     let refused = bundle.refused.iter();
     refused.map(|refused| Problem::error("invalid value", format!("On {machine}: {refused}."))).collect()
-}
-
-pub(crate) async fn start(driver: &dyn Driver, key: &MachineKey, bundle: &Bundle) -> Result<(), Problem> {
-    let started = driver.start(key, &bundle.services).await;
-    started.map_err(|error| driver_problem(&format!("Starting {}", key.name()), &error))
-}
-
-/// Waits until a page answers 200.
-pub(crate) async fn wait_until_healthy(
-    driver: &dyn Driver,
-    key: &MachineKey,
-    port: u16,
-    path: &str,
-    patience: Duration,
-) -> Result<(), Problem> {
-    let deadline = Instant::now() + patience;
-    let mut last = None;
-    while Instant::now() < deadline {
-        last = driver.probe(key, port, path).await.map(|(status, _)| status);
-        if last == Some(200) {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    let found = last.map_or_else(|| "nobody answered".to_owned(), |status| format!("the answer was {status}"));
-    Err(Problem::error(
-        "a machine is not healthy",
-        format!(
-            "{} did not answer 200 on {path} (port {port}) within {} s: {found}. Its logs are in {}. What was made is recorded; apply again to go on.",
-            key.name(),
-            patience.as_secs(),
-            driver.layout(key).path("log"),
-        ),
-    ))
 }
 
 /// Stops machines, each as politely as its services allow, and removes them at once, with the copies of their files.

@@ -1,0 +1,208 @@
+//! What an apply does to the machines of a layer, from their making to their end.
+//!
+//! make → open the doors → boot → (leave → install → take up, restart or start → ready → rejoin), in batches → join →
+//! leave → stop → remove. What is peculiar to a layer is in the functions of [`Layer`] that have these names.
+//!
+//! Failures: a machine that does not become ready ends the rollout, and the machines after it stay as they are; what was to
+//! be removed stays until the rest is well. What is in force on a machine is noted on it once it is ready, so that an apply
+//! that was cut off is finished by the next one, wherever it was.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use value::Problem;
+
+use super::health::{self, Silence};
+use super::machines::{by_name, leaving, make_machines, mark_running, record_bundle, remove};
+use super::node::{self, Survey};
+use crate::context::Context;
+use crate::driver::Disks;
+use crate::layer::{Group, Layer, MachineModel, Node, State, Until};
+
+/// Makes the layer what `state` says. What was done is in `state` in the end, also when problems are returned.
+pub(super) async fn live<L: Layer>(
+    context: &Context,
+    before: Option<&State<L::Model>>,
+    state: &mut State<L::Model>,
+) -> Vec<Problem> {
+    let leaving = before.map(|before| leaving(before.group.machines(), state.group.machines())).unwrap_or_default();
+    let mut problems = change::<L>(context, before, state, &leaving).await;
+    if problems.is_empty() {
+        problems = take_away::<L>(context, before, &mut state.group, &leaving).await;
+    }
+    if !problems.is_empty() {
+        // What was to leave is still there, or may be.
+        let machines = state.group.machines.get_or_insert_default();
+        machines.extend(leaving);
+        machines.sort_by_key(|machine| machine.id);
+    }
+    L::computed(state, before);
+    problems
+}
+
+async fn change<L: Layer>(
+    context: &Context,
+    before: Option<&State<L::Model>>,
+    state: &mut State<L::Model>,
+    leaving: &[MachineModel],
+) -> Vec<Problem> {
+    let problems = make_machines::<L>(context, state).await;
+    if !problems.is_empty() {
+        return problems;
+    }
+    L::computed(state, before);
+    if let Err(problems) = L::prepare(context, state).await {
+        return problems;
+    }
+    let problems = roll_out::<L>(context, before, state).await;
+    if !problems.is_empty() {
+        return problems;
+    }
+    L::join(context, before, state, leaving).await.err().unwrap_or_default()
+}
+
+/// Brings every machine to its bundle: those that do not run, and those of which nothing changes, all at once; then those
+/// that run, as many at once as the layer says.
+async fn roll_out<L: Layer>(
+    context: &Context,
+    before: Option<&State<L::Model>>,
+    state: &mut State<L::Model>,
+) -> Vec<Problem> {
+    let nodes = match nodes::<L>(context, state) {
+        Ok(nodes) => nodes,
+        Err(problems) => return problems,
+    };
+    let surveys = match survey::<L>(context, before, state, &nodes).await {
+        Ok(surveys) => surveys,
+        Err(problem) => return vec![problem],
+    };
+    let (changing, others): (Vec<_>, Vec<_>) =
+        nodes.into_iter().zip(surveys).partition(|(_, survey)| survey.is_up && survey.changes());
+    let serving = changing.len() + others.iter().filter(|(_, survey)| survey.is_up).count();
+    let at_once = L::ROLLOUT.at_once.of(changing.len());
+    // Nobody could take the work of the only one over.
+    let may_leave = serving > 1;
+    let mut others = vec![others];
+    let mut changing = changing.into_iter().peekable();
+    while changing.peek().is_some() {
+        others.push(changing.by_ref().take(at_once).collect());
+    }
+    for batch in others {
+        let problems = bring_up(context, state, batch, may_leave).await;
+        if !problems.is_empty() {
+            return problems;
+        }
+    }
+    Vec::new()
+}
+
+fn nodes<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<Node<L>>, Vec<Problem>> {
+    let driver = state.group.driver(context)?;
+    let mut bundles = by_name(&state.group, L::bundles(context, state)?);
+    let layer = Arc::new(state.clone());
+    let nodes = state.group.machines().iter().filter_map(|machine| {
+        Some(Node {
+            context: context.clone(),
+            driver: driver.clone(),
+            key: state.group.key(machine.id),
+            machine: machine.clone(),
+            layer: layer.clone(),
+            bundle: Arc::new(bundles.remove(&machine.name)?),
+        })
+    });
+    Ok(nodes.collect())
+}
+
+/// Looks at every machine, and ends what hangs on them.
+async fn survey<L: Layer>(
+    context: &Context,
+    before: Option<&State<L::Model>>,
+    state: &State<L::Model>,
+    nodes: &[Node<L>],
+) -> Result<Vec<Survey>, Problem> {
+    let looks = nodes.iter().map(|node| async move {
+        // They are asked as they are now: a port that is to change is not listened on yet.
+        let old = before.and_then(|before| before.group.machines().iter().find(|old| old.id == node.key.id));
+        let probes = match (before, old) {
+            (Some(before), Some(old)) => L::probes(&before.own, old.port),
+            _ => L::probes(&state.own, node.machine.port),
+        };
+        let hung = health::hung(&*node.driver, &node.key, &probes).await?;
+        Ok::<_, Problem>((node::survey(node).await?, hung))
+    });
+    let looks: Vec<(Survey, Option<Silence>)> = futures_util::future::try_join_all(looks).await?;
+    let hung: Vec<u64> =
+        nodes.iter().zip(&looks).filter(|(_, (_, silence))| silence.is_some()).map(|(node, _)| node.key.id).collect();
+    if !hung.is_empty() {
+        L::before_end(context, state, &hung).await;
+    }
+    let ends = nodes.iter().zip(looks).map(|(node, (mut survey, silence))| async move {
+        if let Some(silence) = silence {
+            health::end(context, &*node.driver, &node.key, &node.bundle.services, &silence).await?;
+            survey.is_up = false;
+        }
+        Ok(survey)
+    });
+    futures_util::future::try_join_all(ends).await
+}
+
+async fn bring_up<L: Layer>(
+    context: &Context,
+    state: &mut State<L::Model>,
+    batch: Vec<(Node<L>, Survey)>,
+    may_leave: bool,
+) -> Vec<Problem> {
+    let mut tasks = JoinSet::new();
+    for (node, survey) in batch {
+        tasks.spawn(async move {
+            let done = node::bring_up(&node, &survey, may_leave).await;
+            (node, done)
+        });
+    }
+    let mut problems = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        match done {
+            Ok((node, Ok(()))) => {
+                mark_running(&mut state.group, node.key.id);
+                record_bundle(context, &mut state.group, &node.machine.name, &node.bundle);
+            }
+            Ok((node, Err(problem))) => {
+                // The next plan shows that it is not done.
+                state.group.bundles.get_or_insert_default().insert(node.machine.name.clone(), None);
+                problems.push(problem);
+            }
+            Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
+        }
+    }
+    problems
+}
+
+/// Lets machines go: their work first, then their services, then themselves.
+async fn take_away<L: Layer>(
+    context: &Context,
+    before: Option<&State<L::Model>>,
+    group: &mut Group,
+    leaving: &[MachineModel],
+) -> Vec<Problem> {
+    let Some(before) = before.filter(|_| !leaving.is_empty()) else { return Vec::new() };
+    let (driver, nodes) = {
+        let mut old = before.clone();
+        old.group.machines = Some(leaving.to_vec());
+        match (group.driver(context), nodes::<L>(context, &old)) {
+            (Ok(driver), Ok(nodes)) => (driver.clone(), nodes),
+            (Err(problems), _) | (_, Err(problems)) => return problems,
+        }
+    };
+    let leaves = nodes.iter().filter(|node| node.machine.is_up()).map(|node| L::leave(node, Until::Removed));
+    futures_util::future::join_all(leaves).await;
+    let machines = nodes.into_iter().map(|node| (node.key, Some(Arc::unwrap_or_clone(node.bundle)))).collect();
+    if let Err(problem) = remove(context, &driver, machines, &Disks::Delete).await {
+        return vec![problem];
+    }
+    let bundles: Option<&mut BTreeMap<_, _>> = group.bundles.as_mut();
+    if let Some(bundles) = bundles {
+        bundles.retain(|name, _| leaving.iter().all(|machine| machine.name != *name));
+    }
+    Vec::new()
+}

@@ -1,0 +1,134 @@
+//! Bringing one machine to its bundle.
+
+use value::Problem;
+
+use super::machines::refusals;
+use crate::bundle::{InForce, Service, TakesUp};
+use crate::driver::{Status, driver_problem};
+use crate::layer::{Began, Layer, Node, Until};
+
+/// The file on a machine that says what is in force on it ([`InForce`], as JSON). Without it, or with that of an older
+/// version, nothing is known to be.
+const IN_FORCE: &str = "run/loaded";
+
+/// A machine as it was found.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) is_up: bool,
+    /// Services that have not taken up what the bundle has for them.
+    stale: Vec<Service>,
+    /// Whether the files of the application are others.
+    is_release: bool,
+    is_known: bool,
+}
+
+impl Survey {
+    /// Whether something that is in force changes.
+    pub(super) fn changes(&self) -> bool {
+        self.is_release || !self.stale.is_empty()
+    }
+
+    /// Whether the machine can do no work in between.
+    fn has_to_leave(&self) -> bool {
+        self.is_release || self.stale.iter().any(|service| service.takes_up == TakesUp::ByRestart)
+    }
+}
+
+pub(super) async fn survey<L: Layer>(node: &Node<L>) -> Result<Survey, Problem> {
+    let status = node.driver.status(&node.key).await;
+    let status = status.map_err(|error| driver_problem(&format!("Looking at {}", node.machine.name), &error))?;
+    let found = match status.is_up() {
+        true => node.driver.read(&node.key, IN_FORCE).await.ok().flatten(),
+        false => None,
+    };
+    let found: Option<InForce> = found.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let is_known = found.is_some();
+    let (found, wanted) = (found.unwrap_or_default(), node.bundle.in_force());
+    let is_stale = |service: &&Service| found.services.get(service.name) != wanted.services.get(service.name);
+    Ok(Survey {
+        is_up: status.is_up(),
+        stale: node.bundle.services.iter().filter(is_stale).cloned().collect(),
+        is_release: found.application != wanted.application,
+        is_known,
+    })
+}
+
+/// The machine leaves if it has to and others work on; gets its files; its services take them up.
+pub(super) async fn bring_up<L: Layer>(node: &Node<L>, survey: &Survey, may_leave: bool) -> Result<(), Problem> {
+    let mut has_left = false;
+    if survey.is_up && may_leave && survey.has_to_leave() {
+        L::leave(node, Until::Changed).await;
+        has_left = true;
+    }
+    let changed = install(node).await?;
+    let began = if survey.is_up {
+        // What was changed by hand comes back; nobody knows what of it has been in force.
+        let is_concerned =
+            |service: &&Service| survey.stale.contains(service) || changed.iter().any(|path| service.reads(path));
+        let concerned: Vec<Service> = node.bundle.services.iter().filter(is_concerned).cloned().collect();
+        let (restarted, taking_up): (Vec<Service>, Vec<Service>) =
+            concerned.into_iter().partition(|service| service.takes_up == TakesUp::ByRestart);
+        if !restarted.is_empty() {
+            if may_leave && !has_left {
+                L::leave(node, Until::Changed).await;
+                has_left = true;
+            }
+            let stopped = node.driver.stop(&node.key, &restarted).await;
+            stopped.map_err(|error| driver_problem(&format!("Stopping {}", node.machine.name), &error))?;
+        }
+        if !taking_up.is_empty() {
+            L::take_up(node, &taking_up).await?;
+        }
+        match (restarted.is_empty(), taking_up.is_empty()) {
+            (false, _) => Began::Restarted,
+            (true, false) => Began::TookUp,
+            (true, true) => Began::Nothing,
+        }
+    } else {
+        L::before_start(node).await?;
+        Began::Started
+    };
+    let started = node.driver.start(&node.key, &node.bundle.services).await;
+    started.map_err(|error| driver_problem(&format!("Starting {}", node.machine.name), &error))?;
+    L::ready(node, began).await?;
+    // Also what a run that was cut off has left waiting.
+    L::rejoin(node, has_left).await?;
+    if !survey.is_up || !survey.is_known || survey.changes() {
+        note(node).await?;
+    }
+    match began {
+        Began::Started => node.tell(L::ROLLOUT.started),
+        Began::Restarted => node.tell("restarted"),
+        Began::TookUp => node.tell("reloaded"),
+        Began::Nothing => {}
+    }
+    Ok(())
+}
+
+async fn note<L: Layer>(node: &Node<L>) -> Result<(), Problem> {
+    let text = serde_json::to_vec(&node.bundle.in_force()).expect("digests are plain JSON");
+    let noted = node.driver.write(&node.key, IN_FORCE, &text).await;
+    noted.map_err(|error| driver_problem(&format!("Noting what is in force on {}", node.machine.name), &error))
+}
+
+/// Returns the paths that changed.
+async fn install<L: Layer>(node: &Node<L>) -> Result<Vec<String>, Problem> {
+    let (key, bundle, name) = (&node.key, &*node.bundle, &node.machine.name);
+    let mut problems = refusals(name, bundle);
+    if bundle.has_unknowns {
+        let detail = format!("A file of {name} holds a value that is still not known. Nothing was installed.");
+        problems.push(Problem::error("a value is not known", detail));
+    }
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem);
+    }
+    let status = node.driver.status(key).await;
+    let status = status.map_err(|error| driver_problem(&format!("Looking at {name}"), &error))?;
+    // Nothing here makes room, and what could be written by chance helps nobody.
+    if let Status::Full(what) = status {
+        let detail = format!("{what}, so {name} cannot work. Make room there and apply again.");
+        return Err(Problem::error("the disk is full", detail));
+    }
+    let changed = node.driver.install(key, bundle).await;
+    changed.map_err(|error| driver_problem(&format!("Installing the files of {name}"), &error))
+}

@@ -1,0 +1,180 @@
+//! The attributes that every layer has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use value::schema::Attribute;
+use value::{Problem, Ty};
+
+use super::{Effect, MachineModel};
+use crate::context::Context;
+use crate::driver::{DEFAULT_SYSTEM, Driver, LayerId, MachineKey};
+
+/// The attributes that every layer has.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+pub struct Group {
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub cloud: Option<String>,
+    pub size: Option<String>,
+    pub cpu: Option<u64>,
+    pub memory_gb: Option<u64>,
+    pub image: Option<String>,
+    pub os: Option<String>,
+    pub public: Option<bool>,
+    pub machines: Option<Vec<MachineModel>>,
+    /// The highest id that was ever given out.
+    pub last_id: Option<u64>,
+    /// Made anew with every object: machines carry it, so that removing an object never removes what its successor
+    /// has taken over.
+    pub generation: Option<String>,
+    /// Digest of the bundle of every machine, by machine name.
+    pub bundles: Option<BTreeMap<String, Option<String>>>,
+    /// The firewall rules that this layer asked for, and those at its door that nobody asked for.
+    pub firewall: Option<Vec<String>>,
+    /// What becomes of the data when the layer goes, `keep` or `delete`. Only of layers that have data, as the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_destroy: Option<String>,
+    /// The objects whose kept data the layer was made with, separated by commas; empty if it was made empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<String>,
+}
+
+/// What `on_destroy` can be.
+pub const KEEP: &str = "keep";
+pub const DELETE: &str = "delete";
+
+/// What a change of those does that can be set, besides `name` and `cloud`, which make a new layer.
+pub const GROUP_EFFECTS: &[(&str, Effect)] = &[
+    ("cpu", Effect::NewMachines),
+    ("image", Effect::NewMachines),
+    ("memory_gb", Effect::NewMachines),
+    ("os", Effect::NewMachines),
+    ("public", Effect::Addresses),
+    ("size", Effect::NewMachines),
+];
+
+/// Those of the attributes that layers with data have.
+pub const DATA_EFFECTS: &[(&str, Effect)] = &[("on_destroy", Effect::Recorded)];
+
+impl Group {
+    /// The layer that the machines belong to. The scope is that of the layer's creation, which its id keeps.
+    pub fn layer(&self) -> LayerId {
+        LayerId::of_id(self.id.as_deref().unwrap_or_default())
+    }
+
+    pub fn key(&self, id: u64) -> MachineKey {
+        MachineKey { layer: self.layer(), id }
+    }
+
+    /// The cloud that its machines are on.
+    pub fn driver<'c>(&self, context: &'c Context) -> Result<&'c Arc<dyn Driver>, Vec<Problem>> {
+        context.cloud(self.cloud.as_deref().unwrap_or(&context.default_cloud))
+    }
+
+    /// Whether the data stays when the layer goes; so unless somebody has said otherwise.
+    pub fn keeps_data(&self) -> bool {
+        self.on_destroy.as_deref() != Some(DELETE)
+    }
+
+    pub fn machines(&self) -> &[MachineModel] {
+        self.machines.as_deref().unwrap_or_default()
+    }
+}
+
+/// Attributes of every layer, for the schema.
+pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
+    let machine = machine_ty();
+    vec![
+        ("id", Attribute::computed(Ty::String, "scope and name of the layer; its machines carry both as tags")),
+        (
+            "name",
+            Attribute::optional_computed(
+                Ty::String,
+                "the name of the layer: its machines are called name-1, name-2, ..; the name of the resource if not set",
+            ),
+        ),
+        (
+            "cloud",
+            Attribute::optional_computed(
+                Ty::String,
+                "the cloud that the machines are on; the provider's default_cloud if not set",
+            ),
+        ),
+        (
+            "size",
+            Attribute::optional(
+                Ty::String,
+                "the size of the machines by the cloud's own name, such as t3.small; the smallest with `cpu` and `memory_gb` if not set",
+            ),
+        ),
+        ("cpu", Attribute::optional(Ty::Number, "how many processors a machine has at least").default(1)),
+        ("memory_gb", Attribute::optional(Ty::Number, "how much memory a machine has at least, in GiB").default(1)),
+        (
+            "image",
+            Attribute::optional(
+                Ty::String,
+                "the image of the machines by the cloud's own name or id; the newest of `os` if not set; \"bake\" makes one that has the layer's packages, once",
+            ),
+        ),
+        (
+            "os",
+            Attribute::optional(Ty::String, "the operating system, such as debian-12 or ubuntu-24.04")
+                .default(DEFAULT_SYSTEM),
+        ),
+        (
+            "public",
+            Attribute::optional(
+                Ty::Bool,
+                "whether others reach the machines by their public addresses, as layers on another cloud have to",
+            )
+            .default(false),
+        ),
+        ("machines", Attribute::computed(Ty::list(machine), "the machines, by id: id, name, address, port, status")),
+        (
+            "last_id",
+            Attribute::computed(Ty::Number, "the highest machine id that was ever used; ids are never used again"),
+        ),
+        ("generation", Attribute::computed(Ty::String, "made anew with every object; its machines carry it")),
+        ("bundles", Attribute::computed(Ty::map(Ty::String), "digest of the configuration bundle of every machine")),
+        (
+            "firewall",
+            Attribute::computed(
+                Ty::list(Ty::String),
+                "the firewall rules that the layer has asked for; empty on a cloud without a firewall",
+            ),
+        ),
+    ]
+}
+
+/// Attributes of layers that have data.
+pub fn data_attributes() -> Vec<(&'static str, Attribute)> {
+    vec![
+        (
+            "on_destroy",
+            Attribute::optional_computed(
+                Ty::String,
+                "what becomes of the data when the layer is destroyed or replaced: \"keep\" leaves it on its disks, from where a layer of the same scope and name takes it up, \"delete\" deletes it; what was applied last counts",
+            )
+            .default(KEEP),
+        ),
+        (
+            "restored_from",
+            Attribute::computed(
+                Ty::String,
+                "the generations of this layer whose kept data it was made with, separated by commas; empty if it was made empty",
+            ),
+        ),
+    ]
+}
+
+pub fn machine_ty() -> Ty {
+    Ty::object([
+        ("id", Ty::Number),
+        ("name", Ty::String),
+        ("address", Ty::String),
+        ("port", Ty::Number),
+        ("status", Ty::String),
+    ])
+}

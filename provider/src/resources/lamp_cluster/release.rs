@@ -1,0 +1,69 @@
+//! A release on one node: the application itself says whether it works.
+//!
+//! Failures: a node whose application does not answer stays out of the pool, and the error has PHP's own words. The nodes
+//! after it are not touched (`fleet/life.rs`).
+
+use std::time::Duration;
+
+use value::Problem;
+
+use super::{LampCluster, health_path, notice};
+use crate::bundle::apache::{DRAIN_FLAG, PHP_LOG};
+use crate::driver::driver_problem;
+use crate::layer::{Began, Layer, Node};
+
+/// What users ask for first.
+const FRONT: &str = "/";
+/// How long an application may answer with an error before it counts: it may wait for a database.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until the application answers on its front page. Whatever it says there will do, but that it failed.
+pub(super) async fn answers(node: &Node<LampCluster>, began: Began) -> Result<(), Problem> {
+    if began == Began::Nothing {
+        return Ok(());
+    }
+    let answered = node.until_answered(node.machine.port, FRONT, PATIENCE, |status| status < 500).await;
+    let Err(unanswered) = answered else { return Ok(()) };
+    let name = &node.machine.name;
+    let words = if unanswered.last.is_some() { last_words(node).await } else { None };
+    let words = words.map(|words| format!("\n{words}\n")).unwrap_or_default();
+    let detail = format!(
+        "On {name} {}.{words}{} No other node was changed. Mend the application and apply again; its logs are in {}.",
+        unanswered.text(),
+        if began == Began::Started { "" } else { "It stays out of the pool until then." },
+        node.driver.layout(&node.key).path("log"),
+    );
+    Err(Problem::error("the application does not work", detail))
+}
+
+/// What PHP has said last.
+async fn last_words(node: &Node<LampCluster>) -> Option<String> {
+    let log = node.driver.read(&node.key, PHP_LOG).await.ok()??;
+    let text = String::from_utf8_lossy(&log).into_owned();
+    let line = text.lines().rev().find(|line| line.contains("PHP "))?;
+    // `[27-Nov-2026 05:00:00 UTC] PHP Parse error:  ..`
+    Some(line.split_once("] ").map_or(line, |(_, words)| words).to_owned())
+}
+
+/// The node takes requests again, or for the first time: the flag by which it left goes, and its page answers. Load
+/// balancers that saw it leave see it come back before another one leaves.
+pub(super) async fn readmit(node: &Node<LampCluster>, has_left: bool) -> Result<(), Problem> {
+    let removed = node.driver.remove(&node.key, DRAIN_FLAG).await;
+    removed.map_err(|error| driver_problem("Readmitting the node", &error))?;
+    let own = node.own();
+    let patience = LampCluster::ROLLOUT.ready_within;
+    let answered = node.until_answered(node.machine.port, health_path(own), patience, |status| status == 200).await;
+    if let Err(unanswered) = answered {
+        let detail = format!(
+            "On {} {}, and 200 is required. Its logs are in {}. What was made is recorded; apply again to go on.",
+            node.machine.name,
+            unanswered.text(),
+            node.driver.layout(&node.key).path("log"),
+        );
+        return Err(Problem::error("a machine is not healthy", detail));
+    }
+    if has_left {
+        tokio::time::sleep(notice(own)).await;
+    }
+    Ok(())
+}
