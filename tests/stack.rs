@@ -227,7 +227,7 @@ fn a_change_that_failed_is_found_again() {
     // A health page that says no: the node never becomes ready.
     sandbox.write("stack/app/livez.php", "<?php http_response_code(500);\n");
     let error = sandbox.lampwright("stack", APPLY).failure();
-    assert!(error.contains("did not answer 200 on /livez.php") && error.contains("the answer was 500"), "{error}");
+    assert!(error.contains("GET /livez.php") && error.contains("the answer is 500"), "{error}");
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 2);
     std::fs::remove_file(sandbox.join("stack/app/livez.php")).expect("removed");
     sandbox.lampwright("stack", APPLY).success();

@@ -356,9 +356,9 @@ pub enum Began {
     Started,
     /// Services of it were stopped and started.
     Restarted,
-    /// Running services have taken files up.
+    /// Running services have taken files up, perhaps in a run that was cut off.
     TookUp,
-    /// It ran, and nothing of what its services read has changed.
+    /// It was seen to work with the same files before.
     Nothing,
 }
 

@@ -145,7 +145,8 @@ mod tests {
     fn what_a_killed_run_has_left_is_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let chance = "22fcea5dca2a495a9ca0fb06627f353f";
-        let left = [format!("s.new.{chance}.new"), format!("s.{chance}.new"), "s.new.new".to_owned(), "s.new".to_owned()];
+        let left =
+            [format!("s.new.{chance}.new"), format!("s.{chance}.new"), "s.new.new".to_owned(), "s.new".to_owned()];
         for name in &left {
             std::fs::write(folder.path().join(name), "").unwrap();
         }

@@ -47,6 +47,8 @@ pub(super) async fn apply<L: Layer>(
     if before.as_ref().is_none_or(changes_hands) {
         context.ownership.begin(&state.group.layer(), state.group.generation.as_deref().unwrap_or_default());
     }
+    // What its former name leaves meanwhile is taken up beyond what the plan has promised.
+    let promised = state.group.restored_from.clone();
     let mut problems = match &before {
         Some(before) => taken::adopt::<L>(context, before, &state).await,
         None => data::take_over::<L>(context, &mut state).await,
@@ -54,6 +56,7 @@ pub(super) async fn apply<L: Layer>(
     if problems.is_empty() {
         problems = live::<L>(&during, before.as_ref(), &mut state).await;
     }
+    state.group.restored_from = promised;
     // Its record goes to the state now, whatever became of it.
     context.ownership.end(&state.group.layer());
     if during.before_change != BeforeChange::default() && problems.is_empty() {

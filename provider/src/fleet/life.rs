@@ -129,7 +129,8 @@ async fn survey<L: Layer>(
             _ => L::probes(&state.own, node.machine.port),
         };
         let hung = health::hung(&*node.driver, &node.key, &probes).await?;
-        Ok::<_, Problem>((node::survey(node).await?, hung))
+        let recorded = before.and_then(|before| before.group.bundles.as_ref()?.get(&node.machine.name)?.as_deref());
+        Ok::<_, Problem>((node::survey(node, recorded).await?, hung))
     });
     let looks: Vec<(Survey, Option<Silence>)> = futures_util::future::try_join_all(looks).await?;
     let hung: Vec<u64> =

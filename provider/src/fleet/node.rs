@@ -7,8 +7,8 @@ use crate::bundle::{InForce, Service, TakesUp};
 use crate::driver::{Status, driver_problem};
 use crate::layer::{Began, Layer, Node, Until};
 
-/// The file on a machine that says what is in force on it ([`InForce`], as JSON). Without it, or with that of an older
-/// version, nothing is known to be.
+/// The file on a machine that says what its services have taken up ([`InForce`], as JSON). Without it, or with that of an
+/// older version, they are taken to have taken up nothing.
 const IN_FORCE: &str = "run/loaded";
 
 /// A machine as it was found.
@@ -19,7 +19,8 @@ pub(super) struct Survey {
     stale: Vec<Service>,
     /// Whether the files of the application are others.
     is_release: bool,
-    is_known: bool,
+    /// Whether an earlier apply has seen the machine work with this very bundle.
+    is_done: bool,
 }
 
 impl Survey {
@@ -34,7 +35,8 @@ impl Survey {
     }
 }
 
-pub(super) async fn survey<L: Layer>(node: &Node<L>) -> Result<Survey, Problem> {
+/// `recorded` is the digest of the bundle that it was last seen to work with.
+pub(super) async fn survey<L: Layer>(node: &Node<L>, recorded: Option<&str>) -> Result<Survey, Problem> {
     let status = node.driver.status(&node.key).await;
     let status = status.map_err(|error| driver_problem(&format!("Looking at {}", node.machine.name), &error))?;
     let found = match status.is_up() {
@@ -42,14 +44,13 @@ pub(super) async fn survey<L: Layer>(node: &Node<L>) -> Result<Survey, Problem> 
         false => None,
     };
     let found: Option<InForce> = found.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let is_known = found.is_some();
     let (found, wanted) = (found.unwrap_or_default(), node.bundle.in_force());
     let is_stale = |service: &&Service| found.services.get(service.name) != wanted.services.get(service.name);
     Ok(Survey {
         is_up: status.is_up(),
         stale: node.bundle.services.iter().filter(is_stale).cloned().collect(),
         is_release: found.application != wanted.application,
-        is_known,
+        is_done: recorded == Some(node.bundle.digest().as_str()),
     })
 }
 
@@ -79,13 +80,19 @@ pub(super) async fn bring_up<L: Layer>(node: &Node<L>, survey: &Survey, may_leav
         if !taking_up.is_empty() {
             L::take_up(node, &taking_up).await?;
         }
-        match (restarted.is_empty(), taking_up.is_empty()) {
+        if !restarted.is_empty() || !taking_up.is_empty() || survey.changes() {
+            note(node).await?;
+        }
+        match (restarted.is_empty(), taking_up.is_empty() && survey.is_done) {
             (false, _) => Began::Restarted,
             (true, false) => Began::TookUp,
             (true, true) => Began::Nothing,
         }
     } else {
         L::before_start(node).await?;
+        // What is started reads what is there now. Were this noted later, a run that is cut off in between would have it
+        // restarted for nothing.
+        note(node).await?;
         Began::Started
     };
     let started = node.driver.start(&node.key, &node.bundle.services).await;
@@ -93,9 +100,6 @@ pub(super) async fn bring_up<L: Layer>(node: &Node<L>, survey: &Survey, may_leav
     L::ready(node, began).await?;
     // Also what a run that was cut off has left waiting.
     L::rejoin(node, has_left).await?;
-    if !survey.is_up || !survey.is_known || survey.changes() {
-        note(node).await?;
-    }
     match began {
         Began::Started => node.tell(L::ROLLOUT.started),
         Began::Restarted => node.tell("restarted"),

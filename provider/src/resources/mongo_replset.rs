@@ -265,13 +265,12 @@ impl Layer for MongoReplset {
     /// One that was restarted follows the set again. A new one becomes a member when all of them run.
     async fn ready(node: &Node<MongoReplset>, began: Began) -> Result<(), Problem> {
         let admin = admin(&node.context, &node.layer).filter(|_| began == Began::Restarted);
-        match admin {
-            Some(admin) => {
-                let member = std::slice::from_ref(&node.machine);
-                admin.wait_until_all_follow(member, MongoReplset::ROLLOUT.ready_within).await
-            }
-            None => Ok(()),
+        let Some((admin, member)) = admin.zip(MemberAddress::of(&node.machine)) else { return Ok(()) };
+        if admin.is_member(&member).await? {
+            let machine = std::slice::from_ref(&node.machine);
+            admin.wait_until_all_follow(machine, MongoReplset::ROLLOUT.ready_within).await?;
         }
+        Ok(())
     }
 
     /// Another one is primary before. One that is removed has left the set by then.
@@ -279,6 +278,7 @@ impl Layer for MongoReplset {
         if until == Until::Changed
             && let Some(admin) = admin(&node.context, &node.layer)
             && let Some(member) = MemberAddress::of(&node.machine)
+            && admin.primary().await.is_some_and(|primary| primary.is(&member))
             && let Err(problem) = admin.step_down(&member.text()).await
         {
             tracing::warn!("{}", problem.detail);

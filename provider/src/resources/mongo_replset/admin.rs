@@ -206,6 +206,12 @@ impl Admin {
         Ok(())
     }
 
+    /// Whether a member that was just started knows of a set that it is a part of.
+    pub(super) async fn is_member(&self, member: &MemberAddress) -> Result<bool, Problem> {
+        self.await_answer(member).await?;
+        Ok(self.hello(member).await.is_some_and(|hello| hello.contains_key("setName")))
+    }
+
     /// Initiates the set unless a member knows of one; says whether it did.
     pub(super) async fn initiate_if_needed(&self, machines: &[MachineModel]) -> Result<bool, Problem> {
         let Some(first) = self.members.first() else { return Ok(false) };
