@@ -151,7 +151,7 @@ fn what_terraform_was_cut_off_from_is_completed() {
     wait_for("web-1", Duration::from_mins(1), || sandbox.machines().contains(&"web-1".to_owned()));
     child.kill().expect("killed");
     child.wait().expect("ended");
-    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox, "stack"));
     let state = std::fs::read_to_string(sandbox.join("stack/terraform.tfstate")).unwrap_or_default();
     assert!(!state.contains("lamp_cluster"), "the kill came too late: {state}");
     // Nobody else's: a copy of the folder is another state.

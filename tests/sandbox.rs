@@ -194,9 +194,9 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Plugins run in the folder of the stack.
-pub(crate) fn no_plugin_in(sandbox: &Sandbox) -> bool {
-    let stack = sandbox.join("stack");
+/// Plugins run in the folder of the stack; one whose host was killed may still finish what it was asked for.
+pub(crate) fn no_plugin_in(sandbox: &Sandbox, folder: &str) -> bool {
+    let stack = sandbox.join(folder);
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     entries.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok()).all(|folder| folder != stack)
 }

@@ -155,7 +155,7 @@ fn a_command_that_is_killed_loses_nothing_and_doubles_nothing() {
         child.wait().expect("ended");
         // The state still reads.
         sandbox.lampwright("stack", &["show"]).success();
-        wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+        wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox, "stack"));
     }
     let applied = sandbox.lampwright("stack", APPLY);
     let notes = applied.stderr.clone();
@@ -295,7 +295,7 @@ fn cut_off() -> Sandbox {
     wait_for("web-1", Duration::from_secs(30), || sandbox.machines().contains(&"web-1".to_owned()));
     child.kill().expect("killed");
     child.wait().expect("ended");
-    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox, "stack"));
     sandbox
 }
 
@@ -353,7 +353,7 @@ fn machines_that_an_interrupted_run_has_left_are_removed() {
     wait_for("web-3", Duration::from_secs(30), || sandbox.machines().contains(&"web-3".to_owned()));
     child.kill().expect("killed");
     child.wait().expect("ended");
-    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox, "stack"));
     // Back to one: what was made beyond that is found and goes.
     web_only(&sandbox, 1, "");
     sandbox.lampwright("stack", APPLY).success();

@@ -116,7 +116,7 @@ fn a_new_database_that_somebody_else_has_a_user_in_is_refused() {
     });
     apply.kill().expect("killed");
     apply.wait().expect("ended");
-    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox));
+    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox, "stack"));
     let (member, address) = (sandbox.machine("db-1"), address(&sandbox, "db-1").expect("an address"));
     let key = key(&member).expect("the key");
     let member_login = Some(("__system", key.as_str(), "local"));

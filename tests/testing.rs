@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::sandbox::{Ran, Sandbox, copy, repository, wait_for};
+use crate::sandbox::{Ran, Sandbox, copy, no_plugin_in, repository, wait_for};
 use crate::terraform::{Terraform, program, write_config};
 use crate::walk::{stable, walk_through};
 
@@ -325,6 +325,7 @@ fn what_a_killed_test_leaves_is_told() {
     wait_for("a machine", Duration::from_secs(30), || !sandbox.machines().is_empty());
     test.kill().expect("killed");
     test.wait().expect("it has ended");
+    wait_for("the orphaned plugin's end", Duration::from_secs(10), || no_plugin_in(&sandbox, "module"));
     sandbox.write("module/tests/a.tftest.hcl", "run \"planned\" { command = plan }\n");
     let told = sandbox.lampwright("module", &["test"]);
     assert_eq!(told.code, 0, "{}", told.stderr);
