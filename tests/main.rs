@@ -17,6 +17,7 @@ mod load;
 mod modules;
 mod ownership;
 mod proposals;
+mod release;
 mod sandbox;
 mod secrets;
 mod sharing;

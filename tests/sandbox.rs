@@ -42,6 +42,12 @@ impl Sandbox {
         self.path().join(name)
     }
 
+    /// As `write`, of a file that may only be read.
+    pub(crate) fn replace(&self, name: &str, text: &str) {
+        std::fs::remove_file(self.join(name)).expect("removed");
+        self.write(name, text);
+    }
+
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.join(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");

@@ -97,7 +97,7 @@ pub struct Machine {
     pub has_unknowns: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct File {
     /// Relative to the machine's root.
     pub path: String,
@@ -107,7 +107,7 @@ pub struct File {
     pub after: Option<Version>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// Of the content; the key of [`Preview::contents`].
     pub digest: String,

@@ -3,6 +3,7 @@
 //! **Invariant:** pure. The same input gives the same bytes; a bundle never knows a driver or a resource.
 
 pub mod apache;
+mod content;
 pub mod encode;
 pub mod haproxy;
 pub mod mongod;
@@ -14,6 +15,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::driver::Signal;
+pub use content::Content;
 
 /// Stands in a rendered file for what the plan cannot know yet.
 pub const UNKNOWN: &str = "(known after apply)";
@@ -34,7 +36,7 @@ pub struct Bundle {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct File {
-    pub content: Vec<u8>,
+    pub content: Content,
     pub mode: u32,
     /// Never shown, neither in a plan nor in the copies for people.
     pub secret: bool,
@@ -81,11 +83,11 @@ pub const WATCHED: &[&str] = &["etc", "htdocs"];
 pub const CHECKED: &str = "{checked}";
 
 impl Bundle {
-    pub fn add(&mut self, path: impl Into<String>, content: impl Into<Vec<u8>>) {
+    pub fn add(&mut self, path: impl Into<String>, content: impl Into<Content>) {
         self.files.insert(path.into(), File { content: content.into(), mode: 0o644, secret: false });
     }
 
-    pub fn add_secret(&mut self, path: impl Into<String>, content: impl Into<Vec<u8>>, mode: u32) {
+    pub fn add_secret(&mut self, path: impl Into<String>, content: impl Into<Content>, mode: u32) {
         self.files.insert(path.into(), File { content: content.into(), mode, secret: true });
     }
 
@@ -116,9 +118,20 @@ impl Bundle {
         })
     }
 
-    /// `sha256:..` over the manifest.
+    /// `sha256:..` over the manifest without sizes, which follow from the digests in it.
     pub fn digest(&self) -> String {
-        format!("sha256:{}", hex(&Sha256::digest(self.manifest().to_string().as_bytes())))
+        Bundle::digest_of(&self.manifest())
+    }
+
+    /// As [`Bundle::digest`], of a manifest that was kept.
+    pub fn digest_of(manifest: &serde_json::Value) -> String {
+        let mut manifest = manifest.clone();
+        for file in manifest["files"].as_array_mut().into_iter().flatten() {
+            if let Some(file) = file.as_object_mut() {
+                file.remove("size");
+            }
+        }
+        format!("sha256:{}", hex(&Sha256::digest(manifest.to_string().as_bytes())))
     }
 
     /// What is in force on a machine once its services have taken this bundle up: a digest for each of them, and one of
@@ -127,10 +140,9 @@ impl Bundle {
         let digest = |of: &dyn Fn(&str) -> bool| {
             let mut hash = Sha256::new();
             for (path, file) in self.files.iter().filter(|(path, _)| of(path)) {
-                for part in [path.as_bytes(), &file.content] {
-                    hash.update((part.len() as u64).to_le_bytes());
-                    hash.update(part);
-                }
+                hash.update((path.len() as u64).to_le_bytes());
+                hash.update(path);
+                hash.update(file.content.digest());
             }
             format!("sha256:{}", hex(&hash.finalize()))
         };
@@ -139,15 +151,16 @@ impl Bundle {
         InForce { services: services.collect(), application: digest(&|path| path.starts_with(APPLICATION)) }
     }
 
-    /// Path, mode, owner and digest of every file. The owner is the account that the services run under.
+    /// Path, mode, owner, digest and size of every file. The owner is the account that the services run under.
     pub fn manifest(&self) -> serde_json::Value {
         let files = self.files.iter().map(|(path, file)| {
             json!({
                 "path": path,
                 "mode": format!("{:04o}", file.mode),
                 "owner": "service",
-                "digest": format!("sha256:{}", hex(&Sha256::digest(&file.content))),
+                "digest": format!("sha256:{}", hex(file.content.digest())),
                 "secret": file.secret,
+                "size": file.content.len(),
             })
         });
         let services = self
@@ -174,7 +187,7 @@ impl Service {
 impl File {
     /// What a person may see of the file.
     pub fn shown(&self) -> String {
-        let digest = || hex(&Sha256::digest(&self.content)[..8]);
+        let digest = || hex(&self.content.digest()[..8]);
         let is_known = !self.content.windows(UNKNOWN.len()).any(|part| part == UNKNOWN.as_bytes());
         if self.secret && !is_known {
             // Its size and digest would be those of the place holders.

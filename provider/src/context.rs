@@ -2,6 +2,7 @@
 
 mod claims;
 mod findings;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::locks::Locks;
 use crate::ownership::Ownership;
 pub use claims::Claims;
 pub use findings::{Finding, Findings};
+pub use sources::Sources;
 
 /// The provider as configured.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Context {
     /// Where copies of all bundles go, for people to read.
     pub bundle_dir: PathBuf,
     pub claims: Arc<Claims>,
+    /// Of this piece of work alone.
+    pub sources: Arc<Sources>,
     /// What was seen of machines when they were read.
     pub findings: Arc<Findings>,
     /// One piece of work on a layer at a time: an object that goes and one that comes may be the same machines.

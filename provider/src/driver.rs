@@ -420,6 +420,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Whether the services of a machine run.
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>>;
 
+    /// The manifest of what was installed last ([`Bundle::manifest`]); none if nothing was.
+    fn installed<'a>(&'a self, _key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {
+        now(Ok(None))
+    }
+
     /// The files of a machine that are not as they were installed, by path.
     fn drift<'a>(&'a self, _key: &'a MachineKey) -> BoxFuture<'a, Result<Vec<Drift>>> {
         now(Ok(Vec::new()))

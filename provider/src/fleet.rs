@@ -6,6 +6,7 @@ mod data;
 mod firewall;
 mod health;
 mod import;
+mod installed;
 mod life;
 mod machines;
 mod node;

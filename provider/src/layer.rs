@@ -47,11 +47,13 @@ pub struct Peer {
 
 /// What a machine's status is when all is well.
 pub const RUNNING: &str = "running";
+/// It runs, and its last change did not succeed: it may do no work.
+pub const UNFINISHED: &str = "unfinished";
 
 impl MachineModel {
     /// Whether its services work, as far as is known; something else may be wrong with it.
     pub fn is_up(&self) -> bool {
-        [RUNNING, CHANGED_BY_HAND, OUT_OF_SPACE].contains(&self.status.as_str())
+        [RUNNING, UNFINISHED, CHANGED_BY_HAND, OUT_OF_SPACE].contains(&self.status.as_str())
     }
 }
 

@@ -106,6 +106,7 @@ impl Service {
             layers: self.layers.clone(),
             findings: self.findings.clone(),
             claims: self.claims.clone(),
+            sources: Arc::default(),
             ..context.clone()
         })
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use compiler::addr::InstanceAddr;
 use compiler::console;
+use indexmap::IndexMap;
 pub use proto::preview::{DataChange, Fate};
 use proto::preview::{File, Preview};
 use similar::TextDiff;
@@ -224,6 +225,8 @@ fn show_preview(change: &Change, preview: &Preview, options: ShowOptions, out: &
         writeln!(out, "      {note}").expect(INFALLIBLE);
     }
     let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
+    // Of what several machines have alike once for all of them, where the first one has it.
+    let mut alike: IndexMap<&File, Vec<&str>> = IndexMap::new();
     for machine in &preview.machines {
         let name = &machine.name;
         let files: Vec<&File> = machine.files.iter().filter(|file| file.before != file.after).collect();
@@ -238,17 +241,21 @@ fn show_preview(change: &Change, preview: &Preview, options: ShowOptions, out: &
             continue;
         }
         for file in files {
-            writeln!(out, "\n      {name}  {}", file.path).expect(INFALLIBLE);
-            if let (Some(before), Some(after)) = (&file.before, &file.after)
-                && before.mode != after.mode
-            {
-                writeln!(out, "        mode {:04o} → {:04o}", before.mode, after.mode).expect(INFALLIBLE);
-            }
-            let (before, after) = (preview.shown(file.before.as_ref()), preview.shown(file.after.as_ref()));
-            let diff = TextDiff::from_lines(&*before, &*after);
-            for line in diff.unified_diff().context_radius(2).to_string().lines() {
-                writeln!(out, "        {line}").expect(INFALLIBLE);
-            }
+            alike.entry(file).or_default().push(name);
+        }
+    }
+    for (file, machines) in &alike {
+        let many = if machines.len() > 1 { format!("  ({} machines)", machines.len()) } else { String::new() };
+        writeln!(out, "\n      {}  {}{many}", abbreviated(machines), file.path).expect(INFALLIBLE);
+        if let (Some(before), Some(after)) = (&file.before, &file.after)
+            && before.mode != after.mode
+        {
+            writeln!(out, "        mode {:04o} → {:04o}", before.mode, after.mode).expect(INFALLIBLE);
+        }
+        let (before, after) = (preview.shown(file.before.as_ref()), preview.shown(file.after.as_ref()));
+        let diff = TextDiff::from_lines(&*before, &*after);
+        for line in diff.unified_diff().context_radius(2).to_string().lines() {
+            writeln!(out, "        {line}").expect(INFALLIBLE);
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{APPLICATION, Bundle, CHECKED, Service, TakesUp, encode};
+use super::{APPLICATION, Bundle, CHECKED, Content, Service, TakesUp, encode};
 use crate::driver::{Layout, Signal};
 
 /// While this file exists, the health check answers 404: load balancers let the node finish its requests and
@@ -40,7 +40,7 @@ pub struct WebNode<'a> {
     /// For the application; secret as a whole, since it holds the database's credentials.
     pub environment: BTreeMap<String, Option<String>>,
     /// By path below the document root.
-    pub app: &'a BTreeMap<String, Vec<u8>>,
+    pub app: &'a BTreeMap<String, Content>,
 }
 
 /// The next one that is nobody's.

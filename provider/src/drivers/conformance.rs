@@ -371,7 +371,7 @@ async fn the_local_cloud_changes_nothing_when_a_service_refuses() {
     let refused = driver.install(&key, &bad).await;
     assert!(matches!(refused, Err(DriverError::Check { .. })), "{refused:?}");
     let live = driver.read(&key, "etc/sleeper.sh").await.unwrap().unwrap();
-    assert_eq!(live, good.files["etc/sleeper.sh"].content);
+    assert_eq!(live, &*good.files["etc/sleeper.sh"].content);
 }
 
 #[tokio::test]

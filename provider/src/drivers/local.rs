@@ -276,6 +276,10 @@ impl Driver for Local {
         now(homes.ok().and_then(|homes| kept::sizes(&homes)))
     }
 
+    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {
+        now(self.store.existing(key).map(|home| install::manifest(&home.folder)))
+    }
+
     fn drift<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Vec<Drift>>> {
         Box::pin(async move {
             let _traced = traced("drift", key, "");

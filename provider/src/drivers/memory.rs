@@ -39,6 +39,7 @@ struct FakeMachine {
     status: Status,
     owner: String,
     files: BTreeMap<String, Vec<u8>>,
+    manifest: Option<serde_json::Value>,
 }
 
 impl FakeMachine {
@@ -89,6 +90,7 @@ impl Driver for Memory {
                 status: Status::Created,
                 owner: String::new(),
                 files: BTreeMap::new(),
+                manifest: None,
             };
             let machine = machines.entry(key.clone()).or_insert_with(fresh);
             order.owner.clone_into(&mut machine.owner);
@@ -167,10 +169,15 @@ impl Driver for Memory {
         now(Ok(()))
     }
 
+    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {
+        now(self.with(key, |machine| machine.manifest.clone()))
+    }
+
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
         now(self.with(key, |machine| {
             let files: BTreeMap<String, Vec<u8>> =
-                bundle.files.iter().map(|(path, file)| (path.clone(), file.content.clone())).collect();
+                bundle.files.iter().map(|(path, file)| (path.clone(), file.content.to_vec())).collect();
+            machine.manifest = Some(bundle.manifest());
             let mut before = std::mem::replace(&mut machine.files, files);
             // What the daemons have written is nobody's to take away.
             let written = before.extract_if(.., |path, _| path.starts_with(DATA) && !bundle.files.contains_key(path));

@@ -345,7 +345,7 @@ fn archive(bundle: &Bundle, names: &[String]) -> std::io::Result<Vec<u8>> {
         header.set_size(file.content.len() as u64);
         header.set_mode(file.mode);
         header.set_cksum();
-        archive.append_data(&mut header, name, file.content.as_slice())?;
+        archive.append_data(&mut header, name, &*file.content)?;
     }
     archive.into_inner()
 }
@@ -386,6 +386,10 @@ impl Driver for Remote {
 
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
         Box::pin(async move { Ok(self.look(&self.instance(key).await?).await) })
+    }
+
+    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {
+        Box::pin(self.call(key, "installed", json!({})))
     }
 
     fn drift<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Vec<Drift>>> {

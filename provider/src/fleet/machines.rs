@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use value::Problem;
 
-use super::firewall;
+use super::{firewall, installed};
 use crate::bundle::Bundle;
 use crate::context::Context;
 use crate::driver::{Disks, Driver, DriverError, Machine, MachineKey, Need, Order, driver_problem};
@@ -191,32 +191,19 @@ pub(crate) async fn remove(
     futures_util::future::try_join_all(stops).await.map_err(failed)?;
     driver.delete(&keys, disks).await.map_err(failed)?;
     for name in &names {
-        let _ = std::fs::remove_dir_all(context.bundle_dir.join(name));
+        installed::forget(context, name);
         context.progress(&format!("{name} removed"));
     }
     Ok(())
 }
 
-/// Notes the digest of what was installed, and leaves a copy of the files for people.
+/// Notes the digest of what was installed, and keeps it.
 pub(crate) fn record_bundle(context: &Context, group: &mut Group, machine: &str, bundle: &Bundle) {
     group.bundles.get_or_insert_default().insert(machine.to_owned(), Some(bundle.digest()));
-    // The copies are a convenience: if they cannot be written, the machines are right all the same.
-    if let Err(error) = write_copy(context, machine, bundle) {
+    // If it cannot be kept, the machine is asked.
+    if let Err(error) = installed::keep(context, machine, bundle) {
         tracing::warn!("the copy of the files of {machine} could not be written: {error}");
     }
-}
-
-fn write_copy(context: &Context, machine: &str, bundle: &Bundle) -> std::io::Result<()> {
-    let folder = context.bundle_dir.join(machine);
-    let _ = std::fs::remove_dir_all(&folder);
-    for (path, file) in &bundle.files {
-        let target = folder.join(path);
-        std::fs::create_dir_all(target.parent().unwrap_or(&folder))?;
-        let content = if file.secret { file.shown().into_bytes() } else { file.content.clone() };
-        std::fs::write(target, content)?;
-    }
-    let manifest = serde_json::to_string_pretty(&bundle.manifest())?;
-    std::fs::write(folder.join("manifest.json"), manifest)
 }
 
 /// Bundles by machine name.

@@ -5,10 +5,11 @@ use proto::preview::{Fate, Preview};
 use value::{Path, Problem, Value};
 
 use super::apply::new_generation;
+use super::installed::{self, InstalledFile, digest_of};
 use super::machines::{need, refusals};
-use super::preview::{Rendered, add_machines};
+use super::preview::{Before, Rendered, add_machines};
 use super::{data, firewall, taken};
-use crate::bundle::{Bundle, File};
+use crate::bundle::{APPLICATION, Bundle, Content, TakesUp};
 use crate::context::Context;
 use crate::driver::{DriftKind, DriverError, MachineKey, OUT_OF_SPACE, driver_problem};
 use crate::drivers::local;
@@ -320,12 +321,18 @@ async fn plan_bundles<L: Layer>(
     }
     let digest = |bundle: &Bundle| (!bundle.has_unknowns).then(|| bundle.digest());
     planned.group.bundles = Some(after.iter().map(|machine| (machine.name.clone(), digest(&machine.bundle))).collect());
-    // What was rendered for the prior state may no longer be possible (its folder is gone): then there is no
-    // "before" to show, and that must not stop the plan.
-    let mut before = prior.and_then(|prior| rendered::<L>(context, prior).ok()).unwrap_or_default();
+    let mut before = Vec::new();
     if let Some(prior) = prior {
+        let driver = prior.group.driver(context)?;
+        let bundles = after.iter().map(|machine| (machine.name.as_str(), &machine.bundle)).collect();
+        for (machine, files) in installed::before(context, &**driver, &prior.group, &bundles).await {
+            let root = driver.layout(&prior.group.key(machine.id)).root.display().to_string();
+            before.push(Before { name: machine.name, root, files });
+        }
+        let rollout = rollout::<L>(&before, &after);
         drifted(context, &prior.group, &mut before);
         preview.notes = notes::<L>(context, &prior.group, &planned.group);
+        preview.notes.extend(rollout);
     }
     add_machines(&mut preview, before, after, context.simulation.is_some());
     Ok(preview)
@@ -347,18 +354,54 @@ fn rendered<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<
     Ok(rendered.collect())
 }
 
+/// How the machines that run get what changes for them, where they do no work meanwhile.
+fn rollout<L: Layer>(before: &[Before], after: &[Rendered]) -> Option<String> {
+    let is_other = |before: &Before, after: &Rendered, of: &dyn Fn(&str) -> bool| {
+        let paths = before.files.0.keys().chain(after.bundle.files.keys()).filter(|path| of(path));
+        paths.into_iter().any(|path| {
+            let (old, new) = (before.files.0.get(path), after.bundle.files.get(path));
+            old.map(|old| old.digest.clone()) != new.map(|new| digest_of(&new.content))
+        })
+    };
+    let kept: Vec<(&Before, &Rendered)> = after
+        .iter()
+        .filter_map(|after| Some((before.iter().find(|before| before.name == after.name)?, after)))
+        .filter(|(before, _)| !before.files.0.is_empty())
+        .collect();
+    let leaves = |&&(before, after): &&(&Before, &Rendered)| {
+        let restarts = after.bundle.services.iter().filter(|service| service.takes_up == TakesUp::ByRestart);
+        is_other(before, after, &|path| path.starts_with(APPLICATION))
+            || restarts.into_iter().any(|service| is_other(before, after, &|path| service.reads(path)))
+    };
+    let changing = kept.iter().filter(leaves).count();
+    match (changing, kept.len()) {
+        (0, _) => None,
+        (_, 1) => Some("the only machine changes in place: what it is asked meanwhile may fail".to_owned()),
+        (changing, _) => {
+            let at_once = L::ROLLOUT.at_once.of(changing);
+            let verb = if at_once == 1 { "leaves, changes and comes" } else { "leave, change and come" };
+            Some(format!(
+                "{at_once} of {changing} machines at a time {verb} back; if that fails, the others stay as they are"
+            ))
+        }
+    }
+}
+
 /// Puts what is really there in the place of what was installed, so that the plan shows the lines that come back.
-fn drifted(context: &Context, prior: &Group, before: &mut [Rendered]) {
+fn drifted(context: &Context, prior: &Group, before: &mut [Before]) {
     for machine in prior.machines().iter().filter(|machine| machine.status != RUNNING) {
         let drift = context.findings.of(&prior.key(machine.id)).drift;
-        let Some(rendered) = before.iter_mut().find(|rendered| rendered.name == machine.name) else { continue };
-        let files = &mut rendered.bundle.files;
+        let Some(before) = before.iter_mut().find(|before| before.name == machine.name) else { continue };
+        let files = &mut before.files.0;
         for one in drift {
             match (one.found, one.kind) {
                 (Some(found), _) => {
                     // Nobody knows what is in a file that nobody installed.
                     let secret = files.get(&one.path).is_none_or(|file| file.secret);
-                    files.insert(one.path, File { content: found.content, mode: found.mode, secret });
+                    let content = Content::from(found.content);
+                    let (digest, size) = (digest_of(&content), content.len() as u64);
+                    let content = Some(content);
+                    files.insert(one.path, InstalledFile { digest, mode: found.mode, secret, size, content });
                 }
                 (None, DriftKind::Removed) => drop(files.remove(&one.path)),
                 (None, _) => {}

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::preview::{Content, Machine, Preview, Service, Version};
-use sha2::{Digest, Sha256};
 
+use super::installed::{Installed, InstalledFile, digest_of};
 use crate::bundle::{Bundle, File, hex};
 
 /// A machine's bundle, and where it lies.
@@ -14,26 +14,39 @@ pub(super) struct Rendered {
     pub(super) bundle: Bundle,
 }
 
+/// What is on a machine, and where it lies.
+pub(super) struct Before {
+    pub(super) name: String,
+    pub(super) root: String,
+    pub(super) files: Installed,
+}
+
 /// Adds machines with their files: those that differ or, if it `is_whole`, all, and then also what is no text.
-pub(super) fn add_machines(preview: &mut Preview, before: Vec<Rendered>, after: Vec<Rendered>, is_whole: bool) {
-    let mut before: BTreeMap<String, Rendered> = before.into_iter().map(|old| (old.name.clone(), old)).collect();
+pub(super) fn add_machines(preview: &mut Preview, before: Vec<Before>, after: Vec<Rendered>, is_whole: bool) {
+    let mut before: BTreeMap<String, Before> = before.into_iter().map(|old| (old.name.clone(), old)).collect();
     for machine in after {
-        let old = before.remove(&machine.name).map(|old| old.bundle).unwrap_or_default();
-        add_machine(preview, &machine, &old, &machine.bundle, is_whole);
+        let old = before.remove(&machine.name).map(|old| old.files).unwrap_or_default();
+        add_machine(preview, &machine, &old, is_whole);
     }
     for gone in before.into_values() {
-        add_machine(preview, &gone, &gone.bundle, &Bundle::default(), is_whole);
+        let rendered = Rendered { name: gone.name, root: gone.root, bundle: Bundle::default() };
+        add_machine(preview, &rendered, &gone.files, is_whole);
     }
 }
 
-fn add_machine(preview: &mut Preview, rendered: &Rendered, before: &Bundle, after: &Bundle, is_whole: bool) {
-    let paths: BTreeSet<&String> = before.files.keys().chain(after.files.keys()).collect();
+fn add_machine(preview: &mut Preview, rendered: &Rendered, before: &Installed, is_whole: bool) {
+    let after = &rendered.bundle;
+    let paths: BTreeSet<&String> = before.0.keys().chain(after.files.keys()).collect();
     let mut files = Vec::new();
     for path in paths {
-        let (old, new) = (before.files.get(path), after.files.get(path));
-        if is_whole || old != new {
-            let mut version = |file: Option<&File>| file.map(|file| version(preview, file, is_whole));
-            files.push(proto::preview::File { path: path.clone(), before: version(old), after: version(new) });
+        let (old, new) = (before.0.get(path), after.files.get(path));
+        let is_same = old.zip(new).is_some_and(|(old, new)| {
+            (old.mode, old.secret) == (new.mode, new.secret) && old.digest == digest_of(&new.content)
+        });
+        if is_whole || !is_same {
+            let before = old.map(|old| version_before(preview, old));
+            let after = new.map(|new| version(preview, new, is_whole));
+            files.push(proto::preview::File { path: path.clone(), before, after });
         }
     }
     if files.is_empty() {
@@ -56,14 +69,34 @@ fn add_machine(preview: &mut Preview, rendered: &Rendered, before: &Bundle, afte
 }
 
 fn version(preview: &mut Preview, file: &File, is_whole: bool) -> Version {
-    let digest = Sha256::digest(&file.content);
+    let digest = file.content.digest();
     let content = || match (file.secret, std::str::from_utf8(&file.content)) {
         (false, Ok(text)) => Content::Text(text.to_owned()),
         (false, Err(_)) if is_whole => Content::bytes(&file.content),
         (false, Err(_)) | (true, _) => Content::Hidden(file.shown()),
     };
-    // Of a secret only so much that another one can be told from it.
-    let key = if file.secret { format!("secret:{}", hex(&digest[..8])) } else { format!("sha256:{}", hex(&digest)) };
+    let key = key(&hex(digest), file.secret);
     preview.contents.entry(key.clone()).or_insert_with(content);
     Version { digest: key, size: file.content.len() as u64, mode: file.mode, secret: file.secret }
+}
+
+fn version_before(preview: &mut Preview, file: &InstalledFile) -> Version {
+    let digest = file.digest.trim_start_matches("sha256:");
+    let short = digest.get(..16).unwrap_or(digest);
+    let content = || match &file.content {
+        Some(content) if !file.secret => match std::str::from_utf8(content) {
+            Ok(text) => Content::Text(text.to_owned()),
+            Err(_) => Content::Hidden(format!("(not text, {} bytes, sha256 {short}…)\n", file.size)),
+        },
+        Some(_) | None if file.secret => Content::Hidden(format!("(secret, {} bytes, sha256 {short}…)\n", file.size)),
+        Some(_) | None => Content::Hidden(format!("(not kept, {} bytes, sha256 {short}…)\n", file.size)),
+    };
+    let key = key(digest, file.secret);
+    preview.contents.entry(key.clone()).or_insert_with(content);
+    Version { digest: key, size: file.size, mode: file.mode, secret: file.secret }
+}
+
+/// Of a secret only so much that another one can be told from it.
+fn key(digest: &str, secret: bool) -> String {
+    if secret { format!("secret:{}", digest.get(..16).unwrap_or(digest)) } else { format!("sha256:{digest}") }
 }

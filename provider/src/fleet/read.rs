@@ -6,7 +6,7 @@ use super::firewall;
 use super::health::silent_now;
 use crate::context::{Context, Finding};
 use crate::driver::{Driver, Machine, Status, driver_problem};
-use crate::layer::{Layer, MachineModel, Probe, RUNNING, State};
+use crate::layer::{Layer, MachineModel, Probe, RUNNING, State, UNFINISHED};
 
 /// The present state; none if nothing of the layer is left.
 pub(super) async fn read<L: Layer>(
@@ -38,6 +38,7 @@ pub(super) async fn read<L: Layer>(
     }
     let is_public = state.group.public.unwrap_or(false);
     let had_machines = !state.group.machines().is_empty();
+    let bundles = &state.group.bundles;
     if let Some(machines) = &mut state.group.machines {
         machines.retain_mut(|machine| {
             let found = existing.iter().zip(&looks).find(|(existing, _)| existing.key.id == machine.id);
@@ -46,7 +47,15 @@ pub(super) async fn read<L: Layer>(
                 return false;
             };
             machine.address = Some(found.known_address(is_public).to_string());
-            (*status).clone_into(&mut machine.status);
+            let is_unfinished =
+                bundles.as_ref().and_then(|bundles| bundles.get(&machine.name)).is_some_and(Option::is_none);
+            if is_unfinished && *status == RUNNING {
+                UNFINISHED.clone_into(&mut machine.status);
+                let detail = "its last change did not succeed".to_owned();
+                context.findings.note(found.key.clone(), Finding { detail, drift: Vec::new() });
+            } else {
+                (*status).clone_into(&mut machine.status);
+            }
             true
         });
         // What an interrupted run has made and not recorded: kept if it is wanted, removed if not.

@@ -9,6 +9,7 @@ mod app;
 mod release;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -259,14 +260,14 @@ impl Layer for LampCluster {
         }]
     }
 
-    fn plan(_: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
+    fn plan(context: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
         own.nodes.get_or_insert(DEFAULT_NODES);
         own.port.get_or_insert(PORT);
         own.php_workers.get_or_insert(PHP_WORKERS);
         own.drain_seconds.get_or_insert(DRAIN_SECONDS);
         own.app_digest = match &own.app {
-            Some(app) => Some(app::digest(&app::files(app)?)),
+            Some(app) => Some(app::digest(&*app::read_once(context, app)?)),
             None => None,
         };
         Ok(())
@@ -276,12 +277,12 @@ impl Layer for LampCluster {
         remember(state, prior);
     }
 
-    fn summary(_: &Context, planned: &State<Model>) -> String {
+    fn summary(context: &Context, planned: &State<Model>) -> String {
         let own = &planned.own;
         let nodes = own.nodes.map_or_else(|| "?".to_owned(), |nodes| nodes.to_string());
         let app = own.app.as_deref().unwrap_or("?");
         let digest = own.app_digest.as_deref().and_then(|digest| digest.get(7..11)).unwrap_or("?");
-        let files = own.app.as_deref().and_then(|app| app::files(app).ok()).map_or(0, |files| files.len());
+        let files = own.app.as_deref().and_then(|app| app::read_once(context, app).ok()).map_or(0, |files| files.len());
         let plural = if files == 1 { "" } else { "s" };
         format!("{nodes} nodes, Apache with PHP-FPM, app {app} (sha256 {digest}…, {files} file{plural})")
     }
@@ -290,8 +291,8 @@ impl Layer for LampCluster {
         let driver = state.group.driver(context)?;
         let own = &state.own;
         let app = match &own.app {
-            Some(app) => app::files(app)?,
-            None => BTreeMap::new(),
+            Some(app) => app::read_once(context, app)?,
+            None => Arc::default(),
         };
         let environment = environment(state);
         let machines = state.group.machines().iter();

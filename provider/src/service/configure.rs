@@ -151,6 +151,7 @@ pub(super) fn configure(
         scope,
         bundle_dir: PathBuf::from(bundle_dir),
         claims: Arc::default(),
+        sources: Arc::default(),
         findings: Arc::default(),
         layers: Arc::default(),
         ownership: ownership.clone(),

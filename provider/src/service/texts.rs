@@ -337,7 +337,7 @@ fn a_text_arrives_as_it_was_written_or_is_refused_at_its_place() {
                     assert_eq!(Haproxy::asks_for(&layout("lb-1"), &rendered), format!("GET {text} HTTP/1.1"));
                 }
                 Gets::Haproxy => {
-                    let file = String::from_utf8(rendered.files["etc/haproxy.cfg"].content.clone()).expect("text");
+                    let file = String::from_utf8(rendered.files["etc/haproxy.cfg"].content.to_vec()).expect("text");
                     assert!(file.contains(&text), "{of}.{path} = {text:?}: {file}");
                     Haproxy::takes(&layout("lb-1"), &rendered, &text);
                 }

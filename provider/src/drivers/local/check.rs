@@ -65,7 +65,7 @@ async fn in_copy(
         for (path, file) in bundle.files.iter().filter(|(path, _)| path.starts_with("etc/")) {
             let content = match std::str::from_utf8(&file.content) {
                 Ok(text) => text.replace(&live_root, &copy_root).into_bytes(),
-                Err(_) => file.content.clone(),
+                Err(_) => file.content.to_vec(),
             };
             write_file(&folder, bundle, path, &content, account)?;
         }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::beneath::{Folder, leads_down};
 use super::install::{FILE_BYTES, MANIFEST, wanted};
 use super::store::Home;
-use crate::bundle::{File, WATCHED, hex};
+use crate::bundle::{Content, File, WATCHED, hex};
 use crate::driver::{Drift, DriftKind, Found};
 
 /// What is larger is named and not shown.
@@ -60,7 +60,7 @@ fn differs(home: &Home, entry: &Entry) -> Option<Drift> {
         Err(_) => return of_kind(DriftKind::Replaced, None),
     };
     let mode = u32::from_str_radix(&entry.mode, 8).unwrap_or(found.mode);
-    let wanted = wanted(&File { content: Vec::new(), mode, secret: entry.secret }, home.account);
+    let wanted = wanted(&File { content: Content::default(), mode, secret: entry.secret }, home.account);
     let kind = if entry.digest != format!("sha256:{}", hex(&Sha256::digest(&found.content))) {
         DriftKind::Content
     } else if found.mode != mode {

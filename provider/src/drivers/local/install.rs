@@ -31,7 +31,7 @@ pub(super) async fn install(home: &Home, machine: &str, bundle: &Bundle) -> Resu
     }
     let differs = |path: &str, file: &File| {
         let found = folder.read(path, file.content.len() as u64);
-        !found.is_ok_and(|found| found.content == file.content && found.is(wanted(file, account)))
+        !found.is_ok_and(|found| *found.content == *file.content && found.is(wanted(file, account)))
     };
     let changed: Vec<(&String, &File)> = bundle.files.iter().filter(|(path, file)| differs(path, file)).collect();
     let obsolete = obsolete(folder, bundle);
@@ -75,7 +75,8 @@ pub(super) fn write_file(
     folder.write(path, content, wanted(file, account))
 }
 
-fn manifest(folder: &Folder) -> Option<serde_json::Value> {
+/// What was installed last.
+pub(super) fn manifest(folder: &Folder) -> Option<serde_json::Value> {
     serde_json::from_slice(&folder.read(MANIFEST, FILE_BYTES).ok()?.content).ok()
 }
 

@@ -297,6 +297,11 @@ def held_process(service):
     return None
 
 
+# What was installed last.
+def installed(_head, _):
+    return manifest() if os.path.exists(MANIFEST) else None
+
+
 # Names of files, and what is in them as long as that is little.
 def drift(_head, _):
     import base64
@@ -497,7 +502,7 @@ def note(op, head, result):
         out.write("%s %s %s\n" % (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), op, detail))
 
 
-OPS = {"install": install, "start": start, "stop": stop, "signal": send_signal, "status": status, "drift": drift, "ask": ask, "probe": probe,
+OPS = {"install": install, "start": start, "stop": stop, "signal": send_signal, "status": status, "installed": installed, "drift": drift, "ask": ask, "probe": probe,
        "read": read, "write": put, "remove": remove, "phases": phases, "mount": mount, "own_host_key": own_host_key, "generalize": generalize}
 
 op, head = sys.argv[2], json.loads(sys.stdin.buffer.readline())

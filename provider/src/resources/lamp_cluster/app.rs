@@ -9,21 +9,29 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Dir, Mode, OFlags};
 use sha2::{Digest, Sha256};
 use value::Problem;
 
 use super::invalid;
-use crate::bundle::hex;
+use crate::bundle::{Content, hex};
+use crate::context::Context;
 
 /// An application is copied to every node; what is larger than this belongs elsewhere.
 const MAX_BYTES: u64 = 64 << 20;
 /// Links within the folder can make few files and folders look like any number.
 const MAX_ENTRIES: usize = 100_000;
 
-/// By path. Hidden files stay behind.
-pub(super) fn files(app: &str) -> Result<BTreeMap<String, Vec<u8>>, Vec<Problem>> {
+pub(super) type Files = BTreeMap<String, Content>;
+
+/// By path. Hidden files stay behind. They are read once for each piece of work, so that all of it sees the same.
+pub(super) fn read_once(context: &Context, app: &str) -> Result<Arc<Files>, Vec<Problem>> {
+    context.sources.get(app, || files(app))
+}
+
+fn files(app: &str) -> Result<Files, Vec<Problem>> {
     let files = read(Path::new(app)).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => {
@@ -39,12 +47,12 @@ pub(super) fn files(app: &str) -> Result<BTreeMap<String, Vec<u8>>, Vec<Problem>
     Ok(files)
 }
 
-pub(super) fn digest(files: &BTreeMap<String, Vec<u8>>) -> String {
+pub(super) fn digest(files: &Files) -> String {
     let mut hash = Sha256::new();
     for (path, content) in files {
         hash.update(path.as_bytes());
         hash.update([0]);
-        hash.update(Sha256::digest(content));
+        hash.update(content.digest());
     }
     format!("sha256:{}", hex(&hash.finalize()))
 }
@@ -56,10 +64,10 @@ struct Reader {
     left: u64,
     /// How many files and folders, each as often as links lead to it.
     seen: usize,
-    files: BTreeMap<String, Vec<u8>>,
+    files: Files,
 }
 
-fn read(app: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
+fn read(app: &Path) -> io::Result<Files> {
     let path = std::fs::canonicalize(app)?;
     // A pipe, which would be waited for, is no folder.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -116,7 +124,7 @@ impl Reader {
         file.take(self.left + 1).read_to_end(&mut content).map_err(|error| named(&path, &error))?;
         let too_large = || io::Error::other(format!("it holds more than {} MiB", MAX_BYTES >> 20));
         self.left = self.left.checked_sub(content.len() as u64).ok_or_else(too_large)?;
-        self.files.insert(path, content);
+        self.files.insert(path, content.into());
         Ok(())
     }
 

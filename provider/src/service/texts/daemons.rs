@@ -194,7 +194,7 @@ impl Haproxy {
     pub(super) fn asks_for(root: &Path, bundle: &Bundle) -> String {
         write_bundle(root, bundle);
         let server = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let config = String::from_utf8(bundle.files["etc/haproxy.cfg"].content.clone()).expect("text");
+        let config = String::from_utf8(bundle.files["etc/haproxy.cfg"].content.to_vec()).expect("text");
         let config = config.replace("127.99.2.1:8080", &server.local_addr().expect("an address").to_string());
         // Where a test of another folder may listen as well.
         let config = config.replace("bind 127.99.1.1:8080", &format!("bind {}/front", root.display()));
