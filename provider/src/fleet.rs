@@ -14,6 +14,8 @@ mod plan;
 mod preview;
 mod read;
 mod taken;
+#[cfg(test)]
+mod tests;
 
 use value::Problem;
 use value::schema::Attribute;

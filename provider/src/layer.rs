@@ -94,7 +94,7 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     const DEFAULT_NAME: &'static str;
     const DOC: &'static str;
     /// Attributes whose change needs a new layer, besides `name` and `cloud`.
-    const REPLACE: &'static [&'static str];
+    const REPLACE: &'static [&'static str] = &[];
     /// Programs that have to be on a machine, each with the distribution's package that brings it.
     const PROGRAMS: &'static [(&'static str, &'static str)];
     /// Whether its machines have data that nobody could make anew. Then the layer has `on_destroy`.
@@ -102,7 +102,7 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     /// What a change of each attribute does that can be set, besides those in `REPLACE`.
     const EFFECTS: &'static [(&'static str, Effect)];
     /// What a machine does before it is taken away, for the plan.
-    const LEAVING: &'static str;
+    const LEAVING: &'static str = "its services are stopped";
     const ROLLOUT: Rollout;
     type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
 
@@ -111,7 +111,9 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
 
     /// Whatever can be said of a configuration alone, also of what other layers say in it. Asked again whenever more is
     /// known.
-    fn validate(state: &State<Self::Model>) -> Vec<Problem>;
+    fn validate(_: &State<Self::Model>) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// How many machines there shall be; `None` if that is not known yet.
     fn wanted(own: &Self::Model) -> Option<u64>;
@@ -124,7 +126,9 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     }
 
     /// How the services of a machine are asked whether they work, those that others wait for first.
-    fn probes(own: &Self::Model, port: u16) -> Vec<Probe>;
+    fn probes(_: &Self::Model, _port: u16) -> Vec<Probe> {
+        Vec::new()
+    }
 
     /// Size of the disk that each machine keeps its data on.
     fn disk_gb(_: &Self::Model) -> Option<u64> {
@@ -147,7 +151,9 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     }
 
     /// Who may come in, beyond the layers that refer to this one and ask for themselves.
-    fn door(own: &Self::Model) -> Door;
+    fn door(_: &Self::Model) -> Door {
+        Door::OnRequest
+    }
 
     /// Folders whose files get onto the machines.
     fn sources(_: &Self::Model) -> Vec<String> {
@@ -168,14 +174,14 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     fn computed(_: &mut State<Self::Model>, _prior: Option<&State<Self::Model>>) {}
 
     /// Fills in defaults and what can be said before anything is made. May refuse.
-    fn plan(
-        context: &Context,
-        planned: &mut State<Self::Model>,
-        prior: Option<&State<Self::Model>>,
-    ) -> Result<(), Vec<Problem>>;
+    fn plan(_: &Context, _: &mut State<Self::Model>, _prior: Option<&State<Self::Model>>) -> Result<(), Vec<Problem>> {
+        Ok(())
+    }
 
     /// In a few words what the layer is, for the plan.
-    fn summary(context: &Context, planned: &State<Self::Model>) -> String;
+    fn summary(_: &Context, planned: &State<Self::Model>) -> String {
+        Self::wanted(&planned.own).map(|machines| format!("{machines} machines")).unwrap_or_default()
+    }
 
     /// The bundle of every machine, in the order of the machines.
     fn bundles(context: &Context, state: &State<Self::Model>) -> Result<Vec<Bundle>, Vec<Problem>>;
@@ -226,7 +232,10 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
 
     /// What can be told of a layer by looking at its machines; what cannot is null, and the next plan shows it as a
     /// change.
-    fn imported(context: &Context, group: &Group) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send;
+    fn imported(_: &Context, _: &Group) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send {
+        let detail = format!("Layers of the type {} cannot be imported.", Self::NAME);
+        std::future::ready(Err(vec![Problem::error("import is not supported", detail)]))
+    }
 
     /// Brings computed attributes to what is real, beyond the status of machines, which the frame reads.
     fn read(_: &Context, _: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send {

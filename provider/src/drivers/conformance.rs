@@ -285,12 +285,18 @@ async fn installing_changes_only_what_differs() {
         let mut first = driver.install(&key, &bundle).await.unwrap();
         first.sort();
         assert_eq!(first, ["etc/secret", "etc/sleeper.sh", "htdocs/a"], "{name}");
+        // A flag that somebody wrote in between is no part of what was installed.
+        driver.write(&key, "run/flag", b"up").await.unwrap();
         assert!(driver.install(&key, &bundle).await.unwrap().is_empty(), "{name}");
         bundle.add("htdocs/a", "2");
         assert_eq!(driver.install(&key, &bundle).await.unwrap(), ["htdocs/a"], "{name}");
         bundle.files.remove("htdocs/a");
         assert_eq!(driver.install(&key, &bundle).await.unwrap(), ["htdocs/a"], "{name}");
         assert_eq!(driver.read(&key, "htdocs/a").await.unwrap(), None, "{name}");
+        assert_eq!(driver.read(&key, "run/flag").await.unwrap().as_deref(), Some(&b"up"[..]), "{name}");
+        // A plan goes by this.
+        let manifest = driver.installed(&key).await.unwrap().unwrap();
+        assert_eq!(manifest["files"], bundle.manifest()["files"], "{name}");
         assert_eq!(driver.read(&key, "etc/secret").await.unwrap().as_deref(), Some(&b"s"[..]), "{name}");
         clean(&*driver).await;
     }

@@ -175,16 +175,21 @@ impl Driver for Memory {
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
         now(self.with(key, |machine| {
-            let files: BTreeMap<String, Vec<u8>> =
-                bundle.files.iter().map(|(path, file)| (path.clone(), file.content.to_vec())).collect();
-            machine.manifest = Some(bundle.manifest());
-            let mut before = std::mem::replace(&mut machine.files, files);
-            // What the daemons have written is nobody's to take away.
-            let written = before.extract_if(.., |path, _| path.starts_with(DATA) && !bundle.files.contains_key(path));
-            machine.files.extend(written);
-            let changed = machine.files.iter().filter(|(path, content)| before.get(*path) != Some(content));
-            let obsolete = before.keys().filter(|path| !machine.files.contains_key(*path));
-            changed.map(|(path, _)| path).chain(obsolete).cloned().collect()
+            let installed = machine.manifest.replace(bundle.manifest());
+            // What was not installed, such as a flag or what the daemons have written, is nobody's to take away.
+            let installed = installed.iter().filter_map(|manifest| manifest["files"].as_array()).flatten();
+            let installed = installed.filter_map(|file| file["path"].as_str());
+            let obsolete: Vec<String> =
+                installed.filter(|path| !bundle.files.contains_key(*path)).map(str::to_owned).collect();
+            let mut changed = Vec::new();
+            for (path, file) in &bundle.files {
+                let before = machine.files.insert(path.clone(), file.content.to_vec());
+                if before.is_none_or(|before| before != *file.content) {
+                    changed.push(path.clone());
+                }
+            }
+            changed.extend(obsolete.into_iter().filter(|path| machine.files.remove(path).is_some()));
+            changed
         }))
     }
 

@@ -22,7 +22,7 @@ use crate::bundle::apache::{self, WebNode};
 use crate::context::Context;
 use crate::fleet;
 use crate::layer::{
-    AtOnce, Began, Door, Effect, Group, Layer, Node, POLL, Peer, Probe, Question, Reference, Rollout, State, Until,
+    AtOnce, Began, Effect, Group, Layer, Node, POLL, Peer, Probe, Question, Reference, Rollout, State, Until,
     machine_ty,
 };
 
@@ -73,7 +73,6 @@ impl Layer for LampCluster {
     const NAME: &'static str = "lamp_cluster";
     const DEFAULT_NAME: &'static str = "web";
     const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
-    const REPLACE: &'static [&'static str] = &[];
     const PROGRAMS: &'static [(&'static str, &'static str)] = apache::PROGRAMS;
     const EFFECTS: &'static [(&'static str, Effect)] = &[
         ("app", Effect::Reloads),
@@ -239,10 +238,6 @@ impl Layer for LampCluster {
             },
             Probe { service: "php-fpm", question: get(port, health_path(own)), patience },
         ]
-    }
-
-    fn door(_: &Model) -> Door {
-        Door::OnRequest
     }
 
     fn sources(own: &Model) -> Vec<String> {

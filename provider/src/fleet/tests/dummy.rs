@@ -1,0 +1,80 @@
+//! A whole layer: what is peculiar to it. All that happens to it is the fleet's.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use value::schema::Attribute;
+use value::{Problem, Ty};
+
+use super::HAPPENED;
+use crate::bundle::{Bundle, CHECKED, Service, TakesUp};
+use crate::context::Context;
+use crate::driver::Signal;
+use crate::layer::*;
+
+#[derive(Debug)]
+pub(super) struct Dummy;
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(super) struct Model {
+    nodes: Option<u64>,
+    text: Option<String>,
+}
+
+impl Layer for Dummy {
+    const NAME: &'static str = "dummy";
+    const DEFAULT_NAME: &'static str = "dummy";
+    const DOC: &'static str = "Machines that serve a text.";
+    const PROGRAMS: &'static [(&'static str, &'static str)] = &[("python3", "python3")];
+    const EFFECTS: &'static [(&'static str, Effect)] = &[("nodes", Effect::Scales), ("text", Effect::Reloads)];
+    const ROLLOUT: Rollout =
+        Rollout { at_once: AtOnce::OneOf(2), ready_within: Duration::from_secs(20), started: "ready" };
+    type Model = Model;
+
+    fn attributes() -> Vec<(&'static str, Attribute)> {
+        [("nodes", Ty::Number), ("text", Ty::String)].map(|(name, ty)| (name, Attribute::required(ty, name))).to_vec()
+    }
+    fn wanted(own: &Model) -> Option<u64> {
+        own.nodes
+    }
+    fn port(_: &Model) -> u16 {
+        8070
+    }
+    fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {
+        let driver = state.group.driver(context)?;
+        let bundle = |machine: &MachineModel| {
+            let (mut bundle, layout) = (Bundle::default(), driver.layout(&state.group.key(machine.id)));
+            bundle.folders = ["run", "log"].map(str::to_owned).to_vec();
+            bundle.add("htdocs/index.html", state.own.text.clone().unwrap_or_default());
+            let address = bundle.known(machine.address.as_deref()).to_owned();
+            let (port, folder, pid) = (machine.port, layout.path("htdocs"), layout.path("run/pid"));
+            let serve = format!("python3 -m http.server {port} --bind {address} -d {folder}");
+            bundle.add("etc/server.sh", format!("echo $$ > {pid}\nexec {serve}\n"));
+            bundle.services = vec![Service {
+                name: "server",
+                program: "sh",
+                package: "dash",
+                args: vec![layout.path("etc/server.sh")],
+                check: vec!["-n".to_owned(), CHECKED.to_owned()],
+                config: "etc/server.sh",
+                reads: &["etc/"],
+                takes_up: TakesUp::ByRestart,
+                stop: Signal::Term,
+                pid_file: "run/pid",
+            }];
+            bundle
+        };
+        Ok(state.group.machines().iter().map(bundle).collect())
+    }
+    async fn ready(node: &Node<Dummy>, _: Began) -> Result<(), Problem> {
+        let answered = node.until_answered(node.machine.port, "/", Duration::from_secs(20), |code| code == 200);
+        answered.await.map_err(|unanswered| Problem::error("it does not answer", unanswered.text()))
+    }
+    async fn leave(node: &Node<Dummy>, until: Until) {
+        HAPPENED.lock().unwrap().push(format!("{} leaves until {until:?}", node.machine.name));
+    }
+    async fn rejoin(node: &Node<Dummy>, has_left: bool) -> Result<(), Problem> {
+        HAPPENED.lock().unwrap().extend(has_left.then(|| format!("{} is back", node.machine.name)));
+        Ok(())
+    }
+}
