@@ -1,6 +1,8 @@
 //! What becomes of data: the plan says it, and what it says is so. With real databases.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mongodb::bson::{Document, doc};
 use serde_json::Value as Json;
@@ -65,6 +67,43 @@ fn has(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "no {part:?} in:\n{text}");
     }
+}
+
+/// A changed configuration comes into force, on one member after the other, while the application writes.
+#[test]
+fn a_changed_configuration_is_in_force_on_every_member_and_no_write_is_lost() {
+    let sandbox = Sandbox::new();
+    write_stack(&sandbox, "members = 3");
+    apply(&sandbox);
+    let uri = uri(&sandbox);
+    let is_done = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (uri, is_done) = (uri.clone(), is_done.clone());
+        move || {
+            with_lines(&uri, async |lines| {
+                let mut written = 0;
+                while !is_done.load(Ordering::Relaxed) {
+                    lines.insert_one(doc! { "text": format!("line {written}") }).await.expect("written by a majority");
+                    written += 1;
+                }
+                written
+            })
+        }
+    });
+    write_stack(&sandbox, "members = 3; cache_gb = 0.5");
+    has(&plan(&sandbox, &[]), &["cache_gb", "1 of 3 machines at a time leaves, changes and comes back"]);
+    let applied = apply(&sandbox);
+    is_done.store(true, Ordering::Relaxed);
+    let written = writer.join().expect("no write has failed");
+    assert_eq!(lines(&uri).len(), written);
+    for member in ["db-1", "db-2", "db-3"] {
+        has(&applied, &[&format!("{member} restarted")]);
+        let log = std::fs::read_to_string(sandbox.machine(member).join("log/mongod.log")).expect("its log");
+        let options = log.lines().rfind(|line| line.contains("Options set by command line")).expect("its options");
+        has(options, &["\"cacheSizeGB\":0.5"]);
+    }
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    sandbox.lampwright("stack", DESTROY).success();
 }
 
 /// Whichever of the two is applied first, the old name or the new: the data goes on, and the plan has promised no end of it.

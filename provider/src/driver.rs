@@ -286,6 +286,8 @@ pub struct Layout {
     pub root: PathBuf,
     /// Daemons listen on all of the machine's addresses, and a firewall decides; else on its one address.
     pub has_firewall: bool,
+    /// Other machines share its memory and disks: what a daemon would take of a machine of its own is too much.
+    pub is_shared: bool,
 }
 
 impl Layout {

@@ -252,6 +252,8 @@ pub enum Effect {
     Scales,
     /// Files change in place, and services read them again without losing a request.
     Reloads,
+    /// Services are started anew, on some machines at a time, whose work others take over.
+    Restarts,
     /// Machines that are there stay as they are.
     NewMachines,
     /// Others are told another address of the machines.
@@ -271,6 +273,9 @@ impl Effect {
             Effect::Recorded => "in place: nothing that runs is touched",
             Effect::Scales => "in place: machines are made or taken away, the others run on",
             Effect::Reloads => "in place: files change, and services read them again without losing a request",
+            Effect::Restarts => {
+                "in place: services are started anew, on one machine after the other, whose work the others take over"
+            }
             Effect::NewMachines => "in place: holds for machines that are made from then on",
             Effect::Addresses => "in place: other layers are told another address",
             Effect::Grows => "in place: disks grow, and never shrink",

@@ -18,7 +18,14 @@ pub struct Member<'a> {
     /// What the members prove to each other that they belong together with.
     pub key: Option<&'a str>,
     pub credentials: Option<&'a str>,
+    /// Of WiredTiger's cache, in GiB.
+    pub cache_gb: Option<f64>,
 }
+
+/// The cache of a member that shares its host with others, in GiB. The least that mongod takes.
+const SHARED_CACHE_GB: f64 = 0.25;
+/// And its log of operations, in MB.
+const SHARED_OPLOG_MB: u32 = 64;
 
 /// The shortest message that every mongod answers to whoever asks: `OP_MSG` with `{hello: 1, $db: "admin"}` (MongoDB
 /// manual, "MongoDB Wire Protocol").
@@ -67,6 +74,12 @@ fn mongod_conf(member: &Member<'_>, layout: &Layout, bundle: &mut Bundle) -> Str
     let mut path = |relative: &str| bundle.fit(encode::yaml(&layout.path(relative)));
     let (log, data) = (path("log/mongod.log"), path("data"));
     let (pid, keyfile) = (path("run/mongod.pid"), path("etc/keyfile"));
+    // What is not said follows the machine: half of its memory less 1 GiB, and 5 % of its disk (MongoDB manual,
+    // "storage.wiredTiger.engineConfig.cacheSizeGB", "replication.oplogSizeMB").
+    let cache = member.cache_gb.or(layout.is_shared.then_some(SHARED_CACHE_GB));
+    let cache =
+        cache.map(|size| format!("  wiredTiger:\n    engineConfig:\n      cacheSizeGB: {size}\n")).unwrap_or_default();
+    let oplog = if layout.is_shared { format!("  oplogSizeMB: {SHARED_OPLOG_MB}\n") } else { String::new() };
     format!(
         "# {name}: member of the replica set {set}. Written by lampwright; changes by hand are lost.
 systemLog:
@@ -75,10 +88,7 @@ systemLog:
   logAppend: true
 storage:
   dbPath: {data}
-  wiredTiger:
-    engineConfig:
-      cacheSizeGB: 0.25
-net:
+{cache}net:
   bindIp: {address}
   port: {port}
   unixDomainSocket:
@@ -87,8 +97,7 @@ processManagement:
   pidFilePath: {pid}
 replication:
   replSetName: {replica_set}
-  oplogSizeMB: 64
-security:
+{oplog}security:
   authorization: enabled
   keyFile: {keyfile}
 setParameter:

@@ -202,7 +202,7 @@ fn default_root() -> PathBuf {
 
 impl Driver for Local {
     fn layout(&self, key: &MachineKey) -> Layout {
-        Layout { root: self.store.folder(key), has_firewall: false }
+        Layout { root: self.store.folder(key), has_firewall: false, is_shared: true }
     }
 
     /// No daemon runs as root (ip(7), `ip_unprivileged_port_start`).

@@ -72,7 +72,7 @@ impl Memory {
 
 impl Driver for Memory {
     fn layout(&self, key: &MachineKey) -> Layout {
-        Layout { root: PathBuf::from("/machine").join(key.name()), has_firewall: false }
+        Layout { root: PathBuf::from("/machine").join(key.name()), has_firewall: false, is_shared: true }
     }
 
     fn create<'a>(&'a self, order: &'a Order, _: Tell<'a>) -> BoxFuture<'a, Created> {

@@ -352,7 +352,7 @@ fn archive(bundle: &Bundle, names: &[String]) -> std::io::Result<Vec<u8>> {
 
 impl Driver for Remote {
     fn layout(&self, _: &MachineKey) -> Layout {
-        Layout { root: PathBuf::from(ROOT), has_firewall: true }
+        Layout { root: PathBuf::from(ROOT), has_firewall: true, is_shared: false }
     }
 
     fn management(&self) -> Vec<Ingress> {

@@ -53,7 +53,7 @@ impl Driver for Simulated {
             Some(root) => PathBuf::from(root),
             None => PathBuf::from("/machine").join(key.name()),
         };
-        Layout { root, has_firewall: self.info.traits.has_firewall }
+        Layout { root, has_firewall: self.info.traits.has_firewall, is_shared: !self.info.traits.has_firewall }
     }
 
     fn promised(&self, key: &MachineKey) -> Option<IpAddr> {

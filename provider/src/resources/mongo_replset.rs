@@ -34,6 +34,7 @@ pub(super) struct Model {
     replica_set: Option<String>,
     version: Option<String>,
     disk_gb: Option<u64>,
+    cache_gb: Option<f64>,
     port: Option<u16>,
     database: Option<String>,
     credentials: Option<Credentials>,
@@ -65,6 +66,7 @@ impl Layer for MongoReplset {
     const HAS_DATA: bool = true;
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("mongod", "mongodb-org-server")];
     const EFFECTS: &'static [(&'static str, Effect)] = &[
+        ("cache_gb", Effect::Restarts),
         ("database", Effect::AnotherDatabase),
         ("disk_gb", Effect::Grows),
         ("members", Effect::Scales),
@@ -102,6 +104,13 @@ impl Layer for MongoReplset {
                 )
                 .default(DISK_GB),
             ),
+            (
+                "cache_gb",
+                Attribute::optional(
+                    Ty::Number,
+                    "size of each member's cache in GiB, from 0.25 to 10000; follows the memory of the machine if not set, and is 0.25 on the local cloud, where members share it",
+                ),
+            ),
             ("port", Attribute::optional_computed(Ty::Number, "the port that members listen on").default(PORT)),
             (
                 "database",
@@ -128,6 +137,9 @@ impl Layer for MongoReplset {
         }
         if own.members.is_some_and(|members| !(1..=MAX_MEMBERS).contains(&members)) {
             problems.push(invalid("members", format!("A whole number from 1 to {MAX_MEMBERS} is required.")));
+        }
+        if own.cache_gb.is_some_and(|size| !(0.25..=10_000.0).contains(&size)) {
+            problems.push(invalid("cache_gb", "A number from 0.25 to 10000 is required, in GiB.".to_owned()));
         }
         problems.extend(own.members.and_then(even));
         for (name, value) in [("replica_set", &own.replica_set), ("database", &own.database)] {
@@ -236,6 +248,7 @@ impl Layer for MongoReplset {
                     replica_set: own.replica_set.as_deref().unwrap_or("rs0"),
                     key: credentials.and_then(|credentials| credentials.key.as_deref()),
                     credentials: json.as_deref(),
+                    cache_gb: own.cache_gb,
                 };
                 mongod::render(&member, &driver.layout(&state.group.key(machine.id)))
             })
@@ -311,6 +324,7 @@ impl Layer for MongoReplset {
             replica_set,
             version: None,
             disk_gb: None,
+            cache_gb: None,
             port,
             database: None,
             credentials: None,
