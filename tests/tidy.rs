@@ -34,7 +34,7 @@ const PROVIDER_LAYERS: &[&[&str]] = &[
     &["context"],
     &["drivers"],
     &["seed"],
-    &["driver", "bundle", "model", "ownership", "place"],
+    &["driver", "bundle", "field", "model", "ownership", "place"],
 ];
 
 const MAX_LINES: usize = 600;
@@ -76,7 +76,9 @@ fn modules_of_the_provider_import_downwards_only() {
     for file in rust_files(&root) {
         let relative = file.strip_prefix(&root).expect("below").display().to_string();
         let own = relative.split(['/', '.']).next().unwrap_or_default().to_owned();
-        let Some(own_layer) = layer_of(&own) else { continue };
+        // A test may look at a room from above.
+        let is_test = relative.ends_with("/tests.rs") || relative.contains("/tests/");
+        let Some(own_layer) = layer_of(&own).filter(|_| !is_test) else { continue };
         let text = std::fs::read_to_string(&file).expect("UTF-8");
         for line in text.lines().filter_map(|line| line.trim().strip_prefix("use crate::")) {
             let imported = line.split([':', ';', '{']).next().unwrap_or_default();

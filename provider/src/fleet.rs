@@ -18,13 +18,11 @@ mod taken;
 mod tests;
 
 use value::Problem;
-use value::schema::Attribute;
 
 use crate::bundle::Bundle;
 use crate::context::Context;
-use crate::layer::{
-    DATA_EFFECTS, GROUP_EFFECTS, Layer, MachineModel, RUNNING, State, data_attributes, group_attributes,
-};
+use crate::field::{Change, Field};
+use crate::layer::{Layer, MachineModel, RUNNING, State, data_fields, group_fields};
 use crate::resource::{PlanRequest, Planned, Resource};
 pub(crate) use machines::{leaving, number_after, word_after};
 
@@ -33,30 +31,23 @@ impl<L: Layer> Resource for L {
     const DOC: &'static str = <L as Layer>::DOC;
     type Model = State<<L as Layer>::Model>;
 
-    fn attributes() -> Vec<(&'static str, Attribute)> {
-        let of_data = if L::HAS_DATA { data_attributes() } else { Vec::new() };
-        group_attributes().into_iter().chain(of_data).chain(<L as Layer>::attributes()).collect()
+    fn fields() -> Vec<Field> {
+        let of_data = if L::HAS_DATA { data_fields() } else { Vec::new() };
+        group_fields().into_iter().chain(of_data).chain(<L as Layer>::fields()).collect()
     }
 
-    fn effect(attribute: &str) -> Option<String> {
-        if L::REPLACE.contains(&attribute) || ["name", "cloud"].contains(&attribute) {
-            let data = if L::HAS_DATA {
-                "; `on_destroy` decides whether its data is kept for one of the same name, or **deleted**"
-            } else {
-                ""
-            };
-            return Some(format!("replaces the layer{data}"));
-        }
-        let of_data = if L::HAS_DATA { DATA_EFFECTS } else { &[] };
-        let mut effects = GROUP_EFFECTS.iter().chain(of_data).chain(L::EFFECTS);
-        effects.find(|(name, _)| *name == attribute).map(|(_, effect)| effect.text().to_owned())
+    fn effect(field: &Field) -> Option<String> {
+        let change = field.change?;
+        let data = if L::HAS_DATA && change == Change::Replaces {
+            "; `on_destroy` decides whether its data is kept for one of the same name, or **deleted**"
+        } else {
+            ""
+        };
+        Some(format!("{}{data}", change.text()))
     }
 
     fn validate(config: &Self::Model) -> Vec<Problem> {
-        let mut problems = <L as Layer>::validate(config);
-        problems.extend(config.group.name.as_deref().and_then(plan::invalid_name));
-        problems.extend(config.group.on_destroy.as_deref().and_then(plan::invalid_on_destroy));
-        problems
+        <L as Layer>::validate(config)
     }
 
     async fn plan(
@@ -86,7 +77,6 @@ impl<L: Layer> Resource for L {
     }
 
     fn bundle(context: &Context, mut state: Self::Model) -> Result<Bundle, Vec<Problem>> {
-        plan::refuse(<L as Resource>::validate(&state))?;
         state.group.id = Some(format!("{}/{}", context.scope, L::DEFAULT_NAME));
         <L as Layer>::plan(context, &mut state, None)?;
         L::computed(&mut state, None);
@@ -98,7 +88,7 @@ impl<L: Layer> Resource for L {
             status: RUNNING.to_owned(),
         }]);
         let bundle = L::bundles(context, &state)?.into_iter().next().expect("a machine");
-        plan::refuse(machines::refusals("web-1", &bundle))?;
+        crate::resource::refuse(machines::refusals("web-1", &bundle))?;
         Ok(bundle)
     }
 }

@@ -15,14 +15,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use value::schema::Attribute;
 use value::{Path, Problem};
 
 use crate::bundle::{Bundle, Service};
 use crate::context::{Context, Edge};
 use crate::driver::{CHANGED_BY_HAND, LayerId, OUT_OF_SPACE};
+use crate::field::Field;
 use crate::model;
-pub use group::{DATA_EFFECTS, DELETE, GROUP_EFFECTS, Group, KEEP, data_attributes, group_attributes, machine_ty};
+pub use group::{DELETE, Group, KEEP, data_fields, group_fields, machine_ty, name};
 pub use node::{Node, POLL};
 
 /// A machine as users see it.
@@ -93,24 +93,20 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     /// The name of the layer where none is given.
     const DEFAULT_NAME: &'static str;
     const DOC: &'static str;
-    /// Attributes whose change needs a new layer, besides `name` and `cloud`.
-    const REPLACE: &'static [&'static str] = &[];
     /// Programs that have to be on a machine, each with the distribution's package that brings it.
     const PROGRAMS: &'static [(&'static str, &'static str)];
     /// Whether its machines have data that nobody could make anew. Then the layer has `on_destroy`.
     const HAS_DATA: bool = false;
-    /// What a change of each attribute does that can be set, besides those in `REPLACE`.
-    const EFFECTS: &'static [(&'static str, Effect)];
     /// What a machine does before it is taken away, for the plan.
     const LEAVING: &'static str = "its services are stopped";
     const ROLLOUT: Rollout;
     type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
 
-    /// Attributes besides the common ones.
-    fn attributes() -> Vec<(&'static str, Attribute)>;
+    /// The attributes besides those of every layer.
+    fn fields() -> Vec<Field>;
 
-    /// Whatever can be said of a configuration alone, also of what other layers say in it. Asked again whenever more is
-    /// known.
+    /// Whatever can be said of a configuration alone beyond the fields' checks, also of what other layers say in it. Asked
+    /// again whenever more is known.
     fn validate(_: &State<Self::Model>) -> Vec<Problem> {
         Vec::new()
     }
@@ -173,7 +169,7 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     /// What follows from the rest, as far as that is known. The prior state's computed attributes are in it already.
     fn computed(_: &mut State<Self::Model>, _prior: Option<&State<Self::Model>>) {}
 
-    /// Fills in defaults and what can be said before anything is made. May refuse.
+    /// What can be said before anything is made; defaults are filled in. May refuse.
     fn plan(_: &Context, _: &mut State<Self::Model>, _prior: Option<&State<Self::Model>>) -> Result<(), Vec<Problem>> {
         Ok(())
     }
@@ -240,48 +236,6 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     /// Brings computed attributes to what is real, beyond the status of machines, which the frame reads.
     fn read(_: &Context, _: &mut State<Self::Model>) -> impl Future<Output = Vec<Problem>> + Send {
         async { Vec::new() }
-    }
-}
-
-/// What a change of an attribute does to what runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing that runs is touched.
-    Recorded,
-    /// Machines are made or taken away; the others run on.
-    Scales,
-    /// Files change in place, and services read them again without losing a request.
-    Reloads,
-    /// Services are started anew, on some machines at a time, whose work others take over.
-    Restarts,
-    /// Machines that are there stay as they are.
-    NewMachines,
-    /// Others are told another address of the machines.
-    Addresses,
-    /// Disks grow in place.
-    Grows,
-    /// The application is led to another database; the data of the old one stays where it is.
-    AnotherDatabase,
-    /// Only checked against what runs.
-    Checked,
-}
-
-impl Effect {
-    /// In words.
-    pub fn text(self) -> &'static str {
-        match self {
-            Effect::Recorded => "in place: nothing that runs is touched",
-            Effect::Scales => "in place: machines are made or taken away, the others run on",
-            Effect::Reloads => "in place: files change, and services read them again without losing a request",
-            Effect::Restarts => {
-                "in place: services are started anew, on one machine after the other, whose work the others take over"
-            }
-            Effect::NewMachines => "in place: holds for machines that are made from then on",
-            Effect::Addresses => "in place: other layers are told another address",
-            Effect::Grows => "in place: disks grow, and never shrink",
-            Effect::AnotherDatabase => "in place: the application is led to another database; the old one's data stays",
-            Effect::Checked => "in place: compared with what runs, and refused if it does not fit",
-        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod context;
 pub mod driver;
 pub mod drivers;
+pub mod field;
 mod fleet;
 pub mod layer;
 mod locks;

@@ -8,6 +8,8 @@ use value::schema::Block;
 use value::value::Attributes;
 use value::{Path, Problem, Step, Ty, Value};
 
+use crate::field::Field;
+
 /// The typed form of a resource's attributes.
 pub trait Model: Sized + Send + Sync {
     /// `unknown` says where values are not known yet; the JSON has null there, as for what is not set.
@@ -18,9 +20,22 @@ pub trait Model: Sized + Send + Sync {
 
 /// Reads a model. What is unknown, and what is null, is `None`.
 pub(crate) fn decode<M: Model>(value: &Value) -> Result<M, Problem> {
-    let json = json::encode(value, &value.ty());
+    decode_filled(value, &Value::Null(Ty::Dynamic), &[])
+}
+
+/// As [`decode`], with the defaults of fields that the configuration says nothing about.
+pub(crate) fn decode_filled<M: Model>(value: &Value, config: &Value, fields: &[Field]) -> Result<M, Problem> {
+    let mut json = json::encode(value, &value.ty());
     let mut unknown = Vec::new();
     note_unknown(value, &Path::root(), &mut unknown);
+    for field in fields {
+        let is_set = config.get(field.name).is_some_and(|value| !value.is_null());
+        if let Some(default) = field.filled_in().filter(|_| !is_set) {
+            json[field.name] = default.clone();
+            let at = Path::attribute(field.name);
+            unknown.retain(|unknown| !unknown.starts_with(&at));
+        }
+    }
     match M::read(&json, unknown) {
         Ok(model) => Ok(model),
         Err(error) => {

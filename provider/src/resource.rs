@@ -8,25 +8,28 @@
 use std::fmt;
 use std::future::Future;
 
-use value::schema::{Attribute, Block, Schema};
+use value::schema::{Block, Schema};
 use value::{Path, Problem, Value};
 
 use crate::bundle::Bundle;
 use crate::context::Context;
 use crate::driver::BoxFuture;
-use crate::model::{Model, decode, encode, encode_planned, with_configured};
+use crate::field::{self, Field};
+use crate::model::{Model, decode, decode_filled, encode, encode_planned, with_configured};
 
 pub trait Resource: fmt::Debug + Send + Sync + 'static {
     const NAME: &'static str;
     const DOC: &'static str;
     type Model: Model;
 
-    fn attributes() -> Vec<(&'static str, Attribute)>;
+    fn fields() -> Vec<Field>;
 
     /// What a change of an attribute does, in words; none of what cannot be set.
-    fn effect(attribute: &str) -> Option<String>;
+    fn effect(field: &Field) -> Option<String> {
+        field.change.map(|change| change.text().to_owned())
+    }
 
-    /// Whatever can be said of a configuration alone. Asked again whenever more is known.
+    /// Whatever can be said of a configuration alone beyond the fields' checks. Asked again whenever more is known.
     fn validate(config: &Self::Model) -> Vec<Problem>;
 
     fn plan(
@@ -111,7 +114,7 @@ pub trait AnyResource: fmt::Debug + Send + Sync {
 }
 
 fn block<R: Resource>() -> Block {
-    let attributes = R::attributes().into_iter().map(|(name, attribute)| (name.into(), attribute)).collect();
+    let attributes = R::fields().into_iter().map(|field| (field.name.into(), field.attribute)).collect();
     Block { description: R::DOC.to_owned(), attributes, ..Block::default() }
 }
 
@@ -125,15 +128,17 @@ impl<R: Resource> AnyResource for R {
     }
 
     fn effect(&self, attribute: &str) -> Option<String> {
-        R::effect(attribute)
+        R::fields().iter().find(|field| field.name == attribute).and_then(R::effect)
     }
 
     fn validate(&self, config: &Value) -> Vec<Problem> {
-        decode::<R::Model>(config).map_or_else(|problem| vec![problem], |config| R::validate(&config))
+        decode::<R::Model>(config).map_or_else(|problem| vec![problem], |config| validate::<R>(&config))
     }
 
     fn bundle(&self, context: &Context, config: &Value) -> Result<Bundle, Vec<Problem>> {
-        R::bundle(context, decode(config).map_err(|problem| vec![problem])?)
+        let config: R::Model = decode_filled(config, config, &R::fields()).map_err(|problem| vec![problem])?;
+        refuse(validate::<R>(&config))?;
+        R::bundle(context, config)
     }
 
     fn plan<'a>(&'a self, context: &'a Context, request: &'a PlanRequest<'a>) -> BoxFuture<'a, PlanOutcome> {
@@ -160,6 +165,11 @@ impl<R: Resource> AnyResource for R {
                 Ok(decoded) => decoded,
                 Err(problem) => return (prior.clone(), vec![problem]),
             };
+            if let Some(after) = &after
+                && let Err(problems) = refuse(validate::<R>(after))
+            {
+                return (prior.clone(), problems);
+            }
             let (state, problems) = R::apply(context, before, after, private).await;
             encoded::<R>(state, planned, prior, problems)
         })
@@ -184,9 +194,34 @@ impl<R: Resource> AnyResource for R {
     }
 }
 
+/// By the fields' checks, and the resource's own.
+fn validate<R: Resource>(model: &R::Model) -> Vec<Problem> {
+    let mut problems = match model.write() {
+        Ok(values) => field::problems(&R::fields(), &values, &Path::root()),
+        Err(error) => vec![Problem::error("a model could not be written", error.to_string())],
+    };
+    problems.extend(R::validate(model));
+    problems
+}
+
+/// Warnings are told when a configuration is validated.
+pub(crate) fn refuse(problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
+    if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(()) }
+}
+
 async fn plan<R: Resource>(context: &Context, request: &PlanRequest<'_>) -> Result<PlanOutcome, Vec<Problem>> {
-    let decoded = |value: &Value| decode_some::<R::Model>(value).map_err(|problem| vec![problem]);
-    let (prior, proposed) = (decoded(request.prior)?, decoded(request.proposed)?);
+    let prior = decode_some::<R::Model>(request.prior).map_err(|problem| vec![problem])?;
+    let proposed = match request.proposed {
+        proposed if proposed.is_null() => None,
+        proposed => {
+            let filled = decode_filled::<R::Model>(proposed, request.config, &R::fields());
+            Some(filled.map_err(|problem| vec![problem])?)
+        }
+    };
+    // What other objects say in it may not have been known before.
+    if let Some(proposed) = &proposed {
+        refuse(validate::<R>(proposed))?;
+    }
     let Planned { model, requires_replace, preview, problems } = R::plan(context, request, prior, proposed).await?;
     let planned = match model {
         Some(model) => encode_planned(&model, &block::<R>(), request.config).map_err(|problem| vec![problem])?,

@@ -27,10 +27,6 @@ pub(super) async fn apply<L: Layer>(
         return (has_failed.then_some(state), problems);
     };
     context.ownership.know(before.as_ref().and_then(|before| before.group.generation.as_deref()));
-    let problems = L::validate(&state);
-    if problems.iter().any(Problem::is_error) {
-        return (before, problems);
-    }
     let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
     if let Some(before) = &before
         && let Err(problems) = taken::refuse_lost::<L>(context, &before.group).await

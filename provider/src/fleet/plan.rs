@@ -13,10 +13,12 @@ use crate::bundle::{APPLICATION, Bundle, Content, TakesUp};
 use crate::context::Context;
 use crate::driver::{DriftKind, DriverError, MachineKey, OUT_OF_SPACE, driver_problem};
 use crate::drivers::local;
-use crate::layer::{DELETE, Group, KEEP, Layer, MachineModel, RUNNING, State};
+use crate::field::Change;
+use crate::layer::{self, Group, KEEP, Layer, MachineModel, RUNNING, State};
+use crate::model::Model as _;
 use crate::ownership;
 use crate::place::Place;
-use crate::resource::{PlanRequest, Planned};
+use crate::resource::{PlanRequest, Planned, refuse};
 
 pub(super) async fn plan<L: Layer>(
     context: &Context,
@@ -27,9 +29,6 @@ pub(super) async fn plan<L: Layer>(
     let claims = &*context.claims;
     let Some(mut planned) = proposed else { return plan_removal::<L>(context, request, prior).await };
     context.ownership.know(prior.as_ref().and_then(|prior| prior.group.generation.as_deref()));
-    let is_known = |name: &str| request.proposed.get(name).is_none_or(Value::is_known);
-    // What other layers say in it may not have been known before.
-    refuse(L::validate(&planned))?;
     if planned.group.generation.as_deref().is_some_and(ownership::is_imported) {
         // Its machines become this state's when it is applied.
         planned.group.generation = None;
@@ -62,7 +61,7 @@ pub(super) async fn plan<L: Layer>(
     L::computed(&mut planned, prior.as_ref());
     refuse_low_port::<L>(context, &planned)?;
     // A count that is not known yet says nothing about which machines there will be.
-    match L::wanted(&planned.own).filter(|_| is_known("nodes") && is_known("members")) {
+    match L::wanted(&planned.own) {
         Some(wanted) => plan_machines::<L>(context, &mut planned, prior.as_ref(), wanted)?,
         None => planned.group.machines = None,
     }
@@ -199,8 +198,8 @@ fn plan_group<L: Layer>(
     let from_address = || request.address.map(|address| Place::of(address).name);
     let group = &mut planned.group;
     let name = group.name.take().or_else(from_address).unwrap_or_else(|| L::DEFAULT_NAME.to_owned());
-    if let Some(problem) = invalid_name(&name) {
-        return Err(vec![problem]);
+    if let Some(detail) = layer::name(&name) {
+        return Err(vec![Problem::error("invalid name", detail).at(Path::attribute("name"))]);
     }
     let same_layer = prior.filter(|prior| prior.group.name.as_deref() == Some(name.as_str()));
     group.id = match same_layer {
@@ -219,22 +218,6 @@ fn plan_group<L: Layer>(
     group.driver(context).map(drop)
 }
 
-pub(super) fn invalid_on_destroy(text: &str) -> Option<Problem> {
-    let detail = format!("{text:?} is neither {KEEP:?} nor {DELETE:?}.");
-    (text != KEEP && text != DELETE)
-        .then(|| Problem::error("invalid argument", detail).at(Path::attribute("on_destroy")))
-}
-
-pub(super) fn invalid_name(name: &str) -> Option<Problem> {
-    let fits = (1..=40).contains(&name.len())
-        && name.starts_with(|ch: char| ch.is_ascii_lowercase())
-        && name.chars().all(|ch| ch.is_ascii_lowercase() || ch.is_ascii_digit() || ch == '-');
-    (!fits).then(|| {
-        let detail = format!("{name:?} cannot be the name of a layer: it begins with a small letter and has up to 40 small letters, digits and hyphens, since machines and host names are made of it.");
-        Problem::error("invalid name", detail).at(Path::attribute("name"))
-    })
-}
-
 fn replaced_attributes<L: Layer>(
     request: &PlanRequest<'_>,
     prior: &State<L::Model>,
@@ -247,12 +230,14 @@ fn replaced_attributes<L: Layer>(
     if prior.group.cloud != planned.group.cloud {
         paths.push(Path::attribute("cloud"));
     }
-    for name in L::REPLACE {
-        let configured = request.config.get(name).filter(|value| !value.is_null());
+    let values = |state: &State<L::Model>| state.write().unwrap_or_default();
+    let (before, after) = (values(prior), values(planned));
+    for field in L::fields().iter().filter(|field| field.change == Some(Change::Replaces)) {
+        let is_unknown = request.config.get(field.name).is_some_and(|value| !value.is_known());
+        let (before, after) = (&before[field.name], &after[field.name]);
         // What an import could not tell is no difference.
-        let before = request.prior.get(name).filter(|value| !value.is_null());
-        if configured.is_some_and(|value| before.is_some_and(|before| before != value)) {
-            paths.push(Path::attribute(*name));
+        if !before.is_null() && (is_unknown || (!after.is_null() && before != after)) {
+            paths.push(Path::attribute(field.name));
         }
     }
     paths
@@ -336,11 +321,6 @@ async fn plan_bundles<L: Layer>(
     }
     add_machines(&mut preview, before, after, context.simulation.is_some());
     Ok(preview)
-}
-
-/// Warnings are told when a configuration is validated.
-pub(super) fn refuse(problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
-    if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok(()) }
 }
 
 fn rendered<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<Rendered>, Vec<Problem>> {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use value::schema::Attribute;
 use value::{Problem, Ty};
 
-use super::{Effect, MachineModel};
+use super::MachineModel;
 use crate::context::Context;
 use crate::driver::{DEFAULT_SYSTEM, Driver, LayerId, MachineKey};
+use crate::field::{Change, Field};
 
 /// The attributes that every layer has.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
@@ -45,19 +45,6 @@ pub struct Group {
 pub const KEEP: &str = "keep";
 pub const DELETE: &str = "delete";
 
-/// What a change of those does that can be set, besides `name` and `cloud`, which make a new layer.
-pub const GROUP_EFFECTS: &[(&str, Effect)] = &[
-    ("cpu", Effect::NewMachines),
-    ("image", Effect::NewMachines),
-    ("memory_gb", Effect::NewMachines),
-    ("os", Effect::NewMachines),
-    ("public", Effect::Addresses),
-    ("size", Effect::NewMachines),
-];
-
-/// Those of the attributes that layers with data have.
-pub const DATA_EFFECTS: &[(&str, Effect)] = &[("on_destroy", Effect::Recorded)];
-
 impl Group {
     /// The layer that the machines belong to. The scope is that of the layer's creation, which its id keeps.
     pub fn layer(&self) -> LayerId {
@@ -83,90 +70,90 @@ impl Group {
     }
 }
 
-/// Attributes of every layer, for the schema.
-pub fn group_attributes() -> Vec<(&'static str, Attribute)> {
-    let machine = machine_ty();
+/// The fields of every layer.
+pub fn group_fields() -> Vec<Field> {
     vec![
-        ("id", Attribute::computed(Ty::String, "scope and name of the layer; its machines carry both as tags")),
-        (
+        Field::computed("id", Ty::String, "scope and name of the layer; its machines carry both as tags"),
+        Field::settled(
             "name",
-            Attribute::optional_computed(
-                Ty::String,
-                "the name of the layer: its machines are called name-1, name-2, ..; the name of the resource if not set",
-            ),
-        ),
-        (
+            Ty::String,
+            "the name of the layer: its machines are called name-1, name-2, ..; the name of the resource if not set",
+        )
+        .text(name)
+        .change(Change::Replaces),
+        Field::settled(
             "cloud",
-            Attribute::optional_computed(
-                Ty::String,
-                "the cloud that the machines are on; the provider's default_cloud if not set",
-            ),
-        ),
-        (
+            Ty::String,
+            "the cloud that the machines are on; the provider's default_cloud if not set",
+        )
+        .change(Change::Replaces),
+        Field::optional(
             "size",
-            Attribute::optional(
-                Ty::String,
-                "the size of the machines by the cloud's own name, such as t3.small; the smallest with `cpu` and `memory_gb` if not set",
-            ),
-        ),
-        ("cpu", Attribute::optional(Ty::Number, "how many processors a machine has at least").default(1)),
-        ("memory_gb", Attribute::optional(Ty::Number, "how much memory a machine has at least, in GiB").default(1)),
-        (
+            Ty::String,
+            "the size of the machines by the cloud's own name, such as t3.small; the smallest with `cpu` and `memory_gb` if not set",
+        )
+        .change(Change::NewMachines),
+        Field::optional("cpu", Ty::Number, "how many processors a machine has at least")
+            .default(1)
+            .change(Change::NewMachines),
+        Field::optional("memory_gb", Ty::Number, "how much memory a machine has at least, in GiB")
+            .default(1)
+            .change(Change::NewMachines),
+        Field::optional(
             "image",
-            Attribute::optional(
-                Ty::String,
-                "the image of the machines by the cloud's own name or id; the newest of `os` if not set; \"bake\" makes one that has the layer's packages, once",
-            ),
-        ),
-        (
-            "os",
-            Attribute::optional(Ty::String, "the operating system, such as debian-12 or ubuntu-24.04")
-                .default(DEFAULT_SYSTEM),
-        ),
-        (
+            Ty::String,
+            "the image of the machines by the cloud's own name or id; the newest of `os` if not set; \"bake\" makes one that has the layer's packages, once",
+        )
+        .change(Change::NewMachines),
+        Field::optional("os", Ty::String, "the operating system, such as debian-12 or ubuntu-24.04")
+            .default(DEFAULT_SYSTEM)
+            .change(Change::NewMachines),
+        Field::optional(
             "public",
-            Attribute::optional(
-                Ty::Bool,
-                "whether others reach the machines by their public addresses, as layers on another cloud have to",
-            )
-            .default(false),
-        ),
-        ("machines", Attribute::computed(Ty::list(machine), "the machines, by id: id, name, address, port, status")),
-        (
-            "last_id",
-            Attribute::computed(Ty::Number, "the highest machine id that was ever used; ids are never used again"),
-        ),
-        ("generation", Attribute::computed(Ty::String, "made anew with every object; its machines carry it")),
-        ("bundles", Attribute::computed(Ty::map(Ty::String), "digest of the configuration bundle of every machine")),
-        (
+            Ty::Bool,
+            "whether others reach the machines by their public addresses, as layers on another cloud have to",
+        )
+        .default(false)
+        .change(Change::Addresses),
+        Field::computed("machines", Ty::list(machine_ty()), "the machines, by id: id, name, address, port, status"),
+        Field::computed("last_id", Ty::Number, "the highest machine id that was ever used; ids are never used again"),
+        Field::computed("generation", Ty::String, "made anew with every object; its machines carry it"),
+        Field::computed("bundles", Ty::map(Ty::String), "digest of the configuration bundle of every machine"),
+        Field::computed(
             "firewall",
-            Attribute::computed(
-                Ty::list(Ty::String),
-                "the firewall rules that the layer has asked for; empty on a cloud without a firewall",
-            ),
+            Ty::list(Ty::String),
+            "the firewall rules that the layer has asked for; empty on a cloud without a firewall",
         ),
     ]
 }
 
-/// Attributes of layers that have data.
-pub fn data_attributes() -> Vec<(&'static str, Attribute)> {
+/// The fields of layers that have data.
+pub fn data_fields() -> Vec<Field> {
     vec![
-        (
+        Field::settled(
             "on_destroy",
-            Attribute::optional_computed(
-                Ty::String,
-                "what becomes of the data when the layer is destroyed or replaced: \"keep\" leaves it on its disks, from where a layer of the same scope and name takes it up, \"delete\" deletes it; what was applied last counts",
-            )
-            .default(KEEP),
-        ),
-        (
+            Ty::String,
+            "what becomes of the data when the layer is destroyed or replaced: \"keep\" leaves it on its disks, from where a layer of the same scope and name takes it up, \"delete\" deletes it; what was applied last counts",
+        )
+        .default(KEEP)
+        .one_of(&[KEEP, DELETE])
+        .change(Change::Recorded),
+        Field::computed(
             "restored_from",
-            Attribute::computed(
-                Ty::String,
-                "the generations of this layer whose kept data it was made with, separated by commas; empty if it was made empty",
-            ),
+            Ty::String,
+            "the generations of this layer whose kept data it was made with, separated by commas; empty if it was made empty",
         ),
     ]
+}
+
+/// What can be the name of a layer.
+pub fn name(name: &str) -> Option<String> {
+    let fits = (1..=40).contains(&name.len())
+        && name.starts_with(|ch: char| ch.is_ascii_lowercase())
+        && name.chars().all(|ch| ch.is_ascii_lowercase() || ch.is_ascii_digit() || ch == '-');
+    (!fits).then(|| {
+        format!("{name:?} cannot be the name of a layer: it begins with a small letter and has up to 40 small letters, digits and hyphens, since machines and host names are made of it.")
+    })
 }
 
 pub fn machine_ty() -> Ty {

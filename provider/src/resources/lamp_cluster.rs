@@ -13,17 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
 use super::text;
 use crate::bundle::Bundle;
 use crate::bundle::apache::{self, WebNode};
 use crate::context::Context;
+use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{
-    AtOnce, Began, Effect, Group, Layer, Node, POLL, Peer, Probe, Question, Reference, Rollout, State, Until,
-    machine_ty,
+    AtOnce, Began, Group, Layer, Node, POLL, Peer, Probe, Question, Reference, Rollout, State, Until, machine_ty,
 };
 
 #[derive(Debug)]
@@ -61,8 +60,6 @@ struct HealthCheck {
     interval_ms: Option<u64>,
 }
 
-const DEFAULT_NODES: u64 = 2;
-const MAX_NODES: u64 = 1000;
 pub(super) const HEALTH_PATH: &str = "/livez.php";
 pub(super) const HEALTH_INTERVAL_MS: u64 = 500;
 const PORT: u16 = 8080;
@@ -74,95 +71,71 @@ impl Layer for LampCluster {
     const DEFAULT_NAME: &'static str = "web";
     const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
     const PROGRAMS: &'static [(&'static str, &'static str)] = apache::PROGRAMS;
-    const EFFECTS: &'static [(&'static str, Effect)] = &[
-        ("app", Effect::Reloads),
-        ("database", Effect::Reloads),
-        ("drain_seconds", Effect::Recorded),
-        ("environment", Effect::Reloads),
-        ("health_check", Effect::Reloads),
-        ("nodes", Effect::Scales),
-        ("php_workers", Effect::Reloads),
-        ("port", Effect::Reloads),
-    ];
     const LEAVING: &'static str = "finishing what is under way first";
     const ROLLOUT: Rollout =
         Rollout { at_once: AtOnce::OneOf(4), ready_within: Duration::from_secs(30), started: "ready" };
     type Model = Model;
 
-    fn attributes() -> Vec<(&'static str, Attribute)> {
-        let database = BTreeMap::from([
-            ("uri".into(), Attribute::required(Ty::String, "connection string that names every member").sensitive()),
-            ("id".into(), Attribute::optional(Ty::String, "the id of the layer, whose firewall lets this one in")),
-            ("cloud".into(), Attribute::optional(Ty::String, "the cloud of the layer")),
-            ("public".into(), Attribute::optional(Ty::Bool, "whether the layer is reached by its public addresses")),
-            ("database".into(), Attribute::optional(Ty::String, "the name of the application's database")),
-            (
-                "machines".into(),
-                Attribute::optional(Ty::list(machine_ty()), "the members, so that the application can name them"),
-            ),
-        ]);
-        let health_check = BTreeMap::from([
-            (
-                "path".into(),
-                Attribute::optional(Ty::String, "a page that PHP executes; made if the application has none")
-                    .default(HEALTH_PATH),
-            ),
-            (
-                "interval_ms".into(),
-                Attribute::optional(Ty::Number, "milliseconds between two checks").default(HEALTH_INTERVAL_MS),
-            ),
-        ]);
-        let nested = |attributes, description| Attribute {
-            ty: AttributeTy::Nested { nesting: Nesting::Single, attributes },
-            ..Attribute::optional(Ty::Dynamic, description)
-        };
+    fn fields() -> Vec<Field> {
+        let database = vec![
+            Field::required("uri", Ty::String, "connection string that names every member")
+                .sensitive()
+                .text(text::without_nul),
+            Field::optional("id", Ty::String, "the id of the layer, whose firewall lets this one in")
+                .text(text::layer_id),
+            Field::optional("cloud", Ty::String, "the cloud of the layer"),
+            Field::optional("public", Ty::Bool, "whether the layer is reached by its public addresses"),
+            Field::optional("database", Ty::String, "the name of the application's database").text(text::without_nul),
+            Field::optional("machines", Ty::list(machine_ty()), "the members, so that the application can name them"),
+        ];
+        let health_check = vec![
+            Field::optional("path", Ty::String, "a page that PHP executes; made if the application has none")
+                .default(HEALTH_PATH)
+                .text(page),
+            Field::optional("interval_ms", Ty::Number, "milliseconds between two checks")
+                .default(HEALTH_INTERVAL_MS)
+                .whole(text::INTERVALS_MS),
+        ];
         vec![
-            (
-                "nodes",
-                Attribute::optional_computed(Ty::Number, "how many web nodes, a whole number from 0 to 1000")
-                    .default(DEFAULT_NODES),
-            ),
-            (
+            Field::settled("nodes", Ty::Number, "how many web nodes, a whole number from 0 to 1000")
+                .default(2)
+                .whole(0..=1000)
+                .change(Change::Scales),
+            Field::required(
                 "app",
-                Attribute::required(
-                    Ty::String,
-                    "the folder of the application, copied to every node as its document root",
-                ),
-            ),
-            (
-                "environment",
-                Attribute::optional(Ty::map(Ty::String), "environment variables of the application").sensitive(),
-            ),
-            ("database", nested(database, "the database that the application talks to: a whole mongo_replset")),
-            ("health_check", nested(health_check, "how to tell that a node is alive: path, interval_ms")),
-            (
-                "port",
-                Attribute::optional_computed(
-                    Ty::Number,
-                    "the port that nodes listen on; the next one is for their status page",
-                )
-                .default(PORT),
-            ),
-            (
-                "php_workers",
-                Attribute::optional_computed(Ty::Number, "PHP processes on every node").default(PHP_WORKERS),
-            ),
-            (
-                "drain_seconds",
-                Attribute::optional_computed(Ty::Number, "how long a node that leaves may take to finish its requests")
-                    .default(DRAIN_SECONDS),
-            ),
-            ("app_digest", Attribute::computed(Ty::String, "digest of the application's files")),
-            (
+                Ty::String,
+                "the folder of the application, copied to every node as its document root",
+            )
+            .change(Change::Releases),
+            Field::optional("environment", Ty::map(Ty::String), "environment variables of the application")
+                .sensitive()
+                .change(Change::Reloads),
+            Field::object("database", "the database that the application talks to: a whole mongo_replset", database)
+                .change(Change::Reloads),
+            Field::object("health_check", "how to tell that a node is alive: path, interval_ms", health_check)
+                .change(Change::Reloads),
+            Field::settled("port", Ty::Number, "the port that nodes listen on; the next one is for their status page")
+                .default(PORT)
+                .whole(1..=65534)
+                .change(Change::Reloads),
+            Field::settled("php_workers", Ty::Number, "PHP processes on every node")
+                .default(PHP_WORKERS)
+                .whole(1..=10_000)
+                .change(Change::Reloads),
+            Field::settled("drain_seconds", Ty::Number, "how long a node that leaves may take to finish its requests")
+                .default(DRAIN_SECONDS)
+                .whole(0..=86_400)
+                .change(Change::Recorded),
+            Field::computed("app_digest", Ty::String, "digest of the application's files"),
+            Field::computed(
                 "former_ports",
-                Attribute::computed(
-                    Ty::list(Ty::Number),
-                    "ports of earlier times, at which nodes go on answering load balancers that have not been told",
-                ),
+                Ty::list(Ty::Number),
+                "ports of earlier times, at which nodes go on answering load balancers that have not been told",
             ),
-            (
+            Field::computed(
                 "former_health_check_paths",
-                Attribute::computed(Ty::list(Ty::String), "as former_ports, for the page of the health check"),
+                Ty::list(Ty::String),
+                "as former_ports, for the page of the health check",
             ),
         ]
     }
@@ -170,49 +143,21 @@ impl Layer for LampCluster {
     fn validate(state: &State<Model>) -> Vec<Problem> {
         let own = &state.own;
         let mut problems = Vec::new();
-        let whole = [
-            ("port", own.port.map(u64::from), 1..=65534),
-            ("php_workers", own.php_workers.map(u64::from), 1..=10_000),
-            ("drain_seconds", own.drain_seconds, 0..=86_400),
-        ];
-        for (name, value, range) in whole {
-            problems.extend(text::number(value, range, &Path::attribute(name)));
-        }
-        if own.nodes.is_some_and(|nodes| nodes > MAX_NODES) {
-            problems.push(invalid("nodes", format!("A whole number from 0 to {MAX_NODES} is required.")));
-        }
         for (name, value) in own.environment.iter().flatten() {
             let at = Path::attribute("environment").then(Step::Key(name.as_str().into()));
             let is_name = name.starts_with(|ch: char| ch.is_ascii_alphabetic() || ch == '_')
                 && name.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '_');
-            if !is_name {
-                problems.push(
-                    Problem::error("invalid argument", format!("{name:?} is not the name of an environment variable."))
-                        .at(at.clone()),
-                );
-            }
-            problems.extend(text::without_nul(value.as_deref(), &at));
+            let detail = if is_name {
+                value.as_deref().and_then(text::without_nul)
+            } else {
+                Some(format!("{name:?} is not the name of an environment variable."))
+            };
+            problems.extend(detail.map(|detail| Problem::error("invalid argument", detail).at(at)));
         }
         if let Some(database) = &own.database {
-            let at = Path::attribute("database");
-            let part = |name: &'static str| at.then(Step::Attribute(name.into()));
+            let part = |name: &'static str| Path::attribute("database").then(Step::Attribute(name.into()));
             problems.extend(text::required(state, database.uri.is_none(), &part("uri")));
-            problems.extend(text::without_nul(database.uri.as_deref(), &part("uri")));
-            problems.extend(text::without_nul(database.database.as_deref(), &part("database")));
-            problems.extend(text::layer_id(database.id.as_deref(), &part("id")));
             problems.extend(text::peers(state, database.machines.as_deref(), &part("machines")));
-        }
-        if let Some(path) = own.health_check.as_ref().and_then(|check| check.path.as_deref())
-            && !is_page(path)
-        {
-            problems.push(Problem::error(
-                "invalid argument",
-                "The path of the health check begins with a slash, ends in .php, and holds only letters, digits and any of / . _ -",
-            ).at(Path::attribute("health_check").then(Step::Attribute("path".into()))));
-        }
-        if let Some(check) = &own.health_check {
-            let at = Path::attribute("health_check").then(Step::Attribute("interval_ms".into()));
-            problems.extend(text::number(check.interval_ms, text::INTERVALS_MS, &at));
         }
         problems
     }
@@ -257,10 +202,6 @@ impl Layer for LampCluster {
 
     fn plan(context: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
-        own.nodes.get_or_insert(DEFAULT_NODES);
-        own.port.get_or_insert(PORT);
-        own.php_workers.get_or_insert(PHP_WORKERS);
-        own.drain_seconds.get_or_insert(DRAIN_SECONDS);
         own.app_digest = match &own.app {
             Some(app) => Some(app::digest(&*app::read_once(context, app)?)),
             None => None,
@@ -451,13 +392,17 @@ fn health_path(own: &Model) -> &str {
     own.health_check.as_ref().and_then(|check| check.path.as_deref()).unwrap_or(HEALTH_PATH)
 }
 
-fn is_page(path: &str) -> bool {
+/// The path of a page that PHP executes.
+fn page(path: &str) -> Option<String> {
     let is_file = |part: &str| !matches!(part, "" | "." | "..") && part.len() < 256;
-    path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_file))
+    let is_page = path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_file))
         && path.len() <= 1024
         && path.ends_with(".php")
         && !path.contains("..")
-        && path.chars().all(|ch| ch.is_ascii_alphanumeric() || "/._-".contains(ch))
+        && path.chars().all(|ch| ch.is_ascii_alphanumeric() || "/._-".contains(ch));
+    (!is_page).then(|| {
+        "The path of the health check begins with a slash, ends in .php, and holds only letters, digits and any of / . _ -".to_owned()
+    })
 }
 
 fn invalid(attribute: &'static str, detail: String) -> Problem {

@@ -3,11 +3,10 @@
 mod native;
 mod reload;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use value::schema::{Attribute, AttributeTy, Nesting};
 use value::{Path, Problem, Step, Ty};
 
 use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
@@ -16,10 +15,11 @@ use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, Sendin
 use crate::bundle::{Bundle, Service};
 use crate::context::Context;
 use crate::driver::{LayerId, MachineKey};
+use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{
-    AtOnce, Began, Door, Effect, Group, Layer, MachineModel, Node, POLL, Peer, Probe, Question, Reference, Rollout,
-    State, machine_ty,
+    AtOnce, Began, Door, Group, Layer, MachineModel, Node, POLL, Peer, Probe, Question, Reference, Rollout, State,
+    machine_ty,
 };
 use reload::SHOW_STAT;
 
@@ -81,134 +81,75 @@ impl Layer for LbPool {
     const NAME: &'static str = "lb_pool";
     const DEFAULT_NAME: &'static str = "lb";
     const DOC: &'static str = "A load balancer in front of a layer: HAProxy, or the cloud's own.";
-    const REPLACE: &'static [&'static str] = &["kind"];
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("haproxy", "haproxy")];
-    const EFFECTS: &'static [(&'static str, Effect)] = &[
-        ("algorithm", Effect::Reloads),
-        ("backend", Effect::Reloads),
-        ("health_check", Effect::Reloads),
-        ("listener", Effect::Reloads),
-    ];
     const LEAVING: &'static str = "its clients are cut off";
     const ROLLOUT: Rollout = Rollout { at_once: AtOnce::One, ready_within: Duration::from_secs(10), started: "ready" };
     type Model = Model;
 
-    fn attributes() -> Vec<(&'static str, Attribute)> {
-        let nested = |attributes: BTreeMap<_, _>| AttributeTy::Nested { nesting: Nesting::Single, attributes };
-        let number = |description| Attribute::optional(Ty::Number, description);
-        let path = || Attribute::optional(Ty::String, "the page that is asked for; the backend's own if not set");
-        let backend_check = BTreeMap::from([
-            ("path".into(), path()),
-            ("interval_ms".into(), number("milliseconds between two checks")),
-        ]);
-        let backend = BTreeMap::from([
-            ("name".into(), Attribute::required(Ty::String, "the name of the layer")),
-            ("id".into(), Attribute::optional(Ty::String, "the id of the layer, whose firewall lets this one in")),
-            ("cloud".into(), Attribute::optional(Ty::String, "the cloud of the layer")),
-            ("public".into(), Attribute::optional(Ty::Bool, "whether the layer is reached by its public addresses")),
-            ("machines".into(), Attribute::required(Ty::list(machine_ty()), "the machines that requests go to")),
-            (
-                "health_check".into(),
-                Attribute {
-                    ty: nested(backend_check),
-                    ..Attribute::optional(Ty::Dynamic, "the layer's own health check")
-                },
-            ),
-        ]);
-        let listener = BTreeMap::from([("port".into(), number("the port").default(PORT))]);
-        let health_check = BTreeMap::from([
-            ("path".into(), path()),
-            ("interval_ms".into(), number("milliseconds between two checks").default(HEALTH_INTERVAL_MS)),
-            ("fall".into(), number("failed checks in a row after which a server is down").default(FALL)),
-            ("rise".into(), number("good checks in a row after which a server is up").default(RISE)),
-        ]);
+    fn fields() -> Vec<Field> {
+        let path = || {
+            Field::optional("path", Ty::String, "the page that is asked for; the backend's own if not set")
+                .text(text::request_path)
+        };
+        let number = |name, doc| Field::optional(name, Ty::Number, doc);
+        let interval = || number("interval_ms", "milliseconds between two checks").whole(text::INTERVALS_MS);
+        let backend = vec![
+            Field::required("name", Ty::String, "the name of the layer").text(text::name),
+            Field::optional("id", Ty::String, "the id of the layer, whose firewall lets this one in")
+                .text(text::layer_id),
+            Field::optional("cloud", Ty::String, "the cloud of the layer"),
+            Field::optional("public", Ty::Bool, "whether the layer is reached by its public addresses"),
+            Field::required("machines", Ty::list(machine_ty()), "the machines that requests go to"),
+            Field::object("health_check", "the layer's own health check", vec![path(), interval()]),
+        ];
+        let listener = vec![number("port", "the port").default(PORT).whole(1..=65535)];
+        let times = 1..=10_000;
+        let health_check = vec![
+            path(),
+            interval().default(HEALTH_INTERVAL_MS),
+            number("fall", "failed checks in a row after which a server is down").default(FALL).whole(times.clone()),
+            number("rise", "good checks in a row after which a server is up").default(RISE).whole(times),
+        ];
         vec![
-            (
+            Field::settled(
                 "kind",
-                Attribute::optional_computed(
-                    Ty::String,
-                    "haproxy: machines of this layer; native: the cloud's own, an Application Load Balancer of AWS or Octavia's",
-                )
-                .default(HAPROXY),
-            ),
-            (
-                "backend",
-                Attribute {
-                    ty: nested(backend),
-                    ..Attribute::required(Ty::Dynamic, "the layer that requests go to: a whole lamp_cluster")
-                },
-            ),
-            (
+                Ty::String,
+                "haproxy: machines of this layer; native: the cloud's own, an Application Load Balancer of AWS or Octavia's",
+            )
+            .default(HAPROXY)
+            .one_of(&[HAPROXY, NATIVE])
+            .change(Change::Replaces),
+            Field::object("backend", "the layer that requests go to: a whole lamp_cluster", backend)
+                .needed()
+                .change(Change::Reloads),
+            Field::settled(
                 "algorithm",
-                Attribute::optional_computed(
-                    Ty::String,
-                    "how a server is chosen: roundrobin, leastconn, first, random, source or static-rr",
-                )
-                .default(ALGORITHM),
-            ),
-            (
-                "listener",
-                Attribute { ty: nested(listener), ..Attribute::optional(Ty::Dynamic, "where clients come in: port") },
-            ),
-            (
+                Ty::String,
+                "how a server is chosen: roundrobin, leastconn, first, random, source or static-rr",
+            )
+            .default(ALGORITHM)
+            .one_of(haproxy::ALGORITHMS)
+            .change(Change::Reloads),
+            Field::object("listener", "where clients come in: port", listener).change(Change::Reloads),
+            Field::object(
                 "health_check",
-                Attribute {
-                    ty: nested(health_check),
-                    ..Attribute::optional(
-                        Ty::Dynamic,
-                        "how to tell that a server is alive: path, interval_ms, fall, rise",
-                    )
-                },
-            ),
-            ("address", Attribute::computed(Ty::String, "the address that clients come to")),
-            ("url", Attribute::computed(Ty::String, "the URL that clients come to")),
-            (
-                "targets",
-                Attribute::computed(Ty::set(Ty::String), "address:port of every server behind a native load balancer"),
-            ),
+                "how to tell that a server is alive: path, interval_ms, fall, rise",
+                health_check,
+            )
+            .change(Change::Reloads),
+            Field::computed("address", Ty::String, "the address that clients come to"),
+            Field::computed("url", Ty::String, "the URL that clients come to"),
+            Field::computed("targets", Ty::set(Ty::String), "address:port of every server behind a native load balancer"),
         ]
     }
 
     fn validate(state: &State<Model>) -> Vec<Problem> {
-        let own = &state.own;
+        let Some(backend) = &state.own.backend else { return Vec::new() };
+        let part = |name: &'static str| Path::attribute("backend").then(Step::Attribute(name.into()));
         let mut problems = Vec::new();
-        if let Some(backend) = &own.backend {
-            let at = Path::attribute("backend");
-            let part = |name: &'static str| at.then(Step::Attribute(name.into()));
-            problems.extend(text::required(state, backend.name.is_none(), &part("name")));
-            problems.extend(text::name(backend.name.as_deref(), &part("name")));
-            problems.extend(text::layer_id(backend.id.as_deref(), &part("id")));
-            problems.extend(text::required(state, backend.machines.is_none(), &part("machines")));
-            problems.extend(text::peers(state, backend.machines.as_deref(), &part("machines")));
-            if let Some(check) = &backend.health_check {
-                let at = part("health_check");
-                let part = |name: &'static str| at.then(Step::Attribute(name.into()));
-                problems.extend(text::request_path(check.path.as_deref(), &part("path")));
-                problems.extend(text::number(check.interval_ms, text::INTERVALS_MS, &part("interval_ms")));
-            }
-        }
-        if let Some(listener) = &own.listener {
-            let at = Path::attribute("listener").then(Step::Attribute("port".into()));
-            problems.extend(text::number(listener.port.map(u64::from), 1..=65535, &at));
-        }
-        if own.kind.as_deref().is_some_and(|kind| ![HAPROXY, NATIVE].contains(&kind)) {
-            let detail = "A load balancer is `haproxy` or `native`.";
-            problems.push(Problem::error("invalid argument", detail).at(Path::attribute("kind")));
-        }
-        if let Some(algorithm) = own.algorithm.as_deref()
-            && !haproxy::ALGORITHMS.contains(&algorithm)
-        {
-            let detail =
-                format!("HAProxy has no algorithm {algorithm:?}. Known are: {}.", haproxy::ALGORITHMS.join(", "));
-            problems.push(Problem::error("invalid argument", detail).at(Path::attribute("algorithm")));
-        }
-        if let Some(check) = &own.health_check {
-            let at = |name: &'static str| Path::attribute("health_check").then(Step::Attribute(name.into()));
-            problems.extend(text::request_path(check.path.as_deref(), &at("path")));
-            problems.extend(text::number(check.interval_ms, text::INTERVALS_MS, &at("interval_ms")));
-            problems.extend(text::number(check.fall, 1..=10_000, &at("fall")));
-            problems.extend(text::number(check.rise, 1..=10_000, &at("rise")));
-        }
+        problems.extend(text::required(state, backend.name.is_none(), &part("name")));
+        problems.extend(text::required(state, backend.machines.is_none(), &part("machines")));
+        problems.extend(text::peers(state, backend.machines.as_deref(), &part("machines")));
         problems
     }
 
@@ -251,8 +192,6 @@ impl Layer for LbPool {
     }
 
     fn plan(context: &Context, planned: &mut State<Model>, _: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
-        planned.own.algorithm.get_or_insert_with(|| ALGORITHM.to_owned());
-        planned.own.kind.get_or_insert_with(|| HAPROXY.to_owned());
         if native::is_native(&planned.own) {
             return native::plan(context, planned);
         }

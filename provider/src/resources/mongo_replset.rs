@@ -11,17 +11,15 @@ mod users;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use value::schema::Attribute;
 use value::{Path, Problem, Ty};
 
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
 use crate::context::Context;
 use crate::driver::{Driver, LayerId, driver_problem};
+use crate::field::{Change, Field};
 use crate::fleet;
-use crate::layer::{
-    AtOnce, Began, Door, Effect, Group, Layer, MachineModel, Node, Probe, Question, Rollout, State, Until,
-};
+use crate::layer::{AtOnce, Began, Door, Group, Layer, MachineModel, Node, Probe, Question, Rollout, State, Until};
 use crate::seed;
 use admin::{Admin, MemberAddress, Secrets};
 
@@ -49,9 +47,7 @@ pub(super) struct Credentials {
     key: Option<String>,
 }
 
-const DEFAULT_MEMBERS: u64 = 3;
-/// MongoDB manual, "MongoDB Limits and Thresholds": 50 members, of which 7 vote.
-const MAX_MEMBERS: u64 = 50;
+/// MongoDB manual, "MongoDB Limits and Thresholds".
 const MAX_VOTERS: usize = 7;
 const DISK_GB: u64 = 10;
 const PORT: u16 = 27017;
@@ -62,102 +58,62 @@ impl Layer for MongoReplset {
     const NAME: &'static str = "mongo_replset";
     const DEFAULT_NAME: &'static str = "db";
     const DOC: &'static str = "A MongoDB replica set: keyFile authentication, majority writes.";
-    const REPLACE: &'static [&'static str] = &["port", "replica_set"];
     const HAS_DATA: bool = true;
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("mongod", "mongodb-org-server")];
-    const EFFECTS: &'static [(&'static str, Effect)] = &[
-        ("cache_gb", Effect::Restarts),
-        ("database", Effect::AnotherDatabase),
-        ("disk_gb", Effect::Grows),
-        ("members", Effect::Scales),
-        ("version", Effect::Checked),
-    ];
     const LEAVING: &'static str = "leaving the replica set first, one at a time";
     const ROLLOUT: Rollout = Rollout { at_once: AtOnce::One, ready_within: Duration::from_mins(1), started: "started" };
     type Model = Model;
 
-    fn attributes() -> Vec<(&'static str, Attribute)> {
+    fn fields() -> Vec<Field> {
         let credentials =
             Ty::object([("admin_password", Ty::String), ("app_password", Ty::String), ("key", Ty::String)]);
         vec![
-            (
+            Field::settled(
                 "members",
-                Attribute::optional_computed(
-                    Ty::Number,
-                    "how many members, a whole number from 1 to 50, of which up to 7 vote",
-                )
-                .default(DEFAULT_MEMBERS),
-            ),
-            (
-                "replica_set",
-                Attribute::optional_computed(Ty::String, "the name of the replica set").default(REPLICA_SET),
-            ),
-            (
-                "version",
-                Attribute::optional(Ty::String, "the version that mongod must have, such as 6.0; any if not set"),
-            ),
-            (
+                Ty::Number,
+                "how many members, a whole number from 1 to 50, of which up to 7 vote",
+            )
+            .default(3)
+            // MongoDB manual, "MongoDB Limits and Thresholds".
+            .whole(1..=50)
+            .change(Change::Scales),
+            Field::settled("replica_set", Ty::String, "the name of the replica set")
+                .default(REPLICA_SET)
+                .text(word)
+                .change(Change::Replaces),
+            Field::optional("version", Ty::String, "the version that mongod must have, such as 6.0; any if not set")
+                .text(version)
+                .change(Change::Checked),
+            Field::settled(
                 "disk_gb",
-                Attribute::optional_computed(
-                    Ty::Number,
-                    "size of each member's data disk in GB; the local cloud has no disks of a size and only records it",
-                )
-                .default(DISK_GB),
-            ),
-            (
+                Ty::Number,
+                "size of each member's data disk in GB; the local cloud has no disks of a size and only records it",
+            )
+            .default(DISK_GB)
+            .change(Change::Grows),
+            Field::optional(
                 "cache_gb",
-                Attribute::optional(
-                    Ty::Number,
-                    "size of each member's cache in GiB, from 0.25 to 10000; follows the memory of the machine if not set, and is 0.25 on the local cloud, where members share it",
-                ),
-            ),
-            ("port", Attribute::optional_computed(Ty::Number, "the port that members listen on").default(PORT)),
-            (
-                "database",
-                Attribute::optional_computed(Ty::String, "the name of the application's database").default(DATABASE),
-            ),
-            (
-                "credentials",
-                Attribute::computed(credentials, "generated passwords, and the key that members know each other by")
-                    .sensitive(),
-            ),
-            (
-                "uri",
-                Attribute::computed(Ty::String, "connection string for the application; names every member")
-                    .sensitive(),
-            ),
+                Ty::Number,
+                "size of each member's cache in GiB, from 0.25 to 10000; follows the memory of the machine if not set, and is 0.25 on the local cloud, where members share it",
+            )
+            .number(0.25..=10_000.0)
+            .change(Change::Restarts),
+            Field::settled("port", Ty::Number, "the port that members listen on")
+                .default(PORT)
+                .whole(1..=65535)
+                .change(Change::Replaces),
+            Field::settled("database", Ty::String, "the name of the application's database")
+                .default(DATABASE)
+                .text(word)
+                .change(Change::AnotherDatabase),
+            Field::computed("credentials", credentials, "generated passwords, and the key that members know each other by")
+                .sensitive(),
+            Field::computed("uri", Ty::String, "connection string for the application; names every member").sensitive(),
         ]
     }
 
     fn validate(state: &State<Model>) -> Vec<Problem> {
-        let own = &state.own;
-        let mut problems = Vec::new();
-        if own.port == Some(0) {
-            problems.push(invalid("port", "A port is a number from 1 to 65535.".to_owned()));
-        }
-        if own.members.is_some_and(|members| !(1..=MAX_MEMBERS).contains(&members)) {
-            problems.push(invalid("members", format!("A whole number from 1 to {MAX_MEMBERS} is required.")));
-        }
-        if own.cache_gb.is_some_and(|size| !(0.25..=10_000.0).contains(&size)) {
-            problems.push(invalid("cache_gb", "A number from 0.25 to 10000 is required, in GiB.".to_owned()));
-        }
-        problems.extend(own.members.and_then(even));
-        for (name, value) in [("replica_set", &own.replica_set), ("database", &own.database)] {
-            let is_word = |text: &String| {
-                // MongoDB's names of databases have less than 64 bytes.
-                (1..64).contains(&text.len())
-                    && text.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_')
-            };
-            if value.as_ref().is_some_and(|value| !is_word(value)) {
-                problems.push(invalid(name, "Up to 63 letters, digits, - and _ are allowed.".to_owned()));
-            }
-        }
-        let is_version =
-            |text: &String| text.split('.').all(|part| !part.is_empty() && part.chars().all(|ch| ch.is_ascii_digit()));
-        if own.version.as_ref().is_some_and(|version| !is_version(version)) {
-            problems.push(invalid("version", "A version is written like 6.0 or 6.0.5.".to_owned()));
-        }
-        problems
+        state.own.members.and_then(even).into_iter().collect()
     }
 
     fn wanted(own: &Model) -> Option<u64> {
@@ -199,11 +155,6 @@ impl Layer for MongoReplset {
 
     fn plan(context: &Context, planned: &mut State<Model>, prior: Option<&State<Model>>) -> Result<(), Vec<Problem>> {
         let own = &mut planned.own;
-        own.members.get_or_insert(DEFAULT_MEMBERS);
-        own.replica_set.get_or_insert_with(|| REPLICA_SET.to_owned());
-        own.disk_gb.get_or_insert(DISK_GB);
-        own.port.get_or_insert(PORT);
-        own.database.get_or_insert_with(|| DATABASE.to_owned());
         if context.simulation.is_some() {
             own.credentials.get_or_insert_with(|| Credentials::simulated(&planned.group.layer()));
         }
@@ -495,6 +446,18 @@ fn even(members: u64) -> Option<Problem> {
         );
         Problem::warning("an even number of members", detail).at(Path::attribute("members"))
     })
+}
+
+/// MongoDB's names of databases have less than 64 bytes.
+fn word(text: &str) -> Option<String> {
+    let is_word =
+        (1..64).contains(&text.len()) && text.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '-' || ch == '_');
+    (!is_word).then(|| "Up to 63 letters, digits, - and _ are allowed.".to_owned())
+}
+
+fn version(text: &str) -> Option<String> {
+    let is_version = text.split('.').all(|part| !part.is_empty() && part.chars().all(|ch| ch.is_ascii_digit()));
+    (!is_version).then(|| "A version is written like 6.0 or 6.0.5.".to_owned())
 }
 
 fn invalid(attribute: &'static str, detail: String) -> Problem {

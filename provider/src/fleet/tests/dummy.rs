@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use value::schema::Attribute;
 use value::{Problem, Ty};
 
 use super::HAPPENED;
 use crate::bundle::{Bundle, CHECKED, Service, TakesUp};
 use crate::context::Context;
 use crate::driver::Signal;
+use crate::field::{Change, Field};
 use crate::layer::*;
 
 #[derive(Debug)]
@@ -26,13 +26,13 @@ impl Layer for Dummy {
     const DEFAULT_NAME: &'static str = "dummy";
     const DOC: &'static str = "Machines that serve a text.";
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("python3", "python3")];
-    const EFFECTS: &'static [(&'static str, Effect)] = &[("nodes", Effect::Scales), ("text", Effect::Reloads)];
     const ROLLOUT: Rollout =
         Rollout { at_once: AtOnce::OneOf(2), ready_within: Duration::from_secs(20), started: "ready" };
     type Model = Model;
 
-    fn attributes() -> Vec<(&'static str, Attribute)> {
-        [("nodes", Ty::Number), ("text", Ty::String)].map(|(name, ty)| (name, Attribute::required(ty, name))).to_vec()
+    fn fields() -> Vec<Field> {
+        let (nodes, text) = (("nodes", Ty::Number, Change::Scales), ("text", Ty::String, Change::Releases));
+        [nodes, text].map(|(name, ty, change)| Field::required(name, ty, name).change(change)).to_vec()
     }
     fn wanted(own: &Model) -> Option<u64> {
         own.nodes
