@@ -6,11 +6,14 @@ mod console;
 mod export;
 mod import;
 mod init;
+mod logs;
 mod module;
+mod operate;
 mod output;
 mod package;
 mod plan;
 mod show;
+mod status;
 pub(crate) mod test;
 mod validate;
 
@@ -61,6 +64,10 @@ enum Command {
     Output(output::OutputArgs),
     /// Print what exists, or a saved plan
     Show(show::ShowArgs),
+    /// Show how every machine and daemon is; exit code 2 if something is not well
+    Status(status::StatusArgs),
+    /// Show what the daemons of all machines have written, by time
+    Logs(logs::LogsArgs),
     Bundle(bundle::BundleArgs),
     Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
@@ -95,6 +102,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Destroy(args) => args.common.json,
         Command::Import(args) => args.common.json,
         Command::Test(args) => args.json,
+        Command::Status(_) | Command::Logs(_) => false,
         Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
         Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) | Command::Version(_) => {
             false
@@ -103,6 +111,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
     let uses_state = match &cli.command {
         Command::Plan(_) | Command::Apply(_) | Command::Destroy(_) | Command::Import(_) | Command::Output(_) => true,
         Command::Show(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,
+        Command::Status(_) | Command::Logs(_) => true,
         Command::Init(_) | Command::Validate(_) => false,
         Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
     };
@@ -118,6 +127,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Test(args) => test::run(&args).await,
         Command::Output(args) => output::run(&args),
         Command::Show(args) => show::run(&args).await,
+        Command::Status(args) => status::run(&args).await,
+        Command::Logs(args) => logs::run(&args).await,
         Command::Console(args) => console::run(&args).await,
         Command::Module(args) => module::run(&args).await,
         Command::Export(args) => export::run(&args).await,

@@ -14,6 +14,7 @@ mod guard;
 mod json;
 mod junit;
 mod library;
+mod log_lines;
 mod proposal;
 mod recovered;
 mod session;

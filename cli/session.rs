@@ -13,6 +13,7 @@ use compiler::{Inputs, addr::ProviderSource};
 use engine::event::{Event, Events};
 use engine::host::launch::{PluginSearch, Progress};
 use engine::host::providers::{PluginLauncher, Providers};
+use engine::operations::dialect;
 use engine::run::{Run, host_diagnostics};
 use engine::state::State;
 use engine::state::store::Known;
@@ -52,7 +53,7 @@ impl Simulation {
             Simulation::Render => "1",
             Simulation::Check => "check",
         };
-        ("LAMPWRIGHT_SIMULATE".to_owned(), value.to_owned())
+        (dialect::SIMULATE_VARIABLE.to_owned(), value.to_owned())
     }
 }
 
@@ -256,7 +257,7 @@ impl Session {
             program: self.program.clone(),
             loader: self.loader.clone(),
             cwd: folder.display().to_string(),
-            launcher: launcher(("LAMPWRIGHT_TEST".to_owned(), name.to_owned())),
+            launcher: launcher((dialect::TEST_VARIABLE.to_owned(), name.to_owned())),
             simulator: launcher(simulation.variable()),
             inputs,
             parallelism: 10,

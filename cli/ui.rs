@@ -34,6 +34,11 @@ fn paint(code: &str, text: &str) -> String {
     if COLOUR.load(Ordering::Relaxed) { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
+/// Begins a screen anew.
+pub(crate) fn clear() {
+    print!("\x1b[H\x1b[2J");
+}
+
 pub(crate) fn line(text: &str) {
     // A reader that went away (`| head`) is no failure of ours.
     let _ = writeln!(std::io::stdout().lock(), "{text}");

@@ -60,7 +60,7 @@ fn a_provider_points_at_the_source() {
     );
     let out = check(&sandbox, &["validate"]);
     assert!(out.contains("main.stack.hcl:3:11") && out.contains("from 0 to 1000"), "{out}");
-    assert!(out.contains("main.stack.hcl:8:15") && out.contains("HAProxy has no algorithm \"fastest\""), "{out}");
+    assert!(out.contains("main.stack.hcl:8:15") && out.contains("\"fastest\" is none of: first, "), "{out}");
 }
 
 #[test]

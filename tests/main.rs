@@ -15,6 +15,7 @@ mod health;
 mod hostile_plugins;
 mod load;
 mod modules;
+mod operating;
 mod ownership;
 mod proposals;
 mod release;

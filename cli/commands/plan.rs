@@ -93,6 +93,11 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
 const PARALLELISM: u16 = 10;
 
 impl CommonArgs {
+    /// Of a command that only looks, at what the state says.
+    pub(super) fn looking(state: PathBuf) -> CommonArgs {
+        CommonArgs { json: false, parallelism: PARALLELISM, refresh: false, state, input: true, lock: false }
+    }
+
     /// The command that does what a plan with these flags shows.
     pub(super) fn proposal(&self, goal: Goal, inputs: &InputArgs, session: &Session) -> Proposal {
         let command = match goal {
@@ -122,7 +127,7 @@ impl CommonArgs {
 }
 
 /// The state, to look at. What an earlier run left unfinished is told, and left as it is.
-fn open_view(operation: &str, common: &CommonArgs) -> anyhow::Result<View> {
+pub(super) fn open_view(operation: &str, common: &CommonArgs) -> anyhow::Result<View> {
     let view = if common.lock { View::open(&common.state, operation)? } else { store::peek(&common.state)? };
     ui::diagnostics(&recovered::diagnostics(&view.recovered, Reader::Looks), &SourceMap::default());
     recovered::notes(&view.recovered, &view.state, Reader::Looks);

@@ -49,6 +49,10 @@ pub enum HostError {
     Gone { provider: String, call: &'static str, message: String, log: String },
     #[error("the plugin of {provider} answered {call} with something unreadable: {reason}")]
     Answer { provider: String, call: &'static str, reason: String },
+    #[error("the plugin of {provider} has no `{operation}`: it is of another make, or older than this program")]
+    NoOperation { provider: String, operation: String },
+    #[error("{provider} on {address}: {reason}")]
+    Refused { provider: String, address: String, reason: String },
     #[error(transparent)]
     Tls(#[from] proto::tls::TlsError),
 }
@@ -64,6 +68,8 @@ impl HostError {
             | HostError::Handshake { .. }
             | HostError::Connect { .. }
             | HostError::Gone { .. }
+            | HostError::NoOperation { .. }
+            | HostError::Refused { .. }
             | HostError::Tls(_) => false,
         }
     }
@@ -120,6 +126,16 @@ pub struct ReadRequest<'a> {
     pub address: &'a str,
 }
 
+/// A question of [`proto::dialect`].
+#[derive(Debug, Clone, Copy)]
+pub struct AskRequest<'a> {
+    pub operation: &'a str,
+    pub ty: &'a str,
+    pub address: &'a str,
+    pub state: &'a Value,
+    pub arguments: &'a serde_json::Value,
+}
+
 #[derive(Debug, Clone)]
 pub struct ReadResponse {
     pub state: Value,
@@ -171,6 +187,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
         config: &'a Value,
         address: &'a str,
     ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
+    /// Asks for what Terraform's protocol does not have ([`proto::dialect`]).
+    fn ask<'a>(&'a self, request: AskRequest<'a>) -> BoxFuture<'a, Result<serde_json::Value>> {
+        let operation = request.operation.to_owned();
+        Box::pin(async move { Err(HostError::NoOperation { provider: "this one".to_owned(), operation }) })
+    }
     /// Asks the provider to end what it is doing as soon as that is safe.
     fn stop(&self) -> BoxFuture<'_, ()>;
     /// Ends the process.

@@ -9,6 +9,7 @@
 pub mod apply;
 pub mod event;
 pub mod host;
+pub mod operations;
 pub mod plan;
 pub mod run;
 pub mod state;

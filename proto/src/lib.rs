@@ -1,10 +1,14 @@
 //! What engine and plugin speak on the wire: go-plugin's handshake and services, and tfplugin6.
 //!
-//! `tfplugin6` and `plugin` are generated (`cargo regen`) from the `.proto` files of this folder; [`convert`] is
+//! `tfplugin6`, `plugin` and `lampwright` are generated (`cargo regen`) from the `.proto` files of this folder; [`convert`] is
 //! the only place that turns their messages into the nouns of the `value` crate and back.
 //!
 //! **Invariant:** nothing here decides anything; both ends of the protocol use it alike.
 
+#[rustfmt::skip]
+#[path = "gen/lampwright.rs"]
+#[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
+pub mod lampwright;
 #[rustfmt::skip]
 #[path = "gen/plugin.rs"]
 #[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
@@ -15,6 +19,7 @@ pub mod plugin;
 pub mod tfplugin6;
 
 pub mod convert;
+pub mod dialect;
 pub mod handshake;
 pub mod preview;
 pub mod state_name;
@@ -26,9 +31,3 @@ pub const MAX_MESSAGE: usize = 256 << 20;
 
 /// The name under which a plugin reports its health.
 pub const HEALTH_SERVICE: &str = "plugin";
-
-/// The header that carries a resource's address from our engine to our plugin. Terraform does not send it.
-pub const RESOURCE_ADDRESS_HEADER: &str = "lampwright-resource-address";
-
-/// The header of the plan that is made right before an apply: what it says is what will be asked for.
-pub const FINAL_PLAN_HEADER: &str = "lampwright-final-plan";

@@ -60,6 +60,8 @@ pub struct Service {
     /// Makes it finish its work and end.
     pub stop: Signal,
     pub pid_file: &'static str,
+    /// The files that it writes its messages to.
+    pub logs: &'static [&'static str],
 }
 
 /// How a daemon that runs takes up files that have changed.
@@ -118,7 +120,7 @@ impl Bundle {
         })
     }
 
-    /// `sha256:..` over the manifest without sizes, which follow from the digests in it.
+    /// `sha256:..` over the manifest, without what changes nothing on the machine.
     pub fn digest(&self) -> String {
         Bundle::digest_of(&self.manifest())
     }
@@ -129,6 +131,11 @@ impl Bundle {
         for file in manifest["files"].as_array_mut().into_iter().flatten() {
             if let Some(file) = file.as_object_mut() {
                 file.remove("size");
+            }
+        }
+        for service in manifest["services"].as_array_mut().into_iter().flatten() {
+            if let Some(service) = service.as_object_mut() {
+                service.remove("logs");
             }
         }
         format!("sha256:{}", hex(&Sha256::digest(manifest.to_string().as_bytes())))
@@ -148,7 +155,11 @@ impl Bundle {
         };
         let services =
             self.services.iter().map(|service| (service.name.to_owned(), digest(&|path| service.reads(path))));
-        InForce { services: services.collect(), application: digest(&|path| path.starts_with(APPLICATION)) }
+        InForce {
+            services: services.collect(),
+            application: digest(&|path| path.starts_with(APPLICATION)),
+            since: String::new(),
+        }
     }
 
     /// Path, mode, owner, digest and size of every file. The owner is the account that the services run under.
@@ -166,7 +177,7 @@ impl Bundle {
         let services = self
             .services
             .iter()
-            .map(|service| json!({ "name": service.name, "program": service.program, "args": service.args }));
+            .map(|service| json!({ "name": service.name, "program": service.program, "args": service.args, "logs": service.logs }));
         json!({ "version": 1, "files": files.collect::<Vec<_>>(), "services": services.collect::<Vec<_>>() })
     }
 }
@@ -176,6 +187,9 @@ impl Bundle {
 pub struct InForce {
     pub services: BTreeMap<String, String>,
     pub application: String,
+    /// When it was noted, RFC 3339; empty of what is only wanted.
+    #[serde(default)]
+    pub since: String,
 }
 
 impl Service {
@@ -225,6 +239,7 @@ mod tests {
             takes_up: TakesUp::ByRestart,
             stop: Signal::Term,
             pid_file: "",
+            logs: &[],
         };
         let mut bundle = Bundle {
             services: vec![service("httpd", &["etc/httpd.conf"]), service("php", &["etc/php.ini", "htdocs/"])],

@@ -280,6 +280,9 @@ impl Machine {
     }
 }
 
+/// A part of a file, and where in the file it ends.
+pub type Tail = (Vec<u8>, u64);
+
 /// Where things lie on a machine; known before the machine exists, so that its files can be shown in a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -527,6 +530,16 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn probe<'a>(&'a self, key: &'a MachineKey, port: u16, path: &'a str) -> BoxFuture<'a, Option<(u16, String)>>;
 
     fn read<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>>;
+
+    /// A part of a file that daemons go on writing: from an offset, or its end; at most `limit` bytes, and where to go on.
+    /// A file that has become shorter is begun anew. None if there is no such file.
+    fn tail<'a>(
+        &'a self,
+        key: &'a MachineKey,
+        path: &'a str,
+        from: Option<u64>,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Tail>>>;
 
     /// Writes a small file that is not part of a bundle, such as a flag.
     fn write<'a>(&'a self, key: &'a MachineKey, path: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<()>>;

@@ -13,17 +13,20 @@ mod node;
 mod plan;
 mod preview;
 mod read;
+mod report;
 mod taken;
 #[cfg(test)]
 mod tests;
 
+use proto::dialect;
+use serde_json::{Value as Json, json};
 use value::Problem;
 
 use crate::bundle::Bundle;
 use crate::context::Context;
 use crate::field::{Change, Field};
 use crate::layer::{Layer, MachineModel, RUNNING, State, data_fields, group_fields};
-use crate::resource::{PlanRequest, Planned, Resource};
+use crate::resource::{self, PlanRequest, Planned, Resource};
 pub(crate) use machines::{leaving, number_after, word_after};
 
 impl<L: Layer> Resource for L {
@@ -72,6 +75,23 @@ impl<L: Layer> Resource for L {
         read::read::<L>(context, state).await
     }
 
+    async fn operate(
+        context: &Context,
+        operation: &str,
+        state: Self::Model,
+        arguments: Json,
+    ) -> Result<Json, Vec<Problem>> {
+        match operation {
+            dialect::STATUS => Ok(json!(report::status::<L>(context, &state).await?)),
+            dialect::LOGS => {
+                let asked = serde_json::from_value(arguments);
+                let asked = asked.map_err(|error| vec![Problem::error("invalid question", error.to_string())])?;
+                Ok(json!(report::logs::<L>(context, &state, &asked).await?))
+            }
+            _ => Err(vec![resource::not_an_operation(<L as Layer>::NAME, operation)]),
+        }
+    }
+
     async fn import(context: &Context, id: &str) -> Result<Self::Model, Vec<Problem>> {
         import::import::<L>(context, id).await
     }
@@ -88,7 +108,7 @@ impl<L: Layer> Resource for L {
             status: RUNNING.to_owned(),
         }]);
         let bundle = L::bundles(context, &state)?.into_iter().next().expect("a machine");
-        crate::resource::refuse(machines::refusals("web-1", &bundle))?;
+        resource::refuse(machines::refusals("web-1", &bundle))?;
         Ok(bundle)
     }
 }

@@ -3,6 +3,7 @@
 //! **Invariant:** the only module that names `tfplugin6`; everything is converted at once.
 
 mod logging;
+mod operations;
 mod server;
 mod stdio;
 mod wire;

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::future::Future;
 
+use serde_json::Value as Json;
 use value::schema::{Block, Schema};
 use value::{Path, Problem, Value};
 
@@ -53,6 +54,16 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
 
     /// What exists and no state knows, by an id that people write.
     fn import(context: &Context, id: &str) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send;
+
+    /// What the command line asks for beside Terraform's protocol ([`proto::dialect`]).
+    fn operate(
+        _: &Context,
+        operation: &str,
+        _: Self::Model,
+        _: Json,
+    ) -> impl Future<Output = Result<Json, Vec<Problem>>> + Send {
+        std::future::ready(Err(vec![not_an_operation(Self::NAME, operation)]))
+    }
 
     /// What a machine would get, secrets and all, for tests of encodings.
     fn bundle(_: &Context, _: Self::Model) -> Result<Bundle, Vec<Problem>> {
@@ -111,6 +122,17 @@ pub trait AnyResource: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'a, (Value, Vec<Problem>)>;
     fn import<'a>(&'a self, context: &'a Context, id: &'a str) -> BoxFuture<'a, Result<Value, Vec<Problem>>>;
     fn read<'a>(&'a self, context: &'a Context, state: &'a Value) -> BoxFuture<'a, (Value, Vec<Problem>)>;
+    fn operate<'a>(
+        &'a self,
+        context: &'a Context,
+        operation: &'a str,
+        state: &'a Value,
+        arguments: Json,
+    ) -> BoxFuture<'a, Result<Json, Vec<Problem>>>;
+}
+
+pub(crate) fn not_an_operation(resource: &str, operation: &str) -> Problem {
+    Problem::error("unknown operation", format!("A {resource} has no operation {operation:?}."))
 }
 
 fn block<R: Resource>() -> Block {
@@ -179,6 +201,19 @@ impl<R: Resource> AnyResource for R {
         Box::pin(async move {
             let state = R::import(context, id).await?;
             encode(&state, &block::<R>()).map_err(|problem| vec![problem])
+        })
+    }
+
+    fn operate<'a>(
+        &'a self,
+        context: &'a Context,
+        operation: &'a str,
+        state: &'a Value,
+        arguments: Json,
+    ) -> BoxFuture<'a, Result<Json, Vec<Problem>>> {
+        Box::pin(async move {
+            let state = decode::<R::Model>(state).map_err(|problem| vec![problem])?;
+            R::operate(context, operation, state, arguments).await
         })
     }
 

@@ -6,18 +6,22 @@ use std::time::{Duration, Instant};
 use compiler::addr::{Mode, ProviderSource};
 use compiler::binding::ProviderSchemas;
 use proto::convert::{path_from_wire, problem_from_wire, schema_from_wire, value_from_wire, value_to_wire};
+use proto::dialect;
+use proto::lampwright::Question;
+use proto::lampwright::operations_client::OperationsClient;
 use proto::plugin::grpc_controller_client::GrpcControllerClient;
 use proto::tfplugin6 as wire;
 use proto::tfplugin6::provider_client::ProviderClient;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
+use value::codec::msgpack;
 use value::schema::Schema;
 use value::{Problem, Ty, Value};
 
 use super::launch::Plugin;
 use super::{
-    ApplyRequest, ApplyResponse, BoxFuture, HostError, ImportResponse, PlanRequest, PlanResponse, Provider,
+    ApplyRequest, ApplyResponse, AskRequest, BoxFuture, HostError, ImportResponse, PlanRequest, PlanResponse, Provider,
     ReadRequest, ReadResponse, Result,
 };
 
@@ -123,7 +127,7 @@ fn about<T>(address: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     // Keys may hold characters that a header cannot; such an address is simply not told.
     if let Ok(address) = address.parse() {
-        request.metadata_mut().insert(proto::RESOURCE_ADDRESS_HEADER, address);
+        request.metadata_mut().insert(dialect::RESOURCE_ADDRESS_HEADER, address);
     }
     request
 }
@@ -285,7 +289,7 @@ impl Provider for GrpcProvider {
             };
             let mut message = about(request.address, message);
             if request.is_final {
-                message.metadata_mut().insert(proto::FINAL_PLAN_HEADER, MetadataValue::from_static("1"));
+                message.metadata_mut().insert(dialect::FINAL_PLAN_HEADER, MetadataValue::from_static("1"));
             }
             let answer = self.client().plan_resource_change(message).await;
             let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
@@ -320,6 +324,37 @@ impl Provider for GrpcProvider {
                 problems: problems(&answer.diagnostics),
                 legacy: answer.legacy_type_system,
             })
+        })
+    }
+
+    fn ask<'a>(&'a self, request: AskRequest<'a>) -> BoxFuture<'a, Result<serde_json::Value>> {
+        Box::pin(async move {
+            let call = "Ask";
+            let _timed = timed(call, request.address);
+            let ty = self.ty(Mode::Managed, request.ty, call)?;
+            let question = Question {
+                operation: request.operation.to_owned(),
+                type_name: request.ty.to_owned(),
+                address: request.address.to_owned(),
+                state: msgpack::encode(request.state, &ty),
+                arguments: request.arguments.to_string().into_bytes(),
+            };
+            let mut client = OperationsClient::new(self.plugin.channel.clone())
+                .max_decoding_message_size(proto::MAX_MESSAGE)
+                .max_encoding_message_size(proto::MAX_MESSAGE);
+            let answer = match client.ask(question).await {
+                Ok(answer) => answer.into_inner(),
+                Err(status) if status.code() == Code::Unimplemented => {
+                    let (provider, operation) = (self.source.short(), request.operation.to_owned());
+                    return Err(HostError::NoOperation { provider, operation });
+                }
+                Err(status) => return Err(self.failed(call, &status)),
+            };
+            if !answer.problem.is_empty() {
+                let (provider, reason) = (self.source.short(), answer.problem);
+                return Err(HostError::Refused { provider, address: request.address.to_owned(), reason });
+            }
+            serde_json::from_slice(&answer.result).map_err(|error| self.unreadable(call, &error))
         })
     }
 

@@ -17,7 +17,8 @@ fn main() -> anyhow::Result<()> {
     let tfplugin6 = protox::compile(["tfplugin6.proto"], ["proto"])?;
     configure().generate_default_stubs(true).compile_fds(tfplugin6)?;
     configure().compile_fds(protox::compile(["plugin.proto"], ["proto"])?)?;
-    for name in ["plugin.rs", "tfplugin6.rs"] {
+    configure().compile_fds(protox::compile(["lampwright.proto"], ["proto"])?)?;
+    for name in ["lampwright.rs", "plugin.rs", "tfplugin6.rs"] {
         let fresh = std::fs::read_to_string(scratch.join(name))?;
         let path = target.join(name);
         if check {

@@ -82,6 +82,7 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
             takes_up: TakesUp::By(Signal::Usr2),
             stop: Signal::Quit,
             pid_file: "run/php-fpm.pid",
+            logs: &[PHP_LOG, "log/php-fpm.log"],
         },
         Service {
             name: "apache2",
@@ -98,6 +99,7 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
             takes_up: TakesUp::By(Signal::Usr1),
             stop: Signal::Winch,
             pid_file: "run/apache2.pid",
+            logs: &["log/error.log", "log/access.log"],
         },
     ];
     bundle

@@ -67,6 +67,7 @@ pub fn render(balancer: &Balancer<'_>, layout: &Layout) -> Bundle {
         takes_up: TakesUp::By(Signal::Usr2),
         stop: Signal::Usr1,
         pid_file: "run/haproxy.pid",
+        logs: &["log/haproxy.out"],
     }];
     bundle
 }

@@ -62,6 +62,7 @@ pub fn render(member: &Member<'_>, layout: &Layout) -> Bundle {
         takes_up: TakesUp::ByRestart,
         stop: Signal::Term,
         pid_file: "run/mongod.pid",
+        logs: &["log/mongod.log"],
     }];
     bundle
 }

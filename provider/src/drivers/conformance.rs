@@ -119,6 +119,7 @@ fn sleeper(driver: &dyn Driver, key: &MachineKey) -> Bundle {
         takes_up: TakesUp::ByRestart,
         stop: Signal::Term,
         pid_file: "run/sleeper.pid",
+        logs: &[],
     }];
     bundle
 }
@@ -294,6 +295,13 @@ async fn installing_changes_only_what_differs() {
         assert_eq!(driver.install(&key, &bundle).await.unwrap(), ["htdocs/a"], "{name}");
         assert_eq!(driver.read(&key, "htdocs/a").await.unwrap(), None, "{name}");
         assert_eq!(driver.read(&key, "run/flag").await.unwrap().as_deref(), Some(&b"up"[..]), "{name}");
+        // A log is read from its end, and on from there; one that was begun anew from its beginning.
+        driver.write(&key, "run/log", b"one\ntwo\n").await.unwrap();
+        assert_eq!(driver.tail(&key, "run/log", None, 4).await.unwrap(), Some((b"two\n".to_vec(), 8)), "{name}");
+        assert_eq!(driver.tail(&key, "run/log", Some(8), 4).await.unwrap(), Some((Vec::new(), 8)), "{name}");
+        driver.write(&key, "run/log", b"new\n").await.unwrap();
+        assert_eq!(driver.tail(&key, "run/log", Some(8), 9).await.unwrap(), Some((b"new\n".to_vec(), 4)), "{name}");
+        assert_eq!(driver.tail(&key, "run/none", None, 4).await.unwrap(), None, "{name}");
         // A plan goes by this.
         let manifest = driver.installed(&key).await.unwrap().unwrap();
         assert_eq!(manifest["files"], bundle.manifest()["files"], "{name}");

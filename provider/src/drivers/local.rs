@@ -33,7 +33,7 @@ use super::{DriverInfo, Settings, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
     BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Kept, LayerId, Layout, Machine, MachineKey,
-    Order, Result, Signal, Size, Status, Tell, now,
+    Order, Result, Signal, Size, Status, Tail, Tell, now,
 };
 use store::{Home, Store};
 
@@ -443,6 +443,23 @@ impl Driver for Local {
             let Some(home) = self.store.home(key)? else { return Ok(None) };
             match home.folder.read(path, READ_BYTES) {
                 Ok(found) => Ok(Some(found.content)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(source) => Err(io_error("reading", &home, path, source)),
+            }
+        })
+    }
+
+    fn tail<'a>(
+        &'a self,
+        key: &'a MachineKey,
+        path: &'a str,
+        from: Option<u64>,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Tail>>> {
+        Box::pin(async move {
+            let Some(home) = self.store.home(key)? else { return Ok(None) };
+            match home.folder.part(path, from, limit) {
+                Ok(part) => Ok(Some(part)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 Err(source) => Err(io_error("reading", &home, path, source)),
             }

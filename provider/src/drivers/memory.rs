@@ -10,7 +10,7 @@ use super::{DriverInfo, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
     Admitted, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Kept, LayerId, Layout, Machine, MachineKey,
-    Order, Result, Signal, Size, Status, Tell, now, timestamp,
+    Order, Result, Signal, Size, Status, Tail, Tell, now, timestamp,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -235,6 +235,22 @@ impl Driver for Memory {
 
     fn read<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
         now(Ok(self.with(key, |machine| machine.files.get(path).cloned()).ok().flatten()))
+    }
+
+    fn tail<'a>(
+        &'a self,
+        key: &'a MachineKey,
+        path: &'a str,
+        from: Option<u64>,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Tail>>> {
+        now(self.with(key, |machine| {
+            let file = machine.files.get(path)?;
+            let size = file.len() as u64;
+            let start = from.map_or(size.saturating_sub(limit), |from| if from <= size { from } else { 0 });
+            let end = size.min(start + limit);
+            Some((file[start as usize..end as usize].to_vec(), end))
+        }))
     }
 
     fn write<'a>(&'a self, key: &'a MachineKey, path: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<()>> {

@@ -31,7 +31,7 @@ use crate::bundle::{Bundle, CHECKED, Service, WATCHED};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError,
     Found, Ingress, Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
-    Tell,
+    Tail, Tell,
 };
 use crate::locks::Locks;
 use cloud::{Cloud, Instance, Power};
@@ -322,7 +322,7 @@ fn answer<T: DeserializeOwned>(target: &Target, key: &MachineKey, line: &str) ->
 fn service_json(service: &Service) -> Json {
     json!({
         "name": service.name, "program": service.program, "args": service.args, "check": service.check,
-        "config": service.config, "stop": signal_name(service.stop), "pid_file": service.pid_file,
+        "config": service.config, "stop": signal_name(service.stop), "pid_file": service.pid_file, "logs": service.logs,
     })
 }
 
@@ -537,6 +537,20 @@ impl Driver for Remote {
         Box::pin(async move {
             let content: Option<String> = self.call(key, "read", json!({ "path": path })).await?;
             Ok(content.and_then(|content| BASE64_STANDARD.decode(content).ok()))
+        })
+    }
+
+    fn tail<'a>(
+        &'a self,
+        key: &'a MachineKey,
+        path: &'a str,
+        from: Option<u64>,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Tail>>> {
+        Box::pin(async move {
+            let head = json!({ "path": path, "from": from, "limit": limit });
+            let part: Option<(String, u64)> = self.call(key, "tail", head).await?;
+            Ok(part.and_then(|(content, end)| Some((BASE64_STANDARD.decode(content).ok()?, end))))
         })
     }
 

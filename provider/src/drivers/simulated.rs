@@ -11,12 +11,12 @@ use super::DriverInfo;
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
     BalancerTraits, BoxFuture, Created, Disks, Driver, DriverError, Ingress, LayerId, Layout, Machine, MachineKey,
-    Order, Result, Signal, Source, Status, Tell, now,
+    Order, Result, Signal, Source, Status, Tail, Tell, now,
 };
 use crate::seed;
 
 /// Set by whoever wants plans of this kind: `LAMPWRIGHT_SIMULATE=1`, or `=check`.
-pub const VARIABLE: &str = "LAMPWRIGHT_SIMULATE";
+pub const VARIABLE: &str = proto::dialect::SIMULATE_VARIABLE;
 
 /// How plans are simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +126,16 @@ impl Driver for Simulated {
     }
 
     fn read<'a>(&'a self, _: &'a MachineKey, _: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        now(Ok(None))
+    }
+
+    fn tail<'a>(
+        &'a self,
+        _: &'a MachineKey,
+        _: &'a str,
+        _: Option<u64>,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Option<Tail>>> {
         now(Ok(None))
     }
 

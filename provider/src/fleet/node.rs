@@ -4,12 +4,12 @@ use value::Problem;
 
 use super::machines::refusals;
 use crate::bundle::{InForce, Service, TakesUp};
-use crate::driver::{Status, driver_problem};
+use crate::driver::{Status, driver_problem, timestamp};
 use crate::layer::{Began, Layer, Node, Until};
 
 /// The file on a machine that says what its services have taken up ([`InForce`], as JSON). Without it, or with that of an
 /// older version, they are taken to have taken up nothing.
-const IN_FORCE: &str = "run/loaded";
+pub(super) const IN_FORCE: &str = "run/loaded";
 
 /// A machine as it was found.
 #[derive(Debug)]
@@ -110,7 +110,8 @@ pub(super) async fn bring_up<L: Layer>(node: &Node<L>, survey: &Survey, may_leav
 }
 
 async fn note<L: Layer>(node: &Node<L>) -> Result<(), Problem> {
-    let text = serde_json::to_vec(&node.bundle.in_force()).expect("digests are plain JSON");
+    let in_force = InForce { since: timestamp(), ..node.bundle.in_force() };
+    let text = serde_json::to_vec(&in_force).expect("digests are plain JSON");
     let noted = node.driver.write(&node.key, IN_FORCE, &text).await;
     noted.map_err(|error| driver_problem(&format!("Noting what is in force on {}", node.machine.name), &error))
 }

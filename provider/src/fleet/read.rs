@@ -6,7 +6,7 @@ use super::firewall;
 use super::health::silent_now;
 use crate::context::{Context, Finding};
 use crate::driver::{Driver, Machine, Status, driver_problem};
-use crate::layer::{Layer, MachineModel, Probe, RUNNING, State, UNFINISHED};
+use crate::layer::{Layer, MachineModel, Probe, State, UNFINISHED};
 
 /// The present state; none if nothing of the layer is left.
 pub(super) async fn read<L: Layer>(
@@ -49,12 +49,12 @@ pub(super) async fn read<L: Layer>(
             machine.address = Some(found.known_address(is_public).to_string());
             let is_unfinished =
                 bundles.as_ref().and_then(|bundles| bundles.get(&machine.name)).is_some_and(Option::is_none);
-            if is_unfinished && *status == RUNNING {
+            if is_unfinished && *status == Status::Running {
                 UNFINISHED.clone_into(&mut machine.status);
                 let detail = "its last change did not succeed".to_owned();
                 context.findings.note(found.key.clone(), Finding { detail, drift: Vec::new() });
             } else {
-                (*status).clone_into(&mut machine.status);
+                status.as_str().clone_into(&mut machine.status);
             }
             true
         });
@@ -87,15 +87,14 @@ pub(super) async fn read<L: Layer>(
     (Some(state), problems)
 }
 
-/// The word for a machine's status, and what is to be said beyond it. Whoever runs is asked whether it works.
-async fn look(driver: &dyn Driver, machine: &Machine, probes: &[Probe]) -> (&'static str, Finding) {
+/// How a machine is, and what is to be said beyond it. Whoever runs is asked whether it works.
+pub(super) async fn look(driver: &dyn Driver, machine: &Machine, probes: &[Probe]) -> (Status, Finding) {
     let mut status = machine.status.clone();
     if status.is_up()
         && let Some(silence) = silent_now(driver, &machine.key, probes).await
     {
         status = Status::Hung { service: silence.service, seen: silence.what };
     }
-    let word = if status == Status::Running { RUNNING } else { status.as_str() };
     let mut finding = Finding { detail: status.detail(), drift: Vec::new() };
     if !matches!(status, Status::Running | Status::Created) {
         match driver.drift(&machine.key).await {
@@ -103,5 +102,5 @@ async fn look(driver: &dyn Driver, machine: &Machine, probes: &[Probe]) -> (&'st
             Err(error) => tracing::debug!("which files of {} differ: {}", machine.key.name(), error.explain()),
         }
     }
-    (word, finding)
+    (status, finding)
 }

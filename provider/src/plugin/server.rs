@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use proto::handshake::{self, Handshake, Network};
+use proto::lampwright::operations_server::OperationsServer;
 use proto::plugin::grpc_broker_server::GrpcBrokerServer;
 use proto::plugin::grpc_controller_server::GrpcControllerServer;
 use proto::plugin::grpc_stdio_server::GrpcStdioServer;
@@ -28,6 +29,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
+use super::operations::Answers;
 use super::stdio::{Broker, Controller, Stdio};
 use super::wire::Wire;
 use crate::service::Service;
@@ -110,13 +112,16 @@ pub async fn serve() -> Result<(), ServeError> {
 
     let stop = Arc::new(Notify::new());
     tokio::spawn(end_when_orphaned(host, folder.path().to_owned()));
-    let wire = ProviderServer::new(Wire::new(Arc::new(Service::new())))
+    let service = Arc::new(Service::new());
+    let operations = service.clone();
+    let wire = ProviderServer::new(Wire::new(service))
         .max_decoding_message_size(proto::MAX_MESSAGE)
         .max_encoding_message_size(proto::MAX_MESSAGE);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_service_status(proto::HEALTH_SERVICE, tonic_health::ServingStatus::Serving).await;
     Server::builder()
         .add_service(wire)
+        .add_service(OperationsServer::new(Answers { service: operations }))
         .add_service(GrpcStdioServer::new(Stdio))
         .add_service(GrpcBrokerServer::new(Broker))
         .add_service(GrpcControllerServer::new(Controller { stop: stop.clone(), folder: folder.path().to_owned() }))

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use proto::convert::{path_to_wire, problem_to_wire, schema_to_wire, value_from_wire, value_to_wire};
+use proto::dialect;
 use proto::tfplugin6 as wire;
 use proto::tfplugin6::provider_server::Provider;
 use tonic::{Request, Response, Status};
@@ -46,7 +47,7 @@ fn provider_ty() -> Ty {
 
 /// Where the resource is; only our own engine says so.
 fn address<T>(request: &Request<T>) -> Option<String> {
-    let header = request.metadata().get(proto::RESOURCE_ADDRESS_HEADER)?;
+    let header = request.metadata().get(dialect::RESOURCE_ADDRESS_HEADER)?;
     header.to_str().ok().map(str::to_owned)
 }
 
@@ -211,7 +212,7 @@ impl Provider for Wire {
         request: Request<wire::plan_resource_change::Request>,
     ) -> Result<Response<wire::plan_resource_change::Response>, Status> {
         let address = address(&request);
-        let is_final = request.metadata().contains_key(proto::FINAL_PLAN_HEADER);
+        let is_final = request.metadata().contains_key(dialect::FINAL_PLAN_HEADER);
         let request = request.into_inner();
         let service = self.service.clone();
         let ty = self.ty(&request.type_name);

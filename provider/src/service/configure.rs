@@ -96,7 +96,7 @@ pub(super) fn validate(config: &Value) -> Vec<Problem> {
 
 /// Set while tests run (`lampwright test`): what a test makes is nobody's but that test's, also where the stack that is
 /// tested is applied on the same clouds.
-const TEST_VARIABLE: &str = "LAMPWRIGHT_TEST";
+const TEST_VARIABLE: &str = proto::dialect::TEST_VARIABLE;
 
 /// The state that this process works for.
 pub(super) fn state_name() -> StateName {

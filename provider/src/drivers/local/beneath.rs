@@ -151,6 +151,22 @@ impl Folder {
         Ok(content)
     }
 
+    /// As `tail`, from an offset on; and where it ends.
+    pub(super) fn part(&self, path: impl AsRef<Path>, from: Option<u64>, limit: u64) -> io::Result<(Vec<u8>, u64)> {
+        let (mut file, stat) = self.open(path.as_ref())?;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let start = match from {
+            Some(offset) if offset <= size => offset,
+            Some(_) => 0,
+            None => size.saturating_sub(limit),
+        };
+        file.seek(SeekFrom::Start(start))?;
+        let mut content = Vec::new();
+        file.take(limit).read_to_end(&mut content)?;
+        let end = start + content.len() as u64;
+        Ok((content, end))
+    }
+
     /// Makes what is missing of a path, and every folder of it as it is wanted. What is no folder gives way.
     pub(super) fn make(&self, path: impl AsRef<Path>, wanted: Wanted) -> io::Result<Folder> {
         let mut folder = Folder { handle: self.handle.try_clone()? };

@@ -363,6 +363,20 @@ def read(head, _):
         return base64.b64encode(file.read(FILE_BYTES)).decode()
 
 
+# A part of a file that daemons go on writing, and where it ends.
+def tail(head, _):
+    import base64
+    file = opened(head["path"])
+    if file is None:
+        return None
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        start = max(0, size - head["limit"]) if head["from"] is None else head["from"] if head["from"] <= size else 0
+        file.seek(start)
+        content = file.read(head["limit"])
+        return [base64.b64encode(content).decode(), start + len(content)]
+
+
 def put(head, _):
     import base64
     write(head["path"], base64.b64decode(head["content"]), 0o640, owner(True))
@@ -503,7 +517,7 @@ def note(op, head, result):
 
 
 OPS = {"install": install, "start": start, "stop": stop, "signal": send_signal, "status": status, "installed": installed, "drift": drift, "ask": ask, "probe": probe,
-       "read": read, "write": put, "remove": remove, "phases": phases, "mount": mount, "own_host_key": own_host_key, "generalize": generalize}
+       "read": read, "tail": tail, "write": put, "remove": remove, "phases": phases, "mount": mount, "own_host_key": own_host_key, "generalize": generalize}
 
 op, head = sys.argv[2], json.loads(sys.stdin.buffer.readline())
 try:

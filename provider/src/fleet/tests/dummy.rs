@@ -1,5 +1,4 @@
 //! A whole layer: what is peculiar to it. All that happens to it is the fleet's.
-
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +60,7 @@ impl Layer for Dummy {
                 takes_up: TakesUp::ByRestart,
                 stop: Signal::Term,
                 pid_file: "run/pid",
+                logs: &[],
             }];
             bundle
         };

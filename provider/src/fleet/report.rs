@@ -1,0 +1,173 @@
+//! What people are told of a layer that is there: how its machines are, and what their daemons have written.
+
+use futures_util::future::join_all;
+use proto::dialect::{LayerReport, LogPart, LogPlace, LogsAsked, LogsTold, MachineReport, ServiceReport};
+use serde::Deserialize;
+use value::Problem;
+
+use super::node::IN_FORCE;
+use super::read::look;
+use crate::bundle::InForce;
+use crate::context::Context;
+use crate::driver::{Driver, MachineKey, Status, driver_problem};
+use crate::layer::{Layer, RUNNING, State, UNFINISHED};
+
+/// The services of a machine, by the manifest that was left with its files.
+#[derive(Debug, Deserialize)]
+struct Installed {
+    services: Vec<Service>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Service {
+    name: String,
+    /// Not in those of older versions.
+    #[serde(default)]
+    logs: Vec<String>,
+}
+
+/// Enough for a message.
+const MESSAGE_BYTES: u64 = 4096;
+
+pub(super) async fn status<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<LayerReport, Vec<Problem>> {
+    let group = &state.group;
+    let driver = group.driver(context)?;
+    let found = driver.list(&group.layer()).await;
+    let found = found.map_err(|error| vec![driver_problem("Looking at the machines", &error)])?;
+    let looks = found.iter().map(|machine| async move {
+        let known = group.machines().iter().find(|known| known.id == machine.key.id);
+        let probes = L::probes(&state.own, known.map_or_else(|| L::port(&state.own), |known| known.port));
+        let (status, finding) = look(&**driver, machine, &probes).await;
+        let name = machine.key.name();
+        let recorded = group.bundles.as_ref().and_then(|bundles| bundles.get(&name).cloned());
+        let is_unfinished = recorded.as_ref().is_some_and(Option::is_none) && status == Status::Running;
+        let word = if is_unfinished { UNFINISHED } else { status.as_str() };
+        let since = driver.read(&machine.key, IN_FORCE).await.ok().flatten();
+        let since = since.and_then(|bytes| serde_json::from_slice::<InForce>(&bytes).ok());
+        MachineReport {
+            name,
+            address: known.and_then(|known| known.address.clone()),
+            status: word.to_owned(),
+            is_well: word == RUNNING,
+            detail: if is_unfinished { "its last change did not succeed".to_owned() } else { finding.detail },
+            drift: finding.drift.iter().map(ToString::to_string).collect(),
+            files: recorded.flatten(),
+            since: since.map(|note| note.since).filter(|since| !since.is_empty()),
+            services: services(&**driver, &machine.key, &status).await,
+        }
+    });
+    let mut machines = join_all(looks).await;
+    // What the state has and the cloud has not.
+    let gone = group.machines().iter().filter(|known| found.iter().all(|machine| machine.key.id != known.id));
+    machines.extend(gone.map(|known| MachineReport {
+        name: known.name.clone(),
+        address: known.address.clone(),
+        status: "gone".to_owned(),
+        is_well: false,
+        detail: "the cloud has no such machine".to_owned(),
+        drift: Vec::new(),
+        files: None,
+        since: None,
+        services: Vec::new(),
+    }));
+    let cloud = group.cloud.clone().unwrap_or_else(|| context.default_cloud.clone());
+    Ok(LayerReport { layer: group.layer().to_string(), cloud, machines })
+}
+
+async fn services(driver: &dyn Driver, key: &MachineKey, status: &Status) -> Vec<ServiceReport> {
+    let mut reports = Vec::new();
+    for service in installed(driver, key).await {
+        let is_running = match status {
+            Status::Running | Status::Changed | Status::Full(_) => true,
+            Status::Hung { service: hung, .. } => *hung != service.name,
+            Status::Stopped(stopped) => !stopped.contains(&service.name),
+            Status::Created | Status::Failed(_) => false,
+        };
+        let last_message = match service.logs.first().filter(|_| !is_running) {
+            Some(path) => last_line(driver, key, path).await,
+            None => None,
+        };
+        reports.push(ServiceReport { name: service.name, is_running, last_message });
+    }
+    reports
+}
+
+async fn installed(driver: &dyn Driver, key: &MachineKey) -> Vec<Service> {
+    let manifest = driver.installed(key).await.ok().flatten();
+    let installed = manifest.and_then(|manifest| serde_json::from_value::<Installed>(manifest).ok());
+    installed.map(|installed| installed.services).unwrap_or_default()
+}
+
+async fn last_line(driver: &dyn Driver, key: &MachineKey, path: &str) -> Option<String> {
+    let (bytes, _) = driver.tail(key, path, None, MESSAGE_BYTES).await.ok()??;
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+/// The ends of all logs, or what has come since the last answer.
+pub(super) async fn logs<L: Layer>(
+    context: &Context,
+    state: &State<L::Model>,
+    asked: &LogsAsked,
+) -> Result<LogsTold, Vec<Problem>> {
+    let group = &state.group;
+    let driver = group.driver(context)?;
+    let each = group.machines().iter().map(|machine| async move {
+        let key = group.key(machine.id);
+        let mut told = Vec::new();
+        for service in installed(&**driver, &key).await {
+            for path in service.logs {
+                let is_it = |place: &&LogPlace| place.machine == machine.name && place.path == path;
+                let from = asked.places.iter().find(is_it).map(|place| place.offset);
+                let part = match driver.tail(&key, &path, from, asked.bytes).await {
+                    Ok(Some((bytes, end))) => whole_lines(&bytes, end, from.is_none(), asked.bytes),
+                    // It has no log yet.
+                    Ok(None) => continue,
+                    Err(error) => {
+                        return Err(vec![driver_problem(&format!("Reading {path} of {}", machine.name), &error)]);
+                    }
+                };
+                let (text, offset) = part;
+                let place = LogPlace { machine: machine.name.clone(), path: path.clone(), offset };
+                let part = LogPart { machine: machine.name.clone(), service: service.name.clone(), path, text };
+                told.push((part, place));
+            }
+        }
+        Ok(told)
+    });
+    let mut told = LogsTold::default();
+    for of_machine in join_all(each).await {
+        for (part, place) in of_machine? {
+            told.places.push(place);
+            if !part.text.is_empty() {
+                told.parts.push(part);
+            }
+        }
+    }
+    Ok(told)
+}
+
+/// Lines that are whole, and where the next one begins. `end` is where the bytes end in the file.
+fn whole_lines(bytes: &[u8], end: u64, is_beginning: bool, limit: u64) -> (String, u64) {
+    // The end of a file may begin in the middle of a line.
+    let cut = is_beginning && bytes.len() as u64 == limit;
+    let start = if cut { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) } else { 0 };
+    let last = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    // A line that is longer than what is asked for is told in parts.
+    let last = if last == 0 && bytes.len() as u64 == limit { bytes.len() } else { last };
+    let text = bytes.get(start..last).map(String::from_utf8_lossy).unwrap_or_default();
+    (text.into_owned(), end - (bytes.len() - last) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_lines;
+
+    #[test]
+    fn only_whole_lines_are_told_and_none_twice() {
+        assert_eq!(whole_lines(b"one\ntwo\nth", 110, false, 100), ("one\ntwo\n".to_owned(), 108));
+        assert_eq!(whole_lines(b"ne\ntwo\n", 7, true, 7), ("two\n".to_owned(), 7));
+        assert_eq!(whole_lines(b"thr", 3, false, 100), (String::new(), 0));
+        assert_eq!(whole_lines(b"long", 4, false, 4), ("long".to_owned(), 4));
+    }
+}
