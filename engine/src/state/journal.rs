@@ -253,9 +253,10 @@ fn supersede(state: &mut State, addr: &InstanceAddr, by: &InstanceState) {
     }
 }
 
+/// `DIGEST:LENGTH JSON`. The length tells a record that was cut off from one that was written over.
 fn line(json: &Json) -> String {
     let text = json.to_string();
-    format!("{} {text}\n", digest(&text))
+    format!("{}:{} {text}\n", digest(&text), text.len())
 }
 
 fn digest(text: &str) -> String {
@@ -269,8 +270,42 @@ pub(super) fn of(state: &State) -> String {
 
 /// What a line says, without its newline, if it is as it was written.
 pub(super) fn checked(line: &[u8]) -> Option<Json> {
-    let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
-    if sum == digest(text) { serde_json::from_str(text).ok() } else { None }
+    let (head, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    // Older versions wrote no length.
+    let (sum, length) = head.split_once(':').unwrap_or((head, ""));
+    let fits = length.is_empty() || length.parse() == Ok(text.len());
+    if fits && sum == digest(text) { serde_json::from_str(text).ok() } else { None }
+}
+
+/// Whether this is the beginning of a line, and no more than that: so a record ends that was cut off.
+pub(super) fn is_torn(tail: &[u8]) -> bool {
+    // The JSON may end within a character.
+    let is_utf8 = std::str::from_utf8(tail).map_or_else(|error| error.error_len().is_none(), |_| true);
+    if !is_utf8 || tail.iter().any(u8::is_ascii_control) {
+        return false;
+    }
+    let (sum, rest) = tail.split_at(tail.len().min(64));
+    let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if !sum.iter().all(is_hex) {
+        return false;
+    }
+    let Some((mark, rest)) = rest.split_first() else { return true };
+    let mut parts = rest.splitn(2, |byte| *byte == b' ');
+    let (length, text) = match mark {
+        b':' => (parts.next().unwrap_or_default(), parts.next()),
+        // As older versions wrote it.
+        b' ' => (&b""[..], Some(rest)),
+        _ => return false,
+    };
+    // Nor is a number of any length one.
+    if length.len() > 10 || !length.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let Some(text) = text else { return true };
+    let length: Option<usize> = std::str::from_utf8(length).ok().and_then(|digits| digits.parse().ok());
+    // One that has its whole length is not cut off: it is whole, but for its newline, or something else.
+    let is_shorter = length.is_none_or(|length| text.len() < length) || checked(tail).is_some();
+    is_shorter && (text.starts_with(b"{\"") || text == b"{" || text.is_empty())
 }
 
 fn encode(record: &Record) -> Json {

@@ -88,7 +88,7 @@ impl Replay<'_> {
                 read.push((lines.len() + 1, checked(line).into_iter().collect(), false));
             }
             // A record that was cut off begins like one. Anything else was written over, and may have been several.
-            Some(_) if !is_text(tail) => read.push((lines.len() + 1, salvage(tail), false)),
+            Some(_) if !journal::is_torn(tail) => read.push((lines.len() + 1, salvage(tail), false)),
             Some(_) => self.found.is_torn = true,
         }
         if lines.is_empty() && !is_beginning(tail) {
@@ -192,7 +192,7 @@ impl Replay<'_> {
 fn salvage(line: &[u8]) -> Vec<Json> {
     let is_digest = |at: &usize| {
         line.get(*at..at + 64).is_some_and(|sum| sum.iter().all(u8::is_ascii_hexdigit))
-            && line.get(at + 64) == Some(&b' ')
+            && matches!(line.get(at + 64), Some(b' ' | b':'))
     };
     let mut found = Vec::new();
     let starts: Vec<usize> = (0..line.len()).filter(is_digest).chain([line.len() + 1]).collect();
@@ -200,12 +200,6 @@ fn salvage(line: &[u8]) -> Vec<Json> {
         found.extend(checked(&line[pair[0]..(pair[1] - 1).min(line.len())]));
     }
     found
-}
-
-/// Whether it can be a part of a record, which is JSON on one line and may end within a character.
-fn is_text(tail: &[u8]) -> bool {
-    let is_utf8 = std::str::from_utf8(tail).map_or_else(|error| error.error_len().is_none(), |_| true);
-    is_utf8 && !tail.iter().any(u8::is_ascii_control)
 }
 
 /// Whether a line may have begun so.

@@ -128,7 +128,8 @@ fn no_end_that_was_written_over_is_taken_for_a_cut() {
     put_back(&bed, &state, &journal);
     let whole = without_serial(bed.store().state());
     for from in (1..journal.len()).step_by(7) {
-        for byte in [0, 0xff, 0x1b] {
+        // Also what a text may have.
+        for byte in [0, 0xff, 0x1b, b'A', b'a', b'0', b' ', b'"', b':'] {
             let mut damaged = journal.clone();
             damaged[from..].fill(byte);
             assert!(look(&bed, &state, &damaged, &whole, &format!("{byte} from {from}")), "{byte} from {from}");
