@@ -166,3 +166,23 @@ fn a_name_from_elsewhere_is_refused_at_its_place() {
     let error = plan("web-1 127.0.0.1:9 check\n    server evil").failure();
     assert!(error.contains("cannot be a name here") && error.contains("main.stack.hcl:10:13"), "{error}");
 }
+
+/// A configured value would be hidden by what a client says.
+#[test]
+fn a_variable_that_the_web_server_sets_is_refused_at_its_place() {
+    let sandbox = Sandbox::new();
+    sandbox.write("stack/app/index.php", "<?php\n");
+    for name in ["HTTP_SECRET", "PATH", "REQUEST_METHOD"] {
+        let web = format!(
+            "resource \"lamp_cluster\" \"web\" {{\n  app = \"./app\"\n  environment = {{\n    {name} = \"x\"\n  }}\n}}\n"
+        );
+        sandbox.write("stack/main.stack.hcl", &format!("{}{web}", sandbox.provider_block()));
+        let error = sandbox.lampwright("stack", &["validate"]).failure();
+        assert!(error.contains(&format!("{name} is what the web server says")), "{error}");
+    }
+    sandbox.write(
+        "stack/main.stack.hcl",
+        "resource \"lamp_cluster\" \"web\" {\n  app = \"./app\"\n  environment = { HTTP_PROXY = \"x\", SERVER_ENV = \"y\" }\n}\n",
+    );
+    sandbox.lampwright("stack", &["validate"]).success();
+}

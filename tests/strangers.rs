@@ -425,3 +425,72 @@ fn a_folder_of_machines_that_others_can_write_in_is_refused() {
     sandbox.lampwright("stack", APPLY).success();
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
 }
+
+/// Whoever can open a file can lock it, and would stop everybody.
+#[test]
+fn nobody_else_can_hold_the_lock_of_the_machines() {
+    let sandbox = Sandbox::new();
+    one_node(&sandbox);
+    sandbox.lampwright("stack", APPLY).success();
+    let lock = sandbox.join("m/lock");
+    let mode = || std::fs::metadata(&lock).expect("the lock").mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    // Of an older version.
+    std::fs::set_permissions(&lock, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("permissions");
+    web(&sandbox, "resource \"lamp_cluster\" \"web\" {\n  nodes = 2\n  app   = \"./app\"\n}\n");
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(mode(), 0o600);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}
+
+/// A process that only ever starts another one and ends is in no list of processes for long.
+#[test]
+fn what_a_layer_has_started_ends_with_it() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    one_node(&sandbox);
+    sandbox.lampwright("stack", APPLY).success();
+    let user = user(&sandbox, "web-1");
+    let chain = "import os, time
+while True:
+    if os.fork():
+        os._exit(0)
+    time.sleep(0.0002)
+";
+    let mut chain = Command::new("python3").args(["-c", chain]).uid(user).gid(user).spawn().expect("python3 runs");
+    chain.wait().expect("its first part has ended");
+    // What has ended and was not waited for yet runs no more.
+    let runs = || {
+        let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let theirs = entries.filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == user));
+        let pids = theirs.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| !["", "Z (zombie)"].contains(&status_of(*pid, "State").as_str())).count()
+    };
+    wait_for("the chain", Duration::from_secs(10), || runs() > 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    // It was never seen twice in the same place, so it is looked for again and again.
+    assert_eq!((0..200).map(|_| runs()).sum::<usize>(), 0);
+}
+
+/// What lies in the place of a log, and is none, does not keep its daemon from starting.
+#[test]
+fn a_pipe_or_a_link_in_the_place_of_a_log_gives_way() {
+    let sandbox = Sandbox::new();
+    one_node(&sandbox);
+    sandbox.lampwright("stack", APPLY).success();
+    let log = sandbox.machine("web-1").join("log");
+    for plant in ["mkfifo", "ln -s /etc/hostname"] {
+        for name in ["php-fpm.log", "error.log"] {
+            std::fs::remove_file(log.join(name)).expect("a log");
+            let planted = Command::new("sh").args(["-c", &format!("{plant} {name}")]).current_dir(&log).status();
+            assert!(planted.expect("sh runs").success());
+        }
+        sandbox.kill_machine("web-1", "php-fpm");
+        sandbox.kill_machine("web-1", "apache2");
+        sandbox.lampwright("stack", APPLY).success();
+        assert!(log.join("php-fpm.log").symlink_metadata().expect("a log").is_file());
+    }
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}

@@ -13,6 +13,7 @@ pub mod simulated;
 mod traced;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::driver::{BalancerTraits, Driver, DriverError, Result};
@@ -51,6 +52,22 @@ impl DriverInfo {
 
 pub fn find(name: &str) -> Option<&'static DriverInfo> {
     DRIVERS.iter().find(|driver| driver.name == name)
+}
+
+/// A setting that is a network, such as 198.51.100.7/32.
+fn network(settings: &Settings, name: &str) -> Result<Option<String>> {
+    let Some(text) = settings.get(name) else { return Ok(None) };
+    let parsed = text.split_once('/').and_then(|(address, bits)| {
+        let most = if address.parse::<IpAddr>().ok()?.is_ipv4() { 32 } else { 128 };
+        bits.parse::<u8>().ok().filter(|bits| *bits <= most)
+    });
+    match parsed {
+        Some(_) => Ok(Some(text.clone())),
+        None => {
+            let reason = format!("{text:?} is no network; write one like 198.51.100.7/32");
+            Err(DriverError::Setting { name: name.to_owned(), reason })
+        }
+    }
 }
 
 /// A setting that is a number of seconds.

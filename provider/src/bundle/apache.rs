@@ -236,6 +236,19 @@ php_admin_flag[expose_php] = off
     )
 }
 
+/// Whether a variable comes from the web server or the client of each request, before anything that is configured (RFC 3875,
+/// section 4.1; Apache's `mod_proxy_fcgi`).
+pub fn is_set_by_the_server(name: &str) -> bool {
+    const NAMES: &str = "AUTH_TYPE CONTENT_LENGTH CONTENT_TYPE CONTEXT_DOCUMENT_ROOT CONTEXT_PREFIX DOCUMENT_ROOT FCGI_ROLE \
+        GATEWAY_INTERFACE PATH PATH_INFO PATH_TRANSLATED PHP_AUTH_DIGEST PHP_AUTH_PW PHP_AUTH_USER PHP_SELF QUERY_STRING \
+        REDIRECT_STATUS REDIRECT_URL REMOTE_ADDR REMOTE_HOST REMOTE_IDENT REMOTE_PORT REMOTE_USER REQUEST_METHOD \
+        REQUEST_SCHEME REQUEST_TIME REQUEST_TIME_FLOAT REQUEST_URI SCRIPT_FILENAME SCRIPT_NAME SERVER_ADDR SERVER_ADMIN \
+        SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SIGNATURE SERVER_SOFTWARE";
+    // A client cannot say this one: Apache never passes a header `Proxy` on.
+    let is_header = name.starts_with("HTTP_") && name != "HTTP_PROXY";
+    is_header || NAMES.split_whitespace().any(|one| one == name)
+}
+
 /// The environment, where PHP looks for it: as with PHP-FPM's own, what the web server says of a request comes first.
 fn environment_php(node: &WebNode<'_>, bundle: &mut Bundle) -> String {
     let mut out = String::from(

@@ -86,7 +86,7 @@ impl Local {
             return Err(DriverError::Setting { name: "root".to_owned(), reason });
         }
         let network = settings.get("network").map_or("127.10.0.0/16", String::as_str);
-        let egress = settings.get("egress").cloned();
+        let egress = super::network(settings, "egress")?;
         let users = settings.get("users").map(String::as_str);
         if users.is_some() {
             // A range that is not one is told by a plan already.

@@ -114,7 +114,7 @@ impl Remote {
             keys,
             sessions,
             connect_private,
-            egress: settings.get("egress").cloned(),
+            egress: super::network(settings, "egress")?,
             ssh_from: ssh_from(settings)?,
             seen: Mutex::default(),
             twins: Mutex::default(),

@@ -147,10 +147,14 @@ impl Layer for LampCluster {
             let at = Path::attribute("environment").then(Step::Key(name.as_str().into()));
             let is_name = name.starts_with(|ch: char| ch.is_ascii_alphabetic() || ch == '_')
                 && name.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '_');
-            let detail = if is_name {
-                value.as_deref().and_then(text::without_nul)
-            } else {
+            let detail = if !is_name {
                 Some(format!("{name:?} is not the name of an environment variable."))
+            } else if apache::is_set_by_the_server(name) {
+                Some(format!(
+                    "{name} is what the web server says of a request, or its client; the application would not get this value. Take another name."
+                ))
+            } else {
+                value.as_deref().and_then(text::without_nul)
             };
             problems.extend(detail.map(|detail| Problem::error("invalid argument", detail).at(at)));
         }

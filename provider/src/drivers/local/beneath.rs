@@ -436,6 +436,12 @@ pub(super) fn is_no_folder(error: &io::Error) -> bool {
     matches!(number, Some(Errno::NOTDIR | Errno::LOOP))
 }
 
+/// Something else than a plain file: a link, a pipe, a socket, another file by a second name.
+pub(super) fn is_no_file(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw_os_error);
+    error.kind() == ErrorKind::InvalidData || matches!(number, Some(Errno::LOOP | Errno::NXIO | Errno::MLINK))
+}
+
 fn contested() -> io::Error {
     io::Error::other("somebody puts something else there again and again")
 }

@@ -11,7 +11,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal as Number, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
 };
 
-use super::beneath::{Owner, Wanted};
+use super::beneath::{Owner, Wanted, is_no_file};
 use super::store::Home;
 use crate::bundle::Service;
 use crate::driver::{DriverError, Result, Signal};
@@ -169,11 +169,23 @@ pub(super) fn kill_in(folder: &Path, pid: i32) {
     deliver(pid, Number::KILL, |process| process.folder == folder);
 }
 
-/// Ends whatever runs as a user whose last machine is gone, wherever it went to.
+/// Ends whatever runs as a user whose last machine is gone, wherever it went to. A process that only ever starts another one
+/// and ends is in no list for long; the kernel signals all of a user's in one go (kill(2), -1).
 pub(super) fn kill_all_of(user: u32) {
-    for process in Table::read().processes.iter().filter(|process| process.uid == user) {
-        deliver(process.pid, Number::KILL, |process| process.uid == user);
+    const ROUNDS: usize = 20;
+    for _ in 0..ROUNDS {
+        if Table::read().processes.iter().all(|process| process.uid != user) {
+            return;
+        }
+        // It is of them itself, and ends with them.
+        let mut command = command(Path::new("/bin/sh"));
+        command.args(["-c", "kill -s KILL -- -1"]).current_dir("/").uid(user).gid(user);
+        if let Err(error) = command.stdout(Stdio::null()).stderr(Stdio::null()).status() {
+            tracing::warn!("the processes of the user {user} could not be ended: {error}");
+            return;
+        }
     }
+    tracing::warn!("the user {user} goes on starting processes");
 }
 
 /// Signals a process that is still the one that is meant. One that is already gone needs no signal.
@@ -199,6 +211,14 @@ pub(super) fn spawn(service: &Service, home: &Home, group: Option<i32>) -> Resul
     };
     let pid_file = home.folder.remove(service.pid_file);
     pid_file.map_err(failed("removing", &home.path.join(service.pid_file)))?;
+    for path in service.logs {
+        // Whatever an application has put into the place of a log would keep its daemon from starting.
+        if let Err(error) = home.folder.part(path, None, 0)
+            && is_no_file(&error)
+        {
+            home.folder.remove(path).map_err(failed("removing", &home.path.join(path)))?;
+        }
+    }
     let log = home.path.join(log_path(service));
     let out = home.folder.replace(log_path(service), home.account.own(0o640));
     let out = out.map_err(failed("writing the log", &log))?;

@@ -1,10 +1,12 @@
 //! Which machines there are: folders with a record, `ROOT/SCOPE/web-1/machine.json`.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions, TryLockError};
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,9 @@ use crate::ownership::Owner;
 const RECORD: &str = "machine.json";
 const RECORD_BYTES: u64 = 1 << 20;
 const REMOVED: &str = "removed";
+/// How long another process may make machines.
+const LOCK_DEADLINE: Duration = Duration::from_secs(30);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Folders of daemons that hold nothing which outlives them.
 const PASSING: &[&str] = &["run", "sessions", "tmp"];
 /// Those that hold what does, and how deep.
@@ -149,11 +154,27 @@ impl Store {
         self.home(key)?.ok_or_else(|| DriverError::NoSuchMachine(key.name()))
     }
 
-    /// One at a time over all processes of this user: addresses and users are given out under it.
+    /// One at a time over all processes of this user: addresses and users are given out under it. Others cannot open it,
+    /// since whoever can open a file can lock it; and nobody is waited for without an end.
     fn lock(&self) -> Result<File> {
         let path = self.root.join("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(io("locking", &path))
+        let failed = io("locking", &path);
+        let options = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let lock = options.map_err(&failed)?;
+        // One of an older version was open to all.
+        lock.set_permissions(Permissions::from_mode(0o600)).map_err(&failed)?;
+        let deadline = Instant::now() + LOCK_DEADLINE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    let detail = format!("another process has held it for {} s", LOCK_DEADLINE.as_secs());
+                    return Err(failed(std::io::Error::new(ErrorKind::TimedOut, detail)));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
     }
 
     /// The machine with the key, which is made if it does not exist, and belongs to the owner then.
