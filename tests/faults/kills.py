@@ -1,9 +1,11 @@
 """kill -9 at many moments, and a look at what is left.
 
-usage: kills.py command|plugin|foreign COUNT LAMPWRIGHT [FOLDER OF THE FOREIGN PROVIDER'S PROGRAM]
+usage: kills.py command|plugin|change|foreign COUNT LAMPWRIGHT [FOLDER OF THE FOREIGN PROVIDER'S PROGRAM]
 
 command   the command is killed: on 50 layers that make nothing (cloud `memory`), and each fifth time on real daemons
 plugin    the provider's process is killed, and the command is not
+change    the command is killed while nodes that serve get another release, environment, number of workers, port or number,
+          and the balancer another algorithm; afterwards every node is asked what is in force on it
 foreign   either of them, with a provider of another make, whose objects only itself knows
 
 Bad is: a state that does not read, an object that was told as made and is in no state, one that is there twice, a daemon or
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 LAYERS = '''stack "kills" {}
 variable "n" { default = 50 }
@@ -55,6 +58,36 @@ resource "lamp_cluster" "web" {
   app         = "./app"
 }
 resource "lb_pool" "lb" { backend = lamp_cluster.web }
+'''
+CHANGES = '''stack "kills" {}
+variable "nodes" { default = 3 }
+variable "w" { default = 2 }
+variable "port" { default = 8080 }
+variable "word" { default = "a" }
+variable "algorithm" { default = "roundrobin" }
+provider "lampwright" {
+  scope = "kills"
+  cloud "local" {
+    driver   = "local"
+    settings = { root = "%s/m", network = "127.92.0.0/20" }
+  }
+}
+resource "lamp_cluster" "web" {
+  nodes       = var.nodes
+  php_workers = var.w
+  port        = var.port
+  environment = { WORD = var.word }
+  app         = "./app"
+}
+resource "lb_pool" "lb" {
+  backend   = lamp_cluster.web
+  algorithm = var.algorithm
+}
+output "url" { value = lb_pool.lb.url }
+'''
+RELEASE = '''<?php
+header('Content-Type: application/json');
+echo json_encode(['release' => '%s', 'word' => getenv('WORD'), 'node' => getenv('LAMPWRIGHT_NODE')]);
 '''
 NOTES = '''terraform {
   required_providers {
@@ -233,6 +266,66 @@ def daemons(stack, who, chance):
     return killed, operation, bad
 
 
+def ask(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def changes(stack, who, chance):
+    """Something else each time, on top of what there is."""
+    wanted = stack.wanted = getattr(stack, "wanted", None) or {"nodes": 3, "w": 2, "port": 8080, "word": "a", "algorithm": "roundrobin"}
+    args = lambda: ["apply", "-auto-approve", *(f"-var={name}={value}" for name, value in wanted.items())]
+    release = lambda: stack.write("app/index.php", RELEASE % stack.release)
+    if not hasattr(stack, "release"):
+        stack.release = 0
+        release()
+        assert stack.run(*args()).returncode == 0
+    for what in chance.sample(["release", "nodes", "w", "port", "word", "algorithm"], chance.choice([1, 1, 2, 3])):
+        if what == "release":
+            stack.release += 1
+            release()
+        else:
+            wanted[what] = {
+                "nodes": chance.randint(2, 5),
+                "w": chance.randint(1, 4),
+                "port": chance.choice([8080, 8090, 8100]),
+                "word": chance.choice("abcdef"),
+                "algorithm": chance.choice(["roundrobin", "leastconn", "random"]),
+            }[what]
+    killed, told = stack.kill(who, chance.uniform(0.05, 8.0), *args())
+    bad, _ = look(stack, "change", told)
+    ran = stack.run(*args())
+    if ran.returncode:
+        bad.append("again: " + (ran.stdout + ran.stderr)[-600:])
+    plan = stack.run("plan", "-detailed-exitcode", *args()[2:])
+    if plan.returncode:
+        bad.append(f"not settled: exit {plan.returncode} {(plan.stdout + plan.stderr)[-300:]}")
+    objects = dict(stack.state()[0])
+    machines = objects["lamp_cluster.web"]["machines"]
+    if len(machines) != wanted["nodes"]:
+        bad.append(f"{len(machines)} machines of {wanted['nodes']}")
+    running = stack.daemons()
+    if sorted(running) != sorted([machine["name"] for machine in machines] + ["lb-1"]):
+        bad.append(f"daemons of {sorted(running)}")
+    for machine in machines:
+        try:
+            found = ask(f"http://{machine['address']}:{wanted['port']}/")
+        except OSError as error:
+            found = str(error)
+        if found != {"release": str(stack.release), "word": wanted["word"], "node": machine["name"]}:
+            bad.append(f"{machine['name']} says {found}, release {stack.release}, {wanted}")
+        # The master and its workers.
+        workers = sum(name.startswith("php-fpm") for name in running.get(machine["name"], [])) - 1
+        if workers != wanted["w"]:
+            bad.append(f"{machine['name']} has {workers} workers of {wanted['w']}")
+        if os.path.exists(f"{stack.folder}/m/kills/{machine['name']}/run/drain"):
+            bad.append(f"{machine['name']} is out of the pool")
+    seen = {ask(objects["lb_pool.lb"]["url"] + "/")["node"] for _ in range(8 * wanted["nodes"])}
+    if wanted["algorithm"] == "roundrobin" and len(seen) != wanted["nodes"]:
+        bad.append(f"requests reach {sorted(seen)}")
+    return killed, f"release {stack.release}, {wanted}", bad
+
+
 def notes(stack, who, chance):
     stack.forget()
     there = lambda: os.path.exists(stack.store)
@@ -260,13 +353,15 @@ def main():
     stacks = []
     if kind == "foreign":
         stacks = [(notes, Stack(program, NOTES, os.path.realpath(sys.argv[4])))]
+    elif kind == "change":
+        stacks = [(changes, Stack(program, CHANGES))]
     else:
         stacks = [(layers, Stack(program, LAYERS))] * 4 + [(daemons, Stack(program, DAEMONS))]
     runs = kills = bad_runs = 0
     # A run that ended before the kill counts for nothing.
     while kills < count and runs < 4 * count:
         cycle, stack = stacks[runs % len(stacks)]
-        who = kind if kind != "foreign" else ["command", "plugin"][runs % 2]
+        who = {"foreign": ["command", "plugin"][runs % 2], "change": "command"}.get(kind, kind)
         killed, what, bad = cycle(stack, who, chance)
         runs += 1
         kills += killed
@@ -275,6 +370,8 @@ def main():
             print(f"run {runs}, {cycle.__name__}, {who} killed, {what}: {bad}", flush=True)
     print(f"{kind}: {kills} kills in {runs} runs, {bad_runs} bad")
     for _, stack in stacks:
+        if kind == "change":
+            stack.run("destroy", "-auto-approve")
         stack.remove()
     sys.exit(1 if bad_runs or kills < count else 0)
 
