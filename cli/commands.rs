@@ -167,7 +167,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
         ErrorKind::InvalidSubcommand => match word(ContextKind::InvalidSubcommand)? {
             "up" | "deploy" | "create" | "start" => "`apply` makes what the stack describes",
             "down" | "delete" | "remove" | "rm" | "stop" => "`destroy` removes what the stack has made",
-            "status" | "ps" | "list" | "ls" => "`show` prints what exists, `plan` what is not as it shall be",
+            "ps" | "list" | "ls" => "`status` shows how everything is, `show` prints what exists",
             "state" | "taint" | "untaint" => {
                 "`show` prints what the state has; the state is Terraform's format, so `terraform state` and `terraform taint` work on it with -state=FILE"
             }

@@ -34,6 +34,11 @@ fn paint(code: &str, text: &str) -> String {
     if COLOUR.load(Ordering::Relaxed) { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
+/// What others have written, for a terminal: nothing of it moves the cursor, changes colours, or forges a line.
+pub(crate) fn tame(text: &str) -> String {
+    text.chars().map(|ch| if ch == '\t' || !ch.is_control() { ch } else { '\u{fffd}' }).collect()
+}
+
 /// Begins a screen anew.
 pub(crate) fn clear() {
     print!("\x1b[H\x1b[2J");

@@ -89,7 +89,6 @@ fn what_is_not_there_is_answered_with_what_is() {
         (&["state", "list"][..], "`show` prints what the state has"),
         (&["down"], "`destroy` removes"),
         (&["deploy"], "`apply` makes"),
-        (&["status"], "`show` prints what exists"),
         (&["get"], "`init` fetches"),
         (&["fmt"], "is not there yet"),
         (&["plan", "-target=x.y"], "a part of a stack is not there yet"),

@@ -1,10 +1,11 @@
 //! `lampwright logs`: what the daemons of all machines have written, by time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
 use compiler::addr::InstanceAddr;
+use engine::host::HostError;
 use engine::operations;
 use engine::operations::dialect::{self, LogPlace, LogsAsked, LogsTold};
 use serde_json::json;
@@ -42,6 +43,7 @@ pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
     let is_meant = operate::layers(&opened.planned.plan, &args.layers)?;
     let mut places: BTreeMap<InstanceAddr, Vec<LogPlace>> = BTreeMap::new();
     let mut code = exit::SUCCESS;
+    let mut problems = BTreeSet::new();
     let mut is_first = true;
     loop {
         let arguments = |addr: &InstanceAddr| {
@@ -52,6 +54,10 @@ pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
         let answers = operations::ask(run, &opened.planned.plan, dialect::LOGS, &is_meant, arguments).await;
         let mut all: Vec<Line> = Vec::new();
         for (addr, answer) in answers {
+            // One of another make has no logs; whoever did not ask for it does not miss them.
+            if args.layers.is_empty() && matches!(answer, Err(HostError::NoOperation { .. })) {
+                continue;
+            }
             match answer.map_err(|error| error.to_string()).and_then(|json| {
                 serde_json::from_value::<LogsTold>(json).map_err(|error| format!("its answer is not readable: {error}"))
             }) {
@@ -65,10 +71,17 @@ pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
                         }
                         all.extend(some);
                     }
+                    // Once, not at every look.
+                    for problem in told.problems.iter().filter(|problem| problems.insert((*problem).clone())) {
+                        ui::error(&format!("{addr}: {}", ui::tame(problem)));
+                        code = exit::FAILURE;
+                    }
                     places.insert(addr, told.places);
                 }
                 Err(problem) => {
-                    ui::error(&format!("{addr}: {problem}"));
+                    if problems.insert(problem.clone()) {
+                        ui::error(&format!("{addr}: {}", ui::tame(&problem)));
+                    }
                     code = exit::FAILURE;
                 }
             }
@@ -76,9 +89,9 @@ pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
         // Lines of one log keep their order: the sort is stable, and a line without a time has that of the one before.
         all.sort_by_key(|line| line.time);
         let width = all.iter().map(|line| line.label.len()).max().unwrap_or(0);
-        all.iter().for_each(|line| ui::line(&format!("{:width$}  {}", line.label, line.text)));
+        all.iter().for_each(|line| ui::line(&format!("{:width$}  {}", line.label, ui::tame(&line.text))));
         is_first = false;
-        if !args.follow || *opened.planned.run.cancelled.borrow() || code != exit::SUCCESS {
+        if !args.follow || *opened.planned.run.cancelled.borrow() {
             break;
         }
         tokio::time::sleep(PAUSE).await;

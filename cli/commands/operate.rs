@@ -1,14 +1,15 @@
 //! What commands share that ask about what exists and change nothing: status, logs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
 use compiler::addr::InstanceAddr;
-use engine::plan::{Goal, Plan};
+use engine::plan::{Goal, Plan, PlanOptions, Refresh};
 
 use super::InputArgs;
-use super::plan::{CommonArgs, Planned, make, open_view};
+use super::plan::{CommonArgs, Planned, make_with, open_view};
 use crate::session::{STATE, Session};
 
 #[derive(Debug, Args)]
@@ -30,8 +31,8 @@ pub(super) async fn open(operation: &str, inputs: &InputArgs, args: &OperateArgs
     let Ok(inputs) = session.inputs(inputs)? else { return Ok(None) };
     let common = CommonArgs::looking(args.state.clone());
     let view = open_view(operation, &common)?;
-    // A plan for nothing asks about everything that is there, and renders nothing.
-    let planned = make(&session, inputs, view.known(), Goal::Nothing, &common).await;
+    let options = PlanOptions { goal: Goal::Nothing, refresh: Refresh::OnlyLook, adopt: BTreeMap::new() };
+    let planned = make_with(&session, inputs, view.known(), options, &common).await;
     Ok(planned.ok().map(|planned| Opened { planned }))
 }
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
+use engine::host::HostError;
 use engine::operations::dialect::{self, LayerReport, MachineReport};
 use engine::operations::{self, Answer};
 use serde_json::json;
@@ -35,9 +36,13 @@ pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<u8> {
     let Some(opened) = operate::open("status", &args.inputs, &args.operate).await? else { return Ok(exit::FAILURE) };
     let is_meant = operate::layers(&opened.planned.plan, &args.layers)?;
     let code = loop {
-        let answers =
+        let mut answers =
             operations::ask(&opened.planned.run, &opened.planned.plan, dialect::STATUS, &is_meant, |_| json!(null))
                 .await;
+        if args.layers.is_empty() {
+            // One of another make says nothing of this kind; whoever did not ask for it does not miss it.
+            answers.retain(|(_, answer)| !matches!(answer, Err(HostError::NoOperation { .. })));
+        }
         let (shown, code) = if args.json { as_json(&answers)? } else { as_text(&answers) };
         if args.watch && std::io::stdout().is_terminal() {
             ui::clear();
@@ -98,6 +103,7 @@ fn as_text(answers: &Answers) -> (String, u8) {
             Err(problem) => lines.push(format!("{addr}  {problem}")),
         }
     }
+    let lines: Vec<String> = lines.iter().map(|line| ui::tame(line)).collect();
     (lines.join("\n"), code(answers))
 }
 

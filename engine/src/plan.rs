@@ -103,6 +103,8 @@ pub enum Refresh {
     InDoubt,
     /// For providers that simulate: they know nothing of what there is.
     Nothing,
+    /// For whoever only looks at what the state has: providers are configured, and asked for no plan either.
+    OnlyLook,
 }
 
 #[derive(Debug, Clone)]
@@ -315,7 +317,7 @@ impl Planning<'_> {
         match self.options.refresh {
             Refresh::Everything => true,
             Refresh::InDoubt => self.state.in_doubt.contains_key(addr),
-            Refresh::Nothing => false,
+            Refresh::Nothing | Refresh::OnlyLook => false,
         }
     }
 
@@ -371,7 +373,8 @@ impl Planning<'_> {
                 // Nothing exists for it; the record is dropped when the state is written.
                 continue;
             }
-            if let Some(span) = self.protected.get(&addr.resource()) {
+            let only_looks = self.options.refresh == Refresh::OnlyLook;
+            if let Some(span) = self.protected.get(&addr.resource()).filter(|_| !only_looks) {
                 let diagnostic = Diagnostic::error("destruction prevented", "`prevent_destroy` is set here").at(*span);
                 self.diags.push(
                     diagnostic.note(format!("The plan would remove {addr}.")).note("take `prevent_destroy` away first"),
@@ -386,7 +389,7 @@ impl Planning<'_> {
             let reason = if self.options.goal == Goal::Nothing { None } else { Some(Reason::NotConfigured) };
             tasks.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                (Some(addr.clone()), instance::plan_orphan(&run, &addr, recorded, refresh, reason).await)
+                (Some(addr.clone()), instance::plan_orphan(&run, &addr, recorded, refresh, only_looks, reason).await)
             });
         }
         while let Some(done) = tasks.join_next().await {

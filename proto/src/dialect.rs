@@ -75,6 +75,8 @@ pub struct LogsTold {
     pub parts: Vec<LogPart>,
     /// For the next question.
     pub places: Vec<LogPlace>,
+    /// Logs that could not be read, and why.
+    pub problems: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -62,6 +62,13 @@ impl<L: Layer> Resource for L {
         plan::plan::<L>(context, request, prior, proposed).await
     }
 
+    async fn refuse_apply(context: &Context, prior: Option<&Self::Model>) -> Result<(), Vec<Problem>> {
+        let Some(prior) = prior else { return Ok(()) };
+        context.ownership.know(prior.group.generation.as_deref());
+        let _alone = context.layers.lock(prior.group.id.as_deref().unwrap_or_default()).await;
+        taken::refuse_lost::<L>(context, &prior.group).await
+    }
+
     async fn apply(
         context: &Context,
         prior: Option<Self::Model>,

@@ -19,7 +19,7 @@ use value::{Path, Problem};
 
 use crate::bundle::{Bundle, Service};
 use crate::context::{Context, Edge};
-use crate::driver::{CHANGED_BY_HAND, LayerId, OUT_OF_SPACE};
+use crate::driver::{CHANGED_BY_HAND, Driver, LayerId, MachineKey, OUT_OF_SPACE};
 use crate::field::Field;
 use crate::model;
 pub use group::{DELETE, Group, KEEP, data_fields, group_fields, machine_ty, name};
@@ -205,13 +205,19 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     /// Waits until a machine whose services were started, or have taken something up, does its work.
     fn ready(node: &Node<Self>, began: Began) -> impl Future<Output = Result<(), Problem>> + Send;
 
-    /// A running machine lets its work go; others take it over. Ends in any case, after a deadline of its own.
-    fn leave(_: &Node<Self>, _until: Until) -> impl Future<Output = ()> + Send {
-        async {}
+    /// A running machine lets its work go; others take it over. Ends after a deadline of its own. Where nobody could take it
+    /// over, it fails, and the machine goes on.
+    fn leave(_: &Node<Self>, _until: Until) -> impl Future<Output = Result<(), Problem>> + Send {
+        async { Ok(()) }
     }
 
-    /// A machine that is ready takes work. `has_left`: it let it go for this change, which others may still believe.
-    fn rejoin(_: &Node<Self>, _has_left: bool) -> impl Future<Output = Result<(), Problem>> + Send {
+    /// Whether a running machine has left and is not back: in an apply that was cut off or failed.
+    fn is_away(_: &dyn Driver, _: &MachineKey) -> impl Future<Output = bool> + Send {
+        async { false }
+    }
+
+    /// A machine that is ready takes work. If it has left for this change, others may still believe that it is away.
+    fn rejoin(_: &Node<Self>) -> impl Future<Output = Result<(), Problem>> + Send {
         async { Ok(()) }
     }
 

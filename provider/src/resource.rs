@@ -40,6 +40,14 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
         proposed: Option<Self::Model>,
     ) -> impl Future<Output = Result<Planned<Self::Model>, Vec<Problem>>> + Send;
 
+    /// Refuses an apply before anything is done; then the state stays as it was.
+    fn refuse_apply(
+        _: &Context,
+        _prior: Option<&Self::Model>,
+    ) -> impl Future<Output = Result<(), Vec<Problem>>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Makes it so. What was done is in the model that is returned, also when there are problems; none is left of what
     /// was removed.
     fn apply(
@@ -189,6 +197,11 @@ impl<R: Resource> AnyResource for R {
             };
             if let Some(after) = &after
                 && let Err(problems) = refuse(validate::<R>(after))
+            {
+                return (prior.clone(), problems);
+            }
+            if after.is_some()
+                && let Err(problems) = R::refuse_apply(context, before.as_ref()).await
             {
                 return (prior.clone(), problems);
             }

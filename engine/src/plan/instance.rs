@@ -351,6 +351,7 @@ pub(super) async fn plan_orphan(
     addr: &InstanceAddr,
     recorded: InstanceState,
     refresh: bool,
+    only_looks: bool,
     reason: Option<Reason>,
 ) -> Outcome {
     let mut diags = Diagnostics::default();
@@ -366,9 +367,13 @@ pub(super) async fn plan_orphan(
         Ok(existing) => existing,
         Err(errors) => return Outcome::Failed(errors),
     };
-    let private = match plan_removal(&*provider, addr, &existing, None, &mut diags).await {
-        Ok(private) => private,
-        Err(errors) => return Outcome::Failed(errors),
+    let private = if only_looks {
+        Vec::new()
+    } else {
+        match plan_removal(&*provider, addr, &existing, None, &mut diags).await {
+            Ok(private) => private,
+            Err(errors) => return Outcome::Failed(errors),
+        }
     };
     let null = Value::Null(schema.block.implied_ty());
     let dependencies = recorded.dependencies.clone();

@@ -1,7 +1,7 @@
 //! The journal beside the state file: every change durable before its step counts as done, at a cost that does
 //! not grow with the size of the state.
 //!
-//! One line a record: the SHA-256 of the record in hexadecimal, a blank, the record as JSON. The first record, the header,
+//! One line a record: the SHA-256 of the record in hexadecimal, a colon, its length, a blank, the record as JSON. The first record, the header,
 //! names the state that the journal goes on from (lineage and serial). Each other one names it, too, and has a number: so
 //! every line stands for itself, and one that is missing is missed. When the journal has been folded into a state file the
 //! serial there is higher, and the journal is void.

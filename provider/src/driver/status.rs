@@ -8,7 +8,7 @@ pub const CHANGED_BY_HAND: &str = "changed by hand";
 pub const OUT_OF_SPACE: &str = "out of disk space";
 
 /// How a machine is, as far as the machine itself can tell; whether its services answer is asked for apart from this
-/// (`resources/health.rs`).
+/// (`fleet/health.rs`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     /// Made, and nothing was started on it yet.

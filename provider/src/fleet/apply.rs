@@ -28,11 +28,6 @@ pub(super) async fn apply<L: Layer>(
     };
     context.ownership.know(before.as_ref().and_then(|before| before.group.generation.as_deref()));
     let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
-    if let Some(before) = &before
-        && let Err(problems) = taken::refuse_lost::<L>(context, &before.group).await
-    {
-        return (Some(before.clone()), problems);
-    }
     // Digests are noted as machines get their files: a failure must leave a difference for the next plan to find.
     let planned_bundles = std::mem::take(&mut state.group.bundles);
     state.group.bundles = before.as_ref().and_then(|before| before.group.bundles.clone());

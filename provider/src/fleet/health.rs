@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -139,6 +139,24 @@ pub(crate) async fn hung(driver: &dyn Driver, key: &MachineKey, probes: &[Probe]
         Status::Hung { service, seen } => Ok(Some(Silence { service, what: seen })),
         Status::Running | Status::Changed | Status::Full(_) => Ok(silent_for_long(driver, key, probes).await),
         Status::Created | Status::Stopped(_) | Status::Failed(_) => Ok(None),
+    }
+}
+
+/// As [`hung`], where either of two sets of questions may be the right one: whoever answers one of them does not hang.
+pub(crate) async fn hung_both(
+    driver: &dyn Driver,
+    key: &MachineKey,
+    probes: &[Probe],
+    others: &[Probe],
+) -> Result<Option<Silence>, Problem> {
+    if probes == others {
+        return hung(driver, key, probes).await;
+    }
+    let (one, other) = (Box::pin(hung(driver, key, probes)), Box::pin(hung(driver, key, others)));
+    match futures_util::future::select(one, other).await {
+        Either::Left((Ok(None), _)) | Either::Right((Ok(None), _)) => Ok(None),
+        Either::Left((silent, other)) => other.await.and_then(|answered| Ok(silent?.and(answered))),
+        Either::Right((silent, one)) => one.await.and_then(|answered| Ok(silent?.and(answered))),
     }
 }
 

@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use futures_util::future::join_all;
 use serde::Deserialize;
@@ -50,6 +50,20 @@ struct Entry {
     size: u64,
 }
 
+impl Entry {
+    /// A manifest may come from a machine that somebody else has taken over, or from a checkout: a path that leads elsewhere and a
+    /// digest that is none were not written by us.
+    fn is_plain(&self) -> bool {
+        let leads_down = !self.path.is_empty()
+            && Path::new(&self.path).components().all(|part| matches!(part, Component::Normal(_)))
+            && !self.path.chars().any(char::is_control);
+        let digits = self.digest.strip_prefix("sha256:").unwrap_or_default();
+        leads_down && digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+}
+
+/// More than any file of an application.
+const MAX_BYTES: u64 = 256 << 20;
 const MANIFEST: &str = "manifest.json";
 /// Where contents are, by their digests; the copies for people are links to them.
 const CONTENTS: &str = ".content";
@@ -90,7 +104,9 @@ async fn of_machine(
         None => Vec::new(),
     };
     let mut files = BTreeMap::new();
-    for entry in entries {
+    for mut entry in entries.into_iter().filter(Entry::is_plain) {
+        // What is a secret now was none of anybody's business before.
+        entry.secret |= wanted.files.get(&entry.path).is_some_and(|file| file.secret);
         let is_same = wanted.files.get(&entry.path).is_some_and(|file| digest_of(&file.content) == entry.digest);
         let content =
             if is_same || entry.secret { None } else { content(&folder, driver, &key, &entry, is_asked).await };
@@ -109,11 +125,17 @@ async fn content(
     is_asked: bool,
 ) -> Option<Content> {
     let is_it = |content: &Content| digest_of(content) == entry.digest;
-    let kept = fs::read(folder.join(&entry.path)).ok().map(Content::from).filter(is_it);
+    let kept = plain_file(&folder.join(&entry.path)).map(Content::from).filter(is_it);
     if kept.is_some() || !is_asked {
         return kept;
     }
     driver.read(key, &entry.path).await.ok().flatten().map(Content::from).filter(is_it)
+}
+
+/// Neither a pipe, which would be waited for, nor what has no end.
+fn plain_file(path: &Path) -> Option<Vec<u8>> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    if metadata.is_file() && metadata.len() <= MAX_BYTES { fs::read(path).ok() } else { None }
 }
 
 pub(super) fn digest_of(content: &Content) -> String {
@@ -122,7 +144,7 @@ pub(super) fn digest_of(content: &Content) -> String {
 
 /// The manifest of a copy, and the digest of the bundle that it is of.
 fn manifest(folder: &Path) -> Option<(String, Manifest)> {
-    let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.join(MANIFEST)).ok()?).ok()?;
+    let json: serde_json::Value = serde_json::from_slice(&plain_file(&folder.join(MANIFEST))?).ok()?;
     let digest = Bundle::digest_of(&json);
     Some((digest, serde_json::from_value(json).ok()?))
 }
@@ -166,19 +188,20 @@ fn blob(contents: &Path, digest: &str) -> PathBuf {
 /// A file system without links gets another copy.
 fn link(blob: &Path, content: &Content, target: &Path) -> io::Result<()> {
     // A copy that somebody wrote into is this file, too.
-    if fs::read(blob).is_ok_and(|found| *found == **content) && fs::hard_link(blob, target).is_ok() {
+    if plain_file(blob).is_some_and(|found| *found == **content) && fs::hard_link(blob, target).is_ok() {
         return Ok(());
     }
-    let fresh = blob.with_extension("new");
-    fs::write(&fresh, &**content)?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o444))?;
-    fs::rename(&fresh, blob)?;
+    // Another layer may write the same at this moment, and one that was killed has left half of it.
+    let mut fresh = tempfile::NamedTempFile::new_in(blob.parent().unwrap_or(Path::new(".")))?;
+    fresh.write_all(content)?;
+    fresh.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
+    fresh.persist(blob)?;
     fs::hard_link(blob, target).or_else(|_| fs::write(target, &**content))
 }
 
 /// Removes contents that no copy has any more. That they are there harms nobody, so failures are no failures.
 fn drop_unused(contents: &Path, former: Option<(String, Manifest)>) {
-    for entry in former.into_iter().flat_map(|(_, manifest)| manifest.files) {
+    for entry in former.into_iter().flat_map(|(_, manifest)| manifest.files).filter(Entry::is_plain) {
         let blob = blob(contents, &entry.digest);
         if fs::metadata(&blob).is_ok_and(|metadata| metadata.nlink() == 1) {
             let _ = fs::remove_file(&blob);

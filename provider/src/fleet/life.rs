@@ -7,7 +7,7 @@
 //! be removed stays until the rest is well. What is in force on a machine is noted on it once it is ready, so that an apply
 //! that was cut off is finished by the next one, wherever it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -77,24 +77,47 @@ async fn roll_out<L: Layer>(
         Ok(surveys) => surveys,
         Err(problem) => return vec![problem],
     };
-    let (changing, others): (Vec<_>, Vec<_>) =
+    let (mut changing, others): (Vec<_>, Vec<_>) =
         nodes.into_iter().zip(surveys).partition(|(_, survey)| survey.is_up && survey.changes());
-    let serving = changing.len() + others.iter().filter(|(_, survey)| survey.is_up).count();
+    // First those that do no work anyway.
+    changing.sort_by_key(|(node, survey)| (!survey.is_away, node.key.id));
     let at_once = L::ROLLOUT.at_once.of(changing.len());
-    // Nobody could take the work of the only one over.
-    let may_leave = serving > 1;
     let mut others = vec![others];
     let mut changing = changing.into_iter().peekable();
     while changing.peek().is_some() {
         others.push(changing.by_ref().take(at_once).collect());
     }
-    for batch in others {
-        let problems = bring_up(context, state, batch, may_leave).await;
+    let is_working = |survey: &Survey| survey.is_up && !survey.is_away;
+    let all = others.iter().flatten();
+    let mut working: BTreeSet<u64> =
+        all.filter(|(_, survey)| is_working(survey)).map(|(node, _)| node.key.id).collect();
+    for mut batch in others {
+        let ids: Vec<u64> = batch.iter().map(|(node, _)| node.key.id).collect();
+        // Nobody could take the work of the only one over.
+        let others_work = working.iter().any(|id| !ids.contains(id));
+        batch.iter_mut().for_each(|(node, _)| node.others_work = others_work);
+        let problems = bring_up(context, state, batch).await;
         if !problems.is_empty() {
+            stay::<L>(before, state);
             return problems;
         }
+        working.extend(ids);
     }
     Vec::new()
+}
+
+/// Machines that a rollout has not reached listen where they did.
+fn stay<L: Layer>(before: Option<&State<L::Model>>, state: &mut State<L::Model>) {
+    let digests = state.group.bundles.clone().unwrap_or_default();
+    let before_digests = before.and_then(|before| before.group.bundles.clone()).unwrap_or_default();
+    for machine in state.group.machines.iter_mut().flatten() {
+        let old = before.and_then(|before| before.group.machines().iter().find(|old| old.id == machine.id));
+        // What was brought up has another digest by now, or none.
+        let is_reached = digests.get(&machine.name) != before_digests.get(&machine.name);
+        if let Some(old) = old.filter(|_| !is_reached) {
+            machine.port = old.port;
+        }
+    }
 }
 
 fn nodes<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<Node<L>>, Vec<Problem>> {
@@ -109,6 +132,8 @@ fn nodes<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<Nod
             machine: machine.clone(),
             layer: layer.clone(),
             bundle: Arc::new(bundles.remove(&machine.name)?),
+            others_work: false,
+            has_left: false,
         })
     });
     Ok(nodes.collect())
@@ -122,13 +147,11 @@ async fn survey<L: Layer>(
     nodes: &[Node<L>],
 ) -> Result<Vec<Survey>, Problem> {
     let looks = nodes.iter().map(|node| async move {
-        // They are asked as they are now: a port that is to change is not listened on yet.
+        // Asked where they were, and where they are to be: an apply that was cut off may have got as far.
         let old = before.and_then(|before| before.group.machines().iter().find(|old| old.id == node.key.id));
-        let probes = match (before, old) {
-            (Some(before), Some(old)) => L::probes(&before.own, old.port),
-            _ => L::probes(&state.own, node.machine.port),
-        };
-        let hung = health::hung(&*node.driver, &node.key, &probes).await?;
+        let wanted = L::probes(&state.own, node.machine.port);
+        let probes = before.zip(old).map_or_else(|| wanted.clone(), |(before, old)| L::probes(&before.own, old.port));
+        let hung = health::hung_both(&*node.driver, &node.key, &probes, &wanted).await?;
         let recorded = before.and_then(|before| before.group.bundles.as_ref()?.get(&node.machine.name)?.as_deref());
         Ok::<_, Problem>((node::survey(node, recorded).await?, hung))
     });
@@ -152,12 +175,11 @@ async fn bring_up<L: Layer>(
     context: &Context,
     state: &mut State<L::Model>,
     batch: Vec<(Node<L>, Survey)>,
-    may_leave: bool,
 ) -> Vec<Problem> {
     let mut tasks = JoinSet::new();
     for (node, survey) in batch {
         tasks.spawn(async move {
-            let done = node::bring_up(&node, &survey, may_leave).await;
+            let done = node::bring_up(node.clone(), &survey).await;
             (node, done)
         });
     }
@@ -196,7 +218,9 @@ async fn take_away<L: Layer>(
         }
     };
     let leaves = nodes.iter().filter(|node| node.machine.is_up()).map(|node| L::leave(node, Until::Removed));
-    futures_util::future::join_all(leaves).await;
+    if let Some(problem) = futures_util::future::join_all(leaves).await.into_iter().find_map(Result::err) {
+        return vec![problem];
+    }
     let machines = nodes.into_iter().map(|node| (node.key, Some(Arc::unwrap_or_clone(node.bundle)))).collect();
     if let Err(problem) = remove(context, &driver, machines, &Disks::Delete).await {
         return vec![problem];

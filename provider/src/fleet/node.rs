@@ -21,12 +21,16 @@ pub(super) struct Survey {
     is_release: bool,
     /// Whether an earlier apply has seen the machine work with this very bundle.
     is_done: bool,
+    /// Files that services read are not as they were installed: they come back, and are taken up.
+    is_changed: bool,
+    /// It has left, in an apply that did not end: it does no work.
+    pub(super) is_away: bool,
 }
 
 impl Survey {
     /// Whether something that is in force changes.
     pub(super) fn changes(&self) -> bool {
-        self.is_release || !self.stale.is_empty()
+        self.is_release || self.is_changed || !self.stale.is_empty()
     }
 
     /// Whether the machine can do no work in between.
@@ -39,9 +43,10 @@ impl Survey {
 pub(super) async fn survey<L: Layer>(node: &Node<L>, recorded: Option<&str>) -> Result<Survey, Problem> {
     let status = node.driver.status(&node.key).await;
     let status = status.map_err(|error| driver_problem(&format!("Looking at {}", node.machine.name), &error))?;
-    let found = match status.is_up() {
-        true => node.driver.read(&node.key, IN_FORCE).await.ok().flatten(),
-        false => None,
+    let (found, is_away) = if status.is_up() {
+        (node.driver.read(&node.key, IN_FORCE).await.ok().flatten(), L::is_away(&*node.driver, &node.key).await)
+    } else {
+        (None, false)
     };
     let found: Option<InForce> = found.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let (found, wanted) = (found.unwrap_or_default(), node.bundle.in_force());
@@ -51,60 +56,94 @@ pub(super) async fn survey<L: Layer>(node: &Node<L>, recorded: Option<&str>) -> 
         stale: node.bundle.services.iter().filter(is_stale).cloned().collect(),
         is_release: found.application != wanted.application,
         is_done: recorded == Some(node.bundle.digest().as_str()),
+        is_changed: status == Status::Changed,
+        is_away,
     })
 }
 
 /// The machine leaves if it has to and others work on; gets its files; its services take them up.
-pub(super) async fn bring_up<L: Layer>(node: &Node<L>, survey: &Survey, may_leave: bool) -> Result<(), Problem> {
-    let mut has_left = false;
-    if survey.is_up && may_leave && survey.has_to_leave() {
-        L::leave(node, Until::Changed).await;
-        has_left = true;
+pub(super) async fn bring_up<L: Layer>(mut node: Node<L>, survey: &Survey) -> Result<(), Problem> {
+    if survey.is_up && node.others_work && survey.has_to_leave() {
+        leave(&mut node).await?;
     }
-    let changed = install(node).await?;
-    let began = if survey.is_up {
-        // What was changed by hand comes back; nobody knows what of it has been in force.
-        let is_concerned =
-            |service: &&Service| survey.stale.contains(service) || changed.iter().any(|path| service.reads(path));
-        let concerned: Vec<Service> = node.bundle.services.iter().filter(is_concerned).cloned().collect();
-        let (restarted, taking_up): (Vec<Service>, Vec<Service>) =
-            concerned.into_iter().partition(|service| service.takes_up == TakesUp::ByRestart);
-        if !restarted.is_empty() {
-            if may_leave && !has_left {
-                L::leave(node, Until::Changed).await;
-                has_left = true;
-            }
-            let stopped = node.driver.stop(&node.key, &restarted).await;
-            stopped.map_err(|error| driver_problem(&format!("Stopping {}", node.machine.name), &error))?;
-        }
-        if !taking_up.is_empty() {
-            L::take_up(node, &taking_up).await?;
-        }
-        if !restarted.is_empty() || !taking_up.is_empty() || survey.changes() {
-            note(node).await?;
-        }
-        match (restarted.is_empty(), taking_up.is_empty() && survey.is_done) {
-            (false, _) => Began::Restarted,
-            (true, false) => Began::TookUp,
-            (true, true) => Began::Nothing,
-        }
-    } else {
-        L::before_start(node).await?;
-        // What is started reads what is there now. Were this noted later, a run that is cut off in between would have it
-        // restarted for nothing.
-        note(node).await?;
-        Began::Started
-    };
-    let started = node.driver.start(&node.key, &node.bundle.services).await;
-    started.map_err(|error| driver_problem(&format!("Starting {}", node.machine.name), &error))?;
-    L::ready(node, began).await?;
+    let changed = install(&node).await?;
+    let began = if survey.is_up { take_up(&mut node, survey, &changed).await? } else { start(&node).await? };
+    L::ready(&node, began).await?;
     // Also what a run that was cut off has left waiting.
-    L::rejoin(node, has_left).await?;
+    L::rejoin(&node).await?;
     match began {
         Began::Started => node.tell(L::ROLLOUT.started),
         Began::Restarted => node.tell("restarted"),
         Began::TookUp => node.tell("reloaded"),
         Began::Nothing => {}
+    }
+    Ok(())
+}
+
+async fn leave<L: Layer>(node: &mut Node<L>) -> Result<(), Problem> {
+    if !node.has_left {
+        L::leave(node, Until::Changed).await?;
+        node.has_left = true;
+    }
+    Ok(())
+}
+
+/// Running services take up what they have not, and what was changed by hand and came back: nobody knows what of that has
+/// been in force.
+async fn take_up<L: Layer>(node: &mut Node<L>, survey: &Survey, changed: &[String]) -> Result<Began, Problem> {
+    let is_concerned =
+        |service: &&Service| survey.stale.contains(service) || changed.iter().any(|path| service.reads(path));
+    let concerned: Vec<Service> = node.bundle.services.iter().filter(is_concerned).cloned().collect();
+    let (restarted, taking_up): (Vec<Service>, Vec<Service>) =
+        concerned.into_iter().partition(|service| service.takes_up == TakesUp::ByRestart);
+    if !restarted.is_empty() {
+        if node.others_work {
+            leave(node).await?;
+        }
+        stop(node, &restarted).await?;
+    }
+    if !taking_up.is_empty() {
+        L::take_up(node, &taking_up).await?;
+    }
+    if !restarted.is_empty() || !taking_up.is_empty() || survey.changes() {
+        note(node).await?;
+    }
+    start_services(node).await?;
+    Ok(match (restarted.is_empty(), taking_up.is_empty() && survey.is_done) {
+        (false, _) => Began::Restarted,
+        (true, false) => Began::TookUp,
+        (true, true) => Began::Nothing,
+    })
+}
+
+/// Starts a machine of which nothing or a part runs.
+async fn start<L: Layer>(node: &Node<L>) -> Result<Began, Problem> {
+    // A part of it may run, or come back by itself meanwhile, with what was there before.
+    stop(node, &node.bundle.services).await?;
+    L::before_start(node).await?;
+    // What is started reads what is there now. Were this noted later, a run that is cut off in between would have it
+    // restarted for nothing.
+    note(node).await?;
+    start_services(node).await?;
+    Ok(Began::Started)
+}
+
+async fn start_services<L: Layer>(node: &Node<L>) -> Result<(), Problem> {
+    let started = node.driver.start(&node.key, &node.bundle.services).await;
+    started.map_err(|error| driver_problem(&format!("Starting {}", node.machine.name), &error))
+}
+
+/// Stops services, and makes sure of it: one that runs on would go on with what it has, and be noted as if it had not.
+async fn stop<L: Layer>(node: &Node<L>, services: &[Service]) -> Result<(), Problem> {
+    let name = &node.machine.name;
+    let stopped = node.driver.stop(&node.key, services).await;
+    stopped.map_err(|error| driver_problem(&format!("Stopping {name}"), &error))?;
+    let status = node.driver.status(&node.key).await;
+    let status = status.map_err(|error| driver_problem(&format!("Looking at {name}"), &error))?;
+    if status.is_up() {
+        let names: Vec<&str> = services.iter().map(|service| service.name).collect();
+        let detail = format!("{} of {name} did not stop, so nothing was started. Apply again.", names.join(" and "));
+        return Err(Problem::error("a service did not stop", detail));
     }
     Ok(())
 }

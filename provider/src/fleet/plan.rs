@@ -29,6 +29,10 @@ pub(super) async fn plan<L: Layer>(
     let claims = &*context.claims;
     let Some(mut planned) = proposed else { return plan_removal::<L>(context, request, prior).await };
     context.ownership.know(prior.as_ref().and_then(|prior| prior.group.generation.as_deref()));
+    let is_imported = |state: &State<L::Model>| state.group.generation.as_deref().is_some_and(ownership::is_imported);
+    if let Some(prior) = prior.as_ref().filter(|prior| is_imported(prior)) {
+        planned = as_imported::<L>(request, prior, planned)?;
+    }
     if planned.group.generation.as_deref().is_some_and(ownership::is_imported) {
         // Its machines become this state's when it is applied.
         planned.group.generation = None;
@@ -80,6 +84,23 @@ pub(super) async fn plan<L: Layer>(
         planned.group.generation.get_or_insert_with(new_generation);
     }
     Ok(Planned { model: Some(planned), requires_replace, preview: preview.encode(), problems })
+}
+
+/// A layer that was imported stays what it is where the configuration says nothing, and a default would replace it.
+fn as_imported<L: Layer>(
+    request: &PlanRequest<'_>,
+    prior: &State<L::Model>,
+    planned: State<L::Model>,
+) -> Result<State<L::Model>, Vec<Problem>> {
+    let failed = |error: serde_json::Error| vec![Problem::error("a model could not be written", error.to_string())];
+    let (before, mut after) = (prior.write().map_err(failed)?, planned.write().map_err(failed)?);
+    for field in L::fields().iter().filter(|field| field.change == Some(Change::Replaces)) {
+        let is_set = request.config.get(field.name).is_some_and(|value| !value.is_null());
+        if !is_set && !before[field.name].is_null() {
+            after[field.name] = before[field.name].clone();
+        }
+    }
+    State::read(&after, planned.unknown).map_err(failed)
 }
 
 /// The layer goes. All that is to be said is what becomes of its data.

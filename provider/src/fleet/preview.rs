@@ -44,8 +44,9 @@ fn add_machine(preview: &mut Preview, rendered: &Rendered, before: &Installed, i
             (old.mode, old.secret) == (new.mode, new.secret) && old.digest == digest_of(&new.content)
         });
         if is_whole || !is_same {
-            let before = old.map(|old| version_before(preview, old));
+            // First what is to be, which is there whole.
             let after = new.map(|new| version(preview, new, is_whole));
+            let before = old.map(|old| version_before(preview, old));
             files.push(proto::preview::File { path: path.clone(), before, after });
         }
     }
@@ -76,7 +77,11 @@ fn version(preview: &mut Preview, file: &File, is_whole: bool) -> Version {
         (false, Err(_)) | (true, _) => Content::Hidden(file.shown()),
     };
     let key = key(&hex(digest), file.secret);
-    preview.contents.entry(key.clone()).or_insert_with(content);
+    let known = preview.contents.entry(key.clone()).or_insert_with(content);
+    // Another machine's "before" may have come with the digest alone.
+    if !file.secret && matches!(known, Content::Hidden(_)) {
+        *known = content();
+    }
     Version { digest: key, size: file.content.len() as u64, mode: file.mode, secret: file.secret }
 }
 

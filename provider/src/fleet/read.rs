@@ -38,6 +38,12 @@ pub(super) async fn read<L: Layer>(
     }
     let is_public = state.group.public.unwrap_or(false);
     let had_machines = !state.group.machines().is_empty();
+    let running = existing.iter().zip(&looks).filter(|(_, (status, _))| *status == Status::Running);
+    let asked = running.map(|(machine, _)| {
+        let driver = driver.clone();
+        async move { L::is_away(&*driver, &machine.key).await.then_some(machine.key.id) }
+    });
+    let away: Vec<u64> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
     let bundles = &state.group.bundles;
     if let Some(machines) = &mut state.group.machines {
         machines.retain_mut(|machine| {
@@ -49,9 +55,14 @@ pub(super) async fn read<L: Layer>(
             machine.address = Some(found.known_address(is_public).to_string());
             let is_unfinished =
                 bundles.as_ref().and_then(|bundles| bundles.get(&machine.name)).is_some_and(Option::is_none);
-            if is_unfinished && *status == Status::Running {
+            if (is_unfinished || away.contains(&machine.id)) && *status == Status::Running {
                 UNFINISHED.clone_into(&mut machine.status);
-                let detail = "its last change did not succeed".to_owned();
+                let detail = if is_unfinished {
+                    "its last change did not succeed"
+                } else {
+                    "it has left for a change that was cut off"
+                };
+                let detail = detail.to_owned();
                 context.findings.note(found.key.clone(), Finding { detail, drift: Vec::new() });
             } else {
                 status.as_str().clone_into(&mut machine.status);

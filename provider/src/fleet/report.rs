@@ -6,11 +6,11 @@ use serde::Deserialize;
 use value::Problem;
 
 use super::node::IN_FORCE;
-use super::read::look;
+use super::read::read;
 use crate::bundle::InForce;
 use crate::context::Context;
 use crate::driver::{Driver, MachineKey, Status, driver_problem};
-use crate::layer::{Layer, RUNNING, State, UNFINISHED};
+use crate::layer::{Layer, MachineModel, RUNNING, State};
 
 /// The services of a machine, by the manifest that was left with its files.
 #[derive(Debug, Deserialize)]
@@ -29,37 +29,47 @@ struct Service {
 /// Enough for a message.
 const MESSAGE_BYTES: u64 = 4096;
 
+/// How its machines are, as a plan would find them.
 pub(super) async fn status<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<LayerReport, Vec<Problem>> {
-    let group = &state.group;
-    let driver = group.driver(context)?;
-    let found = driver.list(&group.layer()).await;
+    let driver = state.group.driver(context)?;
+    let found = driver.list(&state.group.layer()).await;
     let found = found.map_err(|error| vec![driver_problem("Looking at the machines", &error)])?;
-    let looks = found.iter().map(|machine| async move {
-        let known = group.machines().iter().find(|known| known.id == machine.key.id);
-        let probes = L::probes(&state.own, known.map_or_else(|| L::port(&state.own), |known| known.port));
-        let (status, finding) = look(&**driver, machine, &probes).await;
-        let name = machine.key.name();
-        let recorded = group.bundles.as_ref().and_then(|bundles| bundles.get(&name).cloned());
-        let is_unfinished = recorded.as_ref().is_some_and(Option::is_none) && status == Status::Running;
-        let word = if is_unfinished { UNFINISHED } else { status.as_str() };
-        let since = driver.read(&machine.key, IN_FORCE).await.ok().flatten();
-        let since = since.and_then(|bytes| serde_json::from_slice::<InForce>(&bytes).ok());
+    let (seen, problems) = read::<L>(context, state.clone()).await;
+    if problems.iter().any(Problem::is_error) {
+        return Err(problems);
+    }
+    let seen = seen.as_ref().map(|seen| seen.group.machines()).unwrap_or_default();
+    let found = &found;
+    let looks = state.group.machines().iter().map(|known| async move {
+        let key = state.group.key(known.id);
+        let now = seen.iter().find(|machine| machine.id == known.id);
+        let Some((now, machine)) = now.zip(found.iter().find(|machine| machine.key == key)) else {
+            return gone(known);
+        };
+        let finding = context.findings.of(&key);
+        let since = driver.read(&key, IN_FORCE).await.ok().flatten();
+        let since = since.and_then(|bytes| serde_json::from_slice::<InForce>(&bytes).ok()).map(|note| note.since);
         MachineReport {
-            name,
-            address: known.and_then(|known| known.address.clone()),
-            status: word.to_owned(),
-            is_well: word == RUNNING,
-            detail: if is_unfinished { "its last change did not succeed".to_owned() } else { finding.detail },
+            name: known.name.clone(),
+            address: now.address.clone(),
+            status: now.status.clone(),
+            is_well: now.status == RUNNING,
+            detail: finding.detail,
             drift: finding.drift.iter().map(ToString::to_string).collect(),
-            files: recorded.flatten(),
-            since: since.map(|note| note.since).filter(|since| !since.is_empty()),
-            services: services(&**driver, &machine.key, &status).await,
+            files: state.group.bundles.as_ref().and_then(|bundles| bundles.get(&known.name)?.clone()),
+            // The machine's services may write there.
+            since: since.filter(|since| since.parse::<jiff::Timestamp>().is_ok()),
+            services: services(&**driver, &key, &machine.status).await,
         }
     });
-    let mut machines = join_all(looks).await;
-    // What the state has and the cloud has not.
-    let gone = group.machines().iter().filter(|known| found.iter().all(|machine| machine.key.id != known.id));
-    machines.extend(gone.map(|known| MachineReport {
+    let machines = join_all(looks).await;
+    let cloud = state.group.cloud.clone().unwrap_or_else(|| context.default_cloud.clone());
+    Ok(LayerReport { layer: state.group.layer().to_string(), cloud, machines })
+}
+
+/// What the state has and the cloud has not.
+fn gone(known: &MachineModel) -> MachineReport {
+    MachineReport {
         name: known.name.clone(),
         address: known.address.clone(),
         status: "gone".to_owned(),
@@ -69,9 +79,7 @@ pub(super) async fn status<L: Layer>(context: &Context, state: &State<L::Model>)
         files: None,
         since: None,
         services: Vec::new(),
-    }));
-    let cloud = group.cloud.clone().unwrap_or_else(|| context.default_cloud.clone());
-    Ok(LayerReport { layer: group.layer().to_string(), cloud, machines })
+    }
 }
 
 async fn services(driver: &dyn Driver, key: &MachineKey, status: &Status) -> Vec<ServiceReport> {
@@ -114,35 +122,38 @@ pub(super) async fn logs<L: Layer>(
     let driver = group.driver(context)?;
     let each = group.machines().iter().map(|machine| async move {
         let key = group.key(machine.id);
-        let mut told = Vec::new();
+        let mut told = LogsTold::default();
+        // A machine that does not answer now may the next time: where it was read to is not forgotten.
+        told.places.extend(asked.places.iter().filter(|place| place.machine == machine.name).cloned());
         for service in installed(&**driver, &key).await {
             for path in service.logs {
-                let is_it = |place: &&LogPlace| place.machine == machine.name && place.path == path;
-                let from = asked.places.iter().find(is_it).map(|place| place.offset);
+                let is_it = |place: &LogPlace| place.machine == machine.name && place.path == path;
+                let from = told.places.iter().find(|place| is_it(place)).map(|place| place.offset);
                 let part = match driver.tail(&key, &path, from, asked.bytes).await {
                     Ok(Some((bytes, end))) => whole_lines(&bytes, end, from.is_none(), asked.bytes),
                     // It has no log yet.
                     Ok(None) => continue,
                     Err(error) => {
-                        return Err(vec![driver_problem(&format!("Reading {path} of {}", machine.name), &error)]);
+                        told.problems.push(format!("{path} of {}: {}", machine.name, error.explain()));
+                        continue;
                     }
                 };
                 let (text, offset) = part;
-                let place = LogPlace { machine: machine.name.clone(), path: path.clone(), offset };
-                let part = LogPart { machine: machine.name.clone(), service: service.name.clone(), path, text };
-                told.push((part, place));
+                told.places.retain(|place| !is_it(place));
+                told.places.push(LogPlace { machine: machine.name.clone(), path: path.clone(), offset });
+                if !text.is_empty() {
+                    let (machine, service) = (machine.name.clone(), service.name.clone());
+                    told.parts.push(LogPart { machine, service, path, text });
+                }
             }
         }
-        Ok(told)
+        told
     });
     let mut told = LogsTold::default();
     for of_machine in join_all(each).await {
-        for (part, place) in of_machine? {
-            told.places.push(place);
-            if !part.text.is_empty() {
-                told.parts.push(part);
-            }
-        }
+        told.places.extend(of_machine.places);
+        told.parts.extend(of_machine.parts);
+        told.problems.extend(of_machine.problems);
     }
     Ok(told)
 }

@@ -22,6 +22,10 @@ pub struct Node<L: Layer> {
     /// The layer that it is a part of.
     pub layer: Arc<State<L::Model>>,
     pub bundle: Arc<Bundle>,
+    /// Whether others of the layer do its work while it does none.
+    pub others_work: bool,
+    /// It has let its work go for this change.
+    pub has_left: bool,
 }
 
 impl<L: Layer> Clone for Node<L> {
@@ -33,6 +37,8 @@ impl<L: Layer> Clone for Node<L> {
             machine: self.machine.clone(),
             layer: self.layer.clone(),
             bundle: self.bundle.clone(),
+            others_work: self.others_work,
+            has_left: self.has_left,
         }
     }
 }

@@ -19,6 +19,7 @@ use super::text;
 use crate::bundle::Bundle;
 use crate::bundle::apache::{self, WebNode};
 use crate::context::Context;
+use crate::driver::{Driver, MachineKey};
 use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{
@@ -264,15 +265,20 @@ impl Layer for LampCluster {
         release::answers(node, began).await
     }
 
-    async fn leave(node: &Node<LampCluster>, until: Until) {
+    async fn leave(node: &Node<LampCluster>, until: Until) -> Result<(), Problem> {
         if until == Until::Removed {
             node.tell("finishes its requests");
         }
         drain(node).await;
+        Ok(())
     }
 
-    async fn rejoin(node: &Node<LampCluster>, has_left: bool) -> Result<(), Problem> {
-        release::readmit(node, has_left).await
+    async fn is_away(driver: &dyn Driver, key: &MachineKey) -> bool {
+        driver.read(key, apache::DRAIN_FLAG).await.is_ok_and(|flag| flag.is_some())
+    }
+
+    async fn rejoin(node: &Node<LampCluster>) -> Result<(), Problem> {
+        release::readmit(node).await
     }
 
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {

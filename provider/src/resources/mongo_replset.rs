@@ -226,27 +226,28 @@ impl Layer for MongoReplset {
         }
     }
 
-    /// One that was restarted follows the set again. A new one becomes a member when all of them run.
+    /// One that was restarted follows the set again. What is started becomes a member, or follows, with all others.
     async fn ready(node: &Node<MongoReplset>, began: Began) -> Result<(), Problem> {
-        let admin = admin(&node.context, &node.layer).filter(|_| began == Began::Restarted);
+        let has_to_follow = matches!(began, Began::Restarted | Began::TookUp);
+        let admin = admin(&node.context, &node.layer).filter(|_| has_to_follow);
         let Some((admin, member)) = admin.zip(MemberAddress::of(&node.machine)) else { return Ok(()) };
-        if admin.is_member(&member).await? {
-            let machine = std::slice::from_ref(&node.machine);
-            admin.wait_until_all_follow(machine, MongoReplset::ROLLOUT.ready_within).await?;
+        let patience = MongoReplset::ROLLOUT.ready_within;
+        if admin.is_member(&member, patience).await? {
+            admin.wait_until_all_follow(std::slice::from_ref(&node.machine), patience).await?;
         }
         Ok(())
     }
 
-    /// Another one is primary before. One that is removed has left the set by then.
-    async fn leave(node: &Node<MongoReplset>, until: Until) {
-        if until == Until::Changed
-            && let Some(admin) = admin(&node.context, &node.layer)
-            && let Some(member) = MemberAddress::of(&node.machine)
-            && admin.primary().await.is_some_and(|primary| primary.is(&member))
-            && let Err(problem) = admin.step_down(&member.text()).await
-        {
-            tracing::warn!("{}", problem.detail);
+    /// Another one is primary before. One that is removed has left the set by then. Where the others are no majority, nobody
+    /// leaves.
+    async fn leave(node: &Node<MongoReplset>, until: Until) -> Result<(), Problem> {
+        let admin = admin(&node.context, &node.layer).filter(|_| until == Until::Changed);
+        let Some((admin, member)) = admin.zip(MemberAddress::of(&node.machine)) else { return Ok(()) };
+        admin.await_majority_without(&member, node.layer.group.machines().len()).await?;
+        if admin.primary().await.is_some_and(|primary| primary.is(&member)) {
+            admin.step_down(&member.text()).await?;
         }
+        Ok(())
     }
 
     async fn join(

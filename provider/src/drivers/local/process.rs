@@ -174,14 +174,14 @@ pub(super) fn kill_in(folder: &Path, pid: i32) {
 pub(super) fn kill_all_of(user: u32) {
     const ROUNDS: usize = 20;
     for _ in 0..ROUNDS {
-        if Table::read().processes.iter().all(|process| process.uid != user) {
-            return;
-        }
-        // It is of them itself, and ends with them.
+        // Also where no list shows one. It is of them itself, and ends with them.
         let mut command = command(Path::new("/bin/sh"));
         command.args(["-c", "kill -s KILL -- -1"]).current_dir("/").uid(user).gid(user);
         if let Err(error) = command.stdout(Stdio::null()).stderr(Stdio::null()).status() {
             tracing::warn!("the processes of the user {user} could not be ended: {error}");
+            return;
+        }
+        if Table::read().processes.iter().all(|process| process.uid != user) {
             return;
         }
     }

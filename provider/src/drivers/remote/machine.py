@@ -350,10 +350,16 @@ def ask(head, _):
     return answer.decode(errors="replace")
 
 
+# What this machine itself answers: where it sends a client on to is another question.
+class Stays(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
 def probe(head, _):
     try:
         request = urllib.request.Request("http://127.0.0.1:%d%s" % (head["port"], head["path"]))
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=2) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({}), Stays).open(request, timeout=2) as answer:
             return [answer.status, answer.read(65536).decode(errors="replace")]
     except urllib.error.HTTPError as error:
         return [error.code, error.read(65536).decode(errors="replace")]
@@ -516,7 +522,7 @@ def own_host_key(head, _):
 def note(op, head, result):
     what = {"install": lambda: " ".join(result.get("ok") or []), "signal": lambda: "%s %s" % (head["signal"], head["service"]["name"]),
             "start": lambda: " ".join(service["name"] for service in head["services"]), "write": lambda: head["path"], "remove": lambda: head["path"]}
-    if op in ("status", "drift", "ask", "probe", "read", "phases") or (op == "install" and result.get("ok") == []):
+    if op in ("status", "installed", "drift", "ask", "probe", "read", "tail", "phases") or (op == "install" and result.get("ok") == []):
         return
     detail = json.dumps(result) if "error" in result else what[op]() if op in what else ""
     with open(CHANGES, "a") as out:

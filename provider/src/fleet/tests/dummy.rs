@@ -70,11 +70,12 @@ impl Layer for Dummy {
         let answered = node.until_answered(node.machine.port, "/", Duration::from_secs(20), |code| code == 200);
         answered.await.map_err(|unanswered| Problem::error("it does not answer", unanswered.text()))
     }
-    async fn leave(node: &Node<Dummy>, until: Until) {
+    async fn leave(node: &Node<Dummy>, until: Until) -> Result<(), Problem> {
         HAPPENED.lock().unwrap().push(format!("{} leaves until {until:?}", node.machine.name));
+        Ok(())
     }
-    async fn rejoin(node: &Node<Dummy>, has_left: bool) -> Result<(), Problem> {
-        HAPPENED.lock().unwrap().extend(has_left.then(|| format!("{} is back", node.machine.name)));
+    async fn rejoin(node: &Node<Dummy>) -> Result<(), Problem> {
+        HAPPENED.lock().unwrap().extend(node.has_left.then(|| format!("{} is back", node.machine.name)));
         Ok(())
     }
 }

@@ -17,20 +17,22 @@ const FRONT: &str = "/";
 /// How long an application may answer with an error before it counts: it may wait for a database.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits until the application answers on its front page. Whatever it says there will do, but that it failed.
+/// Waits until the application answers on its front page. Whatever it says there will do, but that it failed. One that says
+/// nothing in time is slow: whether PHP works is what the page of the health check says.
 pub(super) async fn answers(node: &Node<LampCluster>, began: Began) -> Result<(), Problem> {
     if began == Began::Nothing {
         return Ok(());
     }
     let answered = node.until_answered(node.machine.port, FRONT, PATIENCE, |status| status < 500).await;
-    let Err(unanswered) = answered else { return Ok(()) };
-    let name = &node.machine.name;
-    let words = if unanswered.last.is_some() { last_words(node).await } else { None };
-    let words = words.map(|words| format!("\n{words}\n")).unwrap_or_default();
+    let Some(unanswered) = answered.err().filter(|unanswered| unanswered.last.is_some()) else { return Ok(()) };
+    let words = last_words(node).await.map(|words| format!("\n{words}\n")).unwrap_or_default();
+    // One that could change among its requests gives them up now.
+    let is_out = node.has_left || (node.others_work && node.driver.write(&node.key, DRAIN_FLAG, b"").await.is_ok());
     let detail = format!(
-        "On {name} {}.{words}{} No other node was changed. Mend the application and apply again; its logs are in {}.",
+        "On {} {}.{words}{} The nodes that come after it stay as they are. Mend the application and apply again; its logs are in {}.",
+        node.machine.name,
         unanswered.text(),
-        if began == Began::Started { "" } else { "It stays out of the pool until then." },
+        if is_out { "It stays out of the pool until then." } else { "It is the only node, and goes on answering so." },
         node.driver.layout(&node.key).path("log"),
     );
     Err(Problem::error("the application does not work", detail))
@@ -42,12 +44,14 @@ async fn last_words(node: &Node<LampCluster>) -> Option<String> {
     let text = String::from_utf8_lossy(&log).into_owned();
     let line = text.lines().rev().find(|line| line.contains("PHP "))?;
     // `[27-Nov-2026 05:00:00 UTC] PHP Parse error:  ..`
-    Some(line.split_once("] ").map_or(line, |(_, words)| words).to_owned())
+    let words = line.split_once("] ").map_or(line, |(_, words)| words);
+    // It gets onto a terminal.
+    Some(words.chars().filter(|ch| !ch.is_control()).take(1000).collect())
 }
 
 /// The node takes requests again, or for the first time: the flag by which it left goes, and its page answers. Load
 /// balancers that saw it leave see it come back before another one leaves.
-pub(super) async fn readmit(node: &Node<LampCluster>, has_left: bool) -> Result<(), Problem> {
+pub(super) async fn readmit(node: &Node<LampCluster>) -> Result<(), Problem> {
     let removed = node.driver.remove(&node.key, DRAIN_FLAG).await;
     removed.map_err(|error| driver_problem("Readmitting the node", &error))?;
     let own = node.own();
@@ -62,7 +66,7 @@ pub(super) async fn readmit(node: &Node<LampCluster>, has_left: bool) -> Result<
         );
         return Err(Problem::error("a machine is not healthy", detail));
     }
-    if has_left {
+    if node.has_left {
         tokio::time::sleep(notice(own)).await;
     }
     Ok(())

@@ -20,6 +20,7 @@ pub(super) const ADMIN: &str = "lampwright";
 pub(super) const APPLICATION: &str = "app";
 pub(super) const POLL: Duration = Duration::from_millis(100);
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 
 // MongoDB's error codes (`src/mongo/base/error_codes.yml`).
 const ALREADY_INITIALIZED: i32 = 23;
@@ -194,8 +195,8 @@ impl Admin {
         &self.members
     }
 
-    pub(super) async fn await_answer(&self, member: &MemberAddress) -> Result<(), Problem> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+    pub(super) async fn await_answer(&self, member: &MemberAddress, patience: Duration) -> Result<(), Problem> {
+        let deadline = Instant::now() + patience;
         while self.hello(member).await.is_none() {
             if Instant::now() > deadline {
                 let detail = format!("The member at {} does not answer.", member.text());
@@ -207,15 +208,15 @@ impl Admin {
     }
 
     /// Whether a member that was just started knows of a set that it is a part of.
-    pub(super) async fn is_member(&self, member: &MemberAddress) -> Result<bool, Problem> {
-        self.await_answer(member).await?;
+    pub(super) async fn is_member(&self, member: &MemberAddress, patience: Duration) -> Result<bool, Problem> {
+        self.await_answer(member, patience).await?;
         Ok(self.hello(member).await.is_some_and(|hello| hello.contains_key("setName")))
     }
 
     /// Initiates the set unless a member knows of one; says whether it did.
     pub(super) async fn initiate_if_needed(&self, machines: &[MachineModel]) -> Result<bool, Problem> {
         let Some(first) = self.members.first() else { return Ok(false) };
-        self.await_answer(first).await?;
+        self.await_answer(first, ANSWER_PATIENCE).await?;
         for member in &self.members {
             if self.hello(member).await.is_some_and(|hello| hello.contains_key("setName")) {
                 return Ok(false);
@@ -348,6 +349,35 @@ impl Admin {
             members.retain(|member| host(member).as_deref() != Some(address));
         })
         .await
+    }
+
+    /// Waits until the members but one are a majority that follows: then that one may stop. Of a set that was not made yet
+    /// nobody is a member.
+    pub(super) async fn await_majority_without(&self, member: &MemberAddress, members: usize) -> Result<(), Problem> {
+        if !self.hello(member).await.is_some_and(|hello| hello.contains_key("setName")) {
+            return Ok(());
+        }
+        let voters = members.min(MAX_VOTERS);
+        // Of two members none can stop without that, and one has nobody else.
+        if voters < 3 {
+            return Ok(());
+        }
+        let deadline = Instant::now() + ANSWER_PATIENCE * 3;
+        loop {
+            let states = self.member_states().await.unwrap_or_default();
+            let well = states.iter().filter(|(address, follows)| *follows && !address.is(member)).count();
+            if well > voters / 2 {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let detail = format!(
+                    "{} has to be restarted, and only {well} of the {voters} members would be left that follow the set, which are no majority: writes would stop. Nothing was changed on it. Apply again when the others are well.",
+                    member.text()
+                );
+                return Err(Problem::error("this change would lose the majority of the replica set", detail));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Another member is primary afterwards, if this one was.

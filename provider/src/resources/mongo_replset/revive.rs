@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use mongodb::bson::{Bson, Document, doc};
 use value::Problem;
 
-use super::admin::{Admin, Login, MemberAddress, NOT_YET_INITIALIZED, POLL, code, failed, host, member_config, votes};
+use super::admin::{
+    ANSWER_PATIENCE, Admin, Login, MemberAddress, NOT_YET_INITIALIZED, POLL, code, failed, host, member_config, votes,
+};
 use crate::layer::MachineModel;
 
 /// A member that has data of the set, and how far it got.
@@ -83,7 +85,7 @@ impl Admin {
     async fn survivors(&self) -> Vec<Survivor> {
         let mut found = Vec::new();
         for member in self.members() {
-            if self.await_answer(member).await.is_err() {
+            if self.await_answer(member, ANSWER_PATIENCE).await.is_err() {
                 return Vec::new();
             }
             let Some(config) = self.known_config(member).await else { continue };
