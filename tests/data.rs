@@ -69,6 +69,8 @@ fn has(text: &str, parts: &[&str]) {
     }
 }
 
+const MEMBERS: [&str; 3] = ["db-1", "db-2", "db-3"];
+
 /// A changed configuration comes into force, on one member after the other, while the application writes.
 #[test]
 fn a_changed_configuration_is_in_force_on_every_member_and_no_write_is_lost() {
@@ -93,11 +95,19 @@ fn a_changed_configuration_is_in_force_on_every_member_and_no_write_is_lost() {
     write_stack(&sandbox, "members = 3; cache_gb = 0.5");
     has(&plan(&sandbox, &[]), &["cache_gb", "1 of 3 machines at a time leaves, changes and comes back"]);
     let applied = apply(&sandbox);
+    // Somebody changes it by hand on all of them: it comes back, on one after the other, too.
+    for member in MEMBERS {
+        let file = sandbox.machine(member).join("etc/mongod.conf");
+        let text = std::fs::read_to_string(&file).expect("its configuration");
+        std::fs::write(file, format!("{text}# by hand\n")).expect("written");
+    }
+    let repaired = apply(&sandbox);
     is_done.store(true, Ordering::Relaxed);
     let written = writer.join().expect("no write has failed");
     assert_eq!(lines(&uri).len(), written);
-    for member in ["db-1", "db-2", "db-3"] {
+    for member in MEMBERS {
         has(&applied, &[&format!("{member} restarted")]);
+        has(&repaired, &[&format!("{member} is changed by hand"), &format!("{member} restarted")]);
         let log = std::fs::read_to_string(sandbox.machine(member).join("log/mongod.log")).expect("its log");
         let options = log.lines().rfind(|line| line.contains("Options set by command line")).expect("its options");
         has(options, &["\"cacheSizeGB\":0.5"]);

@@ -39,6 +39,12 @@ fn the_walk_through_is_as_it_is_written() {
     let layers = status["layers"].as_array().expect("layers");
     let machines = layers.iter().flat_map(|layer| layer["status"]["machines"].as_array().expect("machines"));
     assert_eq!(machines.filter(|machine| machine["is_well"] == true).count(), 3, "{status}");
+    // Who may not remove a layer may look at it.
+    let protected = STACK.replace("  nodes = 2\n", "  nodes = 2\n  lifecycle {\n    prevent_destroy = true\n  }\n");
+    sandbox.write("shop/main.stack.hcl", &format!("{}{protected}", sandbox.provider_block()));
+    sandbox.lampwright("shop", &["status"]).success();
+    sandbox.lampwright("shop", &["logs", "-n", "1"]).success();
+    sandbox.write("shop/main.stack.hcl", &format!("{}{STACK}", sandbox.provider_block()));
     assert!(
         sandbox.lampwright("shop", &["status", "nobody"]).failure().contains("There is: lamp_cluster.web, lb_pool.lb")
     );

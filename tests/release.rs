@@ -138,6 +138,14 @@ fn a_plan_shows_the_line_that_was_edited_once_for_all_machines_that_have_it() {
     let plan = sandbox.lampwright("stack", &["plan"]).success();
     assert!(plan.contains(expected), "{plan}");
     assert_eq!(plan.matches("bye").count(), 1, "{plan}");
+    // A bundle has all files, also those that are as they were.
+    sandbox.write("stack/app/other.php", "<?php echo 'new';\n");
+    sandbox.lampwright("stack", &["bundle", "../bundle"]).success();
+    for (file, text) in [("other.php", "new"), ("livez.php", "alive"), ("index.php", "bye")] {
+        let packed = std::fs::read_to_string(sandbox.join("bundle/web-1/htdocs").join(file)).expect(file);
+        assert!(packed.contains(text), "{file}: {packed}");
+    }
+    std::fs::remove_file(sandbox.join("stack/app/other.php")).expect("removed");
     // Another checkout has no copies, and copies that somebody has changed say nothing: the machines are asked.
     sandbox.replace("stack/.lampwright/bundles/web-2/htdocs/index.php", "<?php echo 'mine';\n");
     assert!(sandbox.lampwright("stack", &["plan"]).success().contains(expected));
@@ -195,6 +203,17 @@ fn a_release_that_was_killed_is_finished_by_the_next_apply() {
         wait_for("a node leaves", Duration::from_secs(30), || flag.exists());
         apply.kill().expect("killed");
         apply.wait().expect("ended");
+        if node == "web-1" {
+            // Whoever goes back is told that a node is out of the pool, and gets it back.
+            write_release(&sandbox, "one");
+            let plan = sandbox.lampwright("stack", EXITCODE);
+            assert_eq!(plan.code, 2, "{}", plan.stdout);
+            assert!(plan.stdout.contains("web-1 is unfinished: it is repaired"), "{}", plan.stdout);
+            sandbox.lampwright("stack", APPLY).success();
+            assert!(!flag.exists());
+            assert_eq!(releases(&url, 6), ["one"]);
+            write_release(&sandbox, "two");
+        }
     }
     sandbox.lampwright("stack", APPLY).success();
     assert_eq!(releases(&url, 9), ["two"]);

@@ -97,10 +97,13 @@ impl Local {
 
     /// Of a machine whose folder was removed only its processes are left, and they have to end.
     fn ghosts(&self, layer: &LayerId, machines: &[Machine]) -> Vec<Machine> {
-        let table = process::Table::read();
         let keys = ghosts::of_layer(&self.store.scope_folder(layer), layer).into_iter();
-        let unknown = keys.filter(|key| machines.iter().all(|machine| machine.key != *key));
-        let ghosts = unknown.filter(|key| !self.ghost_processes(key, &table).is_empty());
+        let unknown: Vec<MachineKey> = keys.filter(|key| machines.iter().all(|machine| machine.key != *key)).collect();
+        if unknown.is_empty() {
+            return Vec::new();
+        }
+        let table = process::Table::read();
+        let ghosts = unknown.into_iter().filter(|key| !self.ghost_processes(key, &table).is_empty());
         let reason = "its folder is gone, and its daemons run on";
         ghosts
             .map(|key| Machine {
@@ -237,12 +240,15 @@ impl Driver for Local {
 
     fn list<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Vec<Machine>>> {
         Box::pin(async move {
-            let processes = process::Table::read();
             let mut machines = Vec::new();
-            for key in self.store.list(layer)? {
-                // One that another command is just taking away is gone.
-                if let Some(home) = self.store.home(&key)? {
-                    machines.push(machine(&home, key, &processes));
+            let keys = self.store.list(layer)?;
+            if !keys.is_empty() {
+                let processes = process::Table::read();
+                for key in keys {
+                    // One that another command is just taking away is gone.
+                    if let Some(home) = self.store.home(&key)? {
+                        machines.push(machine(&home, key, &processes));
+                    }
                 }
             }
             machines.extend(self.ghosts(layer, &machines));

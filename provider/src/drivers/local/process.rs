@@ -95,10 +95,14 @@ impl Process {
     fn read(pid: i32) -> Option<Process> {
         let entry = PathBuf::from(format!("/proc/{pid}"));
         let folder = std::fs::read_link(entry.join("cwd")).ok()?;
+        let uid = std::fs::metadata(&entry).ok()?.uid();
+        // Threads of the kernel, which are many, and what the system itself has started: no machine is there.
+        if uid == 0 && folder == Path::new("/") {
+            return None;
+        }
         // A zombie has ended; only its parent has not noticed yet.
         let stat = std::fs::read_to_string(entry.join("stat")).ok()?;
         let state = stat.rsplit_once(") ")?.1.chars().next()?;
-        let uid = std::fs::metadata(&entry).ok()?.uid();
         (state != 'Z' && state != 'X').then_some(Process { pid, uid, folder })
     }
 
