@@ -498,7 +498,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn set_balancer<'a>(&'a self, _wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
         // Nobody gets here: a plan that asks for one is refused.
         let wanted = "of the cloud's own".to_owned();
-        now(Err(DriverError::NoSuchOffer { what: "load balancer", wanted, known: "haproxy".to_owned() }))
+        now(Err(DriverError::NoSuchOffer { what: "load balancer", wanted, known: "none".to_owned() }))
     }
 
     /// The load balancer of a layer, if it is there. `dissolve` removes it.

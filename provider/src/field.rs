@@ -41,8 +41,8 @@ pub enum Change {
     Addresses,
     /// Disks grow in place.
     Grows,
-    /// The application is led to another database; the data of the old one stays where it is.
-    AnotherDatabase,
+    /// What only this kind of layer knows, in words.
+    InPlace(&'static str),
     /// Only checked against what runs.
     Checked,
 }
@@ -64,7 +64,7 @@ impl Change {
             Change::NewMachines => "in place: holds for machines that are made from then on",
             Change::Addresses => "in place: other layers are told another address",
             Change::Grows => "in place: disks grow, and never shrink",
-            Change::AnotherDatabase => "in place: the application is led to another database; the old one's data stays",
+            Change::InPlace(text) => text,
             Change::Checked => "in place: compared with what runs, and refused if it does not fit",
         }
     }

@@ -105,7 +105,9 @@ impl Layer for MongoReplset {
             Field::settled("database", Ty::String, "the name of the application's database")
                 .default(DATABASE)
                 .text(word)
-                .change(Change::AnotherDatabase),
+                .change(Change::InPlace(
+                    "in place: the application is led to another database; the old one's data stays",
+                )),
             Field::computed("credentials", credentials, "generated passwords, and the key that members know each other by")
                 .sensitive(),
             Field::computed("uri", Ty::String, "connection string for the application; names every member").sensitive(),
