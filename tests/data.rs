@@ -104,7 +104,8 @@ fn a_changed_configuration_is_in_force_on_every_member_and_no_write_is_lost() {
     let repaired = apply(&sandbox);
     is_done.store(true, Ordering::Relaxed);
     let written = writer.join().expect("no write has failed");
-    assert_eq!(lines(&uri).len(), written);
+    // A member that was restarted last may still be catching up; what counts is what the primary has.
+    assert_eq!(lines(&uri.replace("primaryPreferred", "primary")).len(), written);
     for member in MEMBERS {
         has(&applied, &[&format!("{member} restarted")]);
         has(&repaired, &[&format!("{member} is changed by hand"), &format!("{member} restarted")]);

@@ -230,14 +230,11 @@ impl Layer for MongoReplset {
 
     /// One that was restarted follows the set again. What is started becomes a member, or follows, with all others.
     async fn ready(node: &Node<MongoReplset>, began: Began) -> Result<(), Problem> {
-        let has_to_follow = matches!(began, Began::Restarted | Began::TookUp);
-        let admin = admin(&node.context, &node.layer).filter(|_| has_to_follow);
-        let Some((admin, member)) = admin.zip(MemberAddress::of(&node.machine)) else { return Ok(()) };
-        let patience = MongoReplset::ROLLOUT.ready_within;
-        if admin.is_member(&member, patience).await? {
-            admin.wait_until_all_follow(std::slice::from_ref(&node.machine), patience).await?;
+        let admin = admin(&node.context, &node.layer).filter(|_| began == Began::Restarted);
+        match admin.zip(MemberAddress::of(&node.machine)) {
+            Some((admin, member)) => admin.await_return(&member, MongoReplset::ROLLOUT.ready_within).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Another one is primary before. One that is removed has left the set by then. Where the others are no majority, nobody
@@ -245,7 +242,7 @@ impl Layer for MongoReplset {
     async fn leave(node: &Node<MongoReplset>, until: Until) -> Result<(), Problem> {
         let admin = admin(&node.context, &node.layer).filter(|_| until == Until::Changed);
         let Some((admin, member)) = admin.zip(MemberAddress::of(&node.machine)) else { return Ok(()) };
-        admin.await_majority_without(&member, node.layer.group.machines().len()).await?;
+        admin.await_majority_without(&member).await?;
         if admin.primary().await.is_some_and(|primary| primary.is(&member)) {
             admin.step_down(&member.text()).await?;
         }

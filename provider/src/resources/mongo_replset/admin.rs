@@ -207,10 +207,27 @@ impl Admin {
         Ok(())
     }
 
-    /// Whether a member that was just started knows of a set that it is a part of.
-    pub(super) async fn is_member(&self, member: &MemberAddress, patience: Duration) -> Result<bool, Problem> {
+    /// Whether a member is primary or follows one, as it says itself: it is asked before there are users, too. None if it is in
+    /// no set.
+    async fn follows(&self, member: &MemberAddress) -> Option<bool> {
+        let hello = self.hello(member).await?;
+        let says = |name: &str| hello.get_bool(name).unwrap_or(false);
+        hello.contains_key("setName").then(|| says("isWritablePrimary") || says("secondary"))
+    }
+
+    /// Waits until a member that was restarted is back in its set, if it is in one.
+    pub(super) async fn await_return(&self, member: &MemberAddress, patience: Duration) -> Result<(), Problem> {
+        let started = Instant::now();
         self.await_answer(member, patience).await?;
-        Ok(self.hello(member).await.is_some_and(|hello| hello.contains_key("setName")))
+        while self.follows(member).await == Some(false) {
+            if started.elapsed() > patience {
+                let detail =
+                    format!("{} did not become primary or secondary within {} s.", member.text(), patience.as_secs());
+                return Err(Problem::error("a member does not follow", detail));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// Initiates the set unless a member knows of one; says whether it did.
@@ -351,21 +368,19 @@ impl Admin {
         .await
     }
 
-    /// Waits until the members but one are a majority that follows: then that one may stop. Of a set that was not made yet
-    /// nobody is a member.
-    pub(super) async fn await_majority_without(&self, member: &MemberAddress, members: usize) -> Result<(), Problem> {
-        if !self.hello(member).await.is_some_and(|hello| hello.contains_key("setName")) {
-            return Ok(());
-        }
-        let voters = members.min(MAX_VOTERS);
-        // Of two members none can stop without that, and one has nobody else.
-        if voters < 3 {
+    /// Waits until the members but one are a majority that follows: then that one may stop. Of two members none can stop
+    /// without that, and one has nobody else.
+    pub(super) async fn await_majority_without(&self, member: &MemberAddress) -> Result<(), Problem> {
+        let voters = self.members.len().min(MAX_VOTERS);
+        if voters < 3 || self.follows(member).await.is_none() {
             return Ok(());
         }
         let deadline = Instant::now() + ANSWER_PATIENCE * 3;
         loop {
-            let states = self.member_states().await.unwrap_or_default();
-            let well = states.iter().filter(|(address, follows)| *follows && !address.is(member)).count();
+            let mut well = 0;
+            for other in self.members.iter().filter(|other| !other.is(member)) {
+                well += usize::from(self.follows(other).await == Some(true));
+            }
             if well > voters / 2 {
                 return Ok(());
             }
