@@ -22,10 +22,13 @@ use proto::dialect;
 use serde_json::{Value as Json, json};
 use value::Problem;
 
+#[cfg(test)]
 use crate::bundle::Bundle;
 use crate::context::Context;
 use crate::field::{Change, Field};
-use crate::layer::{Layer, MachineModel, RUNNING, State, data_fields, group_fields};
+use crate::layer::{Layer, State, data_fields, group_fields};
+#[cfg(test)]
+use crate::layer::{MachineModel, RUNNING};
 use crate::resource::{self, PlanRequest, Planned, Resource};
 pub(crate) use machines::{leaving, number_after, word_after};
 
@@ -103,6 +106,7 @@ impl<L: Layer> Resource for L {
         import::import::<L>(context, id).await
     }
 
+    #[cfg(test)]
     fn bundle(context: &Context, mut state: Self::Model) -> Result<Bundle, Vec<Problem>> {
         state.group.id = Some(format!("{}/{}", context.scope, L::DEFAULT_NAME));
         <L as Layer>::plan(context, &mut state, None)?;

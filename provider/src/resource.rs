@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use value::schema::{Block, Schema};
 use value::{Path, Problem, Value};
 
+#[cfg(test)]
 use crate::bundle::Bundle;
 use crate::context::Context;
 use crate::driver::BoxFuture;
@@ -74,6 +75,7 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     }
 
     /// What a machine would get, secrets and all, for tests of encodings.
+    #[cfg(test)]
     fn bundle(_: &Context, _: Self::Model) -> Result<Bundle, Vec<Problem>> {
         Ok(Bundle::default())
     }
@@ -118,6 +120,7 @@ pub trait AnyResource: fmt::Debug + Send + Sync {
     fn schema(&self) -> Schema;
     fn effect(&self, attribute: &str) -> Option<String>;
     fn validate(&self, config: &Value) -> Vec<Problem>;
+    #[cfg(test)]
     fn bundle(&self, context: &Context, config: &Value) -> Result<Bundle, Vec<Problem>>;
     fn plan<'a>(&'a self, context: &'a Context, request: &'a PlanRequest<'a>) -> BoxFuture<'a, PlanOutcome>;
     /// `private` is what the plan said beside the planned state.
@@ -165,6 +168,7 @@ impl<R: Resource> AnyResource for R {
         decode::<R::Model>(config).map_or_else(|problem| vec![problem], |config| validate::<R>(&config))
     }
 
+    #[cfg(test)]
     fn bundle(&self, context: &Context, config: &Value) -> Result<Bundle, Vec<Problem>> {
         let config: R::Model = decode_filled(config, config, &R::fields()).map_err(|problem| vec![problem])?;
         refuse(validate::<R>(&config))?;
