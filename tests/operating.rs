@@ -82,9 +82,9 @@ fn logs_of_all_machines_are_told_by_time_and_followed() {
     down(&sandbox);
 }
 
-/// A provider of another make has no operations, and says so.
+/// What the state has and the cloud has not.
 #[test]
-fn a_layer_that_is_gone_is_told() {
+fn a_machine_that_is_gone_is_told() {
     let sandbox = up();
     let folder = sandbox.machine("web-2");
     for service in ["apache2", "php-fpm"] {

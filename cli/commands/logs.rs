@@ -39,8 +39,8 @@ const BYTES: u64 = 256 << 10;
 const PAUSE: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
-    let Some(opened) = operate::open("logs", &args.inputs, &args.operate).await? else { return Ok(exit::FAILURE) };
-    let is_meant = operate::layers(&opened.planned.plan, &args.layers)?;
+    let Some(planned) = operate::open("logs", &args.inputs, &args.operate).await? else { return Ok(exit::FAILURE) };
+    let is_meant = operate::layers(&planned.plan, &args.layers)?;
     let mut places: BTreeMap<InstanceAddr, Vec<LogPlace>> = BTreeMap::new();
     let mut code = exit::SUCCESS;
     let mut problems = BTreeSet::new();
@@ -50,8 +50,8 @@ pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
             let places = places.get(addr).cloned().unwrap_or_default();
             json!(LogsAsked { places, bytes: BYTES })
         };
-        let run = &opened.planned.run;
-        let answers = operations::ask(run, &opened.planned.plan, dialect::LOGS, &is_meant, arguments).await;
+        let run = &planned.run;
+        let answers = operations::ask(run, &planned.plan, dialect::LOGS, &is_meant, arguments).await;
         let mut all: Vec<Line> = Vec::new();
         for (addr, answer) in answers {
             // One of another make has no logs; whoever did not ask for it does not miss them.
@@ -91,11 +91,11 @@ pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
         let width = all.iter().map(|line| line.label.len()).max().unwrap_or(0);
         all.iter().for_each(|line| ui::line(&format!("{:width$}  {}", line.label, ui::tame(&line.text))));
         is_first = false;
-        if !args.follow || *opened.planned.run.cancelled.borrow() {
+        if !args.follow || *planned.run.cancelled.borrow() {
             break;
         }
         tokio::time::sleep(PAUSE).await;
     }
-    opened.planned.end().await;
+    planned.end().await;
     Ok(code)
 }

@@ -19,21 +19,15 @@ pub(crate) struct OperateArgs {
     state: PathBuf,
 }
 
-/// Objects of the state, and their providers.
-pub(super) struct Opened {
-    pub(super) planned: Planned,
-}
-
-/// Reads the stack and the state, and configures the providers; nobody is kept from changing the state meanwhile. None:
+/// Reads the stack and the state, and configures the providers: what the state has, beside providers that can be asked. Nobody is kept from changing the state meanwhile. None:
 /// what is wrong was shown.
-pub(super) async fn open(operation: &str, inputs: &InputArgs, args: &OperateArgs) -> anyhow::Result<Option<Opened>> {
+pub(super) async fn open(operation: &str, inputs: &InputArgs, args: &OperateArgs) -> anyhow::Result<Option<Planned>> {
     let Ok(mut session) = Session::open() else { return Ok(None) };
     let Ok(inputs) = session.inputs(inputs)? else { return Ok(None) };
     let common = CommonArgs::looking(args.state.clone());
     let view = open_view(operation, &common)?;
     let options = PlanOptions { goal: Goal::Nothing, refresh: Refresh::OnlyLook, adopt: BTreeMap::new() };
-    let planned = make_with(&session, inputs, view.known(), options, &common).await;
-    Ok(planned.ok().map(|planned| Opened { planned }))
+    Ok(make_with(&session, inputs, view.known(), options, &common).await.ok())
 }
 
 /// Says of an object whether it is one of those that were named; all are if none was.

@@ -33,12 +33,11 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// The exit code is 2 if something is not well.
 pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<u8> {
-    let Some(opened) = operate::open("status", &args.inputs, &args.operate).await? else { return Ok(exit::FAILURE) };
-    let is_meant = operate::layers(&opened.planned.plan, &args.layers)?;
+    let Some(planned) = operate::open("status", &args.inputs, &args.operate).await? else { return Ok(exit::FAILURE) };
+    let is_meant = operate::layers(&planned.plan, &args.layers)?;
     let code = loop {
         let mut answers =
-            operations::ask(&opened.planned.run, &opened.planned.plan, dialect::STATUS, &is_meant, |_| json!(null))
-                .await;
+            operations::ask(&planned.run, &planned.plan, dialect::STATUS, &is_meant, |_| json!(null)).await;
         if args.layers.is_empty() {
             // One of another make says nothing of this kind; whoever did not ask for it does not miss it.
             answers.retain(|(_, answer)| !matches!(answer, Err(HostError::NoOperation { .. })));
@@ -48,12 +47,12 @@ pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<u8> {
             ui::clear();
         }
         ui::line(&shown);
-        if !args.watch || *opened.planned.run.cancelled.borrow() {
+        if !args.watch || *planned.run.cancelled.borrow() {
             break code;
         }
         tokio::time::sleep(PAUSE).await;
     };
-    opened.planned.end().await;
+    planned.end().await;
     Ok(code)
 }
 
