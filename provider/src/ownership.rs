@@ -43,6 +43,9 @@ pub struct Ownership {
     is_exact: bool,
     /// Generations of objects that the state has.
     known: Mutex<HashSet<String>>,
+    /// Slips of what was answered for.
+    answered: Mutex<Vec<PathBuf>>,
+    slips: PathBuf,
 }
 
 /// The state that a process works for, as its surroundings tell it.
@@ -122,7 +125,14 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
 
 impl Ownership {
     pub fn new(name: StateName) -> Ownership {
-        Ownership { state: name.id, origin: name.origin, is_exact: name.is_exact, known: Mutex::default() }
+        Ownership {
+            state: name.id,
+            origin: name.origin,
+            is_exact: name.is_exact,
+            known: Mutex::default(),
+            answered: Mutex::default(),
+            slips: PathBuf::from(SLIPS),
+        }
     }
 
     /// The object is in the state.
@@ -175,23 +185,33 @@ impl Ownership {
         // What earlier runs were cut off from goes on being this state's: they may have got anywhere.
         let earlier = std::fs::read_to_string(&slip).unwrap_or_default();
         let text = format!("{earlier}{generation}\n");
-        let written = std::fs::create_dir_all(SLIPS).and_then(|()| std::fs::write(&slip, text));
+        let written = std::fs::create_dir_all(&self.slips).and_then(|()| std::fs::write(&slip, text));
         if let Err(error) = written {
             // Without it the next plan refuses, and says how the machines are imported.
             tracing::warn!("{} could not be written: {error}", slip.display());
         }
     }
 
-    /// What was made is told to the state now.
-    pub fn end(&self, layer: &LayerId) {
+    /// What was made is told to the host now, who may be gone before it writes it down: the slip stays until `end`.
+    pub fn answer(&self, layer: &LayerId) {
         if !self.is_exact {
-            let _ = std::fs::remove_file(self.slip(layer));
-            let _ = std::fs::remove_dir(SLIPS);
+            self.answered.lock().unwrap_or_else(PoisonError::into_inner).push(self.slip(layer));
+        }
+    }
+
+    /// The host needs this process no more, and has heard every answer.
+    pub fn end(&self) {
+        let answered = std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner));
+        for slip in &answered {
+            let _ = std::fs::remove_file(slip);
+        }
+        if !answered.is_empty() {
+            let _ = std::fs::remove_dir(&self.slips);
         }
     }
 
     fn slip(&self, layer: &LayerId) -> PathBuf {
-        Path::new(SLIPS).join(digest(&[self.state.as_bytes(), layer.to_string().as_bytes()]))
+        self.slips.join(digest(&[self.state.as_bytes(), layer.to_string().as_bytes()]))
     }
 }
 
@@ -254,5 +274,21 @@ mod tests {
         terraform.know(Some("g2"));
         assert!(terraform.is_own(&layer, &Owner::parse(&terraform.owner("g2"))));
         assert!(!dev.is_own(&layer, &Owner::parse("")));
+    }
+
+    /// Terraform may be gone before it writes down what it was told.
+    #[test]
+    fn a_slip_stays_until_the_host_has_ended_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let process =
+            || Ownership { slips: folder.path().join("making"), ..Ownership::new(name("terraform-1", false)) };
+        let (layer, first) = (LayerId::of_id("shop/web"), process());
+        let made = Owner::parse(&first.owner("g1"));
+        first.begin(&layer, "g1");
+        first.answer(&layer);
+        assert!(process().is_own(&layer, &made), "the slip went with the answer");
+        first.end();
+        assert!(!process().is_own(&layer, &made), "the slip is left");
+        assert!(!folder.path().join("making").exists());
     }
 }

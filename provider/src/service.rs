@@ -70,6 +70,11 @@ impl Service {
         }
     }
 
+    /// The host says that it is done.
+    pub fn end(&self) {
+        self.ownership.end();
+    }
+
     pub fn validate_provider(&self, config: &Value) -> Vec<Problem> {
         configure::validate(config)
     }

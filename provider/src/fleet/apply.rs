@@ -49,7 +49,7 @@ pub(super) async fn apply<L: Layer>(
     }
     state.group.restored_from = promised;
     // Its record goes to the state now, whatever became of it.
-    context.ownership.end(&state.group.layer());
+    context.ownership.answer(&state.group.layer());
     if during.before_change != BeforeChange::default() && problems.is_empty() {
         problems = firewall::apply::<L>(context, &mut state).await;
     }

@@ -114,6 +114,7 @@ pub async fn serve() -> Result<(), ServeError> {
     tokio::spawn(end_when_orphaned(host, folder.path().to_owned()));
     let service = Arc::new(Service::new());
     let operations = service.clone();
+    let controller = Controller { stop: stop.clone(), folder: folder.path().to_owned(), service: service.clone() };
     let wire = ProviderServer::new(Wire::new(service))
         .max_decoding_message_size(proto::MAX_MESSAGE)
         .max_encoding_message_size(proto::MAX_MESSAGE);
@@ -124,7 +125,7 @@ pub async fn serve() -> Result<(), ServeError> {
         .add_service(OperationsServer::new(Answers { service: operations }))
         .add_service(GrpcStdioServer::new(Stdio))
         .add_service(GrpcBrokerServer::new(Broker))
-        .add_service(GrpcControllerServer::new(Controller { stop: stop.clone(), folder: folder.path().to_owned() }))
+        .add_service(GrpcControllerServer::new(controller))
         .add_service(health)
         // Streams that the host keeps open would delay a graceful end beyond the two seconds that it grants.
         .serve_with_incoming_shutdown(

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 use tokio_stream::{Pending, pending};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::service::Service;
+
 pub(super) struct Stdio;
 
 #[tonic::async_trait]
@@ -39,12 +41,14 @@ pub(super) struct Controller {
     pub(super) stop: Arc<Notify>,
     /// Holds the socket; removed at the end.
     pub(super) folder: PathBuf,
+    pub(super) service: Arc<Service>,
 }
 
 #[tonic::async_trait]
 impl GrpcController for Controller {
     async fn shutdown(&self, _: Request<()>) -> Result<Response<()>, Status> {
         self.stop.notify_waiters();
+        self.service.end();
         // The answer goes out first. The host's open streams would keep a graceful end waiting for ever.
         let folder = self.folder.clone();
         tokio::spawn(async move {
