@@ -12,7 +12,9 @@ mod operate;
 mod output;
 mod package;
 mod plan;
+mod scale;
 mod show;
+mod ssh;
 mod status;
 pub(crate) mod test;
 mod validate;
@@ -68,6 +70,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show what the daemons of all machines have written, by time
     Logs(logs::LogsArgs),
+    Scale(scale::ScaleArgs),
+    Ssh(ssh::SshArgs),
     Bundle(bundle::BundleArgs),
     Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
@@ -101,8 +105,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Apply(args) => args.common.json,
         Command::Destroy(args) => args.common.json,
         Command::Import(args) => args.common.json,
+        Command::Scale(args) => args.common.json,
         Command::Test(args) => args.json,
-        Command::Status(_) | Command::Logs(_) => false,
+        Command::Status(_) | Command::Logs(_) | Command::Ssh(_) => false,
         Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
         Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) | Command::Version(_) => {
             false
@@ -111,7 +116,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
     let uses_state = match &cli.command {
         Command::Plan(_) | Command::Apply(_) | Command::Destroy(_) | Command::Import(_) | Command::Output(_) => true,
         Command::Show(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,
-        Command::Status(_) | Command::Logs(_) => true,
+        Command::Status(_) | Command::Logs(_) | Command::Scale(_) | Command::Ssh(_) => true,
         Command::Init(_) | Command::Validate(_) => false,
         Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
     };
@@ -129,6 +134,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Show(args) => show::run(&args).await,
         Command::Status(args) => status::run(&args).await,
         Command::Logs(args) => logs::run(&args).await,
+        Command::Scale(args) => scale::run(&args).await,
+        Command::Ssh(args) => ssh::run(&args).await,
         Command::Console(args) => console::run(&args).await,
         Command::Module(args) => module::run(&args).await,
         Command::Export(args) => export::run(&args).await,
@@ -171,9 +178,8 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "state" | "taint" | "untaint" => {
                 "`show` prints what the state has; the state is Terraform's format, so `terraform state` and `terraform taint` work on it with -state=FILE"
             }
-            "scale" => "change the number in the stack or by -var, and `apply`",
-            "logs" | "log" => "the logs of a machine are in its folder `log`; `show` prints where machines are",
-            "exec" | "ssh" => "not there; `show` prints the addresses of machines",
+            "log" => "`logs` shows what the daemons have written",
+            "exec" | "shell" | "connect" => "`ssh MACHINE -- COMMAND` runs a command on a machine",
             "rollback" => "go back to the earlier text of the stack and the application, and `apply`",
             "workspace" => "another -state=FILE is another state",
             "refresh" => "`plan` asks what exists, and `apply` records it",

@@ -16,6 +16,7 @@ mod junit;
 mod library;
 mod log_lines;
 mod proposal;
+mod recorded;
 mod recovered;
 mod session;
 mod snapshots;

@@ -57,6 +57,11 @@ impl Simulation {
     }
 }
 
+/// Whether a file has values of variables, and is read unasked.
+pub(crate) fn is_automatic(name: &str) -> bool {
+    name.ends_with(".auto.tfvars")
+}
+
 /// Errors have been shown to the user; the command has failed.
 #[derive(Debug)]
 pub(crate) struct Shown;
@@ -132,7 +137,7 @@ impl Session {
     /// Those of a folder that are read unasked.
     fn variables_files(&mut self, folder: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> anyhow::Result<()> {
         let mut names: Vec<String> = Disk.list(&Path::new(".").join(folder).display().to_string()).unwrap_or_default();
-        names.retain(|name| name == "terraform.tfvars" || name.ends_with(".auto.tfvars"));
+        names.retain(|name| name == "terraform.tfvars" || is_automatic(name));
         names.sort_by_key(|name| (name != "terraform.tfvars", name.clone()));
         names.iter().try_for_each(|name| self.variables_file(&folder.join(name), inputs, diags))
     }
@@ -142,6 +147,14 @@ impl Session {
             Ok(input) => inputs.set(name, input),
             Err(found) => diags.extend(found),
         }
+    }
+
+    /// A value that a command gives itself.
+    pub(crate) fn set(&mut self, inputs: &mut Inputs, name: &str, text: &str, origin: &str) -> Result<(), Shown> {
+        let mut diags = Diagnostics::default();
+        self.variable(name, text, origin, inputs, &mut diags);
+        ui::diagnostics(&diags, &self.sources);
+        if diags.has_errors() { Err(Shown) } else { Ok(()) }
     }
 
     fn variables_file(&mut self, path: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> anyhow::Result<()> {

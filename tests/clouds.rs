@@ -145,6 +145,10 @@ fn lives_on(bed: Bed) {
     assert_eq!(write_line(&url, "kept"), 200);
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
 
+    // A person gets onto a machine, which is who it says; the exit code is that of the command.
+    assert!(sandbox.lampwright("stack", &["ssh", "web-1", "--", "id", "-un"]).success().contains("lampwright"));
+    assert_eq!(sandbox.lampwright("stack", &["ssh", "web-1", "--", "exit", "7"]).code, 7);
+
     // Growing and shrinking under load.
     let load = Load::paced(&url, 4, Duration::from_millis(50));
     sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", "web_nodes=4"]).success();

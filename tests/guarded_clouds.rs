@@ -140,6 +140,9 @@ fn machines_of_clouds_are_reached_through_a_jump_host() {
     sandbox.write("home/.ssh/known_hosts", &String::from_utf8_lossy(&scanned.stdout));
     sandbox.lampwright("stack", APPLY).success();
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    // A person gets there by the same way.
+    let ran = sandbox.lampwright("stack", &["ssh", "web-1", "--", "sudo", "ls", "/var/lib/lampwright/machine/etc"]);
+    assert!(ran.success().contains("httpd.conf"));
     for stack in ["stack", "gate"] {
         sandbox.lampwright(stack, &["destroy", "-auto-approve"]).success();
     }

@@ -9,8 +9,9 @@ use crate::load::request;
 use crate::sandbox::Sandbox;
 use crate::walk::walk_through;
 
-const STACK: &str = "resource \"lamp_cluster\" \"web\" {
-  nodes = 2
+const STACK: &str = "variable \"web_nodes\" { default = 2 }
+resource \"lamp_cluster\" \"web\" {
+  nodes = var.web_nodes
   app   = \"./app\"
 }
 resource \"lb_pool\" \"lb\" { backend = lamp_cluster.web }
@@ -40,7 +41,8 @@ fn the_walk_through_is_as_it_is_written() {
     let machines = layers.iter().flat_map(|layer| layer["status"]["machines"].as_array().expect("machines"));
     assert_eq!(machines.filter(|machine| machine["is_well"] == true).count(), 3, "{status}");
     // Who may not remove a layer may look at it.
-    let protected = STACK.replace("  nodes = 2\n", "  nodes = 2\n  lifecycle {\n    prevent_destroy = true\n  }\n");
+    let protected =
+        STACK.replace("  nodes = var.web_nodes\n", "  nodes = 2\n  lifecycle {\n    prevent_destroy = true\n  }\n");
     sandbox.write("shop/main.stack.hcl", &format!("{}{protected}", sandbox.provider_block()));
     sandbox.lampwright("shop", &["status"]).success();
     sandbox.lampwright("shop", &["logs", "-n", "1"]).success();
@@ -98,5 +100,70 @@ fn a_machine_that_is_gone_is_told() {
         "{}",
         status.stdout
     );
+    down(&sandbox);
+}
+
+/// What cannot be scaled is said before anything is planned, with the place.
+#[test]
+fn what_cannot_be_scaled_is_refused_with_its_place() {
+    let sandbox = up();
+    let stack = |text: &str| sandbox.write("shop/main.stack.hcl", &format!("{}{text}", sandbox.provider_block()));
+    let refused = |args: &[&str]| sandbox.lampwright("shop", &[&["scale"], args].concat()).failure();
+    assert!(refused(&["web"]).contains("is not LAYER=N"));
+    assert!(refused(&["lb=2"]).contains("There is: lamp_cluster.web"));
+    assert!(refused(&["web=-3"]).contains("has 2 machines"));
+    assert!(refused(&["-remove", "web-7"]).contains("There is: web-1, web-2"));
+    assert!(refused(&["web=3", "-var", "web_nodes=2"]).contains("leave it away"));
+    sandbox.write("shop/team.auto.tfvars", "web_nodes = 2\n");
+    assert!(refused(&["web=3"]).contains("team.auto.tfvars sets web_nodes"));
+    std::fs::remove_file(sandbox.join("shop/team.auto.tfvars")).expect("removed");
+    // A number that no variable says.
+    stack(&STACK.replace("nodes = var.web_nodes", "nodes = 2"));
+    let text = refused(&["web=3"]);
+    assert!(text.contains("main.stack.hcl:10:11") && text.contains("nodes = var.web_nodes"), "{text}");
+    stack(STACK);
+    // Nothing was written, and nobody's no writes anything.
+    assert!(!sandbox.join("shop/scale.auto.tfvars").exists());
+    sandbox.lampwright("shop", &["scale", "web=3", "-input=false"]).failure();
+    assert!(!sandbox.join("shop/scale.auto.tfvars").exists());
+    down(&sandbox);
+}
+
+/// Through the call of a module; a machine that the user names leaves, and another one takes its place.
+#[test]
+fn the_variable_of_the_root_module_is_changed() {
+    let sandbox = Sandbox::new();
+    sandbox.write("shop/app/index.php", "<?php echo 'hello';\n");
+    let module = "variable \"nodes\" { type = number }
+variable \"app\" { type = string }
+resource \"lamp_cluster\" \"web\" {
+  nodes = (var.nodes)
+  app   = var.app
+}
+";
+    sandbox.write("shop/site/main.stack.hcl", module);
+    let call = "variable \"web\" { default = 2 }
+module \"site\" {
+  source = \"./site\"
+  nodes  = var.web
+  app    = \"./app\"
+}
+";
+    sandbox.write("shop/main.stack.hcl", &format!("{}{call}", sandbox.provider_block()));
+    sandbox.lampwright("shop", &["apply", "-auto-approve"]).success();
+    let scale = |args: &[&str]| sandbox.lampwright("shop", &[&["scale", "-auto-approve"], args].concat()).success();
+    scale(&["module.site.lamp_cluster.web=+1"]);
+    assert_eq!(sandbox.machines(), ["web-1", "web-2", "web-3"]);
+    scale(&["web=+0", "-remove", "web-2"]);
+    assert_eq!(sandbox.machines(), ["web-1", "web-3", "web-4"]);
+    // Who is not well leaves first, where nobody is named.
+    sandbox.kill_machine("web-3", "apache2");
+    scale(&["web=-1"]);
+    assert_eq!(sandbox.machines(), ["web-1", "web-4"]);
+    scale(&["-remove", "web-1"]);
+    assert_eq!(sandbox.machines(), ["web-4"]);
+    assert!(sandbox.lampwright("shop", &["plan", "-detailed-exitcode"]).code == 0);
+    let written = std::fs::read_to_string(sandbox.join("shop/scale.auto.tfvars")).expect("the file");
+    assert!(written.ends_with("\nweb = 1\n"), "{written}");
     down(&sandbox);
 }

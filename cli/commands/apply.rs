@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use compiler::console;
+use compiler::{Inputs, console};
 use engine::apply;
 use engine::plan::show::{self, DataChange, Fate, ShowOptions};
 use engine::plan::{Goal, Plan, file};
@@ -17,6 +17,7 @@ use super::InputArgs;
 use super::plan::{CommonArgs, Planned, Shower, make, open_store, show_diagnostics, show_plan};
 use crate::disk::Overlay;
 use crate::proposal::Proposal;
+use crate::recorded::Recorded;
 use crate::session::Session;
 use crate::{exit, json, ui};
 
@@ -66,9 +67,32 @@ async fn run_planned(goal: Goal, given: &InputArgs, auto_approve: bool, common: 
     let operation = if goal == Goal::Nothing { "destroy" } else { "apply" };
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(given)? else { return Ok(exit::FAILURE) };
-    let Some(mut store) = open_store(operation, common)? else { return Ok(exit::FAILURE) };
-    let Ok(planned) = make(&session, inputs, store.known(), goal, common).await else { return Ok(exit::FAILURE) };
-    show_plan(&session, &planned.plan, common, ShowOptions::default());
+    let environment = Vec::new();
+    let doing = Doing { operation, goal, given, auto_approve, common, environment, recorded: None };
+    plan_and_do(&session, inputs, &doing).await
+}
+
+/// A change that is planned, shown, asked about, and made.
+#[derive(Debug)]
+pub(super) struct Doing<'a> {
+    pub(super) operation: &'static str,
+    pub(super) goal: Goal,
+    pub(super) given: &'a InputArgs,
+    pub(super) auto_approve: bool,
+    pub(super) common: &'a CommonArgs,
+    /// What plugins are told besides.
+    pub(super) environment: Vec<(String, String)>,
+    /// Values of variables that are written down before anything is made: what is cut off goes on with them.
+    pub(super) recorded: Option<&'a Recorded>,
+}
+
+pub(super) async fn plan_and_do(session: &Session, inputs: Inputs, doing: &Doing<'_>) -> anyhow::Result<u8> {
+    let Doing { goal, given, auto_approve, common, .. } = *doing;
+    let Some(mut store) = open_store(doing.operation, common)? else { return Ok(exit::FAILURE) };
+    let mut known = store.known();
+    known.environment.extend(doing.environment.iter().cloned());
+    let Ok(planned) = make(session, inputs, known, goal, common).await else { return Ok(exit::FAILURE) };
+    show_plan(session, &planned.plan, common, ShowOptions::default());
     let question = question(goal, &planned.plan);
     let needs_work = !planned.plan.is_empty();
     if needs_work && !auto_approve && (common.json || !common.input || !ui::confirm(&question)) {
@@ -79,11 +103,15 @@ async fn run_planned(goal: Goal, given: &InputArgs, auto_approve: bool, common: 
         ui::error("nothing was changed");
         return Ok(exit::FAILURE);
     }
+    if let Some(Err(error)) = doing.recorded.map(Recorded::write) {
+        planned.end().await;
+        return Err(error);
+    }
     if needs_work && !common.json {
         ui::line("");
     }
-    let again = common.proposal(goal, given, &session).argument_if(auto_approve, "-auto-approve");
-    execute(&session, planned, &mut store, goal, common, Some(again)).await
+    let again = common.proposal(goal, given, session).argument_if(auto_approve, "-auto-approve");
+    execute(session, planned, &mut store, goal, common, Some(again)).await
 }
 
 /// Names what is lost by a yes.

@@ -19,6 +19,12 @@ pub(crate) struct OperateArgs {
     state: PathBuf,
 }
 
+impl OperateArgs {
+    pub(super) fn of(state: PathBuf) -> OperateArgs {
+        OperateArgs { state }
+    }
+}
+
 /// Reads the stack and the state, and configures the providers: what the state has, beside providers that can be asked. Nobody is kept from changing the state meanwhile. None:
 /// what is wrong was shown.
 pub(super) async fn open(operation: &str, inputs: &InputArgs, args: &OperateArgs) -> anyhow::Result<Option<Planned>> {

@@ -19,6 +19,7 @@ pub mod diag;
 pub mod evaluation;
 pub mod graph;
 pub mod lang;
+pub mod origin;
 pub mod program;
 pub mod source;
 pub mod syntax;

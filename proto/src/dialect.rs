@@ -14,10 +14,18 @@ pub const SIMULATE_VARIABLE: &str = "LAMPWRIGHT_SIMULATE";
 /// What is made belongs to the test of this name.
 pub const TEST_VARIABLE: &str = "LAMPWRIGHT_TEST";
 
+/// Machines that the user has named to leave, however many there shall be: in JSON, their names by the address of their
+/// resource in the stack.
+pub const LEAVING_VARIABLE: &str = "LAMPWRIGHT_LEAVING";
+
 /// How the machines of a layer are: a [`LayerReport`].
 pub const STATUS: &str = "status";
 /// What daemons have written: takes [`LogsAsked`], gives [`LogsTold`].
 pub const LOGS: &str = "logs";
+/// What says how many machines a layer has, and which there are: a [`ScaleTold`].
+pub const SCALE: &str = "scale";
+/// How a person gets onto a machine: takes [`ShellAsked`], gives [`ShellTold`].
+pub const SHELL: &str = "shell";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerReport {
@@ -86,4 +94,27 @@ pub struct LogPart {
     pub path: String,
     /// Whole lines.
     pub text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleTold {
+    /// The attribute with the number of machines; none if nobody decides on one.
+    pub attribute: Option<String>,
+    /// Their names.
+    pub machines: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShellAsked {
+    /// The name of a machine.
+    pub machine: String,
+}
+
+/// None of both: the object has no such machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShellTold {
+    /// The program that connects and its arguments; what shall be run there comes behind.
+    pub command: Vec<String>,
+    /// The machine is no host of its own: where its files are on this one.
+    pub folder: Option<String>,
 }

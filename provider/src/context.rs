@@ -36,6 +36,8 @@ pub struct Context {
     pub layers: Arc<Locks>,
     /// Whose machines are.
     pub ownership: Arc<Ownership>,
+    /// The names of machines that the user wants to leave, by the address of their resource.
+    pub leaving: Arc<BTreeMap<String, Vec<String>>>,
     /// Nothing is made: what would be random follows from names (`drivers/simulated.rs`).
     pub simulation: Option<Simulation>,
     /// What is made belongs to a test (`lampwright test`), and is gone after it.

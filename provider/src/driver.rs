@@ -280,6 +280,15 @@ impl Machine {
     }
 }
 
+/// How a person gets onto a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shell {
+    /// A program and its arguments; what shall be run there comes behind.
+    Command(Vec<String>),
+    /// It is no host of its own: its files are here.
+    Folder(PathBuf),
+}
+
 /// A part of a file, and where in the file it ends.
 pub type Tail = (Vec<u8>, u64);
 
@@ -424,6 +433,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Whether the services of a machine run.
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>>;
+
+    /// How a person gets onto a machine.
+    fn shell<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Shell>> {
+        now(Ok(Shell::Folder(self.layout(key).root)))
+    }
 
     /// The manifest of what was installed last ([`Bundle::manifest`]); none if nothing was.
     fn installed<'a>(&'a self, _key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {

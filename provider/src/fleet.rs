@@ -19,6 +19,7 @@ mod taken;
 mod tests;
 
 use proto::dialect;
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use value::Problem;
 
@@ -31,6 +32,10 @@ use crate::layer::{Layer, State, data_fields, group_fields};
 use crate::layer::{MachineModel, RUNNING};
 use crate::resource::{self, PlanRequest, Planned, Resource};
 pub(crate) use machines::{leaving, number_after, word_after};
+
+fn asked<T: DeserializeOwned>(arguments: Json) -> Result<T, Vec<Problem>> {
+    serde_json::from_value(arguments).map_err(|error| vec![Problem::error("invalid question", error.to_string())])
+}
 
 impl<L: Layer> Resource for L {
     const NAME: &'static str = <L as Layer>::NAME;
@@ -93,11 +98,9 @@ impl<L: Layer> Resource for L {
     ) -> Result<Json, Vec<Problem>> {
         match operation {
             dialect::STATUS => Ok(json!(report::status::<L>(context, &state).await?)),
-            dialect::LOGS => {
-                let asked = serde_json::from_value(arguments);
-                let asked = asked.map_err(|error| vec![Problem::error("invalid question", error.to_string())])?;
-                Ok(json!(report::logs::<L>(context, &state, &asked).await?))
-            }
+            dialect::LOGS => Ok(json!(report::logs::<L>(context, &state, &asked(arguments)?).await?)),
+            dialect::SCALE => Ok(json!(report::scale::<L>(&state))),
+            dialect::SHELL => Ok(json!(report::shell::<L>(context, &state, &asked(arguments)?).await?)),
             _ => Err(vec![resource::not_an_operation(<L as Layer>::NAME, operation)]),
         }
     }

@@ -11,6 +11,7 @@ mod keys;
 mod launch;
 #[cfg(test)]
 mod on_machine;
+mod shell;
 mod ssh;
 mod user_data;
 
@@ -30,8 +31,8 @@ use super::Settings;
 use crate::bundle::{Bundle, CHECKED, Service, WATCHED};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError,
-    Found, Ingress, Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order, Result, Signal, Source, Status,
-    Tail, Tell,
+    Found, Ingress, Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order, Result, Shell, Signal, Source,
+    Status, Tail, Tell,
 };
 use crate::locks::Locks;
 use cloud::{Cloud, Instance, Power};
@@ -386,6 +387,13 @@ impl Driver for Remote {
 
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
         Box::pin(async move { Ok(self.look(&self.instance(key).await?).await) })
+    }
+
+    fn shell<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Shell>> {
+        Box::pin(async move {
+            let target = self.target(key).await?;
+            shell::command(key, &target, self.keys.path(), self.sessions.jump()).map(Shell::Command)
+        })
     }
 
     fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {

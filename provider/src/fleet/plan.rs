@@ -265,7 +265,7 @@ fn replaced_attributes<L: Layer>(
 }
 
 /// Machines that are gone are replaced by new ones with new ids; machines that failed are repaired. When some have
-/// to leave, those that failed go first, then those with the highest ids.
+/// to leave, those that the user named go first, then those that failed, then those with the highest ids.
 fn plan_machines<L: Layer>(
     context: &Context,
     planned: &mut State<L::Model>,
@@ -279,6 +279,8 @@ fn plan_machines<L: Layer>(
     let mut kept: Vec<MachineModel> = prior.map(|prior| prior.group.machines().to_vec()).unwrap_or_default();
     let mut last_id = prior.and_then(|prior| prior.group.last_id).unwrap_or(0);
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let named = context.leaving.get(&context.address).map(Vec::as_slice).unwrap_or_default();
+    kept.retain(|machine| !named.contains(&machine.name));
     kept.sort_by_key(|machine| (machine.status != RUNNING, machine.id));
     kept.truncate(wanted);
     for machine in &mut kept {

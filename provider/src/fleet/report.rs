@@ -1,7 +1,9 @@
 //! What people are told of a layer that is there: how its machines are, and what their daemons have written.
 
 use futures_util::future::join_all;
-use proto::dialect::{LayerReport, LogPart, LogPlace, LogsAsked, LogsTold, MachineReport, ServiceReport};
+use proto::dialect::{
+    LayerReport, LogPart, LogPlace, LogsAsked, LogsTold, MachineReport, ScaleTold, ServiceReport, ShellAsked, ShellTold,
+};
 use serde::Deserialize;
 use value::Problem;
 
@@ -9,7 +11,8 @@ use super::node::IN_FORCE;
 use super::read::read;
 use crate::bundle::InForce;
 use crate::context::Context;
-use crate::driver::{Driver, MachineKey, Status, driver_problem};
+use crate::driver::{Driver, MachineKey, Shell, Status, driver_problem};
+use crate::field::Change;
 use crate::layer::{Layer, MachineModel, RUNNING, State};
 
 /// The services of a machine, by the manifest that was left with its files.
@@ -110,6 +113,33 @@ async fn last_line(driver: &dyn Driver, key: &MachineKey, path: &str) -> Option<
     let (bytes, _) = driver.tail(key, path, None, MESSAGE_BYTES).await.ok()??;
     let text = String::from_utf8_lossy(&bytes);
     text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+/// What says how many machines there are.
+pub(super) fn scale<L: Layer>(state: &State<L::Model>) -> ScaleTold {
+    let fields = L::fields();
+    let attribute = fields.iter().find(|field| field.change == Some(Change::Scales));
+    ScaleTold {
+        attribute: attribute.filter(|_| !L::is_managed(&state.own)).map(|field| field.name.to_owned()),
+        machines: state.group.machines().iter().map(|machine| machine.name.clone()).collect(),
+    }
+}
+
+/// How a person gets onto a machine.
+pub(super) async fn shell<L: Layer>(
+    context: &Context,
+    state: &State<L::Model>,
+    asked: &ShellAsked,
+) -> Result<ShellTold, Vec<Problem>> {
+    let Some(machine) = state.group.machines().iter().find(|machine| machine.name == asked.machine) else {
+        return Ok(ShellTold::default());
+    };
+    let shell = state.group.driver(context)?.shell(&state.group.key(machine.id)).await;
+    let shell = shell.map_err(|error| vec![driver_problem(&format!("Finding the way to {}", machine.name), &error)])?;
+    Ok(match shell {
+        Shell::Command(command) => ShellTold { command, folder: None },
+        Shell::Folder(folder) => ShellTold { command: Vec::new(), folder: Some(folder.display().to_string()) },
+    })
 }
 
 /// The ends of all logs, or what has come since the last answer.

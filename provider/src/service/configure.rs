@@ -97,6 +97,7 @@ pub(super) fn validate(config: &Value) -> Vec<Problem> {
 /// Set while tests run (`lampwright test`): what a test makes is nobody's but that test's, also where the stack that is
 /// tested is applied on the same clouds.
 const TEST_VARIABLE: &str = proto::dialect::TEST_VARIABLE;
+const LEAVING_VARIABLE: &str = proto::dialect::LEAVING_VARIABLE;
 
 /// The state that this process works for.
 pub(super) fn state_name() -> StateName {
@@ -155,10 +156,20 @@ pub(super) fn configure(
         findings: Arc::default(),
         layers: Arc::default(),
         ownership: ownership.clone(),
+        leaving: Arc::new(leaving()?),
         simulation,
         is_test,
         before_change: BeforeChange::default(),
         address: String::new(),
+    })
+}
+
+/// What only our own command line says.
+fn leaving() -> Result<BTreeMap<String, Vec<String>>, Vec<Problem>> {
+    let Ok(text) = std::env::var(LEAVING_VARIABLE) else { return Ok(BTreeMap::new()) };
+    serde_json::from_str(&text).map_err(|error| {
+        let detail = format!("{LEAVING_VARIABLE} in the environment cannot be read: {error}. Only lampwright sets it.");
+        vec![Problem::error("unreadable variable", detail)]
     })
 }
 

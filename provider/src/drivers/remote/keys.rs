@@ -6,7 +6,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
@@ -17,6 +17,7 @@ use crate::bundle::hex;
 use crate::driver::{DriverError, LayerId, Result};
 
 pub(super) struct Keys {
+    path: PathBuf,
     client: PrivateKey,
     seed: [u8; 32],
 }
@@ -51,7 +52,7 @@ impl Keys {
         match client.key_data() {
             KeypairData::Ed25519(pair) => {
                 let seed = pair.private.to_bytes();
-                Ok(Keys { client, seed })
+                Ok(Keys { path: path.to_owned(), client, seed })
             }
             _ => Err(bad(format!(
                 "{} is not an Ed25519 key; make one with: ssh-keygen -t ed25519 -N ''",
@@ -65,6 +66,10 @@ impl Keys {
         let public = self.client.public_key().to_openssh().unwrap_or_default();
         let words = public.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
         hex(&Sha256::digest(words.as_bytes())[..6])
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn client(&self) -> &PrivateKey {

@@ -81,6 +81,10 @@ impl Sessions {
         }
     }
 
+    pub(super) fn jump(&self) -> Option<&Jump> {
+        self.jump.as_ref()
+    }
+
     async fn connection(&self, target: &Target) -> Result<Arc<Connection>> {
         let shared = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

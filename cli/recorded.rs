@@ -1,0 +1,73 @@
+//! The values of variables that commands write, in a file beside the stack: plan and apply read it, and Terraform, too.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use compiler::source::SourceLoader as _;
+
+use crate::disk::{self, Disk};
+use crate::session::is_automatic;
+
+/// Among the files that are read unasked it is one of the later ones.
+pub(crate) const FILE: &str = "scale.auto.tfvars";
+const HEADER: &str =
+    "# Written by `lampwright scale`. Keep it with the stack; change or remove what it says at will.\n";
+
+/// The text that the file shall have.
+#[derive(Debug)]
+pub(crate) struct Recorded(String);
+
+impl Recorded {
+    /// As it is, but for these.
+    pub(crate) fn with(values: &BTreeMap<Arc<str>, u64>) -> anyhow::Result<Recorded> {
+        let before = match std::fs::read_to_string(FILE) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => HEADER.to_owned(),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {FILE}")),
+        };
+        Ok(Recorded(replaced(&before, values)))
+    }
+
+    pub(crate) fn write(&self) -> anyhow::Result<()> {
+        disk::replace(Path::new(FILE), &self.0).with_context(|| format!("cannot write {FILE}; nothing was changed"))
+    }
+}
+
+fn replaced(text: &str, values: &BTreeMap<Arc<str>, u64>) -> String {
+    let sets = |line: &str| line.split_once('=').and_then(|(name, _)| values.get(name.trim())).is_some();
+    let mut lines: Vec<String> = text.lines().filter(|line| !sets(line)).map(str::to_owned).collect();
+    lines.extend(values.iter().map(|(name, value)| format!("{name} = {value}")));
+    lines.join("\n") + "\n"
+}
+
+/// A file that is read after this one and sets one of the variables, and which.
+pub(crate) fn stronger<'n>(
+    names: impl Iterator<Item = &'n Arc<str>> + Clone,
+) -> anyhow::Result<Option<(PathBuf, Arc<str>)>> {
+    let files = Disk.list(".").unwrap_or_default();
+    for file in files.into_iter().filter(|file| is_automatic(file) && file.as_str() > FILE) {
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+        let sets = |name: &str| {
+            let mut names = text.lines().filter_map(|line| line.split_once('=').map(|(name, _)| name.trim()));
+            names.any(|found| found.trim_matches('"') == name)
+        };
+        if let Some(name) = names.clone().find(|name| sets(name)) {
+            return Ok(Some((PathBuf::from(file), name.clone())));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_written_stays() {
+        let values = BTreeMap::from([("web".into(), 5)]);
+        assert_eq!(replaced(HEADER, &values), format!("{HEADER}web = 5\n"));
+        assert_eq!(replaced("# mine\nweb=2\nwebs = 3\n", &values), "# mine\nwebs = 3\nweb = 5\n");
+    }
+}
