@@ -273,6 +273,47 @@ fn multi_cloud_lamp_lives_on_three_clouds() {
     Bed::OpenStack.assert_empty(&scope());
 }
 
+/// Machines get another size while they serve: each leaves, is stopped, and comes back as who it was.
+fn grows_machines_on(bed: Bed) {
+    let sandbox = sandbox();
+    sandbox.write("stack/app/index.php", "<?php echo json_encode(['node' => gethostname()]);\n");
+    let (name, scope) = (bed.name(), scope());
+    let layers = format!(
+        "variable \"memory\" {{ default = 1 }}\nresource \"lamp_cluster\" \"web\" {{\n  nodes = 2\n  app   = \"./app\"\n  cloud = \"{name}\"\n  image = \"lamp-debian-12*\"\n  memory_gb = var.memory\n}}\nresource \"lb_pool\" \"lb\" {{\n  backend = lamp_cluster.web\n  cloud   = \"{name}\"\n  image   = \"lamp-debian-12*\"\n}}\noutput \"url\" {{ value = lb_pool.lb.url }}\noutput \"size\" {{ value = lamp_cluster.web.machine_size }}\n",
+    );
+    let cloud = bed.cloud_block(&sandbox, &bed.endpoint());
+    sandbox.write(
+        "stack/main.stack.hcl",
+        &format!("provider \"lampwright\" {{\n  scope = \"{scope}\"\n{cloud}}}\n{layers}"),
+    );
+    sandbox.lampwright("stack", APPLY).success();
+    let size = || sandbox.lampwright("stack", &["output", "-raw", "size"]).success().trim().to_owned();
+    let (small, url, before) = (size(), url(&sandbox), bed.api(&["list", &scope])["machines"].clone());
+    let more = ["-var", "memory=4"];
+    let plan = sandbox.lampwright("stack", &[&["plan"], &more[..]].concat()).success();
+    assert!(plan.contains(&format!("web-1, web-2: size {small} → ")), "{plan}");
+    assert!(plan.contains("1 at a time leave, are stopped, and come back"), "{plan}");
+    let load = Load::paced(&url, 4, Duration::from_millis(50));
+    sandbox.lampwright("stack", &[APPLY, &more[..]].concat()).success();
+    let answers = load.stop();
+    assert_eq!(answers.bad, Vec::<String>::new(), "of {}", answers.good);
+    assert_ne!(size(), small);
+    assert_eq!(bed.api(&["list", &scope])["machines"], before);
+    assert_eq!(sandbox.lampwright("stack", &[&["plan", "-detailed-exitcode"], &more[..]].concat()).code, 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    bed.assert_empty(&scope);
+}
+
+#[test]
+fn machines_grow_on_aws() {
+    grows_machines_on(Bed::Aws);
+}
+
+#[test]
+fn machines_grow_on_openstack() {
+    grows_machines_on(Bed::OpenStack);
+}
+
 /// The cloud's own load balancer in front of web nodes. The test beds carry no traffic through it; what it is told is
 /// looked at.
 fn balances_on(bed: Bed) {

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use crate::bundle::{Bundle, Service};
 use crate::ownership::Owner;
 pub use problem::driver_problem;
-pub use status::{CHANGED_BY_HAND, Drift, DriftKind, Found, OUT_OF_SPACE, Status};
+pub use status::{CHANGED_BY_HAND, Drift, DriftKind, Found, OTHER_SIZE, OUT_OF_SPACE, Status};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -262,6 +262,8 @@ pub struct Machine {
     pub owner: Option<String>,
     /// It was made with another SSH key: a stack that has the same scope by accident.
     pub is_foreign: bool,
+    /// By the cloud's own name; none where machines have no sizes.
+    pub size: Option<String>,
 }
 
 impl Machine {
@@ -457,6 +459,17 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Gives back to machines that exist what they have lost on the outside: power, their data disk. A disk that is
     /// nowhere any more is made anew, and is empty.
     fn mend<'a>(&'a self, _order: &'a Order) -> BoxFuture<'a, Result<()>> {
+        now(Ok(()))
+    }
+
+    /// The size of a machine, as it was last seen; none where machines have no sizes.
+    fn size(&self, _key: &MachineKey) -> Option<String> {
+        None
+    }
+
+    /// Gives a machine whose services are stopped another size. It keeps its disks and its address in the cloud's network, and
+    /// is booted again. Asked only where machines have sizes.
+    fn resize<'a>(&'a self, _key: &'a MachineKey, _size: &'a str) -> BoxFuture<'a, Result<()>> {
         now(Ok(()))
     }
 

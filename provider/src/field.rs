@@ -35,12 +35,12 @@ pub enum Change {
     Releases,
     /// Services are started anew, on some machines at a time, whose work others take over.
     Restarts,
+    /// Machines get another size, some at a time, and keep their disks and addresses.
+    Resizes,
     /// Machines that are there stay as they are.
     NewMachines,
     /// Others are told another address of the machines.
     Addresses,
-    /// Disks grow in place.
-    Grows,
     /// What only this kind of layer knows, in words.
     InPlace(&'static str),
     /// Only checked against what runs.
@@ -61,9 +61,13 @@ impl Change {
             Change::Restarts => {
                 "in place: services are started anew, on one machine after the other, whose work the others take over"
             }
-            Change::NewMachines => "in place: holds for machines that are made from then on",
+            Change::Resizes => {
+                "in place: some machines at a time leave, and come back with another size, their disks and their addresses in the network; nothing on this machine"
+            }
+            Change::NewMachines => {
+                "in place: holds for machines that are made from then on, and the plan names those that keep what they have; nothing on this machine"
+            }
             Change::Addresses => "in place: other layers are told another address",
-            Change::Grows => "in place: disks grow, and never shrink",
             Change::InPlace(text) => text,
             Change::Checked => "in place: compared with what runs, and refused if it does not fit",
         }

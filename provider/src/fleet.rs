@@ -57,6 +57,13 @@ impl<L: Layer> Resource for L {
         Some(format!("{}{data}", change.text()))
     }
 
+    fn upgrade(record: &mut Json) {
+        let size = record.as_object_mut().map(|record| record.entry("machine_size").or_insert(Json::Null));
+        if let Some(size) = size.filter(|size| size.is_null()) {
+            *size = json!("");
+        }
+    }
+
     fn validate(config: &Self::Model) -> Vec<Problem> {
         <L as Layer>::validate(config)
     }

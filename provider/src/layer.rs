@@ -19,7 +19,7 @@ use value::{Path, Problem};
 
 use crate::bundle::{Bundle, Service};
 use crate::context::{Context, Edge};
-use crate::driver::{CHANGED_BY_HAND, Driver, LayerId, MachineKey, OUT_OF_SPACE};
+use crate::driver::{CHANGED_BY_HAND, Driver, LayerId, MachineKey, OTHER_SIZE, OUT_OF_SPACE};
 use crate::field::Field;
 use crate::model;
 pub use group::{DELETE, Group, KEEP, data_fields, group_fields, machine_ty, name};
@@ -53,7 +53,7 @@ pub const UNFINISHED: &str = "unfinished";
 impl MachineModel {
     /// Whether its services work, as far as is known; something else may be wrong with it.
     pub fn is_up(&self) -> bool {
-        [RUNNING, UNFINISHED, CHANGED_BY_HAND, OUT_OF_SPACE].contains(&self.status.as_str())
+        [RUNNING, UNFINISHED, CHANGED_BY_HAND, OUT_OF_SPACE, OTHER_SIZE].contains(&self.status.as_str())
     }
 }
 

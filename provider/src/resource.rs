@@ -31,6 +31,9 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
         field.change.map(|change| change.text().to_owned())
     }
 
+    /// Fills in what a record of an earlier version lacks.
+    fn upgrade(_: &mut Json) {}
+
     /// Whatever can be said of a configuration alone beyond the fields' checks. Asked again whenever more is known.
     fn validate(config: &Self::Model) -> Vec<Problem>;
 
@@ -118,6 +121,7 @@ pub struct PlanRequest<'a> {
 pub trait AnyResource: fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn schema(&self) -> Schema;
+    fn upgrade(&self, record: &mut Json);
     fn effect(&self, attribute: &str) -> Option<String>;
     fn validate(&self, config: &Value) -> Vec<Problem>;
     #[cfg(test)]
@@ -158,6 +162,10 @@ impl<R: Resource> AnyResource for R {
 
     fn schema(&self) -> Schema {
         Schema { version: 0, block: block::<R>() }
+    }
+
+    fn upgrade(&self, record: &mut Json) {
+        R::upgrade(record);
     }
 
     fn effect(&self, attribute: &str) -> Option<String> {

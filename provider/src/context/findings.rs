@@ -13,6 +13,8 @@ pub struct Finding {
     /// Such as `mongod: no answer to hello`; empty if there is no more to say.
     pub detail: String,
     pub drift: Vec<Drift>,
+    /// By the cloud's own name.
+    pub size: Option<String>,
 }
 
 impl Findings {

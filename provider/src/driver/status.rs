@@ -6,6 +6,8 @@ use std::fmt;
 pub const CHANGED_BY_HAND: &str = "changed by hand";
 /// The word for a machine whose disk is full: the one that no apply can mend.
 pub const OUT_OF_SPACE: &str = "out of disk space";
+/// The word for a machine that works and has another size than the layer.
+pub const OTHER_SIZE: &str = "of another size";
 
 /// How a machine is, as far as the machine itself can tell; whether its services answer is asked for apart from this
 /// (`fleet/health.rs`).

@@ -172,6 +172,10 @@ impl Cloud for Aws {
         })
     }
 
+    fn set_size<'a>(&'a self, instance: &'a Instance, size: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.set_instance_type(instance, size))
+    }
+
     fn mend<'a>(&'a self, instance: &'a Instance, order: &'a Order) -> BoxFuture<'a, Result<Mended>> {
         Box::pin(self.mend_instance(instance, order))
     }

@@ -246,6 +246,37 @@ async fn data_is_kept_taken_up_and_deleted() {
     }
 }
 
+/// Where machines have sizes, one that gets another is who it was, with its data.
+#[tokio::test]
+async fn a_machine_gets_another_size() {
+    for (name, driver, _folder) in drivers() {
+        let key = key("db", 1);
+        let made = make(&*driver, &key).await;
+        let bundle = with_data(sleeper(&*driver, &key));
+        driver.install(&key, &bundle).await.unwrap();
+        driver.write(&key, "data/note", b"mine").await.unwrap();
+        let need = Need { memory_gb: Some(4), ..Need::default() };
+        let offer = driver.offer(&need).await.unwrap();
+        let seen = driver.list(&key.layer).await.unwrap().remove(0);
+        assert_eq!((&seen.size, driver.size(&key)), (&made.size, made.size.clone()), "{name}");
+        assert_eq!(offer.size.is_some(), made.size.is_some(), "{name}");
+        if let Some(size) = offer.size {
+            assert_ne!(Some(&size), made.size.as_ref(), "{name}");
+            driver.start(&key, &bundle.services).await.unwrap();
+            driver.stop(&key, &bundle.services).await.unwrap();
+            driver.resize(&key, &size).await.unwrap();
+            driver.await_boot(&key, &|_| ()).await.unwrap();
+            let seen = driver.list(&key.layer).await.unwrap().remove(0);
+            assert_eq!((seen.size, driver.size(&key)), (Some(size.clone()), Some(size)), "{name}");
+            assert_eq!(seen.address, made.address, "{name}");
+            assert_eq!(note(&*driver, &key).await.as_deref(), Some(&b"mine"[..]), "{name}");
+            driver.start(&key, &bundle.services).await.unwrap();
+            assert_eq!(driver.status(&key).await.unwrap(), Status::Running, "{name}");
+        }
+        clean(&*driver).await;
+    }
+}
+
 /// A removal that was cut off after it had kept the data, and then the apply that goes on with the layer.
 #[tokio::test]
 async fn the_local_cloud_gives_a_machine_its_own_data_back() {

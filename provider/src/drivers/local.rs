@@ -113,6 +113,7 @@ impl Local {
                 status: Status::Failed(reason.to_owned()),
                 owner: None,
                 is_foreign: false,
+                size: None,
             })
             .collect()
     }
@@ -138,7 +139,15 @@ impl Local {
 
 fn machine(home: &Home, key: MachineKey, processes: &process::Table) -> Machine {
     let (address, owner) = (home.record.address.into(), Some(home.record.owner.clone()));
-    Machine { status: machine_status(home, processes), owner, public_address: None, is_foreign: false, key, address }
+    Machine {
+        status: machine_status(home, processes),
+        owner,
+        public_address: None,
+        is_foreign: false,
+        size: None,
+        key,
+        address,
+    }
 }
 
 fn machine_status(home: &Home, processes: &process::Table) -> Status {

@@ -10,7 +10,7 @@ use super::{DriverInfo, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
     Admitted, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Kept, LayerId, Layout, Machine, MachineKey,
-    Order, Result, Signal, Size, Status, Tail, Tell, now, timestamp,
+    Need, Offer, Order, Result, Signal, Size, Status, Tail, Tell, now, timestamp,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -37,6 +37,7 @@ const DATA: &str = "data/";
 struct FakeMachine {
     address: IpAddr,
     status: Status,
+    size: String,
     owner: String,
     files: BTreeMap<String, Vec<u8>>,
     manifest: Option<serde_json::Value>,
@@ -51,6 +52,7 @@ impl FakeMachine {
             status: self.status.clone(),
             owner: Some(self.owner.clone()),
             is_foreign: false,
+            size: Some(self.size.clone()),
         }
     }
 }
@@ -68,6 +70,10 @@ impl Memory {
         let mut machines = self.machines();
         machines.get_mut(key).map(change).ok_or_else(|| DriverError::NoSuchMachine(key.name()))
     }
+}
+
+fn size_of(need: &Need) -> String {
+    need.size.clone().unwrap_or_else(|| format!("m{}", need.memory_gb.unwrap_or(1)))
 }
 
 impl Driver for Memory {
@@ -88,6 +94,7 @@ impl Driver for Memory {
             let fresh = || FakeMachine {
                 address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
                 status: Status::Created,
+                size: size_of(&order.need),
                 owner: String::new(),
                 files: BTreeMap::new(),
                 manifest: None,
@@ -112,6 +119,21 @@ impl Driver for Memory {
 
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
         now(self.with(key, |machine| machine.status.clone()))
+    }
+
+    fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>> {
+        now(Ok(Offer { size: Some(size_of(need)), image: None }))
+    }
+
+    fn size(&self, key: &MachineKey) -> Option<String> {
+        self.with(key, |machine| machine.size.clone()).ok()
+    }
+
+    fn resize<'a>(&'a self, key: &'a MachineKey, size: &'a str) -> BoxFuture<'a, Result<()>> {
+        now(self.with(key, |machine| {
+            size.clone_into(&mut machine.size);
+            machine.status = Status::Stopped(Vec::new());
+        }))
     }
 
     fn delete<'a>(&'a self, keys: &'a [MachineKey], disks: &'a Disks) -> BoxFuture<'a, Result<()>> {

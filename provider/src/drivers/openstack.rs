@@ -125,6 +125,10 @@ impl Cloud for OpenStack {
         Box::pin(self.set_owner(instances, owner))
     }
 
+    fn set_size<'a>(&'a self, instance: &'a Instance, size: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.resize_server(instance, size))
+    }
+
     fn mend<'a>(&'a self, instance: &'a Instance, order: &'a Order) -> BoxFuture<'a, Result<Mended>> {
         Box::pin(self.mend_server(instance, order))
     }

@@ -17,7 +17,7 @@ use super::health::{self, Silence};
 use super::machines::{by_name, leaving, make_machines, mark_running, record_bundle, remove};
 use super::node::{self, Survey};
 use crate::context::Context;
-use crate::driver::Disks;
+use crate::driver::{Disks, driver_problem};
 use crate::layer::{Group, Layer, MachineModel, Node, State, Until};
 
 /// Makes the layer what `state` says. What was done is in `state` in the end, also when problems are returned.
@@ -177,6 +177,7 @@ async fn bring_up<L: Layer>(
     batch: Vec<(Node<L>, Survey)>,
 ) -> Vec<Problem> {
     let mut tasks = JoinSet::new();
+    let is_resized = batch.iter().any(|(_, survey)| survey.resize.is_some());
     for (node, survey) in batch {
         tasks.spawn(async move {
             let done = node::bring_up(node.clone(), &survey).await;
@@ -198,7 +199,24 @@ async fn bring_up<L: Layer>(
             Err(error) => problems.push(Problem::error("a step was cut off", error.to_string())),
         }
     }
+    if is_resized {
+        problems.extend(addresses(context, &mut state.group).await.err());
+    }
     problems
+}
+
+/// A machine that was stopped may have another public address.
+async fn addresses(context: &Context, group: &mut Group) -> Result<(), Problem> {
+    let Ok(driver) = group.driver(context) else { return Ok(()) };
+    let found = driver.list(&group.layer()).await;
+    let found = found.map_err(|error| driver_problem("Looking at the machines", &error))?;
+    let is_public = group.public.unwrap_or(false);
+    for machine in group.machines.iter_mut().flatten() {
+        if let Some(found) = found.iter().find(|found| found.key.id == machine.id) {
+            machine.address = Some(found.known_address(is_public).to_string());
+        }
+    }
+    Ok(())
 }
 
 /// Lets machines go: their work first, then their services, then themselves.

@@ -43,12 +43,13 @@ pub(crate) async fn make_machines<L: Layer>(context: &Context, state: &mut State
 }
 
 fn order<L: Layer>(context: &Context, state: &State<L::Model>, ids: &[u64]) -> Order {
+    let need = need::<L>(state);
     Order {
         layer: state.group.layer(),
         ids: ids.to_vec(),
         owner: context.ownership.owner(state.group.generation.as_deref().unwrap_or_default()),
         takes: BTreeSet::new(),
-        need: need::<L>(state),
+        need: Need { size: state.group.size_to_have().map(str::to_owned).or(need.size), ..need },
         takes_up: takes_up(&state.group),
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Survey {
     is_done: bool,
     /// Files that services read are not as they were installed: they come back, and are taken up.
     is_changed: bool,
+    /// It gets this size.
+    pub(super) resize: Option<String>,
     /// It has left, in an apply that did not end: it does no work.
     pub(super) is_away: bool,
 }
@@ -30,12 +32,14 @@ pub(super) struct Survey {
 impl Survey {
     /// Whether something that is in force changes.
     pub(super) fn changes(&self) -> bool {
-        self.is_release || self.is_changed || !self.stale.is_empty()
+        self.is_release || self.is_changed || self.resize.is_some() || !self.stale.is_empty()
     }
 
     /// Whether the machine can do no work in between.
     fn has_to_leave(&self) -> bool {
-        self.is_release || self.stale.iter().any(|service| service.takes_up == TakesUp::ByRestart)
+        self.is_release
+            || self.resize.is_some()
+            || self.stale.iter().any(|service| service.takes_up == TakesUp::ByRestart)
     }
 }
 
@@ -51,12 +55,16 @@ pub(super) async fn survey<L: Layer>(node: &Node<L>, recorded: Option<&str>) -> 
     let found: Option<InForce> = found.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let (found, wanted) = (found.unwrap_or_default(), node.bundle.in_force());
     let is_stale = |service: &&Service| found.services.get(service.name) != wanted.services.get(service.name);
+    let size = node.layer.group.size_to_have();
     Ok(Survey {
         is_up: status.is_up(),
         stale: node.bundle.services.iter().filter(is_stale).cloned().collect(),
         is_release: found.application != wanted.application,
         is_done: recorded == Some(node.bundle.digest().as_str()),
         is_changed: status == Status::Changed,
+        resize: size
+            .filter(|wanted| node.driver.size(&node.key).is_some_and(|size| size != *wanted))
+            .map(str::to_owned),
         is_away,
     })
 }
@@ -66,8 +74,13 @@ pub(super) async fn bring_up<L: Layer>(mut node: Node<L>, survey: &Survey) -> Re
     if survey.is_up && node.others_work && survey.has_to_leave() {
         leave(&mut node).await?;
     }
+    let mut is_up = survey.is_up;
+    if let Some(size) = &survey.resize {
+        resize(&node, size).await?;
+        is_up = false;
+    }
     let changed = install(&node).await?;
-    let began = if survey.is_up { take_up(&mut node, survey, &changed).await? } else { start(&node).await? };
+    let began = if is_up { take_up(&mut node, survey, &changed).await? } else { start(&node).await? };
     L::ready(&node, began).await?;
     // Also what a run that was cut off has left waiting.
     L::rejoin(&node).await?;
@@ -114,6 +127,17 @@ async fn take_up<L: Layer>(node: &mut Node<L>, survey: &Survey, changed: &[Strin
         (true, false) => Began::TookUp,
         (true, true) => Began::Nothing,
     })
+}
+
+/// Whatever runs there is stopped politely before the machine is.
+async fn resize<L: Layer>(node: &Node<L>, size: &str) -> Result<(), Problem> {
+    stop(node, &node.bundle.services).await?;
+    node.tell(&format!("is stopped, to become a {size}"));
+    let name = &node.machine.name;
+    let failed = |what: &str, error| driver_problem(&format!("{what} {name}"), &error);
+    node.driver.resize(&node.key, size).await.map_err(|error| failed("Giving another size to", error))?;
+    let tell = |what: &str| node.tell(what);
+    node.driver.await_boot(&node.key, &tell).await.map_err(|error| failed("Waiting for", error))
 }
 
 /// Starts a machine of which nothing or a part runs.

@@ -11,7 +11,7 @@ use super::preview::{Before, Rendered, add_machines};
 use super::{data, firewall, taken};
 use crate::bundle::{APPLICATION, Bundle, Content, TakesUp};
 use crate::context::Context;
-use crate::driver::{DriftKind, DriverError, MachineKey, OUT_OF_SPACE, driver_problem};
+use crate::driver::{DEFAULT_SYSTEM, DriftKind, DriverError, MachineKey, OUT_OF_SPACE, driver_problem};
 use crate::drivers::local;
 use crate::field::Change;
 use crate::layer::{self, Group, KEEP, Layer, MachineModel, RUNNING, State};
@@ -72,7 +72,7 @@ pub(super) async fn plan<L: Layer>(
     // Again, now that the machines are known: addresses and URLs follow from them.
     L::plan(context, &mut planned, prior.as_ref())?;
     L::computed(&mut planned, prior.as_ref());
-    let offer = offer::<L>(context, &planned, prior.as_ref()).await?;
+    let offer = offer::<L>(context, &mut planned, prior.as_ref()).await?;
     planned.group.firewall = firewall::texts::<L>(context, &planned).await?;
     let mut preview = plan_bundles::<L>(context, &mut planned, prior.as_ref()).await?;
     preview.notes.extend(offer);
@@ -190,21 +190,47 @@ fn refuse_low_port<L: Layer>(context: &Context, planned: &State<L::Model>) -> Re
     Err(vec![Problem::error("a port that only root may listen on", detail).at(L::port_at())])
 }
 
-/// What the cloud gives for machines that are to be made; refuses what it does not have. Asked only when there are
-/// any.
+/// What the cloud gives for machines that are to be made or to have another size; refuses what it does not have. Asked only
+/// when there are any. Machines of one layer have one size: what was settled once holds until the user asks for another.
 async fn offer<L: Layer>(
     context: &Context,
-    planned: &State<L::Model>,
+    planned: &mut State<L::Model>,
     prior: Option<&State<L::Model>>,
 ) -> Result<Option<String>, Vec<Problem>> {
     let is_new = |machine: &MachineModel| {
         prior.is_none_or(|prior| prior.group.machines().iter().all(|old| old.id != machine.id))
     };
-    if planned.group.machines.is_some() && !planned.group.machines().iter().any(is_new) {
+    let has_new = planned.group.machines.is_none() || planned.group.machines().iter().any(is_new);
+    let keeps_some = planned.group.machines().iter().any(|machine| !is_new(machine));
+    let asked = |group: &Group| (group.size.clone(), group.cpu.unwrap_or(1), group.memory_gb.unwrap_or(1));
+    let alike = prior.filter(|prior| asked(&prior.group) == asked(&planned.group));
+    let settled = alike.and_then(|prior| {
+        let seen = || prior.group.machines().iter().find_map(|one| context.findings.of(&prior.group.key(one.id)).size);
+        prior.group.size_to_have().map(str::to_owned).or_else(seen)
+    });
+    // Of what nobody has asked for anew and nobody has seen, nothing is decided here.
+    let decides = settled.is_none() && (has_new || keeps_some) && (alike.is_none() || !keeps_some);
+    if !decides {
+        planned.group.machine_size = Some(settled.clone().unwrap_or_default());
+    }
+    if !has_new && !decides {
         return Ok(None);
     }
-    let offered = planned.group.driver(context)?.offer(&need::<L>(planned)).await;
+    let mut need = need::<L>(planned);
+    need.size = settled.or(need.size);
+    let offered = planned.group.driver(context)?.offer(&need).await;
     let offered = offered.map_err(|error| vec![driver_problem("Looking for a size and an image", &error)])?;
+    if decides {
+        let is_known = ["size", "cpu", "memory_gb"].iter().all(|name| planned.is_known(&Path::attribute(*name)));
+        planned.group.machine_size = is_known.then(|| offered.size.clone().unwrap_or_default());
+        if keeps_some && planned.group.public == Some(true) {
+            // A machine that is stopped for another size may come back with another public address.
+            planned.group.machines.iter_mut().flatten().for_each(|machine| machine.address = None);
+        }
+    }
+    if !has_new {
+        return Ok(None);
+    }
     let parts: Vec<String> = offered.size.into_iter().chain(offered.image).collect();
     Ok((!parts.is_empty()).then(|| format!("machines: {}", parts.join(", "))))
 }
@@ -340,6 +366,7 @@ async fn plan_bundles<L: Layer>(
         let rollout = rollout::<L>(&before, &after);
         drifted(context, &prior.group, &mut before);
         preview.notes = notes::<L>(context, &prior.group, &planned.group);
+        preview.notes.extend(sizes::<L>(context, prior, planned));
         preview.notes.extend(rollout);
     }
     add_machines(&mut preview, before, after, context.simulation.is_some());
@@ -388,6 +415,44 @@ fn rollout<L: Layer>(before: &[Before], after: &[Rendered]) -> Option<String> {
             ))
         }
     }
+}
+
+/// Machines that get another size, and those that keep what they were made with.
+fn sizes<L: Layer>(context: &Context, before: &State<L::Model>, after: &State<L::Model>) -> Vec<String> {
+    let (prior, planned) = (&before.group, &after.group);
+    // A cloud that has no sizes has no images either, and no disks.
+    let Some(size) = planned.size_to_have() else { return Vec::new() };
+    let is_kept = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
+    let kept: Vec<&MachineModel> = prior.machines().iter().filter(is_kept).collect();
+    let names = |machines: &[&MachineModel]| {
+        machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let has = |machine: &MachineModel| {
+        let seen = context.findings.of(&prior.key(machine.id)).size;
+        seen.or_else(|| prior.size_to_have().map(str::to_owned))
+    };
+    let mut notes = Vec::new();
+    let others: Vec<&MachineModel> =
+        kept.iter().copied().filter(|machine| has(machine).is_some_and(|has| has != size)).collect();
+    if let Some(first) = others.first() {
+        let how = match L::ROLLOUT.at_once.of(others.len()) {
+            _ if kept.len() == 1 => "it is stopped for that, and does no work meanwhile".to_owned(),
+            at_once => format!("{at_once} at a time leave, are stopped, and come back"),
+        };
+        let public = if planned.public == Some(true) { "; a public address that is not reserved changes" } else { "" };
+        notes.push(format!("{}: size {} → {size}: {how}{public}", names(&others), has(first).unwrap_or_default()));
+    }
+    let image = |group: &Group| (group.image.clone(), group.os.clone().unwrap_or_else(|| DEFAULT_SYSTEM.to_owned()));
+    let is_other =
+        [("image", image(prior) != image(planned)), ("disk", L::disk_gb(&before.own) != L::disk_gb(&after.own))];
+    for (what, _) in is_other.iter().filter(|(_, is_other)| *is_other && !kept.is_empty()) {
+        let verb = if kept.len() == 1 { "keeps" } else { "keep" };
+        notes.push(format!(
+            "{} {verb} the {what}: `lampwright scale LAYER=+0 -remove MACHINE` makes one anew, with the other {what}",
+            names(&kept)
+        ));
+    }
+    notes
 }
 
 /// Puts what is really there in the place of what was installed, so that the plan shows the lines that come back.

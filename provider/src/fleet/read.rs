@@ -5,7 +5,7 @@ use value::Problem;
 use super::firewall;
 use super::health::silent_now;
 use crate::context::{Context, Finding};
-use crate::driver::{Driver, Machine, Status, driver_problem};
+use crate::driver::{Driver, Machine, OTHER_SIZE, Status, driver_problem};
 use crate::layer::{Layer, MachineModel, Probe, State, UNFINISHED};
 
 /// The present state; none if nothing of the layer is left.
@@ -44,7 +44,7 @@ pub(super) async fn read<L: Layer>(
         async move { L::is_away(&*driver, &machine.key).await.then_some(machine.key.id) }
     });
     let away: Vec<u64> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
-    let bundles = &state.group.bundles;
+    let (bundles, size) = (&state.group.bundles, state.group.size_to_have().map(str::to_owned));
     if let Some(machines) = &mut state.group.machines {
         machines.retain_mut(|machine| {
             let found = existing.iter().zip(&looks).find(|(existing, _)| existing.key.id == machine.id);
@@ -63,7 +63,15 @@ pub(super) async fn read<L: Layer>(
                     "it has left for a change that was cut off"
                 };
                 let detail = detail.to_owned();
-                context.findings.note(found.key.clone(), Finding { detail, drift: Vec::new() });
+                let finding = Finding { detail, drift: Vec::new(), size: found.size.clone() };
+                context.findings.note(found.key.clone(), finding);
+            } else if let (Some(has), Some(size), Status::Running) = (&found.size, &size, status)
+                && has != size
+            {
+                OTHER_SIZE.clone_into(&mut machine.status);
+                let detail = format!("it is a {has}, and shall be a {size}");
+                let finding = Finding { detail, drift: Vec::new(), size: Some(has.clone()) };
+                context.findings.note(found.key.clone(), finding);
             } else {
                 status.as_str().clone_into(&mut machine.status);
             }
@@ -106,7 +114,7 @@ pub(super) async fn look(driver: &dyn Driver, machine: &Machine, probes: &[Probe
     {
         status = Status::Hung { service: silence.service, seen: silence.what };
     }
-    let mut finding = Finding { detail: status.detail(), drift: Vec::new() };
+    let mut finding = Finding { detail: status.detail(), drift: Vec::new(), size: machine.size.clone() };
     if !matches!(status, Status::Running | Status::Created) {
         match driver.drift(&machine.key).await {
             Ok(drift) => finding.drift = drift,

@@ -20,6 +20,7 @@ static HAPPENED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 struct Host {
     context: Context,
     state: Value,
+    memory_gb: i64,
 }
 
 impl Host {
@@ -33,7 +34,7 @@ impl Host {
         ]);
         assert!(service.configure(&config).is_empty());
         let state = Value::Null(Dummy.schema().block.implied_ty());
-        Host { context: service.context(Some("dummy.it")).unwrap(), state }
+        Host { context: service.context(Some("dummy.it")).unwrap(), state, memory_gb: 1 }
     }
 
     fn configured(&self, nodes: u64, text: &str) -> (Value, Value) {
@@ -41,6 +42,7 @@ impl Host {
         let set = |name: &str| match name {
             "nodes" => Some(Value::from(nodes as i64)),
             "text" => Some(Value::string(text)),
+            "memory_gb" => Some(Value::from(self.memory_gb)),
             _ => None,
         };
         let config = block
@@ -128,8 +130,25 @@ async fn lives_on(cloud: Value) {
     let steps = |id: u64| [format!("it-{id} is back"), format!("it-{id} leaves until Changed")];
     assert_eq!(happened, [1, 2, 3, 4].map(steps).concat());
     assert_eq!(host.served(3).await, "two");
-    // Repaired: what does not run is started, and the others are left alone.
+    // Resized, where machines have sizes: as a rollout, and each is who it was.
     let driver = host.context.cloud("c").unwrap().clone();
+    let sizes = || (1..=4).map(|id| driver.size(&MachineKey { layer: LayerId::of_id("t/it"), id })).collect::<Vec<_>>();
+    host.memory_gb = 4;
+    let mut happened = host.settle(4, "two").await;
+    if sizes()[0].is_some() {
+        happened[..4].sort();
+        happened[4..].sort();
+        assert_eq!(happened, [1, 2, 3, 4].map(steps).concat());
+        assert_eq!(sizes(), [(); 4].map(|()| Some("m4".to_owned())));
+        // One that somebody has resized by hand gets back what it shall have.
+        driver.resize(&MachineKey { layer: LayerId::of_id("t/it"), id: 2 }, "m1").await.unwrap();
+        host.settle(4, "two").await;
+        assert_eq!(sizes(), [(); 4].map(|()| Some("m4".to_owned())));
+    } else {
+        assert_eq!(happened, Vec::<String>::new());
+    }
+    assert_eq!(host.machines(), ["it-1 running", "it-2 running", "it-3 running", "it-4 running"]);
+    // Repaired: what does not run is started, and the others are left alone.
     let key = MachineKey { layer: LayerId::of_id("t/it"), id: 2 };
     let bundle = Dummy.bundle(&host.context, &host.configured(1, "two").0).unwrap();
     driver.stop(&key, &bundle.services).await.unwrap();

@@ -24,6 +24,8 @@ pub struct Group {
     pub os: Option<String>,
     pub public: Option<bool>,
     pub machines: Option<Vec<MachineModel>>,
+    /// Empty on a cloud without sizes.
+    pub machine_size: Option<String>,
     /// The highest id that was ever given out.
     pub last_id: Option<u64>,
     /// Made anew with every object: machines carry it, so that removing an object never removes what its successor
@@ -65,6 +67,11 @@ impl Group {
         self.on_destroy.as_deref() != Some(DELETE)
     }
 
+    /// What its machines shall have; none on a cloud without sizes, or if it is not known.
+    pub fn size_to_have(&self) -> Option<&str> {
+        self.machine_size.as_deref().filter(|size| !size.is_empty())
+    }
+
     pub fn machines(&self) -> &[MachineModel] {
         self.machines.as_deref().unwrap_or_default()
     }
@@ -92,13 +99,13 @@ pub fn group_fields() -> Vec<Field> {
             Ty::String,
             "the size of the machines by the cloud's own name, such as t3.small; the smallest with `cpu` and `memory_gb` if not set",
         )
-        .change(Change::NewMachines),
+        .change(Change::Resizes),
         Field::optional("cpu", Ty::Number, "how many processors a machine has at least")
             .default(1)
-            .change(Change::NewMachines),
+            .change(Change::Resizes),
         Field::optional("memory_gb", Ty::Number, "how much memory a machine has at least, in GiB")
             .default(1)
-            .change(Change::NewMachines),
+            .change(Change::Resizes),
         Field::optional(
             "image",
             Ty::String,
@@ -116,6 +123,11 @@ pub fn group_fields() -> Vec<Field> {
         .default(false)
         .change(Change::Addresses),
         Field::computed("machines", Ty::list(machine_ty()), "the machines, by id: id, name, address, port, status"),
+        Field::computed(
+            "machine_size",
+            Ty::String,
+            "the size of all machines, by the cloud's own name, as it was settled when `size`, `cpu` and `memory_gb` were last changed; empty on a cloud without sizes",
+        ),
         Field::computed("last_id", Ty::Number, "the highest machine id that was ever used; ids are never used again"),
         Field::computed("generation", Ty::String, "made anew with every object; its machines carry it"),
         Field::computed("bundles", Ty::map(Ty::String), "digest of the configuration bundle of every machine"),

@@ -21,6 +21,14 @@ impl Wire {
         Wire { service }
     }
 
+    /// A record, with what an earlier version did not write.
+    fn filled_in(&self, type_name: &str, record: Vec<u8>) -> Vec<u8> {
+        let Ok(resource) = self.service.resource(type_name) else { return record };
+        let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&record) else { return record };
+        resource.upgrade(&mut json);
+        json.to_string().into_bytes()
+    }
+
     fn ty(&self, type_name: &str) -> Result<Ty, Problem> {
         Ok(self.service.resource(type_name)?.schema().block.implied_ty())
     }
@@ -154,7 +162,7 @@ impl Provider for Wire {
         request: Request<wire::upgrade_resource_state::Request>,
     ) -> Result<Response<wire::upgrade_resource_state::Response>, Status> {
         let request = request.into_inner();
-        let json = request.raw_state.map(|raw| raw.json).unwrap_or_default();
+        let json = self.filled_in(&request.type_name, request.raw_state.map(|raw| raw.json).unwrap_or_default());
         let upgraded = self.ty(&request.type_name).and_then(|ty| {
             let as_wire = wire::DynamicValue { msgpack: Vec::new(), json };
             let object = decode(Some(&as_wire), &ty)?;

@@ -90,7 +90,7 @@ impl Layer for MongoReplset {
                 "size of each member's data disk in GB; the local cloud has no disks of a size and only records it",
             )
             .default(DISK_GB)
-            .change(Change::Grows),
+            .change(Change::NewMachines),
             Field::optional(
                 "cache_gb",
                 Ty::Number,

@@ -133,6 +133,7 @@ osapi_compute_workers = 1
 metadata_workers = 1
 vif_plugging_is_fatal = False
 vif_plugging_timeout = 0
+allow_resize_to_same_host = True
 report_interval = 5
 service_down_time = 60
 instances_path = $RUN/state/nova/instances

@@ -37,6 +37,7 @@ struct Reservation {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Ec2Instance {
     instance_id: String,
+    instance_type: Option<String>,
     instance_state: StateName,
     #[serde(default)]
     launch_time: String,
@@ -268,6 +269,13 @@ impl Aws {
         Ok(mended)
     }
 
+    /// Only of an instance that is stopped ("Change the instance type", Amazon EC2 User Guide).
+    pub(super) async fn set_instance_type(&self, instance: &Instance, size: &str) -> Result<()> {
+        let params = [("InstanceId", instance.id.as_str()), ("InstanceType.Value", size)];
+        let params: Params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        self.ec2::<Nothing>("ModifyInstanceAttribute", &params).await.map(drop)
+    }
+
     pub(super) async fn find_network(&self) -> Result<Network> {
         #[derive(Debug, Deserialize)]
         struct DescribeSubnets {
@@ -327,6 +335,7 @@ impl Ec2Instance {
             zone: self.placement.and_then(|placement| placement.availability_zone),
             disk,
             has_its_disk: has_disk || !disk,
+            size: self.instance_type,
         })
     }
 }

@@ -57,16 +57,39 @@ impl Image {
     }
 }
 
+impl Flavor {
+    fn is_called(&self, size: &str) -> bool {
+        self.name == size || self.id == size
+    }
+}
+
+fn no_flavor(wanted: String, flavors: &[Flavor]) -> DriverError {
+    let known = flavors.iter().map(|Flavor { name, vcpus, ram, disk, .. }| {
+        format!("{name} ({vcpus} cpu, {} GiB, disk {disk} GiB)", *ram as f64 / 1024.0)
+    });
+    DriverError::NoSuchOffer { what: "size", wanted, known: known.collect::<Vec<_>>().join(", ") }
+}
+
 impl OpenStack {
-    pub(super) async fn flavor(&self, need: &Need, image: &Image) -> Result<Flavor> {
+    /// The smallest first.
+    async fn flavors(&self) -> Result<Vec<Flavor>> {
         let mut flavors: Vec<Flavor> =
             paged(&self.session, Service::Compute, "/flavors/detail", "flavors", |flavor: &Flavor| flavor.id.clone())
                 .await?;
         flavors.sort_by(|a, b| (a.vcpus, a.ram, a.disk, &a.name).cmp(&(b.vcpus, b.ram, b.disk, &b.name)));
+        Ok(flavors)
+    }
+
+    pub(super) async fn flavor_called(&self, size: &str) -> Result<Flavor> {
+        let flavors = self.flavors().await?;
+        let found = flavors.iter().find(|flavor| flavor.is_called(size)).cloned();
+        found.ok_or_else(|| no_flavor(format!("{size:?}"), &flavors))
+    }
+
+    pub(super) async fn flavor(&self, need: &Need, image: &Image) -> Result<Flavor> {
+        let flavors = self.flavors().await?;
         let (wanted, found) = match &need.size {
-            Some(size) => {
-                (format!("{size:?}"), flavors.iter().find(|flavor| flavor.name == *size || flavor.id == *size))
-            }
+            Some(size) => (format!("{size:?}"), flavors.iter().find(|flavor| flavor.is_called(size))),
             None => {
                 let (cpu, memory) = (need.cpu.unwrap_or(1), need.memory_gb.unwrap_or(1));
                 let wanted =
@@ -79,12 +102,7 @@ impl OpenStack {
                 (wanted, flavors.iter().find(fits))
             }
         };
-        found.cloned().ok_or_else(|| {
-            let known = flavors.iter().map(|Flavor { name, vcpus, ram, disk, .. }| {
-                format!("{name} ({vcpus} cpu, {} GiB, disk {disk} GiB)", *ram as f64 / 1024.0)
-            });
-            DriverError::NoSuchOffer { what: "size", wanted, known: known.collect::<Vec<_>>().join(", ") }
-        })
+        found.cloned().ok_or_else(|| no_flavor(wanted, &flavors))
     }
 
     pub(super) async fn image(&self, need: &Need) -> Result<Image> {

@@ -31,8 +31,15 @@ struct Server {
     #[serde(rename = "os-extended-volumes:volumes_attached", default)]
     volumes: Vec<Attached>,
     fault: Option<Fault>,
+    flavor: Option<FlavorOf>,
     #[serde(rename = "OS-EXT-STS:task_state")]
     task: Option<String>,
+}
+
+/// Since microversion 2.47.
+#[derive(Debug, Deserialize)]
+struct FlavorOf {
+    original_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -227,8 +234,9 @@ impl OpenStack {
 
     /// The action that leads from a server's status back to ACTIVE ("Server concepts", Nova).
     async fn wake(&self, instance: &Instance) -> Result<()> {
-        let shown: Shown = self.session.get(Service::Compute, &format!("/servers/{}", instance.id)).await?;
-        let action = match shown.server.status.as_str() {
+        // In an apply that was cut off.
+        self.confirm_resize(instance).await?;
+        let action = match self.server_status(instance).await?.as_str() {
             "ACTIVE" => return Ok(()),
             "PAUSED" => json!({ "unpause": null }),
             "SUSPENDED" => json!({ "resume": null }),
@@ -242,6 +250,47 @@ impl OpenStack {
             Err(error) if is_conflict(&error) => Ok(()),
             other => other,
         }
+    }
+
+    async fn server_status(&self, instance: &Instance) -> Result<String> {
+        let shown: Shown = self.session.get(Service::Compute, &format!("/servers/{}", instance.id)).await?;
+        Ok(shown.server.status)
+    }
+
+    /// Nova keeps the old server until the new one is confirmed ("Resize an instance", Nova).
+    pub(super) async fn resize_server(&self, instance: &Instance, size: &str) -> Result<()> {
+        let flavor = self.flavor_called(size).await?;
+        match self.act(&instance.id, json!({ "resize": { "flavorRef": flavor.id } })).await {
+            // The answer to the first order was lost.
+            Err(error) if is_conflict(&error) => {}
+            other => other?,
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while self.server_status(instance).await? != "VERIFY_RESIZE" {
+            if Instant::now() > deadline {
+                let reason = format!("Nova did not give it the flavor {size} within {} s", PATIENCE.as_secs());
+                return Err(DriverError::Boot { machine: instance.key.name(), reason });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.confirm_resize(instance).await
+    }
+
+    async fn confirm_resize(&self, instance: &Instance) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut is_told = false;
+        while self.server_status(instance).await? == "VERIFY_RESIZE" {
+            if !is_told {
+                self.act(&instance.id, json!({ "confirmResize": null })).await?;
+                is_told = true;
+            }
+            if Instant::now() > deadline {
+                let reason = format!("Nova did not confirm its flavor within {} s", PATIENCE.as_secs());
+                return Err(DriverError::Boot { machine: instance.key.name(), reason });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     pub(super) async fn act(&self, server: &str, action: Json) -> Result<()> {
@@ -424,7 +473,7 @@ impl Server {
         let (fixed, floating) = (of_kind("fixed"), of_kind("floating"));
         let power = match self.status.as_str() {
             "ACTIVE" => Power::Running,
-            "BUILD" | "REBOOT" | "HARD_REBOOT" | "PASSWORD" => Power::Pending,
+            "BUILD" | "REBOOT" | "HARD_REBOOT" | "PASSWORD" | "RESIZE" => Power::Pending,
             "ERROR" => {
                 Power::Failed(self.fault.map_or_else(|| "Nova gives no reason".to_owned(), |fault| fault.message))
             }
@@ -446,6 +495,7 @@ impl Server {
             zone: None,
             disk,
             has_its_disk: !disk || !self.volumes.is_empty(),
+            size: self.flavor.and_then(|flavor| flavor.original_name),
         };
         Some((instance, is_leaving))
     }

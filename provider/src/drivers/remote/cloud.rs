@@ -34,6 +34,8 @@ pub(crate) struct Instance {
     pub(crate) disk: bool,
     /// Whether that hangs on it; so for a machine that has none.
     pub(crate) has_its_disk: bool,
+    /// By the cloud's own name.
+    pub(crate) size: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,6 +162,9 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
     fn discard<'a>(&'a self, golden: &'a Golden) -> BoxFuture<'a, Result<()>>;
 
     /// Switches a machine off; may return before it is.
+    /// Gives a machine that is off another size; it is off then.
+    fn set_size<'a>(&'a self, instance: &'a Instance, size: &'a str) -> BoxFuture<'a, Result<()>>;
+
     fn power_off<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>>;
 
     fn balancer_traits(&self) -> BalancerTraits;

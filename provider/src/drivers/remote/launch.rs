@@ -1,6 +1,7 @@
 //! Making machines: those that exist are taken over, the others are launched, and all have to run in the end. And
 //! giving back what they lose later.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::bake::is_baked;
 use super::cloud::{DiskHint, Instance, Mended, Power};
 use super::{POLL, Remote, seen, user_data};
-use crate::driver::{Created, Disks, DriverError, LayerId, MachineKey, Order, Result, Status, Tell};
+use crate::driver::{Created, Disks, DriverError, LayerId, MachineKey, Need, Order, Result, Status, Tell};
 
 /// From the order to an address and a running machine.
 const LAUNCH_PATIENCE: Duration = Duration::from_mins(10);
@@ -199,6 +200,42 @@ impl Remote {
         self.wait_for(&order.layer, "the cloud did not give back what was lost", |all| all.iter().all(is_up)).await?;
         let mounts = broken.iter().zip(mended).map(|(instance, mended)| self.mount(&instance.key, mended));
         futures_util::future::try_join_all(mounts).await.map(drop)
+    }
+
+    /// Stops a machine, gives it another size and starts it again. One that is cut off in between is started by `mend`, and
+    /// comes here again: its size is still not the one that it shall have.
+    pub(super) async fn give_size(&self, key: &MachineKey, size: &str) -> Result<()> {
+        let find = |all: &[Instance]| all.iter().find(|one| one.key == *key).cloned();
+        let is =
+            |all: &[Instance], wanted: &dyn Fn(&Instance) -> bool| all.iter().any(|one| one.key == *key && wanted(one));
+        let missing = || DriverError::NoSuchMachine(key.name());
+        let instance = find(&self.instances(&key.layer).await?).ok_or_else(missing)?;
+        if let Some(target) = self.target_of(&instance) {
+            self.sessions.forget(&target);
+        }
+        if instance.power != Power::Off {
+            self.cloud.power_off(&instance).await?;
+        }
+        let is_off = |all: &[Instance]| is(all, &|one| one.power == Power::Off);
+        self.wait_for(&key.layer, "it was not switched off", is_off).await?;
+        self.cloud.set_size(&instance, size).await?;
+        let has_size = |all: &[Instance]| is(all, &|one| one.power == Power::Off && one.size.as_deref() == Some(size));
+        let all = self.wait_for(&key.layer, "it did not get its size", has_size).await?;
+        let instance = find(&all).ok_or_else(missing)?;
+        let need = Need { disk_gb: instance.disk.then_some(1), ..Need::default() };
+        let order = Order {
+            layer: key.layer.clone(),
+            ids: vec![key.id],
+            owner: instance.owner.clone().unwrap_or_default(),
+            takes: BTreeSet::new(),
+            need,
+            takes_up: Vec::new(),
+        };
+        let mended = self.cloud.mend(&instance, &order).await?;
+        let is_up =
+            |all: &[Instance]| is(all, &|one| one.power == Power::Running && one.address.is_some() && one.has_its_disk);
+        self.wait_for(&key.layer, "it did not come back with its new size", is_up).await?;
+        self.mount(key, mended).await
     }
 
     /// Puts the data disk where it was, on a machine that may still be booting.
