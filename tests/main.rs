@@ -9,6 +9,7 @@ mod data;
 mod encodings;
 mod environment;
 mod faulty_clouds;
+mod found_layers;
 mod golden_images;
 mod guarded_clouds;
 mod health;

@@ -159,6 +159,26 @@ impl Field {
         self
     }
 
+    /// As whoever finds it sees it: nobody sets it.
+    #[must_use]
+    pub fn found(self) -> Field {
+        let attribute = Attribute {
+            required: false,
+            optional: false,
+            computed: true,
+            default: None,
+            ty: match self.attribute.ty {
+                AttributeTy::Nested { nesting, .. } => AttributeTy::Nested {
+                    nesting,
+                    attributes: self.parts.into_iter().map(|part| (part.name.into(), part.found().attribute)).collect(),
+                },
+                plain @ AttributeTy::Plain(_) => plain,
+            },
+            ..self.attribute
+        };
+        Field::new(self.name, attribute)
+    }
+
     #[must_use]
     pub fn change(self, change: Change) -> Field {
         Field { change: Some(change), ..self }

@@ -8,6 +8,7 @@ mod health;
 mod import;
 mod installed;
 mod life;
+mod look;
 mod machines;
 mod node;
 mod plan;
@@ -21,7 +22,7 @@ mod tests;
 use proto::dialect;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
-use value::Problem;
+use value::{Problem, Value};
 
 #[cfg(test)]
 use crate::bundle::Bundle;
@@ -31,7 +32,7 @@ use crate::layer::{Layer, State, data_fields, group_fields};
 #[cfg(test)]
 use crate::layer::{MachineModel, RUNNING};
 use crate::resource::{self, PlanRequest, Planned, Resource};
-pub(crate) use machines::{leaving, number_after, word_after};
+pub(crate) use machines::{leaving, line_after, number_after, word_after};
 
 fn asked<T: DeserializeOwned>(arguments: Json) -> Result<T, Vec<Problem>> {
     serde_json::from_value(arguments).map_err(|error| vec![Problem::error("invalid question", error.to_string())])
@@ -114,6 +115,14 @@ impl<L: Layer> Resource for L {
 
     async fn import(context: &Context, id: &str) -> Result<Self::Model, Vec<Problem>> {
         import::import::<L>(context, id).await
+    }
+
+    fn data_fields() -> Option<Vec<Field>> {
+        Some(look::fields::<L>())
+    }
+
+    async fn look(context: &Context, config: &Value) -> Result<Self::Model, Vec<Problem>> {
+        look::look::<L>(context, config).await
     }
 
     #[cfg(test)]

@@ -100,6 +100,10 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     /// What a machine does before it is taken away, for the plan.
     const LEAVING: &'static str = "its services are stopped";
     const ROLLOUT: Rollout;
+    /// Its attributes that can be told by looking at its machines ([`Layer::imported`]), for other stacks.
+    const FOUND: &'static [&'static str] = &[];
+    /// Those that other stacks have to say, as its own stack does.
+    const SOUGHT: &'static [&'static str] = &[];
     type Model: Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
 
     /// The attributes besides those of every layer.

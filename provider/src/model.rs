@@ -89,6 +89,15 @@ pub(crate) fn encode<M: Model>(model: &M, block: &Block) -> Result<Value, Proble
     decode_as(&json, &block.implied_ty())
 }
 
+/// As [`encode`], with those attributes only that the block has.
+pub(crate) fn encode_part<M: Model>(model: &M, block: &Block) -> Result<Value, Problem> {
+    let mut json = written(model)?;
+    if let Some(json) = json.as_object_mut() {
+        json.retain(|name, _| block.attributes.contains_key(name.as_str()));
+    }
+    decode_as(&json, &block.implied_ty())
+}
+
 /// The planned value: what the configuration sets stays as it is; of the rest, what the model does not know yet
 /// is unknown.
 pub(crate) fn encode_planned<M: Model>(model: &M, block: &Block, config: &Value) -> Result<Value, Problem> {

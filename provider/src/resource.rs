@@ -17,7 +17,7 @@ use crate::bundle::Bundle;
 use crate::context::Context;
 use crate::driver::BoxFuture;
 use crate::field::{self, Field};
-use crate::model::{Model, decode, decode_filled, encode, encode_planned, with_configured};
+use crate::model::{Model, decode, decode_filled, encode, encode_part, encode_planned, with_configured};
 
 pub trait Resource: fmt::Debug + Send + Sync + 'static {
     const NAME: &'static str;
@@ -66,6 +66,17 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
 
     /// What exists and no state knows, by an id that people write.
     fn import(context: &Context, id: &str) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send;
+
+    /// The attributes of the data source of this name, by which something that another state has made is found; none if there
+    /// is none.
+    fn data_fields() -> Option<Vec<Field>> {
+        None
+    }
+
+    /// What the data source finds.
+    fn look(_: &Context, _: &Value) -> impl Future<Output = Result<Self::Model, Vec<Problem>>> + Send {
+        std::future::ready(Err(vec![no_data_source(Self::NAME)]))
+    }
 
     /// What the command line asks for beside Terraform's protocol ([`proto::dialect`]).
     fn operate(
@@ -121,6 +132,9 @@ pub struct PlanRequest<'a> {
 pub trait AnyResource: fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn schema(&self) -> Schema;
+    fn data_schema(&self) -> Option<Schema>;
+    fn validate_data(&self, config: &Value) -> Vec<Problem>;
+    fn read_data<'a>(&'a self, context: &'a Context, config: &'a Value) -> BoxFuture<'a, Result<Value, Vec<Problem>>>;
     fn upgrade(&self, record: &mut Json);
     fn effect(&self, attribute: &str) -> Option<String>;
     fn validate(&self, config: &Value) -> Vec<Problem>;
@@ -150,9 +164,17 @@ pub(crate) fn not_an_operation(resource: &str, operation: &str) -> Problem {
     Problem::error("unknown operation", format!("A {resource} has no operation {operation:?}."))
 }
 
+pub(crate) fn no_data_source(name: &str) -> Problem {
+    Problem::error("unknown data source", format!("This provider has no data source {name:?}."))
+}
+
 fn block<R: Resource>() -> Block {
-    let attributes = R::fields().into_iter().map(|field| (field.name.into(), field.attribute)).collect();
-    Block { description: R::DOC.to_owned(), attributes, ..Block::default() }
+    block_of(R::fields(), R::DOC.to_owned())
+}
+
+fn block_of(fields: Vec<Field>, description: String) -> Block {
+    let attributes = fields.into_iter().map(|field| (field.name.into(), field.attribute)).collect();
+    Block { description, attributes, ..Block::default() }
 }
 
 impl<R: Resource> AnyResource for R {
@@ -162,6 +184,25 @@ impl<R: Resource> AnyResource for R {
 
     fn schema(&self) -> Schema {
         Schema { version: 0, block: block::<R>() }
+    }
+
+    fn data_schema(&self) -> Option<Schema> {
+        let description = format!("A {} that another stack has made, found by its name.", R::NAME);
+        R::data_fields().map(|fields| Schema { version: 0, block: block_of(fields, description) })
+    }
+
+    fn validate_data(&self, config: &Value) -> Vec<Problem> {
+        let values = value::codec::json::encode(config, &config.ty());
+        field::problems(&R::data_fields().unwrap_or_default(), &values, &Path::root())
+    }
+
+    fn read_data<'a>(&'a self, context: &'a Context, config: &'a Value) -> BoxFuture<'a, Result<Value, Vec<Problem>>> {
+        Box::pin(async move {
+            let Some(schema) = self.data_schema() else { return Err(vec![no_data_source(R::NAME)]) };
+            let found = R::look(context, config).await?;
+            let found = encode_part(&found, &schema.block).map_err(|problem| vec![problem])?;
+            Ok(with_configured(found, config, &schema.block))
+        })
     }
 
     fn upgrade(&self, record: &mut Json) {

@@ -57,6 +57,10 @@ impl Service {
         self.resources.iter().map(|(name, resource)| (*name, resource.schema())).collect()
     }
 
+    pub fn data_schemas(&self) -> BTreeMap<&'static str, Schema> {
+        self.resources.iter().filter_map(|(name, resource)| Some((*name, resource.data_schema()?))).collect()
+    }
+
     pub fn configure(&self, config: &Value) -> Vec<Problem> {
         match configure::configure(config, &self.state, &self.ownership) {
             Ok(context) => {

@@ -109,6 +109,20 @@ fn health_paths<'n>(node: &'n WebNode<'_>) -> impl Iterator<Item = &'n str> {
     std::iter::once(node.health_check_path).chain(node.former_health_check_paths.iter().copied())
 }
 
+/// Begins the line by which a node that leaves answers its health check.
+pub const LEAVES: &str = "RewriteRule";
+
+/// The page of the health check, by what follows [`LEAVES`] in a node's httpd.conf.
+pub fn health_path_of(rule: &str) -> Option<String> {
+    let pattern = rule.strip_prefix("\"^")?.split_once("$\"")?.0;
+    let mut chars = pattern.chars();
+    let mut path = String::new();
+    while let Some(ch) = chars.next() {
+        path.push(if ch == '\\' { chars.next()? } else { ch });
+    }
+    Some(path)
+}
+
 fn httpd_conf(node: &WebNode<'_>, layout: &Layout, bundle: &mut Bundle) -> String {
     let address = if layout.has_firewall { "*" } else { bundle.known(node.address) };
     let status_port = status_port(node.port, node.former_ports);
@@ -121,7 +135,7 @@ fn httpd_conf(node: &WebNode<'_>, layout: &Layout, bundle: &mut Bundle) -> Strin
     let leaves: Vec<String> = health_paths(node)
         .map(|path| {
             let pattern = bundle.fit(encode::httpd_pattern(path));
-            format!("    RewriteCond \"{root}/{DRAIN_FLAG}\" -f\n    RewriteRule \"^{pattern}$\" - [R=404,L]\n")
+            format!("    RewriteCond \"{root}/{DRAIN_FLAG}\" -f\n    {LEAVES} \"^{pattern}$\" - [R=404,L]\n")
         })
         .collect();
     let leaves = leaves.concat();

@@ -230,12 +230,18 @@ pub(crate) async fn number_after(context: &Context, group: &Group, path: &str, w
 
 /// The last word of the line that begins with another, in a file of the layer's first machine that has it.
 pub(crate) async fn word_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<String> {
+    let line = line_after(context, group, path, word).await?;
+    line.split_whitespace().last().map(str::to_owned)
+}
+
+/// What follows a word that begins a line, in a file of the layer's first machine that has it.
+pub(crate) async fn line_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<String> {
     let driver = group.driver(context).ok()?;
     for machine in group.machines() {
         let Ok(Some(bytes)) = driver.read(&group.key(machine.id), path).await else { continue };
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(word)).map(str::to_owned);
-        if let Some(found) = line.as_deref().and_then(|line| line.split_whitespace().last()) {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(word)).map(str::trim);
+        if let Some(found) = line.filter(|line| !line.is_empty()) {
             return Some(found.to_owned());
         }
     }

@@ -9,7 +9,7 @@ use proto::tfplugin6::provider_server::Provider;
 use tonic::{Request, Response, Status};
 use value::{Problem, Ty, Value};
 
-use crate::resource::PlanRequest;
+use crate::resource::{PlanRequest, no_data_source};
 use crate::service::{SharedService, provider_schema};
 
 pub(super) struct Wire {
@@ -19,6 +19,11 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(service: SharedService) -> Wire {
         Wire { service }
+    }
+
+    fn data_ty(&self, type_name: &str) -> Result<Ty, Problem> {
+        let schema = self.service.resource(type_name)?.data_schema();
+        schema.map(|schema| schema.block.implied_ty()).ok_or_else(|| no_data_source(type_name))
     }
 
     /// A record, with what an earlier version did not write.
@@ -88,9 +93,11 @@ impl Provider for Wire {
         _: Request<wire::get_provider_schema::Request>,
     ) -> Result<Response<wire::get_provider_schema::Response>, Status> {
         let schemas = self.service.schemas().into_iter();
+        let data = self.service.data_schemas().into_iter();
         Ok(Response::new(wire::get_provider_schema::Response {
             provider: Some(schema_to_wire(&provider_schema())),
             resource_schemas: schemas.map(|(name, schema)| (name.to_owned(), schema_to_wire(&schema))).collect(),
+            data_source_schemas: data.map(|(name, schema)| (name.to_owned(), schema_to_wire(&schema))).collect(),
             server_capabilities: Some(capabilities()),
             provider_meta: Some(schema_to_wire(&value::schema::Schema::default())),
             ..Default::default()
@@ -102,9 +109,12 @@ impl Provider for Wire {
         _: Request<wire::get_metadata::Request>,
     ) -> Result<Response<wire::get_metadata::Response>, Status> {
         let names = self.service.schemas().into_keys();
+        let data = self.service.data_schemas().into_keys();
+        let data = data.map(|name| wire::get_metadata::DataSourceMetadata { type_name: name.to_owned() });
         let resources = names.map(|name| wire::get_metadata::ResourceMetadata { type_name: name.to_owned() });
         Ok(Response::new(wire::get_metadata::Response {
             server_capabilities: Some(capabilities()),
+            data_sources: data.collect(),
             resources: resources.collect(),
             ..Default::default()
         }))
@@ -150,10 +160,39 @@ impl Provider for Wire {
 
     async fn validate_data_resource_config(
         &self,
-        _: Request<wire::validate_data_resource_config::Request>,
+        request: Request<wire::validate_data_resource_config::Request>,
     ) -> Result<Response<wire::validate_data_resource_config::Response>, Status> {
-        let problem = Problem::error("unknown data source", "This provider has no data sources.");
-        Ok(Response::new(wire::validate_data_resource_config::Response { diagnostics: diagnostics(&[problem]) }))
+        let request = request.into_inner();
+        let problems = self.data_ty(&request.type_name).and_then(|ty| {
+            let config = decode(request.config.as_ref(), &ty)?;
+            let resource = self.service.resource(&request.type_name)?;
+            guarded_now(|| resource.validate_data(&config))
+        });
+        let problems = problems.unwrap_or_else(|problem| vec![problem]);
+        Ok(Response::new(wire::validate_data_resource_config::Response { diagnostics: diagnostics(&problems) }))
+    }
+
+    async fn read_data_source(
+        &self,
+        request: Request<wire::read_data_source::Request>,
+    ) -> Result<Response<wire::read_data_source::Response>, Status> {
+        let address = address(&request);
+        let request = request.into_inner();
+        let (service, ty) = (self.service.clone(), self.data_ty(&request.type_name));
+        let found = guarded(async move {
+            let one = |problem| vec![problem];
+            let ty = ty.map_err(one)?;
+            let config = decode(request.config.as_ref(), &ty).map_err(one)?;
+            let context = service.context(address.as_deref()).map_err(one)?;
+            let found = service.resource(&request.type_name).map_err(one)?.read_data(&context, &config).await?;
+            Ok(value_to_wire(&found, &ty))
+        });
+        Ok(Response::new(match found.await.map_err(|problem| vec![problem]).flatten() {
+            Ok(state) => wire::read_data_source::Response { state: Some(state), ..Default::default() },
+            Err(problems) => {
+                wire::read_data_source::Response { diagnostics: diagnostics(&problems), ..Default::default() }
+            }
+        }))
     }
 
     /// There is one version of every schema so far; the state goes back as it came.

@@ -75,6 +75,7 @@ impl Layer for LampCluster {
     const LEAVING: &'static str = "finishing what is under way first";
     const ROLLOUT: Rollout =
         Rollout { at_once: AtOnce::OneOf(4), ready_within: Duration::from_secs(30), started: "ready" };
+    const FOUND: &'static [&'static str] = &["nodes", "port", "health_check"];
     type Model = Model;
 
     fn fields() -> Vec<Field> {
@@ -283,12 +284,14 @@ impl Layer for LampCluster {
 
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
         let port = fleet::number_after(context, group, "etc/httpd.conf", "Listen").await;
+        let rule = fleet::line_after(context, group, "etc/httpd.conf", apache::LEAVES).await;
+        let path = rule.as_deref().and_then(apache::health_path_of).filter(|path| path != HEALTH_PATH);
         Ok(Model {
             nodes: Some(group.machines().len() as u64),
             app: None,
             environment: None,
             database: None,
-            health_check: None,
+            health_check: path.map(|path| HealthCheck { path: Some(path), interval_ms: None }),
             port,
             php_workers: None,
             drain_seconds: None,

@@ -84,6 +84,7 @@ impl Layer for LbPool {
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("haproxy", "haproxy")];
     const LEAVING: &'static str = "its clients are cut off";
     const ROLLOUT: Rollout = Rollout { at_once: AtOnce::One, ready_within: Duration::from_secs(10), started: "ready" };
+    const FOUND: &'static [&'static str] = &["kind", "listener", "address", "url"];
     type Model = Model;
 
     fn fields() -> Vec<Field> {

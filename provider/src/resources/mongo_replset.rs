@@ -62,6 +62,8 @@ impl Layer for MongoReplset {
     const PROGRAMS: &'static [(&'static str, &'static str)] = &[("mongod", "mongodb-org-server")];
     const LEAVING: &'static str = "leaving the replica set first, one at a time";
     const ROLLOUT: Rollout = Rollout { at_once: AtOnce::One, ready_within: Duration::from_mins(1), started: "started" };
+    const FOUND: &'static [&'static str] = &["members", "replica_set", "port", "uri"];
+    const SOUGHT: &'static [&'static str] = &["database"];
     type Model = Model;
 
     fn fields() -> Vec<Field> {

@@ -49,6 +49,11 @@ pub fn reference() -> String {
         write!(out, "\n## {}\n\n{}\n\n", resource.name(), sentence(&block.description)).expect(INFALLIBLE);
         table(&mut out, &block.attributes, "", Some(&|name: &str| resource.effect(name)));
     }
+    for resource in resources::all() {
+        let Some(schema) = resource.data_schema() else { continue };
+        write!(out, "\n## data {}\n\n{}\n\n", resource.name(), sentence(&schema.block.description)).expect(INFALLIBLE);
+        table(&mut out, &schema.block.attributes, "", None);
+    }
     out
 }
 
