@@ -11,6 +11,7 @@ mod life;
 mod look;
 mod machines;
 mod node;
+mod notes;
 mod plan;
 mod preview;
 mod read;

@@ -216,6 +216,7 @@ fn is_simple(value: &Value) -> bool {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string(),
+        Value::Null(_) => "not set".to_owned(),
         other => console::show(other),
     }
 }
@@ -310,6 +311,9 @@ fn differences(before: &Value, after: &Value, at: &str, lines: &mut Vec<String>)
 }
 
 fn one_line(value: &Value) -> String {
+    if value.is_null() {
+        return "null".to_owned();
+    }
     console::show(value).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::driver::{Drift, MachineKey};
+use crate::driver::{Drift, LayerId, MachineKey};
 
 #[derive(Debug, Default)]
-pub struct Findings(Mutex<BTreeMap<MachineKey, Finding>>);
+pub struct Findings {
+    machines: Mutex<BTreeMap<MachineKey, Finding>>,
+    versions: Mutex<BTreeMap<LayerId, String>>,
+}
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Finding {
@@ -19,11 +22,21 @@ pub struct Finding {
 
 impl Findings {
     pub fn note(&self, key: MachineKey, finding: Finding) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, finding);
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, finding);
     }
 
     /// Of a machine that was not read by this process nothing is known.
     pub fn of(&self, key: &MachineKey) -> Finding {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned().unwrap_or_default()
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned().unwrap_or_default()
+    }
+
+    /// The version of the program that a layer runs.
+    pub fn note_version(&self, layer: LayerId, version: String) {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(layer, version);
+    }
+
+    /// None of a layer that was not read by this process, or could not say.
+    pub fn version(&self, layer: &LayerId) -> Option<String> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(layer).cloned()
     }
 }

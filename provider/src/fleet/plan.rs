@@ -8,10 +8,10 @@ use super::apply::new_generation;
 use super::installed::{self, InstalledFile, digest_of};
 use super::machines::{need, refusals};
 use super::preview::{Before, Rendered, add_machines};
-use super::{data, firewall, taken};
-use crate::bundle::{APPLICATION, Bundle, Content, TakesUp};
+use super::{data, firewall, notes, taken};
+use crate::bundle::{Bundle, Content};
 use crate::context::Context;
-use crate::driver::{DEFAULT_SYSTEM, DriftKind, DriverError, MachineKey, OUT_OF_SPACE, driver_problem};
+use crate::driver::{DriftKind, DriverError, MachineKey, driver_problem};
 use crate::drivers::local;
 use crate::field::Change;
 use crate::layer::{self, Group, KEEP, Layer, MachineModel, RUNNING, State};
@@ -363,11 +363,12 @@ async fn plan_bundles<L: Layer>(
             let root = driver.layout(&prior.group.key(machine.id)).root.display().to_string();
             before.push(Before { name: machine.name, root, files });
         }
-        let rollout = rollout::<L>(&before, &after);
+        let rollout = notes::rollout::<L>(&before, &after);
         drifted(context, &prior.group, &mut before);
-        preview.notes = notes::<L>(context, &prior.group, &planned.group);
-        preview.notes.extend(sizes::<L>(context, prior, planned));
+        preview.notes = notes::machines::<L>(context, &prior.group, &planned.group);
+        preview.notes.extend(notes::sizes::<L>(context, prior, planned));
         preview.notes.extend(rollout);
+        preview.notes.extend(notes::beyond_files::<L>(prior, planned, !preview.notes.is_empty()));
     }
     add_machines(&mut preview, before, after, context.simulation.is_some());
     Ok(preview)
@@ -382,77 +383,6 @@ fn rendered<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<
         Rendered { name: machine.name.clone(), root, bundle }
     });
     Ok(rendered.collect())
-}
-
-/// How the machines that run get what changes for them, where they do no work meanwhile.
-fn rollout<L: Layer>(before: &[Before], after: &[Rendered]) -> Option<String> {
-    let is_other = |before: &Before, after: &Rendered, of: &dyn Fn(&str) -> bool| {
-        let paths = before.files.0.keys().chain(after.bundle.files.keys()).filter(|path| of(path));
-        paths.into_iter().any(|path| {
-            let (old, new) = (before.files.0.get(path), after.bundle.files.get(path));
-            old.map(|old| old.digest.clone()) != new.map(|new| digest_of(&new.content))
-        })
-    };
-    let kept: Vec<(&Before, &Rendered)> = after
-        .iter()
-        .filter_map(|after| Some((before.iter().find(|before| before.name == after.name)?, after)))
-        .filter(|(before, _)| !before.files.0.is_empty())
-        .collect();
-    let leaves = |&&(before, after): &&(&Before, &Rendered)| {
-        let restarts = after.bundle.services.iter().filter(|service| service.takes_up == TakesUp::ByRestart);
-        is_other(before, after, &|path| path.starts_with(APPLICATION))
-            || restarts.into_iter().any(|service| is_other(before, after, &|path| service.reads(path)))
-    };
-    let changing = kept.iter().filter(leaves).count();
-    match (changing, kept.len()) {
-        (0, _) => None,
-        (_, 1) => Some("the only machine changes in place: what it is asked meanwhile may fail".to_owned()),
-        (changing, _) => {
-            let at_once = L::ROLLOUT.at_once.of(changing);
-            let verb = if at_once == 1 { "leaves, changes and comes" } else { "leave, change and come" };
-            Some(format!(
-                "{at_once} of {changing} machines at a time {verb} back; if that fails, the others stay as they are"
-            ))
-        }
-    }
-}
-
-/// Machines that get another size, and those that keep what they were made with.
-fn sizes<L: Layer>(context: &Context, before: &State<L::Model>, after: &State<L::Model>) -> Vec<String> {
-    let (prior, planned) = (&before.group, &after.group);
-    // A cloud that has no sizes has no images either, and no disks.
-    let Some(size) = planned.size_to_have() else { return Vec::new() };
-    let is_kept = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
-    let kept: Vec<&MachineModel> = prior.machines().iter().filter(is_kept).collect();
-    let names = |machines: &[&MachineModel]| {
-        machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    let has = |machine: &MachineModel| {
-        let seen = context.findings.of(&prior.key(machine.id)).size;
-        seen.or_else(|| prior.size_to_have().map(str::to_owned))
-    };
-    let mut notes = Vec::new();
-    let others: Vec<&MachineModel> =
-        kept.iter().copied().filter(|machine| has(machine).is_some_and(|has| has != size)).collect();
-    if let Some(first) = others.first() {
-        let how = match L::ROLLOUT.at_once.of(others.len()) {
-            _ if kept.len() == 1 => "it is stopped for that, and does no work meanwhile".to_owned(),
-            at_once => format!("{at_once} at a time leave, are stopped, and come back"),
-        };
-        let public = if planned.public == Some(true) { "; a public address that is not reserved changes" } else { "" };
-        notes.push(format!("{}: size {} → {size}: {how}{public}", names(&others), has(first).unwrap_or_default()));
-    }
-    let image = |group: &Group| (group.image.clone(), group.os.clone().unwrap_or_else(|| DEFAULT_SYSTEM.to_owned()));
-    let is_other =
-        [("image", image(prior) != image(planned)), ("disk", L::disk_gb(&before.own) != L::disk_gb(&after.own))];
-    for (what, _) in is_other.iter().filter(|(_, is_other)| *is_other && !kept.is_empty()) {
-        let verb = if kept.len() == 1 { "keeps" } else { "keep" };
-        notes.push(format!(
-            "{} {verb} the {what}: `lampwright scale LAYER=+0 -remove MACHINE` makes one anew, with the other {what}",
-            names(&kept)
-        ));
-    }
-    notes
 }
 
 /// Puts what is really there in the place of what was installed, so that the plan shows the lines that come back.
@@ -498,50 +428,4 @@ async fn check(machines: &[Rendered]) -> Result<(), Vec<Problem>> {
     };
     let problems: Vec<Problem> = failures.into_iter().map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-/// What happens to machines, and what does not.
-fn notes<L: Layer>(context: &Context, prior: &Group, planned: &Group) -> Vec<String> {
-    const FILES_NAMED: usize = 20;
-    let mut notes = Vec::new();
-    let names = |machines: Vec<&MachineModel>| {
-        machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    let added: Vec<_> =
-        planned.machines().iter().filter(|new| prior.machines().iter().all(|old| old.id != new.id)).collect();
-    let removed: Vec<_> =
-        prior.machines().iter().filter(|old| planned.machines().iter().all(|new| old.id != new.id)).collect();
-    let (untouched, repaired): (Vec<_>, Vec<_>) = prior
-        .machines()
-        .iter()
-        .filter(|old| planned.machines().iter().any(|new| old.id == new.id))
-        .partition(|old| old.status == RUNNING);
-    for machine in &repaired {
-        let finding = context.findings.of(&prior.key(machine.id));
-        let detail = if finding.detail.is_empty() { String::new() } else { format!(" ({})", finding.detail) };
-        let then = if machine.status == OUT_OF_SPACE { "make room there first" } else { "it is repaired" };
-        notes.push(format!("{} is {}: {then}{detail}", machine.name, machine.status));
-        notes.extend(finding.drift.iter().take(FILES_NAMED).map(|one| format!("  {one}")));
-        if finding.drift.len() > FILES_NAMED {
-            notes.push(format!("  and {} more files", finding.drift.len() - FILES_NAMED));
-        }
-    }
-    for (sign, one, other) in [("-", prior, planned), ("+", planned, prior)] {
-        let rules =
-            one.firewall.iter().flatten().filter(|rule| !other.firewall.iter().flatten().any(|known| known == *rule));
-        // Rules that are not known yet are not lost.
-        let is_known = planned.firewall.is_some();
-        notes.extend(rules.filter(|_| is_known).map(|rule| format!("{sign} firewall: {rule}")));
-    }
-    if !added.is_empty() {
-        notes.push(format!("+ {}", names(added)));
-    }
-    if !removed.is_empty() {
-        notes.push(format!("- {} ({})", names(removed), L::LEAVING));
-    }
-    if !untouched.is_empty() && !notes.is_empty() {
-        let verb = if untouched.len() == 1 { "goes" } else { "go" };
-        notes.push(format!("{} {verb} on running", names(untouched)));
-    }
-    notes
 }

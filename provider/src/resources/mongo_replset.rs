@@ -167,8 +167,9 @@ impl Layer for MongoReplset {
             if prior.group.id == planned.group.id && prior.group.cloud == planned.group.cloud {
                 data::refuse_new_set_name(context, prior, own).map_err(|problem| vec![problem])?;
             }
-            if own.disk_gb < prior.own.disk_gb {
-                return Err(vec![invalid("disk_gb", "A data disk can grow and cannot shrink.".to_owned())]);
+            let runs = context.findings.version(&prior.group.layer());
+            if let (Some(wanted), Some(runs)) = (&own.version, runs) {
+                refuse_version(wanted, &runs).map_err(|problem| vec![problem])?;
             }
         }
         Ok(())
@@ -306,9 +307,23 @@ impl Layer for MongoReplset {
                 Some(_) => {}
             }
         }
+        if let Some(version) = admin.version_of_any().await {
+            context.findings.note_version(state.group.layer(), version);
+        }
         let others = admin.other_users().await;
         if others.is_empty() { Vec::new() } else { vec![users::other_users_problem(Problem::warning, &others)] }
     }
+}
+
+/// A plan refuses it where members run, and an apply where they are new.
+fn refuse_version(wanted: &str, found: &str) -> Result<(), Problem> {
+    if found == wanted || found.starts_with(&format!("{wanted}.")) {
+        return Ok(());
+    }
+    let detail = format!(
+        "mongod {found} is installed, and version {wanted} is required. Install that one, or change `version`."
+    );
+    Err(invalid("version", detail))
 }
 
 /// Makes the set what it shall be: initiated, with its users, every member in it and the leaving ones out.
@@ -328,13 +343,7 @@ async fn form_set(context: &Context, state: &mut State<Model>, leaving: &[Machin
     }
     admin.set_majority_writes().await?;
     if let Some(wanted) = &state.own.version {
-        let found = admin.version().await?;
-        if found != *wanted && !found.starts_with(&format!("{wanted}.")) {
-            let detail = format!(
-                "mongod {found} is installed, and version {wanted} is required. Install that one, or change `version`."
-            );
-            return Err(invalid("version", detail));
-        }
+        refuse_version(wanted, &admin.version().await?)?;
     }
     for machine in &members {
         if admin.add_member(machine).await? {

@@ -276,6 +276,16 @@ impl Admin {
         Ok(info.get_str("version").unwrap_or_default().to_owned())
     }
 
+    /// Of the first member that says so.
+    pub(super) async fn version_of_any(&self) -> Option<String> {
+        for member in &self.members {
+            if let Ok(info) = self.run(member, Login::Administrator, doc! { "buildInfo": 1 }).await {
+                return info.get_str("version").ok().map(str::to_owned);
+            }
+        }
+        None
+    }
+
     pub(super) async fn set_majority_writes(&self) -> Result<(), Problem> {
         let command = doc! {
             "setDefaultRWConcern": 1,
