@@ -143,10 +143,21 @@ impl Admin {
         login: Login,
         command: Document,
     ) -> Result<Document, Error> {
+        self.run_for(COMMAND_PATIENCE, database, member, login, command).await
+    }
+
+    async fn run_for(
+        &self,
+        patience: Duration,
+        database: &str,
+        member: &MemberAddress,
+        login: Login,
+        command: Document,
+    ) -> Result<Document, Error> {
         let client = self.connect(member, login).await?;
-        let answer = tokio::time::timeout(COMMAND_PATIENCE, client.database(database).run_command(command)).await;
+        let answer = tokio::time::timeout(patience, client.database(database).run_command(command)).await;
         client.shutdown().immediate(true).await;
-        answer.unwrap_or_else(|_| Err(Error::custom("no answer in time")))
+        answer.unwrap_or_else(|_| Err(Error::custom(format!("no answer within {} s", patience.as_secs()))))
     }
 
     /// What a member says of itself; nobody needs to be logged in for it.
@@ -251,7 +262,9 @@ impl Admin {
             "members": members,
             "settings": { "electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500 },
         };
-        match self.run(first, Login::Member, doc! { "replSetInitiate": config }).await {
+        // It makes and syncs the oplog's first file, on a disk that may be busy.
+        let patience = ANSWER_PATIENCE * 3;
+        match self.run_for(patience, "admin", first, Login::Member, doc! { "replSetInitiate": config }).await {
             Ok(_) => Ok(true),
             // It has not read its configuration yet.
             Err(error) if code(&error) == Some(ALREADY_INITIALIZED) => Ok(false),
@@ -510,7 +523,15 @@ fn is_passing(error: &Error) -> bool {
 }
 
 pub(super) fn failed(what: &str, error: &Error) -> Problem {
-    Problem::error("the replica set refused", format!("{what} failed: {error}"))
+    // What we say ourselves is not in the driver's text of it.
+    let ours = match &*error.kind {
+        ErrorKind::Custom(ours) => ours.downcast_ref::<String>(),
+        _ => None,
+    };
+    match ours {
+        Some(ours) => Problem::error("the replica set did not answer", format!("{what} failed: {ours}. Apply again.")),
+        None => Problem::error("the replica set refused", format!("{what} failed: {error}")),
+    }
 }
 
 pub(super) fn no_primary(what: &str) -> Problem {
@@ -520,4 +541,15 @@ pub(super) fn no_primary(what: &str) -> Problem {
             "{what}: no member is primary, so nothing can be changed. A majority of members must run; apply again once they do."
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_say_ourselves_is_told() {
+        let problem = failed("Initiating the replica set", &Error::custom("no answer within 5 s".to_owned()));
+        assert_eq!(problem.detail, "Initiating the replica set failed: no answer within 5 s. Apply again.");
+    }
 }
