@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{APPLICATION, Bundle, CHECKED, Content, Service, TakesUp, encode};
-use crate::driver::{Layout, Signal};
+use crate::driver::{Layout, Program, Signal};
 
 /// While this file exists, the health check answers 404: load balancers let the node finish its requests and
 /// send it no new ones.
@@ -15,7 +15,11 @@ pub const DRAIN_FLAG: &str = "run/drain";
 pub const STATUS_PATH: &str = "/status?auto";
 
 /// What has to be on a machine, and the packages that bring it.
-pub const PROGRAMS: &[(&str, &str)] = &[("apache2", "apache2"), ("php-fpm", "php-fpm"), ("mongodb.so", "php-mongodb")];
+pub const PROGRAMS: &[Program] = &[
+    Program { name: "apache2", package: "apache2", units: &["apache2", "apache-htcacheclean"] },
+    Program { name: "php-fpm", package: "php-fpm", units: &["php*-fpm"] },
+    Program { name: "mongodb.so", package: "php-mongodb", units: &[] },
+];
 
 /// Where PHP says what went wrong.
 pub const PHP_LOG: &str = "log/php.log";
@@ -74,6 +78,7 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
             name: "php-fpm",
             program: "php-fpm",
             package: "php-fpm",
+            cure: Some("apt-get install php-fpm php-mongodb"),
             args: ["-F", "-y"].map(str::to_owned).into_iter().chain([layout.path("etc/php-fpm.conf")]).collect(),
             check: ["-t", "-y", CHECKED].map(str::to_owned).to_vec(),
             config: "etc/php-fpm.conf",
@@ -88,6 +93,7 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
             name: "apache2",
             program: "apache2",
             package: "apache2",
+            cure: None,
             args: ["-DFOREGROUND", "-f"]
                 .map(str::to_owned)
                 .into_iter()
@@ -99,7 +105,7 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
             takes_up: TakesUp::By(Signal::Usr1),
             stop: Signal::Winch,
             pid_file: "run/apache2.pid",
-            logs: &["log/error.log", "log/access.log"],
+            logs: &["log/error.log", ACCESS_LOG],
         },
     ];
     bundle
@@ -108,6 +114,9 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
 fn health_paths<'n>(node: &'n WebNode<'_>) -> impl Iterator<Item = &'n str> {
     std::iter::once(node.health_check_path).chain(node.former_health_check_paths.iter().copied())
 }
+
+/// Each line is `HOST [TIME] "METHOD PATH PROTOCOL" STATUS BYTES MICROSECONDS`.
+pub const ACCESS_LOG: &str = "log/access.log";
 
 /// Begins the line by which a node that leaves answers its health check.
 pub const LEAVES: &str = "RewriteRule";

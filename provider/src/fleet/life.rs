@@ -134,6 +134,7 @@ fn nodes<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<Nod
             bundle: Arc::new(bundles.remove(&machine.name)?),
             others_work: false,
             has_left: false,
+            was_off: false,
         })
     });
     Ok(nodes.collect())

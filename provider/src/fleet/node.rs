@@ -77,6 +77,7 @@ pub(super) async fn bring_up<L: Layer>(mut node: Node<L>, survey: &Survey) -> Re
     let mut is_up = survey.is_up;
     if let Some(size) = &survey.resize {
         resize(&node, size).await?;
+        node.was_off = true;
         is_up = false;
     }
     let changed = install(&node).await?;

@@ -26,6 +26,8 @@ pub struct Node<L: Layer> {
     pub others_work: bool,
     /// It has let its work go for this change.
     pub has_left: bool,
+    /// The machine itself was stopped for this change: whoever asked it got no answer at all.
+    pub was_off: bool,
 }
 
 impl<L: Layer> Clone for Node<L> {
@@ -39,6 +41,7 @@ impl<L: Layer> Clone for Node<L> {
             bundle: self.bundle.clone(),
             others_work: self.others_work,
             has_left: self.has_left,
+            was_off: self.was_off,
         }
     }
 }

@@ -3,14 +3,15 @@
 //! Failures: a node whose application does not answer stays out of the pool, and the error has PHP's own words. The nodes
 //! after it are not touched (`fleet/life.rs`).
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use value::Problem;
 
 use super::{LampCluster, health_path, notice};
-use crate::bundle::apache::{DRAIN_FLAG, PHP_LOG};
+use crate::bundle::apache::{ACCESS_LOG, DRAIN_FLAG, PHP_LOG};
 use crate::driver::driver_problem;
-use crate::layer::{Began, Layer, Node};
+use crate::layer::{Began, Layer, Node, POLL};
 
 /// What users ask for first.
 const FRONT: &str = "/";
@@ -38,6 +39,9 @@ pub(super) async fn answers(node: &Node<LampCluster>, began: Began) -> Result<()
     Err(Problem::error("the application does not work", detail))
 }
 
+/// Of the access log, to see who asks.
+const LOG_BYTES: u64 = 256 << 10;
+
 /// What PHP has said last.
 async fn last_words(node: &Node<LampCluster>) -> Option<String> {
     let log = node.driver.read(&node.key, PHP_LOG).await.ok()??;
@@ -52,6 +56,7 @@ async fn last_words(node: &Node<LampCluster>) -> Option<String> {
 /// The node takes requests again, or for the first time: the flag by which it left goes, and its page answers. Load
 /// balancers that saw it leave see it come back before another one leaves.
 pub(super) async fn readmit(node: &Node<LampCluster>) -> Result<(), Problem> {
+    let askers = if node.was_off { askers(node).await } else { None };
     let removed = node.driver.remove(&node.key, DRAIN_FLAG).await;
     removed.map_err(|error| driver_problem("Readmitting the node", &error))?;
     let own = node.own();
@@ -66,8 +71,61 @@ pub(super) async fn readmit(node: &Node<LampCluster>) -> Result<(), Problem> {
         );
         return Err(Problem::error("a machine is not healthy", detail));
     }
+    if let Some((hosts, from)) = askers {
+        seen_again(node, hosts, from).await;
+    }
     if node.has_left {
         tokio::time::sleep(notice(own)).await;
     }
     Ok(())
+}
+
+/// Who has asked for the page of the health check from elsewhere, and where the log ends now.
+async fn askers(node: &Node<LampCluster>) -> Option<(BTreeSet<String>, u64)> {
+    let (bytes, end) = node.driver.tail(&node.key, ACCESS_LOG, None, LOG_BYTES).await.ok()??;
+    let own = node.machine.address.as_deref().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let hosts = checks(&text, health_path(node.own())).map(|(host, _)| host.to_owned());
+    Some((hosts.filter(|host| host != own && !host.starts_with("127.")).collect(), end))
+}
+
+/// A load balancer that asked while the machine was off waits for its answer as long as its own timeout says, which nobody
+/// here knows: it is waited for until it has asked anew, twice. One that does not come is gone.
+async fn seen_again(node: &Node<LampCluster>, mut hosts: BTreeSet<String>, mut from: u64) {
+    let deadline = Instant::now() + LampCluster::ROLLOUT.ready_within;
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    while !hosts.is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+        let Ok(Some((bytes, end))) = node.driver.tail(&node.key, ACCESS_LOG, Some(from), LOG_BYTES).await else {
+            continue;
+        };
+        from = end;
+        for (host, status) in checks(&String::from_utf8_lossy(&bytes), health_path(node.own())) {
+            if status == "200" {
+                *counts.entry(host.to_owned()).or_default() += 1;
+            }
+        }
+        hosts.retain(|host| counts.get(host).is_none_or(|count| *count < 2));
+    }
+}
+
+/// The requests for a page: who asked, and the status of the answer.
+fn checks<'l>(log: &'l str, page: &str) -> impl Iterator<Item = (&'l str, &'l str)> {
+    log.lines().filter_map(move |line| {
+        let (before, rest) = line.split_once('"')?;
+        let (request, after) = rest.split_once('"')?;
+        let is_it = request.split(' ').nth(1) == Some(page);
+        Some((before.split(' ').next()?, after.split_whitespace().next()?)).filter(|_| is_it)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::checks;
+
+    #[test]
+    fn who_asked_is_read_from_the_log() {
+        let log = "10.0.0.9 [27/Nov/2026:19:31:01 +0000] \"GET /livez.php HTTP/1.1\" 200 12 800\n10.0.0.9 [x] \"GET / HTTP/1.1\" 200 5 90\n10.0.0.8 [x] \"GET /livez.php HTTP/1.0\" 404 5 90\nhalf a li";
+        assert_eq!(checks(log, "/livez.php").collect::<Vec<_>>(), [("10.0.0.9", "200"), ("10.0.0.8", "404")]);
+    }
 }
