@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 
-.PHONY: help demo demo-down test acceptance test-clouds runtime build check bench
+.PHONY: help demo demo-down test acceptance test-clouds runtime build check bench test-load test-kills
 
 help:
 	@echo 'make demo        install what is missing, build, and run the demo stack on this machine'
@@ -10,6 +10,8 @@ help:
 	@echo 'make test        everything the tests need, then all tests'
 	@echo 'make acceptance  every module of the library, applied on this machine and asked on its URL'
 	@echo 'make test-clouds test beds of AWS and OpenStack, machines that really boot, and the tests on them (root, Linux)'
+	@echo 'make test-load   100,000 requests through every change of a stack, none of which may fail'
+	@echo 'make test-kills  kill -9 at 100 moments of changes, and a look at what is left'
 	@echo 'make check       format, lints'
 	@echo 'make bench       plan, apply and the tests of the library, side by side with terraform'
 
@@ -35,6 +37,15 @@ acceptance:
 
 test-clouds:
 	@scripts/test-clouds
+
+# On a release build: what is measured is the program, not its debug build.
+test-load: runtime
+	@cargo build --quiet --release
+	@python3 tests/faults/load.py 100000 target/release/lampwright
+
+test-kills: runtime
+	@cargo build --quiet --release
+	@python3 tests/faults/kills.py change 100 target/release/lampwright
 
 check:
 	cargo fmt --check

@@ -292,7 +292,7 @@ def changes(stack, who, chance):
                 "word": chance.choice("abcdef"),
                 "algorithm": chance.choice(["roundrobin", "leastconn", "random"]),
             }[what]
-    killed, told = stack.kill(who, chance.uniform(0.05, 8.0), *args())
+    killed, told = stack.kill(who, chance.uniform(0.05, 3.0), *args())
     bad, _ = look(stack, "change", told)
     ran = stack.run(*args())
     if ran.returncode:
