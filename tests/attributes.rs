@@ -142,7 +142,7 @@ fn join<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
 }
 
 /// What a plan says of a layer, without the lines of files.
-fn said(plan: &str, address: &str) -> String {
+pub(crate) fn said(plan: &str, address: &str) -> String {
     let mut told = Vec::new();
     let mut is_in = false;
     for line in plan.lines() {
@@ -231,7 +231,7 @@ fn assert_whole(resource: &str, rows: &[Row]) {
 }
 
 /// Compares a part of the document with what was seen, or writes it.
-fn compare(heading: &str, table: &str) {
+pub(crate) fn compare(heading: &str, table: &str) {
     let path = repository().join(DOCUMENT);
     let document = std::fs::read_to_string(&path).unwrap_or_default();
     let begin = format!("\n## {heading}\n\n");
@@ -252,6 +252,8 @@ fn compare(heading: &str, table: &str) {
         "{DOCUMENT} is out of date; write it by: LAMPWRIGHT_WRITE_DOCS=1 cargo nextest run --test it -j 1 attributes::"
     );
 }
+
+const ARCHIVE: &str = "archive = { url = \"https://mongodb.example/mongod.tgz\", sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\" }";
 
 const COMMON: [Row; 6] = [
     row("size", "", "size = \"m1.large\""),
@@ -334,6 +336,7 @@ fn of_a_mongo_replset() {
         row("members", "", "members = 3"),
         row("version", "", "version = \"4.0\""),
         row("disk_gb", "", "disk_gb = 20"),
+        row("archive", "", ARCHIVE),
         row("cache_gb", "", "cache_gb = 0.5"),
         row("database", "", "database = \"books\""),
         row("replica_set", "", "replica_set = \"rs9\""),

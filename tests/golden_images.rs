@@ -1,9 +1,11 @@
 //! Golden images on clouds: baked once, found again, and machines of them are ready without installing anything.
 
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::clouds::{APPLY, Bed, sandbox, scope};
-use crate::load::get;
+use crate::clouds::{APPLY, Bed, HOST, sandbox, scope};
+use crate::load::{get, request};
+use crate::sandbox::{repository, wait_for};
 
 const STACK: &str = r#"resource "lamp_cluster" "web" {
   nodes = 2
@@ -68,4 +70,56 @@ fn images_are_baked_on_aws() {
 #[test]
 fn images_are_baked_on_openstack() {
     bakes_on(Bed::OpenStack);
+}
+
+/// Ends with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// No distribution has mongod. A machine of a stock image fetches it, if it is the one that was named.
+#[test]
+fn a_stock_image_gets_its_program_from_an_archive() {
+    let bed = Bed::Aws;
+    let sandbox = sandbox();
+    let shell = |script: &str| {
+        let ran = Command::new("sh").args(["-ec", script]).current_dir(sandbox.path()).output().expect("sh runs");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
+    };
+    let runtime = repository().join("scripts/runtime").display().to_string();
+    let digest = shell(&format!(
+        "mkdir -p pub/mongodb-linux/bin; cp \"$(PATH=$PATH:$({runtime} 2>/dev/null | tail -1) command -v mongod)\" pub/mongodb-linux/bin/; tar -C pub -czf pub/mongod.tgz mongodb-linux; sha256sum < pub/mongod.tgz | cut -d' ' -f1"
+    ));
+    let port = 18_000 + std::process::id() % 1000;
+    let mut server = Command::new("python3");
+    server.args(["-m", "http.server", &port.to_string(), "--bind", HOST, "-d"]).arg(sandbox.join("pub"));
+    let _server = Server(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("python3 runs"));
+    let url = format!("http://{HOST}:{port}");
+    wait_for("the archive", Duration::from_secs(10), || request(&url, "HEAD", "/mongod.tgz", "").is_ok());
+    let write = |sha256: &str| {
+        let cloud = bed.cloud_block(&sandbox, &bed.endpoint());
+        let layer = format!(
+            "resource \"mongo_replset\" \"db\" {{\n  members = 1\n  on_destroy = \"delete\"\n  cloud = \"{}\"\n  archive = {{ url = \"{url}/mongod.tgz\", sha256 = \"{sha256}\" }}\n}}\n",
+            bed.name()
+        );
+        let text = format!("provider \"lampwright\" {{\n  scope = \"{}\"\n{cloud}}}\n{layer}", scope());
+        sandbox.write("stack/main.stack.hcl", &text);
+    };
+    write(&"0".repeat(64));
+    let failed = sandbox.lampwright("stack", APPLY).failure();
+    assert!(failed.contains(&format!("has the SHA-256 {digest}, and {} is required", "0".repeat(64))), "{failed}");
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    write(&digest);
+    let applied = sandbox.lampwright("stack", APPLY);
+    assert!(applied.stdout.contains("fetching mongod from"), "{}", applied.stdout);
+    applied.success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    bed.assert_empty(&scope());
 }

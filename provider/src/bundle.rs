@@ -49,6 +49,8 @@ pub struct Service {
     /// The program, or the beginning of its name where distributions add a version (`php-fpm8.2`).
     pub program: &'static str,
     pub package: &'static str,
+    /// What brings the program, for people, if the distribution's package alone does not.
+    pub cure: Option<&'static str>,
     pub args: Vec<String>,
     /// Arguments of the daemon's own syntax check. [`CHECKED`] stands for the path of the file to check.
     pub check: Vec<String>,
@@ -232,6 +234,7 @@ mod tests {
             name,
             program: name,
             package: name,
+            cure: None,
             args: Vec::new(),
             check: Vec::new(),
             config: "",

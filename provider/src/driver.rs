@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a driver never sees a resource or a schema.
 
+mod abilities;
 mod problem;
 mod status;
 
@@ -17,6 +18,7 @@ use std::pin::Pin;
 
 use crate::bundle::{Bundle, Service};
 use crate::ownership::Owner;
+pub use abilities::{Admitted, Balancer, BalancerSeen, BalancerTraits, Balancers, Firewall, Ingress, Source};
 pub use problem::driver_problem;
 pub use status::{CHANGED_BY_HAND, Drift, DriftKind, Found, OTHER_SIZE, OUT_OF_SPACE, Status};
 
@@ -93,6 +95,26 @@ impl Order {
     }
 }
 
+/// A program that has to be on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program {
+    pub name: &'static str,
+    /// The distribution's package that brings it.
+    pub package: &'static str,
+    /// What systemd starts when the package is installed, as patterns of a shell. It is disabled: a service runs with its
+    /// configuration, or not at all.
+    pub units: &'static [&'static str],
+}
+
+/// A tar archive that has a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    pub program: &'static str,
+    pub url: String,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+}
+
 /// What a layer asks of its machines. A cloud without such a choice (this machine) takes no notice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Need {
@@ -104,8 +126,10 @@ pub struct Need {
     pub image: Option<String>,
     /// Such as `debian-12`.
     pub os: Option<String>,
-    /// Programs that have to be there, each with the distribution's package that brings it.
-    pub programs: Vec<(&'static str, &'static str)>,
+    /// Programs that have to be there.
+    pub programs: Vec<Program>,
+    /// What brings those of them that no distribution has.
+    pub archives: Vec<Archive>,
     /// Size of the disk that outlives the machine and holds the folder `data`.
     pub disk_gb: Option<u64>,
 }
@@ -174,80 +198,6 @@ pub struct Created {
 pub struct Offer {
     pub size: Option<String>,
     pub image: Option<String>,
-}
-
-/// A rule of a firewall: who may come in, at which TCP port.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ingress {
-    pub source: Source,
-    pub port: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    World,
-    /// In CIDR notation.
-    Network(String),
-    /// The machines of a layer on the same cloud.
-    Layer(LayerId),
-    /// Machines of another cloud.
-    Addresses(Vec<IpAddr>),
-}
-
-impl fmt::Display for Ingress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tcp {} from ", self.port)?;
-        match &self.source {
-            Source::World => f.write_str("anywhere"),
-            Source::Network(network) => f.write_str(network.strip_suffix("/32").unwrap_or(network)),
-            Source::Layer(layer) => write!(f, "{layer}"),
-            Source::Addresses(addresses) => {
-                let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-                f.write_str(&addresses.join(", "))
-            }
-        }
-    }
-}
-
-/// A load balancer of the cloud itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Balancer {
-    pub layer: LayerId,
-    /// Where it listens.
-    pub port: u16,
-    /// As HAProxy calls it.
-    pub algorithm: String,
-    pub check_path: String,
-    pub check_interval_ms: u64,
-    pub fall: u64,
-    pub rise: u64,
-    /// `address:port` of every server.
-    pub targets: BTreeSet<String>,
-}
-
-/// A load balancer that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BalancerSeen {
-    /// The name or address that clients come to.
-    pub host: String,
-    pub targets: BTreeSet<String>,
-}
-
-/// What a cloud's own load balancers can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BalancerTraits {
-    pub algorithms: &'static [&'static str],
-    /// How often a server can be checked at most.
-    pub shortest_check_ms: u64,
-}
-
-/// A rule that is there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Admitted {
-    /// The id of the layer that asked for it; none if nobody of ours did.
-    pub by: Option<String>,
-    /// `tcp 8080 from shop/lb`, for people.
-    pub text: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -386,8 +336,8 @@ pub fn now<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
     Box::pin(std::future::ready(value))
 }
 
-/// What is given here is right for a cloud without a firewall, without load balancers of its own, and whose machines are
-/// ready when they are made and lose nothing on the outside.
+/// Machines. What else a cloud can do are objects that it has or has not (`driver/abilities.rs`). What is given here is right
+/// for a cloud whose machines are ready when they are made and lose nothing on the outside.
 pub trait Driver: fmt::Debug + Send + Sync {
     /// Where a machine's files will be.
     fn layout(&self, key: &MachineKey) -> Layout;
@@ -402,13 +352,18 @@ pub trait Driver: fmt::Debug + Send + Sync {
         1
     }
 
-    /// Who may come in at every machine so that it can be worked on; empty where there is no firewall.
-    fn management(&self) -> Vec<Ingress> {
-        Vec::new()
+    /// Rules of who may come in at machines; none where there are none.
+    fn firewall(&self) -> Option<&dyn Firewall> {
+        None
     }
 
     fn has_firewall(&self) -> bool {
-        !self.management().is_empty()
+        self.firewall().is_some()
+    }
+
+    /// The cloud's own load balancers.
+    fn balancers(&self) -> Option<&dyn Balancers> {
+        None
     }
 
     /// The network that this cloud's machines are seen by from elsewhere, if it is not their own public addresses.
@@ -494,43 +449,6 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// How much data each machine has; none where that cannot be told without working on the machine. Takes little time.
     fn data_size<'a>(&'a self, _keys: &'a [MachineKey]) -> BoxFuture<'a, Option<Vec<Size>>> {
         now(None)
-    }
-
-    /// Makes the rules that `by` asks for at the door of a layer exactly these.
-    fn admit<'a>(&'a self, _to: &'a LayerId, _by: &'a str, _rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
-        now(Ok(()))
-    }
-
-    /// All rules at the door of a layer, sorted; none where there is no firewall.
-    fn admitted<'a>(&'a self, _to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
-        now(Ok(Vec::new()))
-    }
-
-    /// Takes away what nobody of ours asked for at the door of a layer.
-    fn expel_unknown<'a>(&'a self, _to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
-        now(Ok(()))
-    }
-
-    /// What the cloud's own load balancers can do; none if it has none.
-    fn balancer_traits(&self) -> Option<BalancerTraits> {
-        None
-    }
-
-    /// Who comes in at the servers of the cloud's own load balancer of a layer.
-    fn balancer_source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
-        now(Ok(Source::Layer(layer.clone())))
-    }
-
-    /// Makes the load balancer of a layer what it shall be; returns the name or address that clients come to.
-    fn set_balancer<'a>(&'a self, _wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
-        // Nobody gets here: a plan that asks for one is refused.
-        let wanted = "of the cloud's own".to_owned();
-        now(Err(DriverError::NoSuchOffer { what: "load balancer", wanted, known: "none".to_owned() }))
-    }
-
-    /// The load balancer of a layer, if it is there. `dissolve` removes it.
-    fn balancer<'a>(&'a self, _layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
-        now(Ok(None))
     }
 
     /// Brings the machine's files to what the bundle says: only those that differ, after every service has

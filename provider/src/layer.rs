@@ -19,7 +19,7 @@ use value::{Path, Problem};
 
 use crate::bundle::{Bundle, Service};
 use crate::context::{Context, Edge};
-use crate::driver::{CHANGED_BY_HAND, Driver, LayerId, MachineKey, OTHER_SIZE, OUT_OF_SPACE};
+use crate::driver::{Archive, CHANGED_BY_HAND, Driver, LayerId, MachineKey, OTHER_SIZE, OUT_OF_SPACE, Program};
 use crate::field::Field;
 use crate::model;
 pub use group::{DELETE, Group, KEEP, data_fields, group_fields, machine_ty, name};
@@ -93,8 +93,8 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     /// The name of the layer where none is given.
     const DEFAULT_NAME: &'static str;
     const DOC: &'static str;
-    /// Programs that have to be on a machine, each with the distribution's package that brings it.
-    const PROGRAMS: &'static [(&'static str, &'static str)];
+    /// Programs that have to be on a machine.
+    const PROGRAMS: &'static [Program];
     /// Whether its machines have data that nobody could make anew. Then the layer has `on_destroy`.
     const HAS_DATA: bool = false;
     /// What a machine does before it is taken away, for the plan.
@@ -133,6 +133,11 @@ pub trait Layer: fmt::Debug + Sized + Send + Sync + 'static {
     /// Size of the disk that each machine keeps its data on.
     fn disk_gb(_: &Self::Model) -> Option<u64> {
         None
+    }
+
+    /// Where a machine whose image lacks a program gets it from, instead of the distribution's packages.
+    fn archives(_: &Self::Model) -> Vec<Archive> {
+        Vec::new()
     }
 
     /// What people call the data. Its daemons may be asked, for a short time.

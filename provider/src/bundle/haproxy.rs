@@ -51,6 +51,7 @@ pub fn render(balancer: &Balancer<'_>, layout: &Layout) -> Bundle {
         name: "haproxy",
         program: "haproxy",
         package: "haproxy",
+        cure: None,
         args: vec![
             "-W".to_owned(),
             "-S".to_owned(),

@@ -55,6 +55,7 @@ pub fn render(member: &Member<'_>, layout: &Layout) -> Bundle {
         name: "mongod",
         program: "mongod",
         package: "mongod",
+        cure: Some("`make runtime` in the project's folder, or MongoDB's own package (mongodb-org-server)"),
         args: vec!["-f".to_owned(), layout.path("etc/mongod.conf")],
         check: ["-f", CHECKED, "--outputConfig"].map(str::to_owned).to_vec(),
         config: "etc/mongod.conf",

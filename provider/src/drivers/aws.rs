@@ -23,8 +23,8 @@ use super::remote::cloud::{Cloud, Foundation, Golden, Instance, Launched, Mended
 use super::remote::{self, Remote};
 use super::{DriverInfo, Settings, Traits};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId, Need,
-    Offer, Order, Result, Source,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, Balancers, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId,
+    Need, Offer, Order, Result, Source,
 };
 use query::{EC2, Params, Query};
 
@@ -221,21 +221,8 @@ impl Cloud for Aws {
         Box::pin(Self::power_off(self, instance))
     }
 
-    fn balancer_traits(&self) -> BalancerTraits {
-        BALANCERS
-    }
-
-    fn balancer_source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
-        // A load balancer is in the group of its layer.
-        Box::pin(async move { Ok(Source::Layer(layer.clone())) })
-    }
-
-    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
-        Box::pin(Aws::set_balancer(self, wanted))
-    }
-
-    fn balancer<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
-        Box::pin(self.describe_balancer(layer))
+    fn balancers(&self) -> Option<&dyn Balancers> {
+        Some(self)
     }
 
     fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
@@ -248,5 +235,24 @@ impl Cloud for Aws {
 
     fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.revoke_unknown(to))
+    }
+}
+
+impl Balancers for Aws {
+    fn traits(&self) -> BalancerTraits {
+        BALANCERS
+    }
+
+    fn source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
+        // A load balancer is in the group of its layer.
+        Box::pin(async move { Ok(Source::Layer(layer.clone())) })
+    }
+
+    fn set<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        Box::pin(Aws::set_balancer(self, wanted))
+    }
+
+    fn find<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        Box::pin(self.describe_balancer(layer))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{DRIVERS, Settings};
 use crate::bundle::{Bundle, CHECKED, Service, TakesUp};
 use crate::driver::{
-    Disks, Driver, DriverError, Ingress, LayerId, Machine, MachineKey, Need, Order, Signal, Source, Status,
+    Disks, Driver, DriverError, Ingress, LayerId, Machine, MachineKey, Need, Order, Program, Signal, Source, Status,
 };
 
 /// Every driver, ready for use, with what must be kept alive meanwhile.
@@ -69,7 +69,9 @@ async fn clean(driver: &dyn Driver) {
         driver.delete(&keys, &Disks::Delete).await.unwrap();
         driver.dissolve(&layer(name), &Disks::Delete).await.unwrap();
         assert!(driver.list(&layer(name)).await.unwrap().is_empty());
-        assert!(driver.admitted(&layer(name)).await.unwrap().is_empty());
+        if let Some(firewall) = driver.firewall() {
+            assert!(firewall.admitted(&layer(name)).await.unwrap().is_empty());
+        }
     }
 }
 
@@ -87,7 +89,7 @@ async fn make_all(driver: &dyn Driver, layer: &LayerId, ids: &[u64]) -> Vec<Mach
 /// For an owner, with what is kept for others.
 async fn make_of(driver: &dyn Driver, layer: &LayerId, ids: &[u64], owner: &str, takes_up: &[&str]) -> Vec<Machine> {
     let disk_gb = (layer.name == "db").then_some(1);
-    let need = Need { programs: vec![("sh", "dash")], disk_gb, ..Need::default() };
+    let need = Need { programs: vec![Program { name: "sh", package: "dash", units: &[] }], disk_gb, ..Need::default() };
     let takes_up = takes_up.iter().map(|owner| (*owner).to_owned()).collect();
     let order = Order {
         layer: layer.clone(),
@@ -99,7 +101,9 @@ async fn make_of(driver: &dyn Driver, layer: &LayerId, ids: &[u64], owner: &str,
     };
     let created = driver.create(&order, &|_| ()).await;
     assert!(created.failure.is_none(), "{:?}", created.failure);
-    driver.admit(layer, &layer.to_string(), &driver.management()).await.unwrap();
+    if let Some(firewall) = driver.firewall() {
+        firewall.admit(layer, &layer.to_string(), &firewall.management()).await.unwrap();
+    }
     created.machines
 }
 
@@ -112,6 +116,7 @@ fn sleeper(driver: &dyn Driver, key: &MachineKey) -> Bundle {
         name: "sleeper",
         program: "sh",
         package: "dash",
+        cure: None,
         args: vec![driver.layout(key).path("etc/sleeper.sh")],
         check: vec!["-n".to_owned(), CHECKED.to_owned()],
         config: "etc/sleeper.sh",
@@ -365,32 +370,29 @@ async fn a_machine_runs_from_start_to_stop() {
 async fn rules_belong_to_who_asked_for_them() {
     for (name, driver, _folder) in drivers() {
         let (web, db) = (layer("web"), layer("db"));
+        let Some(firewall) = driver.firewall() else { continue };
         make_all(&*driver, &web, &[1]).await;
         let from = |source, port| Ingress { source, port };
         let of = async |by: &str| {
-            let admitted = driver.admitted(&web).await.unwrap();
+            let admitted = firewall.admitted(&web).await.unwrap();
             let own = admitted.into_iter().filter(|rule| rule.by.as_deref() == Some(by)).map(|rule| rule.text);
             own.collect::<Vec<_>>()
         };
         let addresses: Vec<std::net::IpAddr> = ["10.0.0.10", "10.0.0.9"].map(|text| text.parse().unwrap()).to_vec();
         let rules = [from(Source::Layer(db.clone()), 8080), from(Source::Addresses(addresses), 8081)];
-        driver.admit(&web, "test/lb", &rules).await.unwrap();
-        driver.admit(&web, "test/lb", &rules).await.unwrap();
-        if driver.has_firewall() {
-            assert_eq!(
-                of("test/lb").await,
-                [format!("tcp 8080 from {db}"), "tcp 8081 from 10.0.0.9, 10.0.0.10".to_owned()],
-                "{name}"
-            );
-        }
+        firewall.admit(&web, "test/lb", &rules).await.unwrap();
+        firewall.admit(&web, "test/lb", &rules).await.unwrap();
+        assert_eq!(
+            of("test/lb").await,
+            [format!("tcp 8080 from {db}"), "tcp 8081 from 10.0.0.9, 10.0.0.10".to_owned()],
+            "{name}"
+        );
         // Others' rules stay.
-        driver.admit(&web, "test/other", &[from(Source::Network("192.0.2.0/24".to_owned()), 80)]).await.unwrap();
-        driver.admit(&web, "test/lb", &[]).await.unwrap();
-        driver.expel_unknown(&web).await.unwrap();
-        if driver.has_firewall() {
-            assert!(of("test/lb").await.is_empty(), "{name}");
-            assert_eq!(of("test/other").await, ["tcp 80 from 192.0.2.0/24"], "{name}");
-        }
+        firewall.admit(&web, "test/other", &[from(Source::Network("192.0.2.0/24".to_owned()), 80)]).await.unwrap();
+        firewall.admit(&web, "test/lb", &[]).await.unwrap();
+        firewall.expel_unknown(&web).await.unwrap();
+        assert!(of("test/lb").await.is_empty(), "{name}");
+        assert_eq!(of("test/other").await, ["tcp 80 from 192.0.2.0/24"], "{name}");
         clean(&*driver).await;
     }
 }

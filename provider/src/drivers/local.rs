@@ -170,7 +170,7 @@ fn machine_status(home: &Home, processes: &process::Table) -> Status {
     }
 }
 
-/// `run/mongod.pid` is that of mongod.
+/// `run/NAME.pid` is that of the service NAME.
 fn service_of(pid_file: &str) -> String {
     std::path::Path::new(pid_file).file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{DriverInfo, Traits};
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    Admitted, BoxFuture, Created, Disks, Driver, DriverError, Ingress, Kept, LayerId, Layout, Machine, MachineKey,
-    Need, Offer, Order, Result, Signal, Size, Status, Tail, Tell, now, timestamp,
+    BoxFuture, Created, Disks, Driver, DriverError, Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order,
+    Result, Signal, Size, Status, Tail, Tell, now, timestamp,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {
@@ -25,7 +25,6 @@ pub(super) const INFO: DriverInfo = DriverInfo {
 #[derive(Debug, Default)]
 pub struct Memory {
     machines: Mutex<BTreeMap<MachineKey, FakeMachine>>,
-    rules: Mutex<BTreeMap<LayerId, Vec<Admitted>>>,
     kept: Mutex<BTreeMap<MachineKey, KeptFiles>>,
 }
 
@@ -58,10 +57,6 @@ impl FakeMachine {
 }
 
 impl Memory {
-    fn rules(&self) -> MutexGuard<'_, BTreeMap<LayerId, Vec<Admitted>>> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn machines(&self) -> MutexGuard<'_, BTreeMap<MachineKey, FakeMachine>> {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,29 +161,6 @@ impl Driver for Memory {
 
     fn keeps_at(&self, _: &LayerId) -> String {
         "the memory of the provider".to_owned()
-    }
-
-    fn dissolve<'a>(&'a self, layer: &'a LayerId, _: &'a Disks) -> BoxFuture<'a, Result<()>> {
-        self.rules().remove(layer);
-        now(Ok(()))
-    }
-
-    fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
-        let mut all = self.rules();
-        let of_layer = all.entry(to.clone()).or_default();
-        of_layer.retain(|rule| rule.by.as_deref() != Some(by));
-        of_layer.extend(rules.iter().map(|rule| Admitted { by: Some(by.to_owned()), text: rule.to_string() }));
-        of_layer.sort();
-        now(Ok(()))
-    }
-
-    fn admitted<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
-        now(Ok(self.rules().get(to).cloned().unwrap_or_default()))
-    }
-
-    fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
-        self.rules().entry(to.clone()).or_default().retain(|rule| rule.by.is_some());
-        now(Ok(()))
     }
 
     fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {

@@ -29,8 +29,8 @@ use super::remote::{self, Remote};
 use super::{DriverInfo, Settings, Traits};
 use crate::bundle::hex;
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId, Need,
-    Offer, Order, Result, Source,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, Balancers, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId,
+    Need, Offer, Order, Result, Source,
 };
 use credentials::Credentials;
 use session::Session;
@@ -175,21 +175,8 @@ impl Cloud for OpenStack {
         Box::pin(Self::power_off(self, instance))
     }
 
-    fn balancer_traits(&self) -> BalancerTraits {
-        BALANCERS
-    }
-
-    /// The machines that Octavia makes belong to somebody else; they have addresses in the network.
-    fn balancer_source<'a>(&'a self, _: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
-        Box::pin(async move { Ok(Source::Network(self.network_cidr().await?)) })
-    }
-
-    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
-        Box::pin(OpenStack::set_balancer(self, wanted))
-    }
-
-    fn balancer<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
-        Box::pin(self.describe_balancer(layer))
+    fn balancers(&self) -> Option<&dyn Balancers> {
+        Some(self)
     }
 
     fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
@@ -202,6 +189,25 @@ impl Cloud for OpenStack {
 
     fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.delete_unknown_rules(to))
+    }
+}
+
+impl Balancers for OpenStack {
+    fn traits(&self) -> BalancerTraits {
+        BALANCERS
+    }
+
+    /// The machines that Octavia makes belong to somebody else; they have addresses in the network.
+    fn source<'a>(&'a self, _: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
+        Box::pin(async move { Ok(Source::Network(self.network_cidr().await?)) })
+    }
+
+    fn set<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        Box::pin(OpenStack::set_balancer(self, wanted))
+    }
+
+    fn find<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        Box::pin(self.describe_balancer(layer))
     }
 }
 

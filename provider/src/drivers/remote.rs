@@ -31,9 +31,8 @@ use serde_json::{Value as Json, json};
 use super::Settings;
 use crate::bundle::{Bundle, CHECKED, Service, WATCHED};
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError,
-    Found, Ingress, Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order, Result, Shell, Signal, Source,
-    Status, Tail, Tell,
+    Admitted, Balancers, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Firewall, Found, Ingress,
+    Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order, Result, Shell, Signal, Source, Status, Tail, Tell,
 };
 use crate::locks::Locks;
 use cloud::{Cloud, Instance, Power};
@@ -313,8 +312,12 @@ impl Driver for Remote {
         Layout { root: PathBuf::from(ROOT), has_firewall: true, is_shared: false }
     }
 
-    fn management(&self) -> Vec<Ingress> {
-        vec![Ingress { source: self.ssh_from.clone(), port: SSH_PORT }]
+    fn firewall(&self) -> Option<&dyn Firewall> {
+        Some(self)
+    }
+
+    fn balancers(&self) -> Option<&dyn Balancers> {
+        self.cloud.balancers()
     }
 
     fn egress(&self) -> Option<String> {
@@ -413,34 +416,6 @@ impl Driver for Remote {
         self.cloud.keeps_at(layer)
     }
 
-    fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
-        self.cloud.admit(to, by, rules)
-    }
-
-    fn admitted<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
-        self.cloud.admitted(to)
-    }
-
-    fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
-        self.cloud.expel_unknown(to)
-    }
-
-    fn balancer_traits(&self) -> Option<BalancerTraits> {
-        Some(self.cloud.balancer_traits())
-    }
-
-    fn balancer_source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
-        self.cloud.balancer_source(layer)
-    }
-
-    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>> {
-        self.cloud.set_balancer(wanted)
-    }
-
-    fn balancer<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
-        self.cloud.balancer(layer)
-    }
-
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
         Box::pin(async move {
             let target = self.target(key).await?;
@@ -536,5 +511,23 @@ impl Driver for Remote {
 
     fn remove<'a>(&'a self, key: &'a MachineKey, path: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { self.call(key, "remove", json!({ "path": path })).await })
+    }
+}
+
+impl Firewall for Remote {
+    fn management(&self) -> Vec<Ingress> {
+        vec![Ingress { source: self.ssh_from.clone(), port: SSH_PORT }]
+    }
+
+    fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+        self.cloud.admit(to, by, rules)
+    }
+
+    fn admitted<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+        self.cloud.admitted(to)
+    }
+
+    fn expel_unknown<'a>(&'a self, to: &'a LayerId) -> BoxFuture<'a, Result<()>> {
+        self.cloud.expel_unknown(to)
     }
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::DriverInfo;
 use crate::bundle::{Bundle, Service};
 use crate::driver::{
-    BalancerTraits, BoxFuture, Created, Disks, Driver, DriverError, Ingress, LayerId, Layout, Machine, MachineKey,
-    Order, Result, Signal, Source, Status, Tail, Tell, now,
+    Admitted, Balancer, BalancerSeen, BalancerTraits, Balancers, BoxFuture, Created, Disks, Driver, DriverError,
+    Firewall, Ingress, LayerId, Layout, Machine, MachineKey, Order, Result, Signal, Source, Status, Tail, Tell, now,
 };
 use crate::seed;
 
@@ -60,9 +60,12 @@ impl Driver for Simulated {
         Some(seed::address(key))
     }
 
-    fn management(&self) -> Vec<Ingress> {
-        let ssh = Ingress { source: Source::Network("192.0.2.0/24".to_owned()), port: 22 };
-        if self.info.traits.has_firewall { vec![ssh] } else { Vec::new() }
+    fn firewall(&self) -> Option<&dyn Firewall> {
+        self.info.traits.has_firewall.then_some(self)
+    }
+
+    fn balancers(&self) -> Option<&dyn Balancers> {
+        self.info.traits.balancer.is_some().then_some(self)
     }
 
     fn network(&self) -> Option<String> {
@@ -91,10 +94,6 @@ impl Driver for Simulated {
 
     fn keeps_at(&self, _: &LayerId) -> String {
         "the disks of its machines".to_owned()
-    }
-
-    fn balancer_traits(&self) -> Option<BalancerTraits> {
-        self.info.traits.balancer
     }
 
     fn install<'a>(&'a self, _: &'a MachineKey, _: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
@@ -145,5 +144,41 @@ impl Driver for Simulated {
 
     fn remove<'a>(&'a self, _: &'a MachineKey, _: &'a str) -> BoxFuture<'a, Result<()>> {
         refused()
+    }
+}
+
+impl Firewall for Simulated {
+    fn management(&self) -> Vec<Ingress> {
+        vec![Ingress { source: Source::Network("192.0.2.0/24".to_owned()), port: 22 }]
+    }
+
+    fn admit<'a>(&'a self, _: &'a LayerId, _: &'a str, _: &'a [Ingress]) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+
+    fn admitted<'a>(&'a self, _: &'a LayerId) -> BoxFuture<'a, Result<Vec<Admitted>>> {
+        now(Ok(Vec::new()))
+    }
+
+    fn expel_unknown<'a>(&'a self, _: &'a LayerId) -> BoxFuture<'a, Result<()>> {
+        refused()
+    }
+}
+
+impl Balancers for Simulated {
+    fn traits(&self) -> BalancerTraits {
+        self.info.traits.balancer.unwrap_or(BalancerTraits { algorithms: &[], shortest_check_ms: 0 })
+    }
+
+    fn source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>> {
+        now(Ok(Source::Layer(layer.clone())))
+    }
+
+    fn set<'a>(&'a self, _: &'a Balancer) -> BoxFuture<'a, Result<String>> {
+        refused()
+    }
+
+    fn find<'a>(&'a self, _: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>> {
+        now(Ok(None))
     }
 }

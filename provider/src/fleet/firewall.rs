@@ -7,7 +7,7 @@
 use value::{Path, Problem, Step};
 
 use crate::context::{Context, Edge};
-use crate::driver::{Driver, Ingress, LayerId, Source, driver_problem};
+use crate::driver::{Driver, Firewall, Ingress, LayerId, Source, driver_problem};
 use crate::layer::{Door, Layer, Reference, State};
 
 /// How a rule that nobody asked for is shown.
@@ -90,11 +90,9 @@ async fn rules<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<O
 /// At the layer's own door.
 fn own_rules<L: Layer>(context: &Context, driver: &dyn Driver, state: &State<L::Model>) -> Option<Vec<Ingress>> {
     let mut own = Vec::new();
-    if !driver.has_firewall() {
-        return Some(own);
-    }
+    let Some(firewall) = driver.firewall() else { return Some(own) };
     if !L::is_managed(&state.own) {
-        own.extend(driver.management());
+        own.extend(firewall.management());
     }
     let port = L::port(&state.own);
     match L::door(&state.own) {
@@ -126,8 +124,8 @@ async fn source<L: Layer>(
         || driver
             .network()
             .is_some_and(|network| context.cloud(&edge.cloud).is_ok_and(|it| it.network() == Some(network)));
-    if L::is_managed(&state.own) && is_near {
-        let source = driver.balancer_source(&group.layer()).await;
+    if let Some(balancers) = driver.balancers().filter(|_| L::is_managed(&state.own) && is_near) {
+        let source = balancers.source(&group.layer()).await;
         let failed = |error| vec![driver_problem("Looking for where the load balancer's requests come from", &error)];
         return source.map(Some).map_err(failed);
     }
@@ -171,16 +169,17 @@ async fn settle<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<
     let layer = state.group.layer();
     let id = layer.to_string();
     let driver = state.group.driver(context)?;
-    if driver.has_firewall() {
+    if let Some(firewall) = driver.firewall() {
         let done = async {
             // A rule that was added by hand may be in the way of the same rule of ours.
-            driver.expel_unknown(&layer).await?;
-            driver.admit(&layer, &id, &rules.own).await
+            firewall.expel_unknown(&layer).await?;
+            firewall.admit(&layer, &id, &rules.own).await
         };
         done.await.map_err(|error| vec![driver_problem(&format!("Setting the firewall of {layer}"), &error)])?;
     }
     for (edge, rules) in merged(&rules.edges) {
-        let done = context.cloud(&edge.cloud)?.admit(&edge.layer, &id, &rules).await;
+        let Some(firewall) = context.cloud(&edge.cloud)?.firewall() else { continue };
+        let done = firewall.admit(&edge.layer, &id, &rules).await;
         done.map_err(|error| vec![driver_problem(&format!("Letting {layer} in at {}", edge.layer), &error)])?;
     }
     Ok(rules.texts())
@@ -209,12 +208,12 @@ pub(crate) async fn revoke<L: Layer>(
     let mut problems = Vec::new();
     for edge in edges::<L>(state).iter().filter(|edge| !still.iter().any(|kept| kept.leads_to(edge))) {
         match context.cloud(&edge.cloud) {
-            Ok(driver) if driver.has_firewall() => {
-                let revoked = driver.admit(&edge.layer, &layer.to_string(), &[]).await;
+            Ok(driver) => {
+                let Some(firewall) = driver.firewall() else { continue };
+                let revoked = firewall.admit(&edge.layer, &layer.to_string(), &[]).await;
                 let what = || format!("Taking back the rules of {layer} at {}", edge.layer);
                 problems.extend(revoked.err().map(|error| driver_problem(&what(), &error)));
             }
-            Ok(_) => {}
             Err(unknown) => problems.extend(unknown),
         }
     }
@@ -236,14 +235,14 @@ pub(crate) async fn read<L: Layer>(context: &Context, state: &mut State<L::Model
 async fn present<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Option<Vec<String>>, Vec<Problem>> {
     let layer = state.group.layer();
     let id = layer.to_string();
-    let of = async |driver: &dyn Driver, at: &LayerId| {
-        let admitted = driver.admitted(at).await;
+    let of = async |firewall: &dyn Firewall, at: &LayerId| {
+        let admitted = firewall.admitted(at).await;
         admitted.map_err(|error| vec![driver_problem(&format!("Looking at the firewall of {at}"), &error)])
     };
     let mut found = Vec::new();
     let driver = state.group.driver(context)?;
-    if driver.has_firewall() {
-        for rule in of(&**driver, &layer).await? {
+    if let Some(firewall) = driver.firewall() {
+        for rule in of(firewall, &layer).await? {
             match rule.by {
                 Some(by) if by == id => found.push(rule.text),
                 Some(_) => {}
@@ -259,9 +258,9 @@ async fn present<L: Layer>(context: &Context, state: &State<L::Model>) -> Result
     }
     for edge in doors {
         if let Ok(driver) = context.cloud(&edge.cloud)
-            && driver.has_firewall()
+            && let Some(firewall) = driver.firewall()
         {
-            let rules = of(&**driver, &edge.layer).await?.into_iter().filter(|rule| rule.by.as_ref() == Some(&id));
+            let rules = of(firewall, &edge.layer).await?.into_iter().filter(|rule| rule.by.as_ref() == Some(&id));
             found.extend(rules.map(|rule| edge_text(&edge.layer, &rule.text)));
         }
     }

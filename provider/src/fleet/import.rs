@@ -23,7 +23,10 @@ pub(super) async fn import<L: Layer>(context: &Context, id: &str) -> Result<Stat
     let driver = context.cloud(&cloud)?;
     let found = driver.list(&layer).await;
     let found = found.map_err(|error| vec![driver_problem(&format!("Looking for the machines of {layer}"), &error)])?;
-    let balancer = driver.balancer(&layer).await;
+    let balancer = match driver.balancers() {
+        Some(balancers) => balancers.find(&layer).await,
+        None => Ok(None),
+    };
     let balancer = balancer.map_err(|error| vec![driver_problem("Looking for the load balancer", &error)])?;
     if found.is_empty() && balancer.is_none() {
         let detail = format!(

@@ -121,6 +121,7 @@ pub(crate) fn need<L: Layer>(state: &State<L::Model>) -> Need {
         image: group.image.clone(),
         os: group.os.clone(),
         programs: L::PROGRAMS.to_vec(),
+        archives: L::archives(&state.own),
         disk_gb: L::disk_gb(&state.own),
     }
 }

@@ -158,8 +158,11 @@ pub(super) fn sizes<L: Layer>(context: &Context, before: &State<L::Model>, after
         notes.push(format!("{}: size {} → {size}: {how}{public}", names(&others), has(first).unwrap_or_default()));
     }
     let image = |group: &Group| (group.image.clone(), group.os.clone().unwrap_or_else(|| DEFAULT_SYSTEM.to_owned()));
-    let is_other =
-        [("image", image(prior) != image(planned)), ("disk", L::disk_gb(&before.own) != L::disk_gb(&after.own))];
+    let is_other = [
+        ("image", image(prior) != image(planned)),
+        ("disk", L::disk_gb(&before.own) != L::disk_gb(&after.own)),
+        ("program", L::archives(&before.own) != L::archives(&after.own)),
+    ];
     for (what, _) in is_other.iter().filter(|(_, is_other)| *is_other && !kept.is_empty()) {
         let verb = if kept.len() == 1 { "keeps" } else { "keep" };
         notes.push(format!(

@@ -19,7 +19,7 @@ use super::text;
 use crate::bundle::Bundle;
 use crate::bundle::apache::{self, WebNode};
 use crate::context::Context;
-use crate::driver::{Driver, MachineKey};
+use crate::driver::{Driver, MachineKey, Program};
 use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{
@@ -71,7 +71,7 @@ impl Layer for LampCluster {
     const NAME: &'static str = "lamp_cluster";
     const DEFAULT_NAME: &'static str = "web";
     const DOC: &'static str = "Identical web nodes that serve a PHP application: Apache with PHP-FPM.";
-    const PROGRAMS: &'static [(&'static str, &'static str)] = apache::PROGRAMS;
+    const PROGRAMS: &'static [Program] = apache::PROGRAMS;
     const LEAVING: &'static str = "finishing what is under way first";
     const ROLLOUT: Rollout =
         Rollout { at_once: AtOnce::OneOf(4), ready_within: Duration::from_secs(30), started: "ready" };

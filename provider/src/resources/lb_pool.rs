@@ -14,7 +14,7 @@ use super::text;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, Sending, Server};
 use crate::bundle::{Bundle, Service};
 use crate::context::Context;
-use crate::driver::{LayerId, MachineKey};
+use crate::driver::{LayerId, MachineKey, Program};
 use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{
@@ -81,7 +81,7 @@ impl Layer for LbPool {
     const NAME: &'static str = "lb_pool";
     const DEFAULT_NAME: &'static str = "lb";
     const DOC: &'static str = "A load balancer in front of a layer: HAProxy, or the cloud's own.";
-    const PROGRAMS: &'static [(&'static str, &'static str)] = &[("haproxy", "haproxy")];
+    const PROGRAMS: &'static [Program] = &[Program { name: "haproxy", package: "haproxy", units: &["haproxy"] }];
     const LEAVING: &'static str = "its clients are cut off";
     const ROLLOUT: Rollout = Rollout { at_once: AtOnce::One, ready_within: Duration::from_secs(10), started: "ready" };
     const FOUND: &'static [&'static str] = &["kind", "listener", "address", "url"];

@@ -16,7 +16,7 @@ use value::{Path, Problem, Ty};
 use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
 use crate::context::Context;
-use crate::driver::{Driver, LayerId, driver_problem};
+use crate::driver::{Archive, Driver, LayerId, Program, driver_problem};
 use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{AtOnce, Began, Door, Group, Layer, MachineModel, Node, Probe, Question, Rollout, State, Until};
@@ -27,11 +27,18 @@ use admin::{Admin, MemberAddress, Secrets};
 pub(super) struct MongoReplset;
 
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(super) struct ArchiveModel {
+    url: Option<String>,
+    sha256: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub(super) struct Model {
     members: Option<u64>,
     replica_set: Option<String>,
     version: Option<String>,
     disk_gb: Option<u64>,
+    archive: Option<ArchiveModel>,
     cache_gb: Option<f64>,
     port: Option<u16>,
     database: Option<String>,
@@ -59,7 +66,8 @@ impl Layer for MongoReplset {
     const DEFAULT_NAME: &'static str = "db";
     const DOC: &'static str = "A MongoDB replica set: keyFile authentication, majority writes.";
     const HAS_DATA: bool = true;
-    const PROGRAMS: &'static [(&'static str, &'static str)] = &[("mongod", "mongodb-org-server")];
+    const PROGRAMS: &'static [Program] =
+        &[Program { name: "mongod", package: "mongodb-org-server", units: &["mongod"] }];
     const LEAVING: &'static str = "leaving the replica set first, one at a time";
     const ROLLOUT: Rollout = Rollout { at_once: AtOnce::One, ready_within: Duration::from_mins(1), started: "started" };
     const FOUND: &'static [&'static str] = &["members", "replica_set", "port", "uri"];
@@ -92,6 +100,15 @@ impl Layer for MongoReplset {
                 "size of each member's data disk in GB; the local cloud has no disks of a size and only records it",
             )
             .default(DISK_GB)
+            .change(Change::NewMachines),
+            Field::object(
+                "archive",
+                "where a machine whose image has no mongod gets it from; on this machine it has to be installed",
+                vec![
+                    Field::required("url", Ty::String, "a tar archive with a file mongod, as MongoDB offers them").text(url),
+                    Field::required("sha256", Ty::String, "its SHA-256, 64 hexadecimal digits").text(sha256),
+                ],
+            )
             .change(Change::NewMachines),
             Field::optional(
                 "cache_gb",
@@ -126,6 +143,13 @@ impl Layer for MongoReplset {
 
     fn port(own: &Model) -> u16 {
         own.port.unwrap_or(PORT)
+    }
+
+    fn archives(own: &Model) -> Vec<Archive> {
+        let archive = own.archive.as_ref().and_then(|archive| {
+            Some(Archive { program: "mongod", url: archive.url.clone()?, sha256: archive.sha256.clone()? })
+        });
+        archive.into_iter().collect()
     }
 
     fn disk_gb(own: &Model) -> Option<u64> {
@@ -278,6 +302,7 @@ impl Layer for MongoReplset {
             replica_set,
             version: None,
             disk_gb: None,
+            archive: None,
             cache_gb: None,
             port,
             database: None,
@@ -490,4 +515,16 @@ impl Credentials {
             key: Some(format!("{}{}", secret(), secret())),
         }
     }
+}
+
+/// As a shell and a loader of Python take it: no spaces, no control characters.
+fn url(text: &str) -> Option<String> {
+    let is_plain = |ch: char| ch.is_ascii_graphic() && !"'\"\\`<>".contains(ch);
+    let fits = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme)) && text.chars().all(is_plain);
+    (!fits).then(|| format!("{text:?} is no URL that begins with https:// or http://."))
+}
+
+fn sha256(text: &str) -> Option<String> {
+    let fits = text.len() == 64 && text.chars().all(|ch| ch.is_ascii_digit() || ('a'..='f').contains(&ch));
+    (!fits).then(|| format!("{text:?} is no SHA-256: 64 digits and letters from a to f."))
 }

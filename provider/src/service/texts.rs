@@ -72,6 +72,8 @@ const ATTRIBUTES: &[(&str, &str, Gets)] = &[
     ("lb_pool", "name", Gets::Nowhere),
     ("lb_pool", "os", Gets::Nowhere),
     ("lb_pool", "size", Gets::Nowhere),
+    ("mongo_replset", "archive.sha256", Gets::Nowhere),
+    ("mongo_replset", "archive.url", Gets::Nowhere),
     ("mongo_replset", "cloud", Gets::Nowhere),
     ("mongo_replset", "database", Gets::Nowhere),
     ("mongo_replset", "image", Gets::Nowhere),
@@ -235,7 +237,10 @@ fn config(of: &str, app: &FsPath) -> Json {
             "name": "lb", "algorithm": "roundrobin", "health_check": {},
             "backend": { "name": "web", "id": "s/web", "cloud": "local", "machines": machine("web-1", "127.99.2.1", 8080), "health_check": { "path": "/livez.php" } },
         }),
-        _ => json!({ "name": "db", "replica_set": "rs0", "database": "app", "version": "6.0" }),
+        _ => json!({
+            "name": "db", "replica_set": "rs0", "database": "app", "version": "6.0",
+            "archive": { "url": "https://db.example/mongod.tgz", "sha256": "0".repeat(64) },
+        }),
     }
 }
 

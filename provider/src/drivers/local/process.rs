@@ -138,7 +138,7 @@ impl Table {
     /// application may write what it likes.
     pub(super) fn main_process(&self, home: &Home, pid_file: &str) -> Option<i32> {
         let found = home.folder.read(pid_file, PID_FILE_BYTES).ok()?;
-        // HAProxy writes the pid of its master first.
+        // A daemon of several processes writes the pid of its master first.
         let pid: i32 = std::str::from_utf8(&found.content).ok()?.lines().next()?.trim().parse().ok()?;
         self.processes.iter().any(|process| process.pid == pid && process.is_of(home)).then_some(pid)
     }
@@ -288,14 +288,12 @@ async fn output_in_time(mut command: Command, deadline: Duration) -> std::io::Re
 }
 
 /// The program of a service: by its exact name, or the highest of `name8.2`, on the PATH and where distributions
-/// keep daemons; mongod also where `make demo` puts it.
+/// keep daemons; also where `make runtime` puts what no distribution has.
 fn program(service: &Service) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.extend(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
-    if service.program == "mongod" {
-        folders.extend(mongod_caches());
-    }
+    folders.extend(caches(service.program));
     for folder in &folders {
         let exact = folder.join(service.program);
         if exact.is_file() {
@@ -310,15 +308,12 @@ fn program(service: &Service) -> Result<PathBuf> {
     });
     versioned.map(|entry| entry.path()).max().ok_or_else(|| DriverError::MissingProgram {
         program: service.program.to_owned(),
-        cure: match service.program {
-            "mongod" => "`make runtime` in the project's folder, or your distribution's MongoDB package".to_owned(),
-            "php-fpm" => "apt-get install php-fpm php-mongodb".to_owned(),
-            _ => format!("apt-get install {}", service.package),
-        },
+        cure: service.cure.map_or_else(|| format!("apt-get install {}", service.package), str::to_owned),
     })
 }
 
-fn mongod_caches() -> Vec<PathBuf> {
+/// Folders like `mongod-6.0.5/bin`.
+fn caches(program: &str) -> Vec<PathBuf> {
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let caches = [
         std::env::var_os("LAMPWRIGHT_CACHE").map(PathBuf::from),
@@ -329,7 +324,7 @@ fn mongod_caches() -> Vec<PathBuf> {
     let entries =
         caches.into_iter().flatten().flat_map(|cache| std::fs::read_dir(cache).into_iter().flatten()).flatten();
     let mut found: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("mongod-"))
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{program}-")))
         .map(|entry| entry.path().join("bin"))
         .collect();
     found.sort();

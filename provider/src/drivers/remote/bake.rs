@@ -19,7 +19,9 @@ use super::launch::REMIND;
 use super::user_data::{self, ACCOUNT};
 use super::{POLL, Remote};
 use crate::bundle::hex;
-use crate::driver::{BAKE, Disks, Driver, DriverError, LayerId, MachineKey, Need, Offer, Order, Result, Tell};
+use crate::driver::{
+    BAKE, Disks, Driver, DriverError, Firewall, LayerId, MachineKey, Need, Offer, Order, Result, Tell,
+};
 
 /// How long a cloud may take to copy a disk.
 const COPY_PATIENCE: Duration = Duration::from_mins(30);
@@ -49,8 +51,11 @@ impl Remote {
             digest.update(part);
             digest.update([0]);
         }
-        for (program, package) in &need.programs {
-            digest.update(format!("{program}:{package}\n"));
+        for program in &need.programs {
+            digest.update(format!("{}:{}:{}\n", program.name, program.package, program.units.join(" ")));
+        }
+        for archive in &need.archives {
+            digest.update(format!("{}:{}\n", archive.program, archive.sha256));
         }
         let digest = hex(&digest.finalize()[..6]);
         Ok(Recipe {
@@ -109,7 +114,7 @@ impl Remote {
         if let Some(failure) = self.make(&order, tell).await.failure {
             return Err(failure);
         }
-        self.cloud.admit(&recipe.layer, &recipe.layer.to_string(), &self.management()).await?;
+        self.cloud.admit(&recipe.layer, &recipe.layer.to_string(), &Firewall::management(self)).await?;
         self.await_boot(&key, &|phase| tell(&format!("image: {phase}"))).await?;
         self.call::<Json>(&key, "generalize", json!({ "account": ACCOUNT })).await?;
         let instance = self.instance(&key).await?;

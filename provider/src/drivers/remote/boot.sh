@@ -24,6 +24,29 @@ has() { # program: also with a version at its end, or a module of PHP
   return 1
 }
 
+# What no distribution has: program, URL and SHA-256 on each line. Whatever has another digest is not unpacked.
+archives() {
+  printf %s @ARCHIVES@ | while read -r program url digest; do
+    has "$program" && continue
+    phase "fetching $program from $url"
+    rm -rf "$state/archive" && mkdir -p "$state/archive/files" || fail "$state/archive could not be made"
+    tries=0
+    until python3 -c 'import shutil, sys, urllib.request; shutil.copyfileobj(urllib.request.urlopen(sys.argv[1], timeout=60), open(sys.argv[2], "wb"))' "$url" "$state/archive/it" 2>"$state/archive/log"; do
+      tries=$((tries + 1))
+      [ $tries -lt 3 ] || fail "$url could not be fetched: $(tail -n 1 "$state/archive/log")"
+      sleep 3
+    done
+    found=$(sha256sum < "$state/archive/it" | cut -d' ' -f1)
+    [ "$found" = "$digest" ] || fail "$url has the SHA-256 $found, and $digest is required"
+    tar -xf "$state/archive/it" -C "$state/archive/files" || fail "$url could not be unpacked"
+    file=$(find "$state/archive/files" -type f -name "$program" | head -n 1)
+    [ -n "$file" ] || fail "$url has no file $program"
+    install -m 755 "$file" /usr/local/bin/ || fail "$program could not be installed"
+    rm -rf "$state/archive"
+    said=$("/usr/local/bin/$program" --version 2>&1) || fail "$program of $url does not run here: $(echo "$said" | head -n 1)"
+  done
+}
+
 # Only what is missing, and without starting what is installed: a service runs with its configuration, or not at all.
 packages() {
   missing=
@@ -41,7 +64,7 @@ packages() {
     sleep 3
   done
   rm -f /usr/sbin/policy-rc.d
-  for unit in haproxy apache2 apache-htcacheclean php*-fpm mongod; do
+  for unit in @UNITS@; do
     for file in /lib/systemd/system/$unit.service; do [ -e "$file" ] && systemctl disable --now "$(basename "$file")" >/dev/null 2>&1; done
   done
   return 0
@@ -102,6 +125,7 @@ disk() {
 tail -n 1 "$state/phases" 2>/dev/null | grep -q ' ready$' && exit 0
 phase "booted"
 account
+archives || exit 1
 packages
 disk
 phase "ready"

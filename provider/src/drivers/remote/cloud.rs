@@ -7,8 +7,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::driver::{
-    Admitted, Balancer, BalancerSeen, BalancerTraits, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId,
-    MachineKey, Need, Offer, Order, Result, Source, timestamp,
+    Admitted, Balancers, BoxFuture, Disks, DriverError, Ingress, Kept, LayerId, MachineKey, Need, Offer, Order, Result,
+    timestamp,
 };
 
 /// A machine as the API tells of it.
@@ -161,19 +161,14 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
 
     fn discard<'a>(&'a self, golden: &'a Golden) -> BoxFuture<'a, Result<()>>;
 
-    /// Switches a machine off; may return before it is.
     /// Gives a machine that is off another size; it is off then.
     fn set_size<'a>(&'a self, instance: &'a Instance, size: &'a str) -> BoxFuture<'a, Result<()>>;
 
+    /// Switches a machine off; may return before it is.
     fn power_off<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<()>>;
 
-    fn balancer_traits(&self) -> BalancerTraits;
-
-    fn balancer_source<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Source>>;
-
-    fn set_balancer<'a>(&'a self, wanted: &'a Balancer) -> BoxFuture<'a, Result<String>>;
-
-    fn balancer<'a>(&'a self, layer: &'a LayerId) -> BoxFuture<'a, Result<Option<BalancerSeen>>>;
+    /// Those of the cloud itself.
+    fn balancers(&self) -> Option<&dyn Balancers>;
 
     fn admit<'a>(&'a self, to: &'a LayerId, by: &'a str, rules: &'a [Ingress]) -> BoxFuture<'a, Result<()>>;
 

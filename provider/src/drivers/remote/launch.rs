@@ -315,6 +315,7 @@ impl Remote {
             client_key: self.keys.client().public_key().to_openssh().unwrap_or_default(),
             host_key: &host_key,
             programs: &order.need.programs,
+            archives: &order.need.archives,
             disk,
         })
     }

@@ -13,6 +13,7 @@ use flate2::write::GzEncoder;
 use super::cloud::DiskHint;
 use super::keys::HostKey;
 use crate::bundle::encode::{shell, yaml};
+use crate::driver::{Archive, Program};
 
 /// What runs at the first boot, before it is filled in.
 pub(super) const SCRIPT: &str = include_str!("boot.sh");
@@ -28,7 +29,8 @@ pub(super) struct Boot<'a> {
     pub(super) name: Option<&'a str>,
     pub(super) client_key: String,
     pub(super) host_key: &'a HostKey,
-    pub(super) programs: &'a [(&'static str, &'static str)],
+    pub(super) programs: &'a [Program],
+    pub(super) archives: &'a [Archive],
     pub(super) disk: DiskHint,
 }
 
@@ -84,19 +86,30 @@ fn indented(text: &str) -> String {
 fn script(boot: &Boot<'_>) -> String {
     let word = |text: &str| shell(text).expect(NO_NUL);
     let programs: Vec<String> =
-        boot.programs.iter().map(|(program, package)| format!("{}:{}", word(program), word(package))).collect();
+        boot.programs.iter().map(|program| format!("{}:{}", word(program.name), word(program.package))).collect();
+    let archive = |archive: &Archive| format!("{} {} {}\n", archive.program, archive.url, archive.sha256);
+    let archives: String = boot.archives.iter().map(archive).collect();
+    // Patterns, for the shell.
+    let units: Vec<&str> = boot.programs.iter().flat_map(|program| program.units).copied().collect();
+    let units = if units.is_empty() { "none".to_owned() } else { units.join(" ") };
     let (disk, id) = match &boot.disk {
         DiskHint::None => ("no", "-"),
         DiskHint::Any => ("yes", "-"),
         DiskHint::Id(id) => ("yes", id.as_str()),
     };
-    SCRIPT.replace("@PROGRAMS@", &programs.join(" ")).replace("@DISK@", disk).replace("@DISK_ID@", &word(id))
+    SCRIPT
+        .replace("@PROGRAMS@", &programs.join(" "))
+        .replace("@UNITS@", &units)
+        .replace("@ARCHIVES@", &word(&archives))
+        .replace("@DISK@", disk)
+        .replace("@DISK_ID@", &word(id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::keys::Keys;
     use super::*;
+    use crate::bundle::apache;
     use crate::driver::LayerId;
 
     /// EC2's limit, "Instance user data".
@@ -111,7 +124,8 @@ mod tests {
             name: Some("db-1"),
             client_key: keys.client().public_key().to_openssh().unwrap(),
             host_key: &host_key,
-            programs: &[("apache2", "apache2"), ("mongodb.so", "php-mongodb")],
+            programs: apache::PROGRAMS,
+            archives: &[],
             disk: DiskHint::Id("4f2c".to_owned()),
         };
         let first = render(&boot);
@@ -125,16 +139,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = Keys::open(&folder.path().join("key")).unwrap();
         let host_key = keys.machine(&LayerId::of_id("shop/web"), 1);
-        let programs = &[("apache2", "apache2"), ("php-fpm", "php-fpm")];
         let boot = Boot {
             name: None,
             client_key: "ssh-ed25519 A".to_owned(),
             host_key: &host_key,
-            programs,
+            programs: &apache::PROGRAMS[..2],
+            archives: &[],
             disk: DiskHint::None,
         };
         let script = script(&boot);
         assert!(script.contains("for pair in apache2:apache2 php-fpm:php-fpm; do"), "{script}");
+        assert!(script.contains("for unit in apache2 apache-htcacheclean php*-fpm; do"), "{script}");
         let code: Vec<&str> = script.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
         assert!(!code.join("\n").contains('@'), "{script}");
     }

@@ -7,7 +7,7 @@ use value::{Problem, Ty};
 use super::HAPPENED;
 use crate::bundle::{Bundle, CHECKED, Service, TakesUp};
 use crate::context::Context;
-use crate::driver::Signal;
+use crate::driver::{Program, Signal};
 use crate::field::{Change, Field};
 use crate::layer::*;
 
@@ -24,7 +24,7 @@ impl Layer for Dummy {
     const NAME: &'static str = "dummy";
     const DEFAULT_NAME: &'static str = "dummy";
     const DOC: &'static str = "Machines that serve a text.";
-    const PROGRAMS: &'static [(&'static str, &'static str)] = &[("python3", "python3")];
+    const PROGRAMS: &'static [Program] = &[Program { name: "python3", package: "python3", units: &[] }];
     const ROLLOUT: Rollout =
         Rollout { at_once: AtOnce::OneOf(2), ready_within: Duration::from_secs(20), started: "ready" };
     type Model = Model;
@@ -53,6 +53,7 @@ impl Layer for Dummy {
                 name: "server",
                 program: "sh",
                 package: "dash",
+                cure: None,
                 args: vec![layout.path("etc/server.sh")],
                 check: vec!["-n".to_owned(), CHECKED.to_owned()],
                 config: "etc/server.sh",

@@ -6,7 +6,7 @@ use value::{Path, Problem, Step};
 
 use super::{LbPool, Model, NATIVE, check};
 use crate::context::Context;
-use crate::driver::{Balancer, driver_problem};
+use crate::driver::{Balancer, Balancers, Driver, driver_problem};
 use crate::layer::{Layer, State};
 
 pub(super) fn is_native(own: &Model) -> bool {
@@ -16,11 +16,7 @@ pub(super) fn is_native(own: &Model) -> bool {
 /// Refuses what the cloud's load balancers cannot do; the servers are known as soon as their addresses are.
 pub(super) fn plan(context: &Context, planned: &mut State<Model>) -> Result<(), Vec<Problem>> {
     let cloud = planned.group.cloud.clone().unwrap_or_else(|| context.default_cloud.clone());
-    let Some(traits) = planned.group.driver(context)?.balancer_traits() else {
-        let detail =
-            format!("The cloud {cloud:?} has no load balancers of its own. Leave `kind` away, or write \"haproxy\".");
-        return Err(vec![Problem::error("the cloud does not have it", detail).at(Path::attribute("kind"))]);
-    };
+    let traits = balancers(&**planned.group.driver(context)?, &cloud)?.traits();
     let algorithm = planned.own.algorithm.as_deref().unwrap_or_default();
     if !traits.algorithms.contains(&algorithm) {
         let detail = format!(
@@ -42,6 +38,14 @@ pub(super) fn plan(context: &Context, planned: &mut State<Model>) -> Result<(), 
     Ok(())
 }
 
+fn balancers<'d>(driver: &'d dyn Driver, cloud: &str) -> Result<&'d dyn Balancers, Vec<Problem>> {
+    driver.balancers().ok_or_else(|| {
+        let detail =
+            format!("The cloud {cloud:?} has no load balancers of its own. Leave `kind` away, or write \"haproxy\".");
+        vec![Problem::error("the cloud does not have it", detail).at(Path::attribute("kind"))]
+    })
+}
+
 fn targets(own: &Model) -> Option<BTreeSet<String>> {
     let machines = own.backend.as_ref()?.machines.as_ref()?;
     machines.iter().map(|machine| Some(format!("{}:{}", machine.address.as_deref()?, machine.port?))).collect()
@@ -61,7 +65,8 @@ pub(super) async fn apply(context: &Context, state: &mut State<Model>) -> Result
         rise: check.rise,
         targets: targets(own).unwrap_or_default(),
     };
-    let host = driver.set_balancer(&balancer).await;
+    let cloud = state.group.cloud.as_deref().unwrap_or(&context.default_cloud);
+    let host = balancers(&*driver, cloud)?.set(&balancer).await;
     let host = host.map_err(|error| vec![driver_problem("Making the load balancer", &error)])?;
     context.progress(&format!("ready at {host}"));
     fill_in(state, Some(host));
@@ -74,7 +79,8 @@ pub(super) async fn read(context: &Context, state: &mut State<Model>) -> Vec<Pro
         Ok(driver) => driver.clone(),
         Err(problems) => return problems,
     };
-    match driver.balancer(&state.group.layer()).await {
+    let Some(balancers) = driver.balancers() else { return Vec::new() };
+    match balancers.find(&state.group.layer()).await {
         Ok(Some(seen)) => {
             fill_in(state, Some(seen.host));
             state.own.targets = Some(seen.targets);
