@@ -125,7 +125,7 @@ class Aws:
             first, step = tags["lampwright:ids"].split("+")
             name = "%s-%d" % (tags["lampwright:layer"], int(first) + int(step) * int(item.findtext("amiLaunchIndex")))
             disk = [entry.findtext("ebs/volumeId") for entry in item.findall("blockDeviceMapping/item") if entry.findtext("deviceName") == "/dev/sdf"]
-            found.setdefault(name, []).append({"id": item.findtext("instanceId"), "address": item.findtext("privateIpAddress"), "public": item.findtext("ipAddress"), "disk": disk[0] if disk else None})
+            found.setdefault(name, []).append({"id": item.findtext("instanceId"), "address": item.findtext("privateIpAddress"), "public": item.findtext("ipAddress"), "disk": disk[0] if disk else None, "size": item.findtext("instanceType")})
         return found
 
     def list(self, scope):
@@ -285,7 +285,7 @@ class OpenStack:
                 name = "%s-%s" % (server["metadata"]["lampwright_layer"], server["metadata"]["lampwright_id"])
                 addresses = {entry["OS-EXT-IPS:type"]: entry["addr"] for network in server["addresses"].values() for entry in network}
                 disk = [volume["id"] for volume in server["os-extended-volumes:volumes_attached"]]
-                found.setdefault(name, []).append({"id": server["id"], "address": addresses.get("fixed"), "public": addresses.get("floating"), "disk": disk[0] if disk else None})
+                found.setdefault(name, []).append({"id": server["id"], "address": addresses.get("fixed"), "public": addresses.get("floating"), "disk": disk[0] if disk else None, "size": server["flavor"].get("original_name", server["flavor"].get("id"))})
         return found
 
     def list(self, scope):
