@@ -1,6 +1,6 @@
 //! The values of variables that commands write, in a file beside the stack: plan and apply read it, and Terraform, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,16 +48,22 @@ pub(crate) fn stronger<'n>(
 ) -> anyhow::Result<Option<(PathBuf, Arc<str>)>> {
     let files = Disk.list(".").unwrap_or_default();
     for file in files.into_iter().filter(|file| is_automatic(file) && file.as_str() > FILE) {
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-        let sets = |name: &str| {
-            let mut names = text.lines().filter_map(|line| line.split_once('=').map(|(name, _)| name.trim()));
-            names.any(|found| found.trim_matches('"') == name)
-        };
-        if let Some(name) = names.clone().find(|name| sets(name)) {
+        if let Some(name) = set_by(Path::new(&file), names.clone())? {
             return Ok(Some((PathBuf::from(file), name.clone())));
         }
     }
     Ok(None)
+}
+
+/// The first of the variables that a file sets.
+pub(crate) fn set_by<'n>(
+    file: &Path,
+    mut names: impl Iterator<Item = &'n Arc<str>>,
+) -> anyhow::Result<Option<&'n Arc<str>>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let set: BTreeSet<&str> =
+        text.lines().filter_map(|line| Some(line.split_once('=')?.0.trim().trim_matches('"'))).collect();
+    Ok(names.find(|name| set.contains(&***name)))
 }
 
 #[cfg(test)]

@@ -114,6 +114,8 @@ fn what_cannot_be_scaled_is_refused_with_its_place() {
     assert!(refused(&["web=-3"]).contains("has 2 machines"));
     assert!(refused(&["-remove", "web-7"]).contains("There is: web-1, web-2"));
     assert!(refused(&["web=3", "-var", "web_nodes=2"]).contains("leave it away"));
+    sandbox.write("shop/prod.tfvars", "web_nodes = 2\n");
+    assert!(refused(&["web=3", "-var-file", "prod.tfvars"]).contains("-var-file says web_nodes"));
     sandbox.write("shop/team.auto.tfvars", "web_nodes = 2\n");
     assert!(refused(&["web=3"]).contains("team.auto.tfvars sets web_nodes"));
     std::fs::remove_file(sandbox.join("shop/team.auto.tfvars")).expect("removed");

@@ -219,11 +219,12 @@ fn variable_name(addr: &InstanceAddr, attribute: &str) -> String {
 /// What is stronger than the file would win at the next plan.
 fn refuse_stronger(variables: &BTreeMap<Arc<str>, u64>, given: &InputArgs) -> anyhow::Result<()> {
     for given in given.in_order() {
-        if let Given::Variable(text) = given
-            && let Some((name, _)) = text.split_once('=')
-            && variables.contains_key(name.trim())
-        {
-            bail!("-var {} says the number that is to be changed; leave it away", name.trim());
+        let (flag, name) = match &given {
+            Given::Variable(text) => ("-var", text.split_once('=').map(|(name, _)| name.trim().to_owned())),
+            Given::File(path) => ("-var-file", recorded::set_by(path, variables.keys())?.map(ToString::to_string)),
+        };
+        if let Some(name) = name.filter(|name| variables.contains_key(name.as_str())) {
+            bail!("{flag} says {name}, the number that is to be changed; leave it away");
         }
     }
     if let Some((file, name)) = recorded::stronger(variables.keys())? {

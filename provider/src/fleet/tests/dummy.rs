@@ -13,7 +13,6 @@ use crate::layer::*;
 
 #[derive(Debug)]
 pub(super) struct Dummy;
-
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub(super) struct Model {
     nodes: Option<u64>,
@@ -28,10 +27,9 @@ impl Layer for Dummy {
     const ROLLOUT: Rollout =
         Rollout { at_once: AtOnce::OneOf(2), ready_within: Duration::from_secs(20), started: "ready" };
     type Model = Model;
-
     fn fields() -> Vec<Field> {
-        let (nodes, text) = (("nodes", Ty::Number, Change::Scales), ("text", Ty::String, Change::Releases));
-        [nodes, text].map(|(name, ty, change)| Field::required(name, ty, name).change(change)).to_vec()
+        let all = [("nodes", Ty::Number, Change::Scales), ("text", Ty::String, Change::Releases)];
+        all.map(|(name, ty, change)| Field::required(name, ty, name).change(change)).to_vec()
     }
     fn wanted(own: &Model) -> Option<u64> {
         own.nodes
