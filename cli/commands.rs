@@ -242,8 +242,15 @@ fn start_log() {
         .try_init();
 }
 
+/// As clap wants flags. What comes behind `--` is somebody else's.
+pub(crate) fn long_flags(args: Vec<OsString>) -> Vec<OsString> {
+    let ours = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    let each = args.into_iter().enumerate();
+    each.map(|(idx, arg)| if idx == 0 || idx >= ours { arg } else { long_flag(arg) }).collect()
+}
+
 /// `-auto-approve` is `--auto-approve`; single letters and everything that is no flag stay.
-pub(crate) fn long_flag(arg: OsString) -> OsString {
+fn long_flag(arg: OsString) -> OsString {
     let Some(text) = arg.to_str() else { return arg };
     let is_single_dash = text.starts_with('-') && !text.starts_with("--");
     let name = text.trim_start_matches('-').split('=').next().unwrap_or_default();
@@ -309,5 +316,17 @@ impl Args for InputArgs {
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
         RawInputArgs::augment_args_for_update(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_others_stay_as_they_are() {
+        let args = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let long = long_flags(args("lampwright ssh -state=x web-1 -n 3 -- id -un -state"));
+        assert_eq!(long, args("lampwright ssh --state=x web-1 -n 3 -- id -un -state"));
     }
 }

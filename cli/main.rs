@@ -57,8 +57,7 @@ fn run() -> ExitCode {
             return ExitCode::from(exit::FAILURE);
         }
     };
-    let args = args.into_iter().enumerate().map(|(idx, arg)| if idx == 0 { arg } else { commands::long_flag(arg) });
-    let args = commands::with_version(args.collect());
+    let args = commands::with_version(commands::long_flags(args));
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
