@@ -185,9 +185,11 @@ async fn end_all(home: &Home, services: &[Service]) {
     // One that is stopped sees its signal only when it goes on, as systemd has it (systemd.kill(5)).
     table.of_home(home).into_iter().for_each(|pid| process::go_on(home, pid));
     let deadline = Instant::now() + STOP_DEADLINE;
+    let mut ending = process::Ending::default();
     loop {
         let left = process::Table::read().of_home(home);
-        if left.is_empty() {
+        ending.hold(&left);
+        if left.is_empty() && ending.is_over() {
             return;
         }
         // Without a main process that was told to end there is nothing to wait for.

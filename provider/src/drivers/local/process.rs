@@ -1,11 +1,15 @@
 //! Daemon processes: starting, finding and ending them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal as Number, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
@@ -94,21 +98,63 @@ pub(super) struct Process {
 impl Process {
     fn read(pid: i32) -> Option<Process> {
         let entry = PathBuf::from(format!("/proc/{pid}"));
-        let folder = std::fs::read_link(entry.join("cwd")).ok()?;
+        let folder = folder_of(&entry)?;
         let uid = std::fs::metadata(&entry).ok()?.uid();
         // Threads of the kernel, which are many, and what the system itself has started: no machine is there.
-        if uid == 0 && folder == Path::new("/") {
-            return None;
-        }
-        // A zombie has ended; only its parent has not noticed yet.
-        let stat = std::fs::read_to_string(entry.join("stat")).ok()?;
-        let state = stat.rsplit_once(") ")?.1.chars().next()?;
-        (state != 'Z' && state != 'X').then_some(Process { pid, uid, folder })
+        (uid != 0 || folder != Path::new("/")).then_some(Process { pid, uid, folder })
     }
 
     /// An administrator's shell that happens to stand in the folder is none of the machine's.
     fn is_of(&self, home: &Home) -> bool {
         self.uid == home.account.uid() && self.folder.starts_with(&home.path)
+    }
+}
+
+/// Where a process works. A process lives, and has its ports and files, until its last thread has ended, while its first
+/// one may have ended long before and is all that `/proc/PID` itself tells of (proc(5)).
+fn folder_of(process: &Path) -> Option<PathBuf> {
+    let of_thread = |thread: &Path| -> std::io::Result<PathBuf> {
+        let folder = std::fs::read_link(thread.join("cwd"))?;
+        // A zombie has ended; only its parent has not noticed yet.
+        let stat = std::fs::read_to_string(thread.join("stat"))?;
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if matches!(state, Some('Z' | 'X')) { Err(std::io::ErrorKind::NotFound.into()) } else { Ok(folder) }
+    };
+    match of_thread(process) {
+        Ok(folder) => Some(folder),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let threads = std::fs::read_dir(process.join("task")).ok()?.filter_map(std::result::Result::ok);
+            threads.filter_map(|thread| of_thread(&thread.path()).ok()).next()
+        }
+        Err(_) => None,
+    }
+}
+
+/// Processes that are ended. One whose threads have all left its folder has not closed its ports yet: only the kernel knows
+/// when it has (pidfd_open(2)).
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    held: BTreeMap<i32, OwnedFd>,
+}
+
+impl Ending {
+    pub(super) fn hold(&mut self, pids: &[i32]) {
+        for pid in pids {
+            if let Entry::Vacant(place) = self.held.entry(*pid)
+                && let Some(raw) = Pid::from_raw(*pid)
+                && let Ok(held) = pidfd_open(raw, PidfdFlags::empty())
+            {
+                place.insert(held);
+            }
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.held.values().all(|held| {
+            let mut asked = [PollFd::new(held, PollFlags::IN)];
+            // What cannot be asked is not waited for.
+            poll(&mut asked, Some(&Timespec::default())) != Ok(0)
+        })
     }
 }
 
@@ -353,6 +399,35 @@ pub(super) fn log_tail(home: &Home, service: &Service) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// mongod's first thread ends while another one still gives its memory back, and holds its port.
+    #[tokio::test]
+    async fn a_process_lives_until_its_last_thread_has_ended() {
+        const EXIT: &str = "import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(300,)).start()
+ctypes.CDLL(None).pthread_exit(None)";
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new("python3").args(["-c", EXIT]).current_dir(folder.path()).spawn().unwrap();
+        let pid = child.id() as i32;
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        let first_thread = || std::fs::read_link(format!("/proc/{pid}/cwd"));
+        while first_thread().is_ok() {
+            assert!(std::time::Instant::now() < deadline, "its first thread goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(Table::read().processes.iter().any(|process| process.pid == pid && process.folder == folder.path()));
+        let mut ending = Ending::default();
+        ending.hold(&[pid]);
+        assert!(!ending.is_over());
+        kill_in(folder.path(), pid);
+        while !ending.is_over() {
+            assert!(std::time::Instant::now() < deadline, "it goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Nobody has waited for it: it is in the kernel's list, and has ended.
+        assert!(!Table::read().has(pid));
+        child.wait().unwrap();
+    }
 
     /// A daemon that hangs is ended, and what it has started.
     #[tokio::test]
