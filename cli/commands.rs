@@ -59,7 +59,7 @@ enum Command {
     /// Make what the stack describes, after showing the plan
     Apply(apply::ApplyArgs),
     /// Remove everything that the stack has made
-    Destroy(apply::DestroyArgs),
+    Destroy(apply::ChangeArgs),
     /// Record something that exists already, such as a layer whose state was lost
     Import(import::ImportArgs),
     /// Print the outputs of the stack
@@ -100,19 +100,23 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         cli_config::leave_folder();
         std::env::set_current_dir(folder).with_context(|| format!("cannot go to the folder {}", folder.display()))?;
     }
-    ui::set_json(match &cli.command {
+    let is_json = match &cli.command {
         Command::Plan(args) => args.common.json,
-        Command::Apply(args) => args.common.json,
+        Command::Apply(args) => args.change.common.json,
         Command::Destroy(args) => args.common.json,
         Command::Import(args) => args.common.json,
-        Command::Scale(args) => args.common.json,
+        Command::Scale(args) => args.change.common.json,
         Command::Test(args) => args.json,
         Command::Status(_) | Command::Logs(_) | Command::Ssh(_) => false,
         Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
         Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) | Command::Version(_) => {
             false
         }
-    });
+    };
+    ui::set_json(is_json);
+    if is_json {
+        crate::json::version();
+    }
     let uses_state = match &cli.command {
         Command::Plan(_) | Command::Apply(_) | Command::Destroy(_) | Command::Import(_) | Command::Output(_) => true,
         Command::Show(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,

@@ -12,7 +12,6 @@ use crate::{exit, json, ui};
 
 pub(crate) fn start(files: &[(String, TestFile)], is_json: bool) {
     if is_json {
-        json::version();
         json::test_abstract(files);
     } else if files.is_empty() {
         ui::line("There are no tests: write tests/NAME.tftest.hcl (docs/testing-modules.md shows how).");

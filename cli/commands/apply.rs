@@ -25,22 +25,18 @@ use crate::{exit, json, ui};
 pub(crate) struct ApplyArgs {
     /// A plan that `plan -out` has saved; it is done without a question
     plan: Option<PathBuf>,
-    #[command(flatten)]
-    inputs: InputArgs,
-    /// Do it without a question
-    #[arg(long)]
-    auto_approve: bool,
     /// Remove everything, as `destroy` does
     #[arg(long)]
     destroy: bool,
     #[command(flatten)]
-    pub(super) common: CommonArgs,
+    pub(super) change: ChangeArgs,
 }
 
+/// What every command has that plans a change and makes it.
 #[derive(Debug, Args)]
-pub(crate) struct DestroyArgs {
+pub(crate) struct ChangeArgs {
     #[command(flatten)]
-    inputs: InputArgs,
+    pub(super) inputs: InputArgs,
     /// Do it without a question
     #[arg(long)]
     auto_approve: bool,
@@ -50,52 +46,52 @@ pub(crate) struct DestroyArgs {
 
 pub(crate) async fn run(args: &ApplyArgs) -> anyhow::Result<u8> {
     if let Some(path) = &args.plan {
-        if !args.inputs.is_empty() {
+        if !args.change.inputs.is_empty() {
             bail!("a saved plan has its variables already; leave -var and -var-file away");
         }
-        return run_saved(path, &args.common).await;
+        return run_saved(path, &args.change.common).await;
     }
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    run_planned(goal, &args.inputs, args.auto_approve, &args.common).await
+    run_planned(goal, &args.change).await
 }
 
-pub(crate) async fn run_destroy(args: &DestroyArgs) -> anyhow::Result<u8> {
-    run_planned(Goal::Nothing, &args.inputs, args.auto_approve, &args.common).await
+pub(crate) async fn run_destroy(args: &ChangeArgs) -> anyhow::Result<u8> {
+    run_planned(Goal::Nothing, args).await
 }
 
-async fn run_planned(goal: Goal, given: &InputArgs, auto_approve: bool, common: &CommonArgs) -> anyhow::Result<u8> {
+async fn run_planned(goal: Goal, args: &ChangeArgs) -> anyhow::Result<u8> {
     let operation = if goal == Goal::Nothing { "destroy" } else { "apply" };
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
-    let Ok(inputs) = session.inputs(given)? else { return Ok(exit::FAILURE) };
-    let environment = Vec::new();
-    let doing = Doing { operation, goal, given, auto_approve, common, environment, recorded: None };
-    plan_and_do(&session, inputs, &doing).await
+    let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
+    let Some(store) = open_store(operation, &args.common)? else { return Ok(exit::FAILURE) };
+    plan_and_do(&session, inputs, store, &Doing { goal, args, environment: Vec::new(), recorded: None }).await
 }
 
 /// A change that is planned, shown, asked about, and made.
 #[derive(Debug)]
 pub(super) struct Doing<'a> {
-    pub(super) operation: &'static str,
     pub(super) goal: Goal,
-    pub(super) given: &'a InputArgs,
-    pub(super) auto_approve: bool,
-    pub(super) common: &'a CommonArgs,
+    pub(super) args: &'a ChangeArgs,
     /// What plugins are told besides.
     pub(super) environment: Vec<(String, String)>,
     /// Values of variables that are written down before anything is made: what is cut off goes on with them.
     pub(super) recorded: Option<&'a Recorded>,
 }
 
-pub(super) async fn plan_and_do(session: &Session, inputs: Inputs, doing: &Doing<'_>) -> anyhow::Result<u8> {
-    let Doing { goal, given, auto_approve, common, .. } = *doing;
-    let Some(mut store) = open_store(doing.operation, common)? else { return Ok(exit::FAILURE) };
+pub(super) async fn plan_and_do(
+    session: &Session,
+    inputs: Inputs,
+    mut store: Store,
+    doing: &Doing<'_>,
+) -> anyhow::Result<u8> {
+    let Doing { goal, args: ChangeArgs { inputs: given, auto_approve, common }, .. } = *doing;
     let mut known = store.known();
     known.environment.extend(doing.environment.iter().cloned());
     let Ok(planned) = make(session, inputs, known, goal, common).await else { return Ok(exit::FAILURE) };
     show_plan(session, &planned.plan, common, ShowOptions::default());
     let question = question(goal, &planned.plan);
     let needs_work = !planned.plan.is_empty();
-    if needs_work && !auto_approve && (common.json || !common.input || !ui::confirm(&question)) {
+    if needs_work && !*auto_approve && (common.json || !common.input || !ui::confirm(&question)) {
         planned.end().await;
         if !common.input {
             ui::error("-input=false: nobody may be asked; use -auto-approve to go on without a question");
@@ -110,7 +106,7 @@ pub(super) async fn plan_and_do(session: &Session, inputs: Inputs, doing: &Doing
     if needs_work && !common.json {
         ui::line("");
     }
-    let again = common.proposal(goal, given, session).argument_if(auto_approve, "-auto-approve");
+    let again = common.proposal(goal, given, session).argument_if(*auto_approve, "-auto-approve");
     execute(session, planned, &mut store, goal, common, Some(again)).await
 }
 

@@ -51,16 +51,14 @@ pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
             json!(LogsAsked { places, bytes: BYTES })
         };
         let run = &planned.run;
-        let answers = operations::ask(run, &planned.plan, dialect::LOGS, &is_meant, arguments).await;
+        let answers = operations::ask::<LogsTold>(run, &planned.plan, dialect::LOGS, &is_meant, arguments).await;
         let mut all: Vec<Line> = Vec::new();
         for (addr, answer) in answers {
             // One of another make has no logs; whoever did not ask for it does not miss them.
             if args.layers.is_empty() && matches!(answer, Err(HostError::NoOperation { .. })) {
                 continue;
             }
-            match answer.map_err(|error| error.to_string()).and_then(|json| {
-                serde_json::from_value::<LogsTold>(json).map_err(|error| format!("its answer is not readable: {error}"))
-            }) {
+            match answer {
                 Ok(told) => {
                     let parts =
                         told.parts.iter().filter(|part| args.service.as_ref().is_none_or(|it| *it == part.service));
@@ -78,7 +76,8 @@ pub(crate) async fn run(args: &LogsArgs) -> anyhow::Result<u8> {
                     }
                     places.insert(addr, told.places);
                 }
-                Err(problem) => {
+                Err(error) => {
+                    let problem = error.to_string();
                     if problems.insert(problem.clone()) {
                         ui::error(&format!("{addr}: {}", ui::tame(&problem)));
                     }

@@ -1,12 +1,14 @@
-//! What commands share that ask about what exists and change nothing: status, logs.
+//! What commands share that ask about what exists: status, logs, ssh, and scale before it changes anything.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
+use compiler::Inputs;
 use compiler::addr::InstanceAddr;
 use engine::plan::{Goal, Plan, PlanOptions, Refresh};
+use engine::state::store::Known;
 
 use super::InputArgs;
 use super::plan::{CommonArgs, Planned, make_with, open_view};
@@ -19,21 +21,19 @@ pub(crate) struct OperateArgs {
     state: PathBuf,
 }
 
-impl OperateArgs {
-    pub(super) fn of(state: PathBuf) -> OperateArgs {
-        OperateArgs { state }
-    }
-}
-
-/// Reads the stack and the state, and configures the providers: what the state has, beside providers that can be asked. Nobody is kept from changing the state meanwhile. None:
-/// what is wrong was shown.
+/// Reads the stack and the state. Nobody is kept from changing the state meanwhile. None: what is wrong was shown.
 pub(super) async fn open(operation: &str, inputs: &InputArgs, args: &OperateArgs) -> anyhow::Result<Option<Planned>> {
     let Ok(mut session) = Session::open() else { return Ok(None) };
     let Ok(inputs) = session.inputs(inputs)? else { return Ok(None) };
     let common = CommonArgs::looking(args.state.clone());
     let view = open_view(operation, &common)?;
+    Ok(look(&session, inputs, view.known(), &common).await)
+}
+
+/// What the state has, beside providers that are configured and can be asked. None: what is wrong was shown.
+pub(super) async fn look(session: &Session, inputs: Inputs, known: Known<'_>, common: &CommonArgs) -> Option<Planned> {
     let options = PlanOptions { goal: Goal::Nothing, refresh: Refresh::OnlyLook, adopt: BTreeMap::new() };
-    Ok(make_with(&session, inputs, view.known(), options, &common).await.ok())
+    make_with(session, inputs, known, options, common).await.ok()
 }
 
 /// Says of an object whether it is one of those that were named; all are if none was.

@@ -199,9 +199,6 @@ pub(super) async fn make_with(
     options: PlanOptions,
     common: &CommonArgs,
 ) -> Result<Planned, Shown> {
-    if common.json {
-        json::version();
-    }
     let (events, shower) = Shower::start(common.json);
     let run = session.run_with_state(inputs, usize::from(common.parallelism), events, &known).await?;
     let (plan, diags) = plan::plan(&run, known.state, &options).await;

@@ -8,18 +8,20 @@ use clap::Args;
 use compiler::addr::InstanceAddr;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::origin::Origin;
+use engine::host::HostError;
 use engine::operations::ask;
 use engine::operations::dialect::{self, ScaleTold};
 use engine::plan::Goal;
 use serde_json::json;
+use value::{Number, Value};
 
-use super::apply::{Doing, plan_and_do};
-use super::operate::{self, OperateArgs};
-use super::plan::{CommonArgs, Planned};
+use super::apply::{ChangeArgs, Doing, plan_and_do};
+use super::operate;
+use super::plan::{Planned, open_store, show_diagnostics};
 use super::{Given, InputArgs};
+use crate::exit;
 use crate::recorded::{self, Recorded};
 use crate::session::Session;
-use crate::{exit, ui};
 
 /// Change how many machines layers have
 ///
@@ -42,12 +44,7 @@ pub(crate) struct ScaleArgs {
     #[arg(long, value_name = "MACHINE")]
     remove: Vec<String>,
     #[command(flatten)]
-    inputs: InputArgs,
-    /// Do it without a question
-    #[arg(long)]
-    auto_approve: bool,
-    #[command(flatten)]
-    pub(super) common: CommonArgs,
+    pub(super) change: ChangeArgs,
 }
 
 /// A layer, and how many machines it shall have.
@@ -68,43 +65,42 @@ enum Asked {
 }
 
 pub(crate) async fn run(args: &ScaleArgs) -> anyhow::Result<u8> {
-    let looking = OperateArgs::of(args.common.state.clone());
-    let Some(found) = operate::open("scale", &args.inputs, &looking).await? else { return Ok(exit::FAILURE) };
+    let ChangeArgs { inputs: given, common, .. } = &args.change;
+    let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
+    let Ok(mut inputs) = session.inputs(given)? else { return Ok(exit::FAILURE) };
+    // Held from the look at what there is until the change is made: what +2 means does not change in between.
+    let Some(store) = open_store("scale", common)? else { return Ok(exit::FAILURE) };
+    let found = operate::look(&session, inputs.clone(), store.known(), common).await;
+    let Some(found) = found else { return Ok(exit::FAILURE) };
     let changes = changes(args, &found).await;
     found.end().await;
-    drop(found);
     let changes = changes?;
-    let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let variables = match variables(&session, &changes)? {
         Ok(variables) => variables,
         Err(diags) => {
-            ui::diagnostics(&diags, &session.sources);
+            show_diagnostics(&session, &diags, common.json);
             return Ok(exit::FAILURE);
         }
     };
-    refuse_stronger(&variables, &args.inputs)?;
+    refuse_stronger(&variables, given)?;
     let recorded = Recorded::with(&variables)?;
-    let Ok(mut inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
     for (name, number) in &variables {
         let Ok(()) = session.set(&mut inputs, name, &number.to_string(), "of scale") else { return Ok(exit::FAILURE) };
     }
     let leaving: BTreeMap<String, &Vec<String>> =
         changes.iter().map(|change| (change.addr.to_string(), &change.leaving)).collect();
     let doing = Doing {
-        operation: "scale",
         goal: Goal::Configuration,
-        given: &args.inputs,
-        auto_approve: args.auto_approve,
-        common: &args.common,
+        args: &args.change,
         environment: vec![(dialect::LEAVING_VARIABLE.to_owned(), json!(leaving).to_string())],
         recorded: Some(&recorded),
     };
-    plan_and_do(&session, inputs, &doing).await
+    plan_and_do(&session, inputs, store, &doing).await
 }
 
 /// Which layers are meant, and what shall become of them.
 async fn changes(args: &ScaleArgs, found: &Planned) -> anyhow::Result<Vec<Change>> {
-    let layers = layers(found).await;
+    let layers = layers(found).await?;
     let known = || layers.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut changes: BTreeMap<&InstanceAddr, Change> = BTreeMap::new();
     for text in &args.changes {
@@ -155,24 +151,23 @@ async fn changes(args: &ScaleArgs, found: &Planned) -> anyhow::Result<Vec<Change
 }
 
 /// The layers whose machines are counted, with their number as the state has it.
-async fn layers(found: &Planned) -> BTreeMap<InstanceAddr, (ScaleTold, Option<u64>)> {
-    let answers = ask(&found.run, &found.plan, dialect::SCALE, |_| true, |_| json!({})).await;
-    // What does not answer to this has no machines that could be counted.
-    let answers = answers.into_iter().filter_map(|(addr, answer)| {
-        let told: ScaleTold = serde_json::from_value(answer.ok()?).ok()?;
-        let attribute = told.attribute.clone()?;
-        let number = found
-            .plan
-            .changes
-            .get(&addr)?
-            .before
-            .get(&attribute)?
-            .as_number()?
-            .to_i64()
-            .and_then(|number| u64::try_from(number).ok());
-        Some((addr, (told, number)))
-    });
-    answers.collect()
+async fn layers(found: &Planned) -> anyhow::Result<BTreeMap<InstanceAddr, (ScaleTold, Option<u64>)>> {
+    let answers = ask::<ScaleTold>(&found.run, &found.plan, dialect::SCALE, |_| true, |_| json!({})).await;
+    let mut layers = BTreeMap::new();
+    for (addr, answer) in answers {
+        let told = match answer {
+            Ok(told) => told,
+            // One of another make has no machines that could be counted.
+            Err(HostError::NoOperation { .. }) => continue,
+            Err(error) => return Err(error).with_context(|| format!("{addr} does not say how it is counted")),
+        };
+        let Some(attribute) = &told.attribute else { continue };
+        let before = found.plan.changes.get(&addr).and_then(|change| change.before.get(attribute));
+        let number = before.and_then(Value::as_number).and_then(Number::to_i64);
+        let number = number.and_then(|number| u64::try_from(number).ok());
+        layers.insert(addr, (told, number));
+    }
+    Ok(layers)
 }
 
 fn parse(text: &str) -> Option<(&str, Asked)> {

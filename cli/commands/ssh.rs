@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::bail;
 use clap::Args;
+use engine::host::HostError;
 use engine::operations::ask;
 use engine::operations::dialect::{self, ShellAsked, ShellTold};
 use serde_json::json;
@@ -36,20 +37,22 @@ pub(crate) struct SshArgs {
 pub(crate) async fn run(args: &SshArgs) -> anyhow::Result<u8> {
     let Some(found) = operate::open("ssh", &args.inputs, &args.operate).await? else { return Ok(exit::FAILURE) };
     let machine = args.machine.clone();
-    let answers =
-        ask(&found.run, &found.plan, dialect::SHELL, |_| true, |_| json!(ShellAsked { machine: machine.clone() }))
-            .await;
+    let answers = ask::<ShellTold>(
+        &found.run,
+        &found.plan,
+        dialect::SHELL,
+        |_| true,
+        |_| json!(ShellAsked { machine: machine.clone() }),
+    )
+    .await;
     found.end().await;
     let mut ways = Vec::new();
     let mut problems = Vec::new();
     for (addr, answer) in answers {
         match answer {
-            Ok(json) => match serde_json::from_value::<ShellTold>(json) {
-                Ok(told) if told.command.is_empty() && told.folder.is_none() => {}
-                Ok(told) => ways.push((addr, told)),
-                Err(error) => problems.push(format!("{addr}: its answer is not readable: {error}")),
-            },
-            Err(engine::host::HostError::NoOperation { .. }) => {}
+            Ok(told) if told.command.is_empty() && told.folder.is_none() => {}
+            Ok(told) => ways.push((addr, told)),
+            Err(HostError::NoOperation { .. }) => {}
             Err(error) => problems.push(format!("{addr}: {error}")),
         }
     }

@@ -56,30 +56,22 @@ pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-type Answers = [(compiler::addr::InstanceAddr, Answer)];
-
-fn report(answer: &Answer) -> Result<LayerReport, String> {
-    match answer {
-        Ok(json) => {
-            serde_json::from_value(json.clone()).map_err(|error| format!("its answer is not readable: {error}"))
-        }
-        Err(error) => Err(error.to_string()),
-    }
-}
+type Answers = [(compiler::addr::InstanceAddr, Answer<LayerReport>)];
 
 fn as_json(answers: &Answers) -> anyhow::Result<(String, u8)> {
     let layers: Vec<_> = answers
         .iter()
-        .map(|(addr, answer)| match report(answer) {
+        .map(|(addr, answer)| match answer {
             Ok(report) => json!({ "address": addr.to_string(), "status": report }),
-            Err(problem) => json!({ "address": addr.to_string(), "problem": problem }),
+            Err(problem) => json!({ "address": addr.to_string(), "problem": problem.to_string() }),
         })
         .collect();
     Ok((serde_json::to_string_pretty(&json!({ "format_version": 1, "layers": layers }))?, code(answers)))
 }
 
 fn code(answers: &Answers) -> u8 {
-    let is_well = |answer: &Answer| report(answer).is_ok_and(|report| report.machines.iter().all(|it| it.is_well));
+    let is_well =
+        |answer: &Answer<LayerReport>| answer.as_ref().is_ok_and(|report| report.machines.iter().all(|it| it.is_well));
     if answers.iter().all(|(_, answer)| is_well(answer)) { exit::SUCCESS } else { exit::CHANGES }
 }
 
@@ -89,7 +81,7 @@ fn as_text(answers: &Answers) -> (String, u8) {
         lines.push("Nothing exists. `lampwright apply` makes it.".to_owned());
     }
     for (addr, answer) in answers {
-        match report(answer) {
+        match answer {
             Ok(report) => {
                 let machines = match report.machines.len() {
                     1 => "1 machine".to_owned(),

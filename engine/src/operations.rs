@@ -2,6 +2,7 @@
 
 use compiler::addr::InstanceAddr;
 pub use proto::dialect;
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
@@ -10,17 +11,17 @@ use crate::plan::Plan;
 use crate::run::Run;
 
 /// What one object's provider says, or why it says nothing.
-pub type Answer = Result<Json, HostError>;
+pub type Answer<T> = Result<T, HostError>;
 
 /// Asks about every object that a plan has found and that `is_meant`, all at once; in the order of their addresses. The
 /// plan has configured their providers.
-pub async fn ask(
+pub async fn ask<T: DeserializeOwned + Send + 'static>(
     run: &Run,
     plan: &Plan,
     operation: &'static str,
     is_meant: impl Fn(&InstanceAddr) -> bool,
     arguments: impl Fn(&InstanceAddr) -> Json,
-) -> Vec<(InstanceAddr, Answer)> {
+) -> Vec<(InstanceAddr, Answer<T>)> {
     let mut tasks = JoinSet::new();
     let meant = plan.changes.values().filter(|change| !change.before.is_null() && is_meant(&change.addr));
     for change in meant {
@@ -34,6 +35,12 @@ pub async fn ask(
                 Ok((provider, _)) => provider.ask(request).await,
                 Err(error) => Err(error),
             };
+            let unreadable = |error: serde_json::Error| HostError::Answer {
+                provider: provider.source.short(),
+                call: operation,
+                reason: error.to_string(),
+            };
+            let answer = answer.and_then(|json| serde_json::from_value(json).map_err(unreadable));
             (addr, answer)
         });
     }
