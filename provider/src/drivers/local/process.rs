@@ -123,8 +123,8 @@ fn folder_of(process: &Path) -> Option<PathBuf> {
     match of_thread(process) {
         Ok(folder) => Some(folder),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let threads = std::fs::read_dir(process.join("task")).ok()?.filter_map(std::result::Result::ok);
-            threads.filter_map(|thread| of_thread(&thread.path()).ok()).next()
+            let mut threads = std::fs::read_dir(process.join("task")).ok()?.filter_map(std::result::Result::ok);
+            threads.find_map(|thread| of_thread(&thread.path()).ok())
         }
         Err(_) => None,
     }
