@@ -222,13 +222,13 @@ impl Remote {
         let has_size = |all: &[Instance]| is(all, &|one| one.power == Power::Off && one.size.as_deref() == Some(size));
         let all = self.wait_for(&key.layer, "it did not get its size", has_size).await?;
         let instance = find(&all).ok_or_else(missing)?;
-        let need = Need { disk_gb: instance.disk.then_some(1), ..Need::default() };
+        // No disk is made here: one that is lost is missed by the next plan, and made anew where its size is known.
         let order = Order {
             layer: key.layer.clone(),
             ids: vec![key.id],
             owner: instance.owner.clone().unwrap_or_default(),
             takes: BTreeSet::new(),
-            need,
+            need: Need::default(),
             takes_up: Vec::new(),
         };
         let mended = self.cloud.mend(&instance, &order).await?;
