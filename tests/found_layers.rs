@@ -54,7 +54,9 @@ fn layers_of_another_stack_are_found_by_name() {
     write(&sandbox);
     // It is not there yet, and may have another name.
     let missing = sandbox.lampwright("front", &["plan"]).failure();
-    assert!(missing.contains("no machines of a layer t/web") && missing.contains("main.tf:"), "{missing}");
+    assert!(missing.contains("there is no such layer") && missing.contains("no machines of a layer t/web"), "{missing}");
+    // It is the name that is marked.
+    assert!(missing.contains("name  = \"web\"\n  │           ^^^^^"), "{missing}");
     sandbox.lampwright("base", APPLY).success();
     sandbox.lampwright("front", APPLY).success();
     let output = |name: &str| sandbox.lampwright("front", &["output", "-raw", name]).success().trim().to_owned();

@@ -3,7 +3,7 @@
 use value::Problem;
 
 use crate::context::Context;
-use crate::driver::{LayerId, driver_problem};
+use crate::driver::{LayerId, Machine, driver_problem};
 use crate::layer::{Group, Layer, MachineModel, RUNNING, State};
 use crate::ownership;
 
@@ -20,20 +20,44 @@ pub(super) async fn import<L: Layer>(context: &Context, id: &str) -> Result<Stat
         return Err(bad(detail));
     }
     let layer = LayerId::of_id(layer);
-    let driver = context.cloud(&cloud)?;
-    let found = driver.list(&layer).await;
+    let Some(machines) = machines(context, &cloud, &layer).await? else { return Err(bad(absent(&cloud, &layer))) };
+    state::<L>(context, cloud, &layer, &machines).await
+}
+
+/// What to say of a layer that is not there.
+pub(super) fn absent(cloud: &str, layer: &LayerId) -> String {
+    format!(
+        "The cloud {cloud:?} has no machines of a layer {layer}. Its machines carry the scope and the name as tags."
+    )
+}
+
+/// The machines of a layer; none if the cloud has nothing of it, not even a load balancer of its own make.
+pub(super) async fn machines(
+    context: &Context,
+    cloud: &str,
+    layer: &LayerId,
+) -> Result<Option<Vec<Machine>>, Vec<Problem>> {
+    let driver = context.cloud(cloud)?;
+    let found = driver.list(layer).await;
     let found = found.map_err(|error| vec![driver_problem(&format!("Looking for the machines of {layer}"), &error)])?;
+    if !found.is_empty() {
+        return Ok(Some(found));
+    }
     let balancer = match driver.balancers() {
-        Some(balancers) => balancers.find(&layer).await,
+        Some(balancers) => balancers.find(layer).await,
         None => Ok(None),
     };
     let balancer = balancer.map_err(|error| vec![driver_problem("Looking for the load balancer", &error)])?;
-    if found.is_empty() && balancer.is_none() {
-        let detail = format!(
-            "The cloud {cloud:?} has no machines of a layer {layer}. Its machines carry the scope and the name as tags."
-        );
-        return Err(bad(detail));
-    }
+    Ok(balancer.map(|_| found))
+}
+
+/// What can be told of a layer by its machines.
+pub(super) async fn state<L: Layer>(
+    context: &Context,
+    cloud: String,
+    layer: &LayerId,
+    found: &[Machine],
+) -> Result<State<L::Model>, Vec<Problem>> {
     let machines = found.iter().map(|machine| MachineModel {
         id: machine.key.id,
         name: machine.key.name(),
@@ -44,7 +68,7 @@ pub(super) async fn import<L: Layer>(context: &Context, id: &str) -> Result<Stat
     let group = Group {
         id: Some(layer.to_string()),
         name: Some(layer.name.clone()),
-        cloud: Some(cloud.clone()),
+        cloud: Some(cloud),
         machines: Some(machines.collect()),
         last_id: Some(found.iter().map(|machine| machine.key.id).max().unwrap_or(0)),
         generation: found

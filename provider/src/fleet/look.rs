@@ -1,11 +1,11 @@
 //! Looking: a layer that another state has made, found by its name. Nothing of it is taken, and nothing is changed.
 
-use value::{Problem, Ty, Value};
+use value::{Path, Problem, Ty, Value};
 
-use super::import::import;
+use super::import;
 use super::read::look as look_at;
 use crate::context::Context;
-use crate::driver::driver_problem;
+use crate::driver::LayerId;
 use crate::field::Field;
 use crate::layer::{Layer, State, group_fields, name};
 use crate::model::Model as _;
@@ -30,11 +30,14 @@ pub(super) async fn look<L: Layer>(context: &Context, config: &Value) -> Result<
     let text = |name: &str| config.get(name).and_then(Value::as_str);
     let scope = text("scope").unwrap_or(&context.scope);
     let cloud = text("cloud").unwrap_or(&context.default_cloud);
-    let mut state = import::<L>(context, &format!("{cloud}:{scope}/{}", text("name").unwrap_or_default())).await?;
+    let layer = LayerId::of_id(&format!("{scope}/{}", text("name").unwrap_or_default()));
+    let Some(found) = import::machines(context, cloud, &layer).await? else {
+        let detail = import::absent(cloud, &layer);
+        return Err(vec![Problem::error("there is no such layer", detail).at(Path::attribute("name"))]);
+    };
+    let mut state = import::state::<L>(context, cloud.to_owned(), &layer, &found).await?;
     let is_public = config.get("public").and_then(Value::as_bool).unwrap_or(false);
     let driver = state.group.driver(context)?.clone();
-    let found = driver.list(&state.group.layer()).await;
-    let found = found.map_err(|error| vec![driver_problem("Looking at the machines", &error)])?;
     let probes = L::probes(&state.own, L::port(&state.own));
     let looks = found.iter().map(|machine| look_at(&*driver, machine, &probes));
     let looks = futures_util::future::join_all(looks).await;
@@ -49,10 +52,8 @@ pub(super) async fn look<L: Layer>(context: &Context, config: &Value) -> Result<
     state.group.public = Some(is_public);
     let mut state = said::<L>(state, config)?;
     L::computed(&mut state, None);
-    if L::is_managed(&state.own) {
-        L::read(context, &mut state).await;
-    }
-    Ok(state)
+    let problems = if L::is_managed(&state.own) { L::read(context, &mut state).await } else { Vec::new() };
+    if problems.is_empty() { Ok(state) } else { Err(problems) }
 }
 
 /// With what the other stack has to say.

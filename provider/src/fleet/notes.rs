@@ -152,6 +152,7 @@ pub(super) fn sizes<L: Layer>(context: &Context, before: &State<L::Model>, after
     if let Some(first) = others.first() {
         let how = match L::ROLLOUT.at_once.of(others.len()) {
             _ if kept.len() == 1 => "it is stopped for that, and does no work meanwhile".to_owned(),
+            1 => "1 at a time leaves, is stopped, and comes back".to_owned(),
             at_once => format!("{at_once} at a time leave, are stopped, and come back"),
         };
         let public = if planned.public == Some(true) { "; a public address that is not reserved changes" } else { "" };
