@@ -54,7 +54,10 @@ fn layers_of_another_stack_are_found_by_name() {
     write(&sandbox);
     // It is not there yet, and may have another name.
     let missing = sandbox.lampwright("front", &["plan"]).failure();
-    assert!(missing.contains("there is no such layer") && missing.contains("no machines of a layer t/web"), "{missing}");
+    assert!(
+        missing.contains("there is no such layer") && missing.contains("no machines of a layer t/web"),
+        "{missing}"
+    );
     // It is the name that is marked.
     assert!(missing.contains("name  = \"web\"\n  │           ^^^^^"), "{missing}");
     sandbox.lampwright("base", APPLY).success();

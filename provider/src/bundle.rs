@@ -6,16 +6,17 @@ pub mod apache;
 mod content;
 pub mod encode;
 pub mod haproxy;
+mod manifest;
 pub mod mongod;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::driver::Signal;
 pub use content::Content;
+pub use manifest::{Daemon, Entry, Manifest, digest_of, digest_of_bytes};
 
 /// Stands in a rendered file for what the plan cannot know yet.
 pub const UNKNOWN: &str = "(known after apply)";
@@ -122,25 +123,9 @@ impl Bundle {
         })
     }
 
-    /// `sha256:..` over the manifest, without what changes nothing on the machine.
+    /// `sha256:..` over all that changes something on the machine.
     pub fn digest(&self) -> String {
-        Bundle::digest_of(&self.manifest())
-    }
-
-    /// As [`Bundle::digest`], of a manifest that was kept.
-    pub fn digest_of(manifest: &serde_json::Value) -> String {
-        let mut manifest = manifest.clone();
-        for file in manifest["files"].as_array_mut().into_iter().flatten() {
-            if let Some(file) = file.as_object_mut() {
-                file.remove("size");
-            }
-        }
-        for service in manifest["services"].as_array_mut().into_iter().flatten() {
-            if let Some(service) = service.as_object_mut() {
-                service.remove("logs");
-            }
-        }
-        format!("sha256:{}", hex(&Sha256::digest(manifest.to_string().as_bytes())))
+        Manifest::of(self).digest()
     }
 
     /// What is in force on a machine once its services have taken this bundle up: a digest for each of them, and one of
@@ -162,25 +147,6 @@ impl Bundle {
             application: digest(&|path| path.starts_with(APPLICATION)),
             since: String::new(),
         }
-    }
-
-    /// Path, mode, owner, digest and size of every file. The owner is the account that the services run under.
-    pub fn manifest(&self) -> serde_json::Value {
-        let files = self.files.iter().map(|(path, file)| {
-            json!({
-                "path": path,
-                "mode": format!("{:04o}", file.mode),
-                "owner": "service",
-                "digest": format!("sha256:{}", hex(file.content.digest())),
-                "secret": file.secret,
-                "size": file.content.len(),
-            })
-        });
-        let services = self
-            .services
-            .iter()
-            .map(|service| json!({ "name": service.name, "program": service.program, "args": service.args, "logs": service.logs }));
-        json!({ "version": 1, "files": files.collect::<Vec<_>>(), "services": services.collect::<Vec<_>>() })
     }
 }
 

@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use crate::bundle::{Bundle, Service};
+use crate::bundle::{Bundle, Manifest, Service};
 use crate::ownership::Owner;
 pub use abilities::{Admitted, Balancer, BalancerSeen, BalancerTraits, Balancers, Firewall, Ingress, Source};
 pub use problem::driver_problem;
@@ -396,8 +396,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
         now(Ok(Shell::Folder(self.layout(key).root)))
     }
 
-    /// The manifest of what was installed last ([`Bundle::manifest`]); none if nothing was.
-    fn installed<'a>(&'a self, _key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {
+    /// The manifest of what was installed last; none if nothing was.
+    fn installed<'a>(&'a self, _key: &'a MachineKey) -> BoxFuture<'a, Result<Option<Manifest>>> {
         now(Ok(None))
     }
 

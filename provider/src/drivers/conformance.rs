@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{DRIVERS, Settings};
-use crate::bundle::{Bundle, CHECKED, Service, TakesUp};
+use crate::bundle::{Bundle, CHECKED, Manifest, Service, TakesUp};
 use crate::driver::{
     Disks, Driver, DriverError, Ingress, LayerId, Machine, MachineKey, Need, Order, Program, Signal, Source, Status,
 };
@@ -341,7 +341,7 @@ async fn installing_changes_only_what_differs() {
         assert_eq!(driver.tail(&key, "run/none", None, 4).await.unwrap(), None, "{name}");
         // A plan goes by this.
         let manifest = driver.installed(&key).await.unwrap().unwrap();
-        assert_eq!(manifest["files"], bundle.manifest()["files"], "{name}");
+        assert_eq!(manifest.files, Manifest::of(&bundle).files, "{name}");
         assert_eq!(driver.read(&key, "etc/secret").await.unwrap().as_deref(), Some(&b"s"[..]), "{name}");
         clean(&*driver).await;
     }

@@ -30,7 +30,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::traced::traced;
 use super::{DriverInfo, Settings, Traits};
-use crate::bundle::{Bundle, Service};
+use crate::bundle::{Bundle, Manifest, Service};
 use crate::driver::{
     BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Kept, LayerId, Layout, Machine, MachineKey,
     Order, Result, Signal, Size, Status, Tail, Tell, now,
@@ -293,7 +293,7 @@ impl Driver for Local {
         now(homes.ok().and_then(|homes| kept::sizes(&homes)))
     }
 
-    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {
+    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<Manifest>>> {
         now(self.store.existing(key).map(|home| install::manifest(&home.folder)))
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{DriverInfo, Traits};
-use crate::bundle::{Bundle, Service};
+use crate::bundle::{Bundle, Manifest, Service};
 use crate::driver::{
     BoxFuture, Created, Disks, Driver, DriverError, Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order,
     Result, Signal, Size, Status, Tail, Tell, now, timestamp,
@@ -39,7 +39,7 @@ struct FakeMachine {
     size: String,
     owner: String,
     files: BTreeMap<String, Vec<u8>>,
-    manifest: Option<serde_json::Value>,
+    manifest: Option<Manifest>,
 }
 
 impl FakeMachine {
@@ -163,18 +163,16 @@ impl Driver for Memory {
         "the memory of the provider".to_owned()
     }
 
-    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {
+    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<Manifest>>> {
         now(self.with(key, |machine| machine.manifest.clone()))
     }
 
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>> {
         now(self.with(key, |machine| {
-            let installed = machine.manifest.replace(bundle.manifest());
+            let installed = machine.manifest.replace(Manifest::of(bundle));
             // What was not installed, such as a flag or what the daemons have written, is nobody's to take away.
-            let installed = installed.iter().filter_map(|manifest| manifest["files"].as_array()).flatten();
-            let installed = installed.filter_map(|file| file["path"].as_str());
-            let obsolete: Vec<String> =
-                installed.filter(|path| !bundle.files.contains_key(*path)).map(str::to_owned).collect();
+            let installed = installed.into_iter().flat_map(|manifest| manifest.files).map(|entry| entry.path);
+            let obsolete: Vec<String> = installed.filter(|path| !bundle.files.contains_key(path)).collect();
             let mut changed = Vec::new();
             for (path, file) in &bundle.files {
                 let before = machine.files.insert(path.clone(), file.content.to_vec());

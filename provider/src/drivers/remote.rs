@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::Settings;
-use crate::bundle::{Bundle, CHECKED, Service, WATCHED};
+use crate::bundle::{Bundle, CHECKED, Manifest, Service, WATCHED};
 use crate::driver::{
     Admitted, Balancers, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Firewall, Found, Ingress,
     Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order, Result, Shell, Signal, Source, Status, Tail, Tell,
@@ -356,7 +356,7 @@ impl Driver for Remote {
         })
     }
 
-    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<serde_json::Value>>> {
+    fn installed<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Option<Manifest>>> {
         Box::pin(self.call(key, "installed", json!({})))
     }
 
@@ -421,7 +421,7 @@ impl Driver for Remote {
             let target = self.target(key).await?;
             // The machine keeps the services beside the files, to tell later whether all is well.
             let services: Vec<Json> = bundle.services.iter().map(service_json).collect();
-            let mut manifest = bundle.manifest();
+            let mut manifest = json!(Manifest::of(bundle));
             manifest["services"] = json!(services);
             manifest["watched"] = json!(WATCHED);
             let head =

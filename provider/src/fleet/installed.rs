@@ -10,12 +10,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
-use serde::Deserialize;
 
-use crate::bundle::{Bundle, Content, hex};
+use crate::bundle::{Bundle, Content, Entry, Manifest, digest_of};
 use crate::context::Context;
 use crate::driver::{Driver, MachineKey};
 use crate::layer::{Group, MachineModel};
@@ -26,40 +25,9 @@ pub(super) struct Installed(pub(super) BTreeMap<String, InstalledFile>);
 
 #[derive(Debug, Clone)]
 pub(super) struct InstalledFile {
-    pub(super) digest: String,
-    pub(super) mode: u32,
-    pub(super) secret: bool,
-    pub(super) size: u64,
+    pub(super) entry: Entry,
     /// Only of a file that is to become another, and if it could be had.
     pub(super) content: Option<Content>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Manifest {
-    files: Vec<Entry>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Entry {
-    path: String,
-    digest: String,
-    mode: String,
-    #[serde(default)]
-    secret: bool,
-    #[serde(default)]
-    size: u64,
-}
-
-impl Entry {
-    /// A manifest may come from a machine that somebody else has taken over, or from a checkout: a path that leads elsewhere and a
-    /// digest that is none were not written by us.
-    fn is_plain(&self) -> bool {
-        let leads_down = !self.path.is_empty()
-            && Path::new(&self.path).components().all(|part| matches!(part, Component::Normal(_)))
-            && !self.path.chars().any(char::is_control);
-        let digits = self.digest.strip_prefix("sha256:").unwrap_or_default();
-        leads_down && digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    }
 }
 
 /// More than any file of an application.
@@ -98,7 +66,7 @@ async fn of_machine(
     let entries = match kept {
         Some((_, manifest)) => manifest.files,
         None if is_asked => match driver.installed(&key).await.ok().flatten() {
-            Some(json) => serde_json::from_value::<Manifest>(json).map(|manifest| manifest.files).unwrap_or_default(),
+            Some(manifest) => manifest.files,
             None => Vec::new(),
         },
         None => Vec::new(),
@@ -110,9 +78,7 @@ async fn of_machine(
         let is_same = wanted.files.get(&entry.path).is_some_and(|file| digest_of(&file.content) == entry.digest);
         let content =
             if is_same || entry.secret { None } else { content(&folder, driver, &key, &entry, is_asked).await };
-        let mode = u32::from_str_radix(&entry.mode, 8).unwrap_or_default();
-        let file = InstalledFile { digest: entry.digest, mode, secret: entry.secret, size: entry.size, content };
-        files.insert(entry.path, file);
+        files.insert(entry.path.clone(), InstalledFile { entry, content });
     }
     Installed(files)
 }
@@ -138,15 +104,10 @@ fn plain_file(path: &Path) -> Option<Vec<u8>> {
     if metadata.is_file() && metadata.len() <= MAX_BYTES { fs::read(path).ok() } else { None }
 }
 
-pub(super) fn digest_of(content: &Content) -> String {
-    format!("sha256:{}", hex(content.digest()))
-}
-
 /// The manifest of a copy, and the digest of the bundle that it is of.
 fn manifest(folder: &Path) -> Option<(String, Manifest)> {
-    let json: serde_json::Value = serde_json::from_slice(&plain_file(&folder.join(MANIFEST))?).ok()?;
-    let digest = Bundle::digest_of(&json);
-    Some((digest, serde_json::from_value(json).ok()?))
+    let manifest: Manifest = serde_json::from_slice(&plain_file(&folder.join(MANIFEST))?).ok()?;
+    Some((manifest.digest(), manifest))
 }
 
 /// Keeps a copy of what was installed, for plans and for people. What is secret is told by its size and digest.
@@ -166,7 +127,7 @@ pub(super) fn keep(context: &Context, machine: &str, bundle: &Bundle) -> io::Res
             link(&blob(&contents, &digest_of(&file.content)), &file.content, &target)?;
         }
     }
-    fs::write(fresh.join(MANIFEST), serde_json::to_string_pretty(&bundle.manifest())?)?;
+    fs::write(fresh.join(MANIFEST), serde_json::to_string_pretty(&Manifest::of(bundle))?)?;
     let _ = fs::remove_dir_all(&folder);
     fs::rename(&fresh, &folder)?;
     drop_unused(&contents, former);

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::installed::digest_of;
 use super::preview::{Before, Rendered};
-use crate::bundle::{APPLICATION, Service, TakesUp};
+use crate::bundle::{APPLICATION, Service, TakesUp, digest_of};
 use crate::context::Context;
 use crate::driver::{DEFAULT_SYSTEM, OUT_OF_SPACE};
 use crate::field::Change;
@@ -72,7 +71,7 @@ pub(super) fn rollout<L: Layer>(before: &[Before], after: &[Rendered]) -> Vec<St
     for (before, after) in &kept {
         let paths = before.files.0.keys().chain(after.bundle.files.keys()).filter(|path| {
             let (old, new) = (before.files.0.get(*path), after.bundle.files.get(*path));
-            old.map(|old| old.digest.clone()) != new.map(|new| digest_of(&new.content))
+            old.map(|old| old.entry.digest.clone()) != new.map(|new| digest_of(&new.content))
         });
         let changed: BTreeSet<&String> = paths.collect();
         let mut leaves = changed.iter().any(|path| path.starts_with(APPLICATION));

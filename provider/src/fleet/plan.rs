@@ -5,11 +5,11 @@ use proto::preview::{Fate, Preview};
 use value::{Path, Problem, Value};
 
 use super::apply::new_generation;
-use super::installed::{self, InstalledFile, digest_of};
+use super::installed::{self, InstalledFile};
 use super::machines::{need, refusals};
 use super::preview::{Before, Rendered, add_machines};
 use super::{data, firewall, notes, taken};
-use crate::bundle::{Bundle, Content};
+use crate::bundle::{Bundle, Content, Entry};
 use crate::context::Context;
 use crate::driver::{DriftKind, DriverError, MachineKey, driver_problem};
 use crate::drivers::local;
@@ -395,11 +395,10 @@ fn drifted(context: &Context, prior: &Group, before: &mut [Before]) {
             match (one.found, one.kind) {
                 (Some(found), _) => {
                     // Nobody knows what is in a file that nobody installed.
-                    let secret = files.get(&one.path).is_none_or(|file| file.secret);
+                    let secret = files.get(&one.path).is_none_or(|file| file.entry.secret);
                     let content = Content::from(found.content);
-                    let (digest, size) = (digest_of(&content), content.len() as u64);
-                    let content = Some(content);
-                    files.insert(one.path, InstalledFile { digest, mode: found.mode, secret, size, content });
+                    let entry = Entry::of(one.path.clone(), &content, found.mode, secret);
+                    files.insert(one.path, InstalledFile { entry, content: Some(content) });
                 }
                 (None, DriftKind::Removed) => drop(files.remove(&one.path)),
                 (None, _) => {}

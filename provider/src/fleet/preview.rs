@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::preview::{Content, Machine, Preview, Service, Version};
 
-use super::installed::{Installed, InstalledFile, digest_of};
-use crate::bundle::{Bundle, File, hex};
+use super::installed::{Installed, InstalledFile};
+use crate::bundle::{Bundle, File, digest_of};
 
 /// A machine's bundle, and where it lies.
 pub(super) struct Rendered {
@@ -41,6 +41,7 @@ fn add_machine(preview: &mut Preview, rendered: &Rendered, before: &Installed, i
     for path in paths {
         let (old, new) = (before.0.get(path), after.files.get(path));
         let is_same = old.zip(new).is_some_and(|(old, new)| {
+            let old = &old.entry;
             (old.mode, old.secret) == (new.mode, new.secret) && old.digest == digest_of(&new.content)
         });
         if is_whole || !is_same {
@@ -70,13 +71,12 @@ fn add_machine(preview: &mut Preview, rendered: &Rendered, before: &Installed, i
 }
 
 fn version(preview: &mut Preview, file: &File, is_whole: bool) -> Version {
-    let digest = file.content.digest();
     let content = || match (file.secret, std::str::from_utf8(&file.content)) {
         (false, Ok(text)) => Content::Text(text.to_owned()),
         (false, Err(_)) if is_whole => Content::bytes(&file.content),
         (false, Err(_)) | (true, _) => Content::Hidden(file.shown()),
     };
-    let key = key(&hex(digest), file.secret);
+    let key = key(&digest_of(&file.content), file.secret);
     let known = preview.contents.entry(key.clone()).or_insert_with(content);
     // Another machine's "before" may have come with the digest alone.
     if !file.secret && matches!(known, Content::Hidden(_)) {
@@ -86,22 +86,27 @@ fn version(preview: &mut Preview, file: &File, is_whole: bool) -> Version {
 }
 
 fn version_before(preview: &mut Preview, file: &InstalledFile) -> Version {
-    let digest = file.digest.trim_start_matches("sha256:");
-    let short = digest.get(..16).unwrap_or(digest);
-    let content = || match &file.content {
-        Some(content) if !file.secret => match std::str::from_utf8(content) {
+    let InstalledFile { entry, content } = file;
+    let short = short(&entry.digest);
+    let content = || match content {
+        Some(content) if !entry.secret => match std::str::from_utf8(content) {
             Ok(text) => Content::Text(text.to_owned()),
-            Err(_) => Content::Hidden(format!("(not text, {} bytes, sha256 {short}…)\n", file.size)),
+            Err(_) => Content::Hidden(format!("(not text, {} bytes, sha256 {short}…)\n", entry.size)),
         },
-        Some(_) | None if file.secret => Content::Hidden(format!("(secret, {} bytes, sha256 {short}…)\n", file.size)),
-        Some(_) | None => Content::Hidden(format!("(not kept, {} bytes, sha256 {short}…)\n", file.size)),
+        Some(_) | None if entry.secret => Content::Hidden(format!("(secret, {} bytes, sha256 {short}…)\n", entry.size)),
+        Some(_) | None => Content::Hidden(format!("(not kept, {} bytes, sha256 {short}…)\n", entry.size)),
     };
-    let key = key(digest, file.secret);
+    let key = key(&entry.digest, entry.secret);
     preview.contents.entry(key.clone()).or_insert_with(content);
-    Version { digest: key, size: file.size, mode: file.mode, secret: file.secret }
+    Version { digest: key, size: entry.size, mode: entry.mode, secret: entry.secret }
 }
 
 /// Of a secret only so much that another one can be told from it.
 fn key(digest: &str, secret: bool) -> String {
-    if secret { format!("secret:{}", digest.get(..16).unwrap_or(digest)) } else { format!("sha256:{digest}") }
+    if secret { format!("secret:{}", short(digest)) } else { digest.to_owned() }
+}
+
+fn short(digest: &str) -> &str {
+    let digits = digest.trim_start_matches("sha256:");
+    digits.get(..16).unwrap_or(digits)
 }

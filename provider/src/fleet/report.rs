@@ -4,30 +4,15 @@ use futures_util::future::join_all;
 use proto::dialect::{
     LayerReport, LogPart, LogPlace, LogsAsked, LogsTold, MachineReport, ScaleTold, ServiceReport, ShellAsked, ShellTold,
 };
-use serde::Deserialize;
 use value::Problem;
 
 use super::node::IN_FORCE;
 use super::read::read;
-use crate::bundle::InForce;
+use crate::bundle::{Daemon, InForce};
 use crate::context::Context;
 use crate::driver::{Driver, MachineKey, Shell, Status, driver_problem};
 use crate::field::Change;
 use crate::layer::{Layer, MachineModel, RUNNING, State};
-
-/// The services of a machine, by the manifest that was left with its files.
-#[derive(Debug, Deserialize)]
-struct Installed {
-    services: Vec<Service>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Service {
-    name: String,
-    /// Not in those of older versions.
-    #[serde(default)]
-    logs: Vec<String>,
-}
 
 /// Enough for a message.
 const MESSAGE_BYTES: u64 = 4096;
@@ -103,10 +88,9 @@ async fn services(driver: &dyn Driver, key: &MachineKey, status: &Status) -> Vec
     reports
 }
 
-async fn installed(driver: &dyn Driver, key: &MachineKey) -> Vec<Service> {
-    let manifest = driver.installed(key).await.ok().flatten();
-    let installed = manifest.and_then(|manifest| serde_json::from_value::<Installed>(manifest).ok());
-    installed.map(|installed| installed.services).unwrap_or_default()
+/// The services of a machine, by the manifest that was left with its files.
+async fn installed(driver: &dyn Driver, key: &MachineKey) -> Vec<Daemon> {
+    driver.installed(key).await.ok().flatten().map(|manifest| manifest.services).unwrap_or_default()
 }
 
 async fn last_line(driver: &dyn Driver, key: &MachineKey, path: &str) -> Option<String> {

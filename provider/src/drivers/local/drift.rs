@@ -3,38 +3,18 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
-
-use super::beneath::{Folder, leads_down};
-use super::install::{FILE_BYTES, MANIFEST, wanted};
+use super::beneath::Folder;
+use super::install::{FILE_BYTES, MANIFEST, manifest, wanted};
 use super::store::Home;
-use crate::bundle::{Content, File, WATCHED, hex};
+use crate::bundle::{Content, Entry, File, WATCHED, digest_of_bytes};
 use crate::driver::{Drift, DriftKind, Found};
 
 /// What is larger is named and not shown.
 const SHOWN_BYTES: usize = 1 << 20;
 
-#[derive(Deserialize)]
-struct Manifest {
-    files: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    path: String,
-    digest: String,
-    mode: String,
-    #[serde(default)]
-    secret: bool,
-}
-
 /// By path. Without a manifest nothing was installed, and nothing can differ from it.
 pub(super) fn drift(home: &Home) -> Vec<Drift> {
-    let manifest = home.folder.read(MANIFEST, FILE_BYTES).ok();
-    let manifest = manifest.and_then(|found| serde_json::from_slice::<Manifest>(&found.content).ok());
-    // An entry that leads elsewhere was not written by us.
-    let manifest = manifest.filter(|manifest| manifest.files.iter().all(|entry| leads_down(&entry.path)));
+    let manifest = manifest(&home.folder).filter(|manifest| manifest.files.iter().all(Entry::is_plain));
     let Some(manifest) = manifest else {
         // A run that was cut off before it wrote one; or somebody took it away.
         return vec![Drift { path: MANIFEST.to_owned(), kind: DriftKind::Removed, found: None }];
@@ -59,11 +39,10 @@ fn differs(home: &Home, entry: &Entry) -> Option<Drift> {
         // A link, a pipe, another file by a second name.
         Err(_) => return of_kind(DriftKind::Replaced, None),
     };
-    let mode = u32::from_str_radix(&entry.mode, 8).unwrap_or(found.mode);
-    let wanted = wanted(&File { content: Content::default(), mode, secret: entry.secret }, home.account);
-    let kind = if entry.digest != format!("sha256:{}", hex(&Sha256::digest(&found.content))) {
+    let wanted = wanted(&File { content: Content::default(), mode: entry.mode, secret: entry.secret }, home.account);
+    let kind = if entry.digest != digest_of_bytes(&found.content) {
         DriftKind::Content
-    } else if found.mode != mode {
+    } else if found.mode != entry.mode {
         DriftKind::Mode
     } else if !found.is(wanted) {
         DriftKind::Owner

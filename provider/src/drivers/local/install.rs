@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::beneath::{Folder, Wanted, leads_down};
+use super::beneath::{Folder, Wanted};
 use super::check;
 use super::process::Account;
 use super::store::Home;
-use crate::bundle::{Bundle, File, hex};
+use crate::bundle::{Bundle, File, Manifest, digest_of_bytes};
 use crate::driver::{DriverError, Result};
 
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -47,7 +45,7 @@ pub(super) async fn install(home: &Home, machine: &str, bundle: &Bundle) -> Resu
     for path in &obsolete {
         folder.remove_file(path).map_err(failed("removing", path))?;
     }
-    let manifest = serde_json::to_vec_pretty(&bundle.manifest()).expect("a manifest is plain JSON");
+    let manifest = serde_json::to_vec_pretty(&Manifest::of(bundle)).expect("a manifest is plain JSON");
     folder.write(MANIFEST, &manifest, account.lent(0o640)).map_err(failed("writing", MANIFEST))?;
     Ok(changed.into_iter().map(|(path, _)| path.clone()).chain(obsolete).collect())
 }
@@ -76,29 +74,24 @@ pub(super) fn write_file(
 }
 
 /// What was installed last.
-pub(super) fn manifest(folder: &Folder) -> Option<serde_json::Value> {
+pub(super) fn manifest(folder: &Folder) -> Option<Manifest> {
     serde_json::from_slice(&folder.read(MANIFEST, FILE_BYTES).ok()?.content).ok()
 }
 
 /// Whether every file is as it was installed.
 fn is_intact(folder: &Folder) -> bool {
-    let Some(manifest) = manifest(folder) else { return false };
-    let mut files = manifest["files"].as_array().into_iter().flatten();
-    files.all(|file| {
-        let (Some(path), Some(digest)) = (file["path"].as_str(), file["digest"].as_str()) else { return false };
-        let found = folder.read(path, FILE_BYTES);
-        found.is_ok_and(|found| digest == format!("sha256:{}", hex(&Sha256::digest(&found.content))))
+    manifest(folder).is_some_and(|manifest| {
+        manifest.files.iter().all(|entry| {
+            let found = folder.read(&entry.path, FILE_BYTES);
+            found.is_ok_and(|found| entry.digest == digest_of_bytes(&found.content))
+        })
     })
 }
 
-/// Files of the bundle that was installed before which the new one does not have. A path that leads elsewhere was not
-/// written by us, and is nobody's to remove.
+/// Files of the bundle that was installed before which the new one does not have. What was not written by us is nobody's to
+/// remove.
 fn obsolete(folder: &Folder, bundle: &Bundle) -> BTreeSet<String> {
-    let manifest = manifest(folder).unwrap_or_default();
-    let files = manifest["files"].as_array().into_iter().flatten();
-    files
-        .filter_map(|file| file["path"].as_str())
-        .filter(|path| !bundle.files.contains_key(*path) && leads_down(path))
-        .map(str::to_owned)
-        .collect()
+    let files = manifest(folder).unwrap_or_default().files.into_iter();
+    let gone = files.filter(|entry| entry.is_plain() && !bundle.files.contains_key(&entry.path));
+    gone.map(|entry| entry.path).collect()
 }
