@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use engine::plan::machines::{File, Layer, Machine};
+use engine::plan::machines::Layer;
+use engine::plan::preview::{File, Machine, Service, Version};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -44,7 +45,7 @@ pub(crate) struct MachineEntry {
     /// By path below the root.
     pub(crate) files: BTreeMap<String, FileEntry>,
     /// In the order in which they start.
-    pub(crate) services: Vec<ServiceEntry>,
+    pub(crate) services: Vec<Service>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,14 +59,6 @@ pub(crate) struct FileEntry {
     /// In bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) size: Option<u64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ServiceEntry {
-    pub(crate) name: String,
-    pub(crate) program: String,
-    pub(crate) package: String,
-    pub(crate) args: Vec<String>,
 }
 
 /// A bundle that was read.
@@ -87,15 +80,15 @@ pub(crate) fn write(stack: &str, layers: &[Layer], out: &Path) -> anyhow::Result
     let mut pack = Pack::create(out).with_context(failed)?;
     let mut manifest = Manifest { version: VERSION, stack: stack.to_owned(), machines: BTreeMap::new() };
     for layer in layers {
-        for machine in &layer.machines {
+        for machine in layer.machines() {
             let mut entry = machine_entry(layer, machine);
-            for file in &machine.files {
-                let content = layer.preview.bytes(&file.version);
+            for (path, version) in machine.files.iter().filter_map(File::wanted) {
+                let content = layer.preview.bytes(version);
                 if let Some(content) = &content {
-                    let path = format!("{}/{}", machine.name, file.path);
-                    pack.add(&path, file.version.mode, content).with_context(failed)?;
+                    let path = format!("{}/{path}", machine.name);
+                    pack.add(&path, version.mode, content).with_context(failed)?;
                 }
-                entry.files.insert(file.path.clone(), file_entry(file, content.as_deref()));
+                entry.files.insert(path.to_owned(), file_entry(version, content.as_deref()));
             }
             manifest.machines.insert(machine.name.clone(), entry);
         }
@@ -107,28 +100,22 @@ pub(crate) fn write(stack: &str, layers: &[Layer], out: &Path) -> anyhow::Result
 }
 
 fn machine_entry(layer: &Layer, machine: &Machine) -> MachineEntry {
-    let services = machine.services.iter().map(|service| ServiceEntry {
-        name: service.name.clone(),
-        program: service.program.clone(),
-        package: service.package.clone(),
-        args: service.args.clone(),
-    });
     MachineEntry {
         resource: layer.resource.clone(),
         cloud: layer.cloud.clone(),
         address: machine.address.clone(),
-        exists: machine.exists,
+        exists: layer.exists(machine),
         has_unknowns: machine.has_unknowns,
         root: machine.root.clone(),
         folders: machine.folders.clone(),
         files: BTreeMap::new(),
-        services: services.collect(),
+        services: machine.services.clone(),
     }
 }
 
-fn file_entry(file: &File, content: Option<&[u8]>) -> FileEntry {
+fn file_entry(version: &Version, content: Option<&[u8]>) -> FileEntry {
     FileEntry {
-        mode: format!("{:04o}", file.version.mode),
+        mode: format!("{:04o}", version.mode),
         owner: "service".to_owned(),
         digest: content.map(digest),
         size: content.map(|content| content.len() as u64),

@@ -17,6 +17,7 @@ use compiler::config::{DesiredInstance, RootOutput};
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::source::Span;
 use compiler::{Evaluation, Work};
+pub use proto::preview;
 use proto::preview::Preview;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

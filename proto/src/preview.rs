@@ -21,6 +21,9 @@ pub struct Preview {
     pub summary: String,
     /// What happens to machines, and what does not.
     pub notes: Vec<String>,
+    /// Which machines there are before and after; of a replacement the layer that goes and the one that comes.
+    #[serde(default)]
+    pub layers: Vec<Layer>,
     pub machines: Vec<Machine>,
     /// What becomes of data on disks.
     #[serde(default)]
@@ -34,6 +37,15 @@ pub struct Preview {
     pub is_handed_over: bool,
     /// By digest: `sha256:..`, or of what is secret `secret:` and a part of it.
     pub contents: BTreeMap<String, Content>,
+}
+
+/// A layer, and the names of its machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    pub name: String,
+    pub cloud: String,
+    pub before: Vec<String>,
+    pub after: Vec<String>,
 }
 
 /// What a change means for the data on the disks of machines.
@@ -86,6 +98,9 @@ impl Fate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     pub name: String,
+    /// Where the others reach it; of a machine that does not exist a stand-in.
+    #[serde(default)]
+    pub address: Option<String>,
     /// Where the files lie on it.
     pub root: String,
     /// Folders that are made if missing.
@@ -141,6 +156,13 @@ pub struct Service {
 struct Envelope {
     lampwright_preview: u32,
     preview: Preview,
+}
+
+impl File {
+    /// What is to be on the machine; none of a file that goes.
+    pub fn wanted(&self) -> Option<(&str, &Version)> {
+        self.after.as_ref().map(|version| (&*self.path, version))
+    }
 }
 
 impl Preview {

@@ -7,7 +7,7 @@ use compiler::addr::InstanceAddr;
 use compiler::console;
 use indexmap::IndexMap;
 pub use proto::preview::{DataChange, Fate};
-use proto::preview::{File, Preview};
+use proto::preview::{File, Layer, Preview};
 use similar::TextDiff;
 use value::{Step, Value};
 
@@ -123,17 +123,15 @@ fn machines(changes: &[&Change]) -> Option<String> {
     let mut added: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
     let mut removed: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
     for change in changes {
-        let (before, after) = (ids(&change.before), ids(&change.after));
-        let side = if change.after.is_null() { &change.before } else { &change.after };
-        let word = |name: &str| side.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
-        let replaced = matches!(change.action, Action::Replace { .. });
-        let coming = after.iter().filter(|id| replaced || !before.contains(*id)).count();
-        let going = before.iter().filter(|id| replaced || !after.contains(*id)).count();
-        if coming > 0 {
-            added.entry(word("cloud")).or_default().push((word("name"), coming));
-        }
-        if going > 0 {
-            removed.entry(word("cloud")).or_default().push((word("name"), going));
+        for Layer { name, cloud, before, after } in change.preview().into_iter().flat_map(|preview| preview.layers) {
+            let coming = after.iter().filter(|machine| !before.contains(machine)).count();
+            let going = before.iter().filter(|machine| !after.contains(machine)).count();
+            if coming > 0 {
+                added.entry(cloud.clone()).or_default().push((name.clone(), coming));
+            }
+            if going > 0 {
+                removed.entry(cloud).or_default().push((name, going));
+            }
         }
     }
     for (what, clouds) in [("add", added), ("remove", removed)] {
@@ -146,12 +144,6 @@ fn machines(changes: &[&Change]) -> Option<String> {
         }
     }
     (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-/// Ids of the machines of an object that has machines.
-fn ids(value: &Value) -> BTreeSet<String> {
-    let machines = value.get("machines").and_then(Value::as_items).unwrap_or_default();
-    machines.iter().filter_map(|machine| machine.get("id").map(console::show)).collect()
 }
 
 fn show_change(

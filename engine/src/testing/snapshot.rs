@@ -6,6 +6,7 @@ use std::fmt::Write;
 use compiler::console;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::testing::TestRun;
+use proto::preview::File;
 
 use crate::plan::machines::{self, Layer, SameName};
 use crate::plan::show::{ShowOptions, show};
@@ -51,17 +52,15 @@ impl Snapshot {
 /// machine can be called that, since ids are numbers.
 fn add_layer(layer: &Layer, files: &mut BTreeMap<String, String>) {
     let mut alike: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for file in layer.machines.iter().flat_map(|machine| &machine.files) {
-        *alike.entry((&file.path, &file.version.digest)).or_default() += 1;
+    for (path, version) in layer.machines().flat_map(|machine| machine.files.iter().filter_map(File::wanted)) {
+        *alike.entry((path, &version.digest)).or_default() += 1;
     }
-    let count = layer.machines.len();
-    for machine in &layer.machines {
-        for file in &machine.files {
-            let is_alike = count > 1 && alike[&(file.path.as_str(), file.version.digest.as_str())] == count;
+    let count = layer.machines().count();
+    for machine in layer.machines() {
+        for (path, version) in machine.files.iter().filter_map(File::wanted) {
+            let is_alike = count > 1 && alike[&(path, version.digest.as_str())] == count;
             let folder = if is_alike { format!("{}-all", layer.name) } else { machine.name.clone() };
-            files
-                .entry(format!("{folder}/{}", file.path))
-                .or_insert_with(|| layer.preview.shown(Some(&file.version)).into_owned());
+            files.entry(format!("{folder}/{path}")).or_insert_with(|| layer.preview.shown(Some(version)).into_owned());
         }
     }
 }

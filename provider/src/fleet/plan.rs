@@ -1,7 +1,7 @@
 //! Planning: which machines stay, come and go; what is known already; what will differ.
 
 use futures_util::future::join_all;
-use proto::preview::{Fate, Preview};
+use proto::preview::{self, Fate, Preview};
 use value::{Path, Problem, Value};
 
 use super::apply::new_generation;
@@ -76,6 +76,7 @@ pub(super) async fn plan<L: Layer>(
     planned.group.firewall = firewall::texts::<L>(context, &planned).await?;
     let mut preview = plan_bundles::<L>(context, &mut planned, prior.as_ref()).await?;
     preview.notes.extend(offer);
+    preview.layers = layers(request, prior.as_ref().map(|prior| &prior.group), &planned.group);
     let problems =
         plan_data::<L>(context, request, &mut planned, prior.as_ref(), &requires_replace, &mut preview).await?;
     // Before anything is made, whoever asks for it writes down whose it will be: then it can be told from what others
@@ -115,8 +116,41 @@ async fn plan_removal<L: Layer>(
     let is_handed_over = context.claims.is_held(prior.group.id.as_deref().unwrap_or_default());
     let change = if is_handed_over { None } else { data::of_removal::<L>(context, &prior, None).await };
     let problems = change.iter().filter_map(|change| data::warning(request, change)).collect();
-    let preview = Preview { data: change.into_iter().collect(), is_handed_over, ..Preview::default() };
+    let layers = vec![layer_plan(&prior.group, names(&prior.group), Vec::new())];
+    let preview = Preview { layers, data: change.into_iter().collect(), is_handed_over, ..Preview::default() };
     Ok(Planned { preview: preview.encode(), problems, ..nothing })
+}
+
+/// Which machines there are before and after. A host that replaces plans twice: first what is not to be changed in place,
+/// and then what comes, with what was told of the first.
+fn layers(request: &PlanRequest<'_>, prior: Option<&Group>, planned: &Group) -> Vec<preview::Layer> {
+    let mut layers = Vec::new();
+    let before = match prior {
+        Some(prior) if (&prior.name, &prior.cloud) == (&planned.name, &planned.cloud) => names(prior),
+        Some(prior) => {
+            layers.push(layer_plan(prior, names(prior), Vec::new()));
+            Vec::new()
+        }
+        None => {
+            let told = Preview::decode(request.prior_private).map(|told| told.layers).unwrap_or_default();
+            layers.extend(told.into_iter().take(1).map(|gone| preview::Layer { after: Vec::new(), ..gone }));
+            Vec::new()
+        }
+    };
+    // How many there will be may not be known yet.
+    if planned.machines.is_some() {
+        layers.push(layer_plan(planned, before, names(planned)));
+    }
+    layers
+}
+
+fn layer_plan(group: &Group, before: Vec<String>, after: Vec<String>) -> preview::Layer {
+    let word = |text: &Option<String>| text.clone().unwrap_or_default();
+    preview::Layer { name: word(&group.name), cloud: word(&group.cloud), before, after }
+}
+
+fn names(group: &Group) -> Vec<String> {
+    group.machines().iter().map(|machine| machine.name.clone()).collect()
 }
 
 /// What becomes of data, and what data there will be.
@@ -380,7 +414,7 @@ fn rendered<L: Layer>(context: &Context, state: &State<L::Model>) -> Result<Vec<
     let machines = state.group.machines().iter().zip(bundles);
     let rendered = machines.map(|(machine, bundle)| {
         let root = driver.layout(&state.group.key(machine.id)).root.display().to_string();
-        Rendered { name: machine.name.clone(), root, bundle }
+        Rendered { name: machine.name.clone(), address: machine.address.clone(), root, bundle }
     });
     Ok(rendered.collect())
 }

@@ -10,6 +10,7 @@ use crate::bundle::{Bundle, File, digest_of};
 /// A machine's bundle, and where it lies.
 pub(super) struct Rendered {
     pub(super) name: String,
+    pub(super) address: Option<String>,
     pub(super) root: String,
     pub(super) bundle: Bundle,
 }
@@ -29,7 +30,7 @@ pub(super) fn add_machines(preview: &mut Preview, before: Vec<Before>, after: Ve
         add_machine(preview, &machine, &old, is_whole);
     }
     for gone in before.into_values() {
-        let rendered = Rendered { name: gone.name, root: gone.root, bundle: Bundle::default() };
+        let rendered = Rendered { name: gone.name, address: None, root: gone.root, bundle: Bundle::default() };
         add_machine(preview, &rendered, &gone.files, is_whole);
     }
 }
@@ -62,6 +63,7 @@ fn add_machine(preview: &mut Preview, rendered: &Rendered, before: &Installed, i
     });
     preview.machines.push(Machine {
         name: rendered.name.clone(),
+        address: rendered.address.clone(),
         root: rendered.root.clone(),
         folders: after.folders.clone(),
         files,
