@@ -118,7 +118,7 @@ fn the_cli_configuration_may_be_json() {
 #[test]
 fn no_log_level_is_ignored() {
     let mut sandbox = Sandbox::new();
-    let cloud = "provider \"lampwright\" {\n  cloud \"local\" {\n    driver = \"memory\"\n  }\n}\n";
+    let cloud = sandbox.provider_block();
     let layer = "resource \"lamp_cluster\" \"web\" {\n  app   = \"./app\"\n  nodes = 0\n}\n";
     sandbox.write("stack/main.stack.hcl", &format!("{cloud}{layer}"));
     sandbox.write("stack/app/index.php", "<?php\n");

@@ -422,3 +422,37 @@ fn layers_whose_state_was_lost_are_imported() {
     let nothing = sandbox.lampwright("stack", &["import", "module.lamp.lb_pool.lb", "t-lamp/lb"]).failure();
     assert!(nothing.contains("has no machines of a layer t-lamp/lb"), "{nothing}");
 }
+
+/// What is not known yet says nothing about machines.
+#[test]
+fn a_number_that_is_not_known_removes_no_machine() {
+    let sandbox = Sandbox::new();
+    sandbox.write("stack/app/index.php", "<?php\n");
+    let write = |nodes: &str| {
+        let layers = format!(
+            "resource \"lamp_cluster\" \"web\" {{\n  nodes = {nodes}\n  app   = \"./app\"\n}}\nresource \"mongo_replset\" \"db\" {{\n  members    = 1\n  on_destroy = \"delete\"\n}}\n"
+        );
+        sandbox.write("stack/main.stack.hcl", &format!("{}{layers}", sandbox.provider_block()));
+    };
+    write("length(nonsensitive(mongo_replset.db.uri)) > 1000 ? 2 : 1");
+    let plan = sandbox.lampwright("stack", &["plan"]).success();
+    assert!(plan.contains("1 machine to add on local (1 db)\n"), "{plan}");
+    write("1");
+    let plan = sandbox.lampwright("stack", &["plan"]).success();
+    assert!(plan.contains("2 machines to add on local (1 web, 1 db)\n"), "{plan}");
+    sandbox.lampwright("stack", &["apply", "-auto-approve"]).success();
+    // Another port of a database is another database: its machines go and come.
+    sandbox.replace(
+        "stack/main.stack.hcl",
+        &std::fs::read_to_string(sandbox.join("stack/main.stack.hcl"))
+            .expect("the stack")
+            .replace("members    = 1", "members    = 1\n  port       = 27999")
+            .replace("nodes = 1", "nodes = 0"),
+    );
+    let plan = sandbox.lampwright("stack", &["plan"]).success();
+    assert!(
+        plan.contains("1 machine to add on local (1 db); 2 machines to remove from local (1 web, 1 db)\n"),
+        "{plan}"
+    );
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}

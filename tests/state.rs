@@ -10,14 +10,9 @@ use engine::state::store::Store;
 use crate::sandbox::{Ran, Sandbox, wait_for};
 use crate::terraform::{Terraform, program, write_config};
 
-/// Layers without machines, on no cloud.
+/// Layers without machines.
 const STACK: &str = r#"stack "t" {}
 variable "n" { default = 20 }
-provider "lampwright" {
-  scope         = "t"
-  default_cloud = "memory"
-  cloud "memory" { driver = "memory" }
-}
 resource "lamp_cluster" "web" {
   count = var.n
   name  = "web-${count.index}"
@@ -34,7 +29,10 @@ fn sandbox() -> Sandbox {
 
 fn write(sandbox: &Sandbox, folder: &str) {
     sandbox.write(format!("{folder}/app/index.php").trim_start_matches('/'), "<?php\n");
-    sandbox.write(format!("{folder}/main.stack.hcl").trim_start_matches('/'), STACK);
+    sandbox.write(
+        format!("{folder}/main.stack.hcl").trim_start_matches('/'),
+        &format!("{}{STACK}", sandbox.provider_block()),
+    );
 }
 
 /// A script with mounts of its own.

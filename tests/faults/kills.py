@@ -2,7 +2,7 @@
 
 usage: kills.py command|plugin|change|foreign COUNT LAMPWRIGHT [FOLDER OF THE FOREIGN PROVIDER'S PROGRAM]
 
-command   the command is killed: on 50 layers that make nothing (cloud `memory`), and each fifth time on real daemons
+command   the command is killed: on 50 layers that make nothing, and each fifth time on real daemons
 plugin    the provider's process is killed, and the command is not
 change    the command is killed while nodes that serve get another release, environment, number of workers, port or number,
           and the balancer another algorithm; afterwards every node is asked what is in force on it
@@ -30,9 +30,11 @@ LAYERS = '''stack "kills" {}
 variable "n" { default = 50 }
 variable "w" { default = 4 }
 provider "lampwright" {
-  scope         = "kills"
-  default_cloud = "memory"
-  cloud "memory" { driver = "memory" }
+  scope = "kills"
+  cloud "local" {
+    driver   = "local"
+    settings = { root = "%s/m", network = "127.90.0.0/20" }
+  }
 }
 resource "lamp_cluster" "web" {
   count       = var.n

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{DRIVERS, Settings};
+use super::{Settings, all};
 use crate::bundle::{Bundle, CHECKED, Manifest, Service, TakesUp};
 use crate::driver::{
     Disks, Driver, DriverError, Ingress, LayerId, Machine, MachineKey, Need, Order, Program, Signal, Source, Status,
@@ -16,7 +16,7 @@ use crate::driver::{
 fn drivers() -> Vec<(&'static str, Arc<dyn Driver>, tempfile::TempDir)> {
     let named = std::env::var("LAMPWRIGHT_CONFORMANCE").unwrap_or_else(|_| "local,memory".to_owned());
     let named: Vec<&str> = named.split(',').collect();
-    let chosen: Vec<_> = DRIVERS.iter().filter(|info| named.contains(&info.name)).collect();
+    let chosen: Vec<_> = all().filter(|info| named.contains(&info.name)).collect();
     assert_eq!(chosen.len(), named.len(), "LAMPWRIGHT_CONFORMANCE names a driver that is not there: {named:?}");
     chosen
         .into_iter()

@@ -23,7 +23,7 @@ pub(super) const INFO: DriverInfo = DriverInfo {
 };
 
 #[derive(Debug, Default)]
-pub struct Memory {
+pub(super) struct Memory {
     machines: Mutex<BTreeMap<MachineKey, FakeMachine>>,
     kept: Mutex<BTreeMap<MachineKey, KeptFiles>>,
 }
