@@ -422,6 +422,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether a machine that was stopped comes back with its public address.
+    fn keeps_public_addresses(&self) -> bool {
+        true
+    }
+
     /// Gives a machine whose services are stopped another size. It keeps its disks and its address in the cloud's network, and
     /// is booted again. Asked only where machines have sizes.
     fn resize<'a>(&'a self, _key: &'a MachineKey, _size: &'a str) -> BoxFuture<'a, Result<()>> {

@@ -142,6 +142,11 @@ fn has_code(error: &DriverError, wanted: &str) -> bool {
 }
 
 impl Cloud for Aws {
+    /// They are not Elastic IP addresses, which outlive a stop ("Instance IP addressing", Amazon EC2 User Guide).
+    fn keeps_public_addresses(&self) -> bool {
+        false
+    }
+
     /// An account's region: groups of one VPC may name each other, whatever subnets a cloud's name stands for. Of two VPCs
     /// AWS itself says that they may not.
     fn network(&self) -> Option<String> {

@@ -31,10 +31,18 @@ pub(super) struct Memory {
 type KeptFiles = (Kept, BTreeMap<String, Vec<u8>>);
 
 const DATA: &str = "data/";
+/// Of machines with so much memory this cloud has none left.
+const NO_CAPACITY: u64 = 13;
+
+fn no_capacity() -> DriverError {
+    let what = format!("machines with {NO_CAPACITY} GiB");
+    DriverError::Quota { what, message: "no capacity".to_owned(), cure: "wait".to_owned() }
+}
 
 #[derive(Debug)]
 struct FakeMachine {
     address: IpAddr,
+    public: Ipv4Addr,
     status: Status,
     size: String,
     owner: String,
@@ -47,7 +55,7 @@ impl FakeMachine {
         Machine {
             key: key.clone(),
             address: self.address,
-            public_address: None,
+            public_address: Some(self.public.into()),
             status: self.status.clone(),
             owner: Some(self.owner.clone()),
             is_foreign: false,
@@ -84,10 +92,14 @@ impl Driver for Memory {
         if let Some(others) = others {
             return now(Created { machines: Vec::new(), failure: Some(DriverError::taken(&others)) });
         }
+        if order.need.memory_gb == Some(NO_CAPACITY) {
+            return now(Created { machines: Vec::new(), failure: Some(no_capacity()) });
+        }
         let created = order.keys().map(|key| {
             let host = machines.len() as u8 + 1;
             let fresh = || FakeMachine {
                 address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
+                public: Ipv4Addr::new(198, 51, 100, host),
                 status: Status::Created,
                 size: size_of(&order.need),
                 owner: String::new(),
@@ -124,10 +136,20 @@ impl Driver for Memory {
         self.with(key, |machine| machine.size.clone()).ok()
     }
 
+    fn keeps_public_addresses(&self) -> bool {
+        false
+    }
+
     fn resize<'a>(&'a self, key: &'a MachineKey, size: &'a str) -> BoxFuture<'a, Result<()>> {
+        if size == format!("m{NO_CAPACITY}") {
+            return now(Err(no_capacity()));
+        }
         now(self.with(key, |machine| {
             size.clone_into(&mut machine.size);
             machine.status = Status::Stopped(Vec::new());
+            // It is stopped and started, as on a cloud that reserves no addresses.
+            let [a, b, c, d] = machine.public.octets();
+            machine.public = Ipv4Addr::new(a, b, c, d.wrapping_add(100));
         }))
     }
 

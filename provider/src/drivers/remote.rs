@@ -375,6 +375,10 @@ impl Driver for Remote {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.size.clone()
     }
 
+    fn keeps_public_addresses(&self) -> bool {
+        self.cloud.keeps_public_addresses()
+    }
+
     fn resize<'a>(&'a self, key: &'a MachineKey, size: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.give_size(key, size))
     }

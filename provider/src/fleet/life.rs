@@ -27,6 +27,7 @@ pub(super) async fn live<L: Layer>(
     state: &mut State<L::Model>,
 ) -> Vec<Problem> {
     let leaving = before.map(|before| leaving(before.group.machines(), state.group.machines())).unwrap_or_default();
+    know_addresses(before, &mut state.group);
     let mut problems = change::<L>(context, before, state, &leaving).await;
     if problems.is_empty() {
         problems = take_away::<L>(context, before, &mut state.group, &leaving).await;
@@ -41,6 +42,15 @@ pub(super) async fn live<L: Layer>(
     problems
 }
 
+/// A machine that goes on has the address that it had, until it is looked at: that the plan did not promise it does not make
+/// it one that is to be made.
+fn know_addresses<M>(before: Option<&State<M>>, group: &mut Group) {
+    let old = before.map(|before| before.group.machines()).unwrap_or_default();
+    for machine in group.machines.iter_mut().flatten().filter(|machine| machine.address.is_none()) {
+        machine.address = old.iter().find(|old| old.id == machine.id).and_then(|old| old.address.clone());
+    }
+}
+
 async fn change<L: Layer>(
     context: &Context,
     before: Option<&State<L::Model>>,
@@ -51,11 +61,24 @@ async fn change<L: Layer>(
     if !problems.is_empty() {
         return problems;
     }
+    let is_reserved = state.group.driver(context).is_ok_and(|driver| driver.keeps_public_addresses());
+    if state.group.public == Some(true)
+        && !is_reserved
+        && let Err(problem) = refresh_addresses(context, &mut state.group).await
+    {
+        // One that was found stopped runs again.
+        return vec![problem];
+    }
     L::computed(state, before);
     if let Err(problems) = L::prepare(context, state).await {
         return problems;
     }
-    let problems = roll_out::<L>(context, before, state).await;
+    let known = addresses(&state.group);
+    let mut problems = roll_out::<L>(context, before, state).await;
+    if problems.is_empty() && addresses(&state.group) != known {
+        // Files may have them.
+        problems = roll_out::<L>(context, before, state).await;
+    }
     if !problems.is_empty() {
         return problems;
     }
@@ -201,13 +224,17 @@ async fn bring_up<L: Layer>(
         }
     }
     if is_resized {
-        problems.extend(addresses(context, &mut state.group).await.err());
+        problems.extend(refresh_addresses(context, &mut state.group).await.err());
     }
     problems
 }
 
+fn addresses(group: &Group) -> Vec<Option<String>> {
+    group.machines().iter().map(|machine| machine.address.clone()).collect()
+}
+
 /// A machine that was stopped may have another public address.
-async fn addresses(context: &Context, group: &mut Group) -> Result<(), Problem> {
+async fn refresh_addresses(context: &Context, group: &mut Group) -> Result<(), Problem> {
     let Ok(driver) = group.driver(context) else { return Ok(()) };
     let found = driver.list(&group.layer()).await;
     let found = found.map_err(|error| driver_problem("Looking at the machines", &error))?;

@@ -71,6 +71,7 @@ pub(super) async fn survey<L: Layer>(node: &Node<L>, recorded: Option<&str>) -> 
 
 /// The machine leaves if it has to and others work on; gets its files; its services take them up.
 pub(super) async fn bring_up<L: Layer>(mut node: Node<L>, survey: &Survey) -> Result<(), Problem> {
+    refuse_full(&node).await?;
     if survey.is_up && node.others_work && survey.has_to_leave() {
         leave(&mut node).await?;
     }
@@ -180,6 +181,16 @@ async fn note<L: Layer>(node: &Node<L>) -> Result<(), Problem> {
     noted.map_err(|error| driver_problem(&format!("Noting what is in force on {}", node.machine.name), &error))
 }
 
+/// Nothing here makes room, and what could be written by chance helps nobody: who serves goes on as it is.
+async fn refuse_full<L: Layer>(node: &Node<L>) -> Result<(), Problem> {
+    let name = &node.machine.name;
+    let status = node.driver.status(&node.key).await;
+    let status = status.map_err(|error| driver_problem(&format!("Looking at {name}"), &error))?;
+    let Status::Full(what) = status else { return Ok(()) };
+    let detail = format!("{what}, so {name} cannot work. Make room there and apply again.");
+    Err(Problem::error("the disk is full", detail))
+}
+
 /// Returns the paths that changed.
 async fn install<L: Layer>(node: &Node<L>) -> Result<Vec<String>, Problem> {
     let (key, bundle, name) = (&node.key, &*node.bundle, &node.machine.name);
@@ -190,13 +201,6 @@ async fn install<L: Layer>(node: &Node<L>) -> Result<Vec<String>, Problem> {
     }
     if let Some(problem) = problems.into_iter().next() {
         return Err(problem);
-    }
-    let status = node.driver.status(key).await;
-    let status = status.map_err(|error| driver_problem(&format!("Looking at {name}"), &error))?;
-    // Nothing here makes room, and what could be written by chance helps nobody.
-    if let Status::Full(what) = status {
-        let detail = format!("{what}, so {name} cannot work. Make room there and apply again.");
-        return Err(Problem::error("the disk is full", detail));
     }
     let changed = node.driver.install(key, bundle).await;
     changed.map_err(|error| driver_problem(&format!("Installing the files of {name}"), &error))

@@ -134,6 +134,7 @@ pub(super) fn beyond_files<L: Layer>(
 /// Machines that get another size, and those that keep what they were made with.
 pub(super) fn sizes<L: Layer>(context: &Context, before: &State<L::Model>, after: &State<L::Model>) -> Vec<String> {
     let (prior, planned) = (&before.group, &after.group);
+    let Ok(driver) = prior.driver(context) else { return Vec::new() };
     // A cloud that has no sizes has no images either, and no disks.
     let Some(size) = planned.size_to_have() else { return Vec::new() };
     let is_kept = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
@@ -142,7 +143,7 @@ pub(super) fn sizes<L: Layer>(context: &Context, before: &State<L::Model>, after
         machines.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", ")
     };
     let has = |machine: &MachineModel| {
-        let seen = context.findings.of(&prior.key(machine.id)).size;
+        let seen = driver.size(&prior.key(machine.id));
         seen.or_else(|| prior.size_to_have().map(str::to_owned))
     };
     let mut notes = Vec::new();
@@ -154,7 +155,8 @@ pub(super) fn sizes<L: Layer>(context: &Context, before: &State<L::Model>, after
             1 => "1 at a time leaves, is stopped, and comes back".to_owned(),
             at_once => format!("{at_once} at a time leave, are stopped, and come back"),
         };
-        let public = if planned.public == Some(true) { "; a public address that is not reserved changes" } else { "" };
+        let may_change = planned.public == Some(true) && !driver.keeps_public_addresses();
+        let public = if may_change { "; its public address changes" } else { "" };
         notes.push(format!("{}: size {} → {size}: {how}{public}", names(&others), has(first).unwrap_or_default()));
     }
     let image = |group: &Group| (group.image.clone(), group.os.clone().unwrap_or_else(|| DEFAULT_SYSTEM.to_owned()));

@@ -69,10 +69,11 @@ pub(super) async fn plan<L: Layer>(
         Some(wanted) => plan_machines::<L>(context, &mut planned, prior.as_ref(), wanted)?,
         None => planned.group.machines = None,
     }
+    let offer = offer::<L>(context, &mut planned, prior.as_ref()).await?;
+    promise_addresses(context, &mut planned, prior.as_ref())?;
     // Again, now that the machines are known: addresses and URLs follow from them.
     L::plan(context, &mut planned, prior.as_ref())?;
     L::computed(&mut planned, prior.as_ref());
-    let offer = offer::<L>(context, &mut planned, prior.as_ref()).await?;
     planned.group.firewall = firewall::texts::<L>(context, &planned).await?;
     let mut preview = plan_bundles::<L>(context, &mut planned, prior.as_ref()).await?;
     preview.notes.extend(offer);
@@ -238,9 +239,11 @@ async fn offer<L: Layer>(
     let keeps_some = planned.group.machines().iter().any(|machine| !is_new(machine));
     let asked = |group: &Group| (group.size.clone(), group.cpu.unwrap_or(1), group.memory_gb.unwrap_or(1));
     let alike = prior.filter(|prior| asked(&prior.group) == asked(&planned.group));
+    let driver = planned.group.driver(context)?.clone();
+    // Of a layer that was imported, or is older than this record, nothing is recorded.
     let settled = alike.and_then(|prior| {
-        let seen = || prior.group.machines().iter().find_map(|one| context.findings.of(&prior.group.key(one.id)).size);
-        prior.group.size_to_have().map(str::to_owned).or_else(seen)
+        let seen = || prior.group.machines().iter().find_map(|one| driver.size(&prior.group.key(one.id)));
+        prior.group.size_to_have().map(str::to_owned).or_else(|| planned.group.size.clone()).or_else(seen)
     });
     // Of what nobody has asked for anew and nobody has seen, nothing is decided here.
     let decides = settled.is_none() && (has_new || keeps_some) && (alike.is_none() || !keeps_some);
@@ -252,21 +255,42 @@ async fn offer<L: Layer>(
     }
     let mut need = need::<L>(planned);
     need.size = settled.or(need.size);
-    let offered = planned.group.driver(context)?.offer(&need).await;
+    let offered = driver.offer(&need).await;
     let offered = offered.map_err(|error| vec![driver_problem("Looking for a size and an image", &error)])?;
     if decides {
         let is_known = ["size", "cpu", "memory_gb"].iter().all(|name| planned.is_known(&Path::attribute(*name)));
         planned.group.machine_size = is_known.then(|| offered.size.clone().unwrap_or_default());
-        if keeps_some && planned.group.public == Some(true) {
-            // A machine that is stopped for another size may come back with another public address.
-            planned.group.machines.iter_mut().flatten().for_each(|machine| machine.address = None);
-        }
     }
     if !has_new {
         return Ok(None);
     }
     let parts: Vec<String> = offered.size.into_iter().chain(offered.image).collect();
     Ok((!parts.is_empty()).then(|| format!("machines: {}", parts.join(", "))))
+}
+
+/// A machine that is stopped for another size, or is found stopped, may come back with another public address.
+fn promise_addresses<M>(
+    context: &Context,
+    planned: &mut State<M>,
+    prior: Option<&State<M>>,
+) -> Result<(), Vec<Problem>> {
+    let driver = planned.group.driver(context)?.clone();
+    let may_change = planned.group.public == Some(true) && !driver.keeps_public_addresses();
+    let Some(prior) = prior.filter(|_| may_change) else { return Ok(()) };
+    let size = planned.group.machine_size.clone();
+    let key = |id| prior.group.key(id);
+    for machine in planned.group.machines.iter_mut().flatten() {
+        let Some(old) = prior.group.machines().iter().find(|old| old.id == machine.id) else { continue };
+        let is_resized = match (&size, driver.size(&key(old.id)).as_deref().or(prior.group.size_to_have())) {
+            (Some(size), Some(has)) => !size.is_empty() && size != has,
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        if is_resized || old.status != RUNNING {
+            machine.address = None;
+        }
+    }
+    Ok(())
 }
 
 /// Name, cloud and id.

@@ -21,6 +21,7 @@ struct Host {
     context: Context,
     state: Value,
     memory_gb: i64,
+    public: bool,
 }
 
 impl Host {
@@ -34,7 +35,7 @@ impl Host {
         ]);
         assert!(service.configure(&config).is_empty());
         let state = Value::Null(Dummy.schema().block.implied_ty());
-        Host { context: service.context(Some("dummy.it")).unwrap(), state, memory_gb: 1 }
+        Host { context: service.context(Some("dummy.it")).unwrap(), state, memory_gb: 1, public: false }
     }
 
     fn configured(&self, nodes: u64, text: &str) -> (Value, Value) {
@@ -43,6 +44,7 @@ impl Host {
             "nodes" => Some(Value::from(nodes as i64)),
             "text" => Some(Value::string(text)),
             "memory_gb" => Some(Value::from(self.memory_gb)),
+            "public" => Some(Value::from(self.public)),
             _ => None,
         };
         let config = block
@@ -106,6 +108,12 @@ impl Host {
         machines.iter().map(|machine| format!("{} {}", text(machine, "name"), text(machine, "status"))).collect()
     }
 
+    fn addresses(&self) -> Vec<String> {
+        let machines = self.state.get("machines").and_then(Value::as_items).unwrap_or_default();
+        let address = |machine: &Value| machine.get("address").and_then(Value::as_str).unwrap_or_default().to_owned();
+        machines.iter().map(address).collect()
+    }
+
     async fn served(&self, id: u64) -> String {
         let driver = self.context.cloud("c").unwrap();
         let key = MachineKey { layer: LayerId::of_id("t/it"), id };
@@ -165,6 +173,24 @@ async fn lives_on(cloud: Value) {
     let (gone, problems) = Dummy.apply(&host.context, &host.state, &null, &[]).await;
     assert!(gone.is_null() && problems.is_empty(), "{problems:?}");
     assert!(driver.list(&LayerId::of_id("t/it")).await.unwrap().is_empty());
+}
+
+/// Machines whose addresses may change are the ones that there were, also when the change does not succeed.
+#[tokio::test]
+async fn machines_with_public_addresses_get_another_size() {
+    let mut host = Host::new(Value::object([("driver", Value::string("memory"))]));
+    host.public = true;
+    host.settle(2, "one").await;
+    let before = host.addresses();
+    host.memory_gb = 13;
+    let (_, _, problems) = host.apply(2, "one").await;
+    assert!(!problems.is_empty());
+    assert_eq!(host.addresses(), before);
+    host.memory_gb = 4;
+    host.settle(2, "one").await;
+    assert_eq!(host.machines(), ["it-1 running", "it-2 running"]);
+    assert_eq!(before, ["198.51.100.1", "198.51.100.2"]);
+    assert_eq!(host.addresses(), ["198.51.100.101", "198.51.100.102"]);
 }
 
 #[tokio::test]

@@ -190,10 +190,11 @@ impl Layer for MongoReplset {
             refuse_loss_of_majority(&prior.group, &planned.group)?;
             if prior.group.id == planned.group.id && prior.group.cloud == planned.group.cloud {
                 data::refuse_new_set_name(context, prior, own).map_err(|problem| vec![problem])?;
-            }
-            let runs = context.findings.version(&prior.group.layer());
-            if let (Some(wanted), Some(runs)) = (&own.version, runs) {
-                refuse_version(wanted, &runs).map_err(|problem| vec![problem])?;
+                refuse_new_addresses(context, &prior.group, &planned.group)?;
+                let runs = context.findings.version(&prior.group.layer()).filter(|_| own.port == prior.own.port);
+                if let (Some(wanted), Some(runs)) = (&own.version, runs) {
+                    refuse_version(wanted, &runs).map_err(|problem| vec![problem])?;
+                }
             }
         }
         Ok(())
@@ -255,9 +256,10 @@ impl Layer for MongoReplset {
         }
     }
 
-    /// One that was restarted follows the set again. What is started becomes a member, or follows, with all others.
+    /// One that was restarted follows the set again. What is started becomes a member, or follows, with all others; but one
+    /// that was stopped for another size has to follow before the next one leaves.
     async fn ready(node: &Node<MongoReplset>, began: Began) -> Result<(), Problem> {
-        let admin = admin(&node.context, &node.layer).filter(|_| began == Began::Restarted);
+        let admin = admin(&node.context, &node.layer).filter(|_| began == Began::Restarted || node.was_off);
         match admin.zip(MemberAddress::of(&node.machine)) {
             Some((admin, member)) => admin.await_return(&member, MongoReplset::ROLLOUT.ready_within).await,
             None => Ok(()),
@@ -340,13 +342,26 @@ impl Layer for MongoReplset {
     }
 }
 
+/// A set knows its members by their addresses: those that come back with others, one after the other, are no majority.
+fn refuse_new_addresses(context: &Context, prior: &Group, planned: &Group) -> Result<(), Vec<Problem>> {
+    let is_kept = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
+    let is_resized =
+        prior.size_to_have().zip(planned.size_to_have()).is_some_and(|(before, after)| before != after);
+    let keeps = planned.public != Some(true) || planned.driver(context)?.keeps_public_addresses();
+    if !is_resized || keeps || !prior.machines().iter().any(|machine| is_kept(&machine)) {
+        return Ok(());
+    }
+    let detail = "Members of a public replica set have other addresses after they were stopped, and the others would not find them. Leave the size as it is, or `public` away; or make the machines anew, one after the other: `lampwright scale LAYER=+0 -remove MACHINE`.";
+    Err(vec![invalid("size", detail.to_owned())])
+}
+
 /// A plan refuses it where members run, and an apply where they are new.
 fn refuse_version(wanted: &str, found: &str) -> Result<(), Problem> {
     if found == wanted || found.starts_with(&format!("{wanted}.")) {
         return Ok(());
     }
     let detail = format!(
-        "mongod {found} is installed, and version {wanted} is required. Install that one, or change `version`."
+        "mongod {found} is installed, and version {wanted} is required. Install that one, or change `version`. On a cloud, leave `version` away, give the layer another `image` or `archive`, and make its machines anew, one after the other: `lampwright scale LAYER=+0 -remove MACHINE`."
     );
     Err(invalid("version", detail))
 }

@@ -125,6 +125,11 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
         None
     }
 
+    /// See [`Driver::keeps_public_addresses`](crate::driver::Driver::keeps_public_addresses).
+    fn keeps_public_addresses(&self) -> bool {
+        true
+    }
+
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>>;
 
     /// The machines of a layer that exist, by id.
