@@ -31,6 +31,13 @@ pub(super) async fn look<L: Layer>(context: &Context, config: &Value) -> Result<
     let scope = text("scope").unwrap_or(&context.scope);
     let cloud = text("cloud").unwrap_or(&context.default_cloud);
     let layer = LayerId::of_id(&format!("{scope}/{}", text("name").unwrap_or_default()));
+    if context.simulation.is_some() {
+        let detail = format!(
+            "Nothing is real here, so the layer {layer} of another stack cannot be found. In a test, say what is found: override_data {{ target = data.{}.NAME, values = {{ .. }} }}. A stack that finds layers of others has no bundle.",
+            L::NAME
+        );
+        return Err(vec![Problem::error("a simulation finds no layers", detail)]);
+    }
     let Some(found) = import::machines(context, cloud, &layer).await? else {
         let detail = import::absent(cloud, &layer);
         return Err(vec![Problem::error("there is no such layer", detail).at(Path::attribute("name"))]);

@@ -224,27 +224,55 @@ pub(crate) fn leaving(before: &[MachineModel], after: &[MachineModel]) -> Vec<Ma
 }
 
 /// The port that follows a word in a file of the layer's first machine that has it.
-pub(crate) async fn number_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<u16> {
+pub(crate) async fn number_after(
+    context: &Context,
+    group: &Group,
+    path: &str,
+    word: &str,
+) -> Result<Option<u16>, Vec<Problem>> {
     let text = word_after(context, group, path, word).await?;
-    text.rsplit(':').next()?.parse().ok()
+    Ok(text.and_then(|text| text.rsplit(':').next()?.parse().ok()))
 }
 
 /// The last word of the line that begins with another, in a file of the layer's first machine that has it.
-pub(crate) async fn word_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<String> {
+pub(crate) async fn word_after(
+    context: &Context,
+    group: &Group,
+    path: &str,
+    word: &str,
+) -> Result<Option<String>, Vec<Problem>> {
     let line = line_after(context, group, path, word).await?;
-    line.split_whitespace().last().map(str::to_owned)
+    Ok(line.and_then(|line| line.split_whitespace().last().map(str::to_owned)))
 }
 
-/// What follows a word that begins a line, in a file of the layer's first machine that has it.
-pub(crate) async fn line_after(context: &Context, group: &Group, path: &str, word: &str) -> Option<String> {
-    let driver = group.driver(context).ok()?;
+/// What follows a word that begins a line, in a file of the layer's first machine that has it. Of machines of which none
+/// can be read nothing is known: a default would be a guess.
+pub(crate) async fn line_after(
+    context: &Context,
+    group: &Group,
+    path: &str,
+    word: &str,
+) -> Result<Option<String>, Vec<Problem>> {
+    let driver = group.driver(context)?;
+    let mut silent = None;
+    let mut is_read = false;
     for machine in group.machines() {
-        let Ok(Some(bytes)) = driver.read(&group.key(machine.id), path).await else { continue };
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let bytes = match driver.read(&group.key(machine.id), path).await {
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(error) => {
+                silent.get_or_insert(driver_problem(&format!("Reading {path} of {}", machine.name), &error));
+                continue;
+            }
+        };
+        is_read = true;
+        let text = String::from_utf8_lossy(&bytes);
         let line = text.lines().find_map(|line| line.trim().strip_prefix(word)).map(str::trim);
         if let Some(found) = line.filter(|line| !line.is_empty()) {
-            return Some(found.to_owned());
+            return Ok(Some(found.to_owned()));
         }
     }
-    None
+    match silent {
+        Some(problem) if !is_read => Err(vec![problem]),
+        Some(_) | None => Ok(None),
+    }
 }

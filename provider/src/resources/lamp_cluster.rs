@@ -283,8 +283,8 @@ impl Layer for LampCluster {
     }
 
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
-        let port = fleet::number_after(context, group, "etc/httpd.conf", "Listen").await;
-        let rule = fleet::line_after(context, group, "etc/httpd.conf", apache::LEAVES).await;
+        let port = fleet::number_after(context, group, "etc/httpd.conf", "Listen").await?;
+        let rule = fleet::line_after(context, group, "etc/httpd.conf", apache::LEAVES).await?;
         let path = rule.as_deref().and_then(apache::health_path_of).filter(|path| path != HEALTH_PATH);
         Ok(Model {
             nodes: Some(group.machines().len() as u64),
@@ -302,13 +302,6 @@ impl Layer for LampCluster {
     }
 }
 
-/// For how long load balancers that are asked to look may go on believing what they saw before: an interval until they
-/// look, another in case they were just looking, and one for requests that they sent before.
-fn notice(own: &Model) -> Duration {
-    let interval = own.health_check.as_ref().and_then(|check| check.interval_ms).unwrap_or(HEALTH_INTERVAL_MS);
-    Duration::from_millis(interval * 3)
-}
-
 /// Announces by the health check that the node leaves, and waits until it is idle.
 async fn drain(node: &Node<LampCluster>) {
     if node.driver.write(&node.key, apache::DRAIN_FLAG, b"").await.is_err() {
@@ -316,7 +309,7 @@ async fn drain(node: &Node<LampCluster>) {
     }
     let own = node.own();
     let former = own.former_ports.as_deref().unwrap_or_default();
-    let notice = notice(own);
+    let notice = release::notice(node).await;
     let started = Instant::now();
     let deadline = started + Duration::from_secs(own.drain_seconds.unwrap_or(DRAIN_SECONDS)).max(notice);
     let mut quiet = 0;

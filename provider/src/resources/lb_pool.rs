@@ -271,7 +271,7 @@ impl Layer for LbPool {
 
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
         let kind = if group.machines().is_empty() { NATIVE } else { HAPROXY };
-        let port = fleet::number_after(context, group, "etc/haproxy.cfg", "bind").await;
+        let port = fleet::number_after(context, group, "etc/haproxy.cfg", "bind").await?;
         Ok(Model {
             kind: Some(kind.to_owned()),
             backend: None,

@@ -297,8 +297,8 @@ impl Layer for MongoReplset {
 
     /// The set's credentials are on every member.
     async fn imported(context: &Context, group: &Group) -> Result<Model, Vec<Problem>> {
-        let port = fleet::number_after(context, group, "etc/mongod.conf", "port:").await;
-        let replica_set = fleet::word_after(context, group, "etc/mongod.conf", "replSetName:").await;
+        let port = fleet::number_after(context, group, "etc/mongod.conf", "port:").await?;
+        let replica_set = fleet::word_after(context, group, "etc/mongod.conf", "replSetName:").await?;
         let mut own = Model {
             members: Some(group.machines().len() as u64),
             replica_set,
@@ -345,8 +345,7 @@ impl Layer for MongoReplset {
 /// A set knows its members by their addresses: those that come back with others, one after the other, are no majority.
 fn refuse_new_addresses(context: &Context, prior: &Group, planned: &Group) -> Result<(), Vec<Problem>> {
     let is_kept = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
-    let is_resized =
-        prior.size_to_have().zip(planned.size_to_have()).is_some_and(|(before, after)| before != after);
+    let is_resized = prior.size_to_have().zip(planned.size_to_have()).is_some_and(|(before, after)| before != after);
     let keeps = planned.public != Some(true) || planned.driver(context)?.keeps_public_addresses();
     if !is_resized || keeps || !prior.machines().iter().any(|machine| is_kept(&machine)) {
         return Ok(());

@@ -252,28 +252,45 @@ impl OpenStack {
         }
     }
 
-    async fn server_status(&self, instance: &Instance) -> Result<String> {
+    async fn server(&self, instance: &Instance) -> Result<Server> {
         let shown: Shown = self.session.get(Service::Compute, &format!("/servers/{}", instance.id)).await?;
-        Ok(shown.server.status)
+        Ok(shown.server)
+    }
+
+    async fn server_status(&self, instance: &Instance) -> Result<String> {
+        Ok(self.server(instance).await?.status)
     }
 
     /// Nova keeps the old server until the new one is confirmed ("Resize an instance", Nova).
     pub(super) async fn resize_server(&self, instance: &Instance, size: &str) -> Result<()> {
         let flavor = self.flavor_called(size).await?;
-        match self.act(&instance.id, json!({ "resize": { "flavorRef": flavor.id } })).await {
-            // The answer to the first order was lost.
-            Err(error) if is_conflict(&error) => {}
-            other => other?,
-        }
+        let ordered = self.act(&instance.id, json!({ "resize": { "flavorRef": flavor.id } })).await;
+        let failed = |reason: String| {
+            let reason = format!("Nova did not give it the flavor {size}{reason}");
+            Err(DriverError::Boot { machine: instance.key.name(), reason })
+        };
         let deadline = Instant::now() + PATIENCE;
-        while self.server_status(instance).await? != "VERIFY_RESIZE" {
+        loop {
+            let server = self.server(instance).await?;
+            match server.status.as_str() {
+                "VERIFY_RESIZE" => return self.confirm_resize(instance).await,
+                "RESIZE" => {}
+                // What is under way is still shown with the status of before.
+                _ if server.task.is_some() => {}
+                // Clouds may confirm by themselves (`resize_confirm_window`).
+                _ if server.flavor.as_ref().and_then(|it| it.original_name.as_deref()) == Some(size) => return Ok(()),
+                status => {
+                    // Where the answer to a first order was lost, a second one is a conflict.
+                    ordered?;
+                    let fault = server.fault.map(|fault| format!(" ({})", fault.message)).unwrap_or_default();
+                    return failed(format!(": the server is {status} again{fault}; its events say why"));
+                }
+            }
             if Instant::now() > deadline {
-                let reason = format!("Nova did not give it the flavor {size} within {} s", PATIENCE.as_secs());
-                return Err(DriverError::Boot { machine: instance.key.name(), reason });
+                return failed(format!(" within {} s", PATIENCE.as_secs()));
             }
             tokio::time::sleep(POLL).await;
         }
-        self.confirm_resize(instance).await
     }
 
     async fn confirm_resize(&self, instance: &Instance) -> Result<()> {

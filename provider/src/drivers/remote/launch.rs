@@ -191,6 +191,15 @@ impl Remote {
         let mut mended = Vec::new();
         // One after the other: no two take the same disk.
         for instance in &broken {
+            // Also where the size that it has is what keeps it from starting.
+            if let Some(size) =
+                order.need.size.as_deref().filter(|size| {
+                    instance.power == Power::Off && instance.size.as_deref().is_some_and(|has| has != *size)
+                })
+                && let Err(error) = self.cloud.set_size(instance, size).await
+            {
+                tracing::warn!("{} keeps its size: {}", instance.key.name(), error.explain());
+            }
             mended.push(self.cloud.mend(instance, order).await?);
         }
         let is_up = |one: &Instance| {
@@ -218,11 +227,22 @@ impl Remote {
         }
         let is_off = |all: &[Instance]| is(all, &|one| one.power == Power::Off);
         self.wait_for(&key.layer, "it was not switched off", is_off).await?;
-        self.cloud.set_size(&instance, size).await?;
+        if let Err(error) = self.cloud.set_size(&instance, size).await {
+            // It serves on with the size that it has.
+            if let Err(error) = self.switch_on(&instance).await {
+                tracing::warn!("{} was not started again: {}", key.name(), error.explain());
+            }
+            return Err(error);
+        }
         let has_size = |all: &[Instance]| is(all, &|one| one.power == Power::Off && one.size.as_deref() == Some(size));
         let all = self.wait_for(&key.layer, "it did not get its size", has_size).await?;
-        let instance = find(&all).ok_or_else(missing)?;
-        // No disk is made here: one that is lost is missed by the next plan, and made anew where its size is known.
+        self.switch_on(&find(&all).ok_or_else(missing)?).await
+    }
+
+    /// Starts a machine that is off. No disk is made here: one that is lost is missed by the next plan, and made anew where
+    /// its size is known.
+    async fn switch_on(&self, instance: &Instance) -> Result<()> {
+        let key = &instance.key;
         let order = Order {
             layer: key.layer.clone(),
             ids: vec![key.id],
@@ -231,10 +251,10 @@ impl Remote {
             need: Need::default(),
             takes_up: Vec::new(),
         };
-        let mended = self.cloud.mend(&instance, &order).await?;
-        let is_up =
-            |all: &[Instance]| is(all, &|one| one.power == Power::Running && one.address.is_some() && one.has_its_disk);
-        self.wait_for(&key.layer, "it did not come back with its new size", is_up).await?;
+        let mended = self.cloud.mend(instance, &order).await?;
+        let is_up = |one: &Instance| one.power == Power::Running && one.address.is_some() && one.has_its_disk;
+        let is_back = |all: &[Instance]| all.iter().any(|one| one.key == *key && is_up(one));
+        self.wait_for(&key.layer, "it did not come back", is_back).await?;
         self.mount(key, mended).await
     }
 

@@ -8,12 +8,15 @@ use super::ssh::{Jump, Target};
 use super::user_data::ACCOUNT;
 use crate::driver::{DriverError, MachineKey, Result};
 
-/// The client's command line. What the machine must prove to be is written to a file beside the key.
+/// Beside the stack, where whatever this program writes is: the folder of a key may be read-only.
+const HOSTS: &str = ".lampwright/hosts";
+
+/// The client's command line. What the machine must prove to be is written to a file.
 pub(super) fn command(key: &MachineKey, target: &Target, ssh_key: &Path, jump: Option<&Jump>) -> Result<Vec<String>> {
     let alias = format!("{}-{}", key.layer.scope, key.name());
-    let hosts = write_hosts(&alias, target, ssh_key).map_err(|source| DriverError::Io {
+    let hosts = write_hosts(&alias, target).map_err(|source| DriverError::Io {
         what: "writing down the keys that the machine is known by",
-        path: hosts_of(ssh_key).display().to_string(),
+        path: HOSTS.to_owned(),
         source,
     })?;
     let home = std::env::var_os("HOME").map(PathBuf::from);
@@ -51,15 +54,9 @@ fn client(
     command
 }
 
-fn hosts_of(ssh_key: &Path) -> PathBuf {
-    let mut name = ssh_key.as_os_str().to_owned();
-    name.push(".hosts");
-    PathBuf::from(name)
-}
-
 /// A file for each machine: two commands at once do not meet.
-fn write_hosts(alias: &str, target: &Target, ssh_key: &Path) -> std::io::Result<PathBuf> {
-    let folder = hosts_of(ssh_key);
+fn write_hosts(alias: &str, target: &Target) -> std::io::Result<PathBuf> {
+    let folder = std::path::absolute(HOSTS)?;
     std::fs::create_dir_all(&folder)?;
     let mut file = tempfile::NamedTempFile::new_in(&folder)?;
     for key in &target.keys {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use value::Problem;
 
-use super::{LampCluster, health_path, notice};
+use super::{HEALTH_INTERVAL_MS, LampCluster, health_path};
 use crate::bundle::apache::{ACCESS_LOG, DRAIN_FLAG, PHP_LOG};
 use crate::driver::driver_problem;
 use crate::layer::{Began, Layer, Node, POLL};
@@ -75,9 +75,39 @@ pub(super) async fn readmit(node: &Node<LampCluster>) -> Result<(), Problem> {
         seen_again(node, hosts, from).await;
     }
     if node.has_left {
-        tokio::time::sleep(notice(own)).await;
+        tokio::time::sleep(notice(node).await).await;
     }
     Ok(())
+}
+
+/// For how long load balancers that are asked to look may go on believing what they saw before: an interval until they
+/// look, another in case they were just looking, and one for requests that they sent before. A load balancer may have
+/// an interval of its own, which the log of the node tells.
+pub(super) async fn notice(node: &Node<LampCluster>) -> Duration {
+    let own = node.own().health_check.as_ref().and_then(|check| check.interval_ms).unwrap_or(HEALTH_INTERVAL_MS);
+    let log = node.driver.tail(&node.key, ACCESS_LOG, None, LOG_BYTES).await.ok().flatten();
+    let text = log.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let seen = pace(&text, health_path(node.own())).unwrap_or_default();
+    Duration::from_millis(own).max(seen) * 3
+}
+
+/// Of the slowest load balancer, the time between its last checks. Pauses, when it or the node was away, do not count.
+fn pace(log: &str, page: &str) -> Option<Duration> {
+    const CHECKS: usize = 12;
+    const PAUSES: usize = 2;
+    let mut times: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for check in checks(log, page).filter(|check| !check.host.starts_with("127.")) {
+        times.entry(check.host).or_default().extend(check.second());
+    }
+    let of_one = |times: Vec<i64>| {
+        let last = &times[times.len().saturating_sub(CHECKS)..];
+        let mut gaps: Vec<i64> = last.windows(2).map(|two| (two[1] - two[0]).max(0)).collect();
+        gaps.sort_unstable();
+        gaps.truncate(gaps.len().saturating_sub(PAUSES));
+        // Times are whole seconds, so that a few of them say little.
+        (gaps.len() >= 4).then(|| gaps.iter().sum::<i64>() as u64 * 1000 / gaps.len() as u64)
+    };
+    times.into_values().filter_map(of_one).max().map(Duration::from_millis)
 }
 
 /// Who has asked for the page of the health check from elsewhere, and where the log ends now.
@@ -85,7 +115,7 @@ async fn askers(node: &Node<LampCluster>) -> Option<(BTreeSet<String>, u64)> {
     let (bytes, end) = node.driver.tail(&node.key, ACCESS_LOG, None, LOG_BYTES).await.ok()??;
     let own = node.machine.address.as_deref().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let hosts = checks(&text, health_path(node.own())).map(|(host, _)| host.to_owned());
+    let hosts = checks(&text, health_path(node.own())).map(|check| check.host.to_owned());
     Some((hosts.filter(|host| host != own && !host.starts_with("127.")).collect(), end))
 }
 
@@ -100,32 +130,73 @@ async fn seen_again(node: &Node<LampCluster>, mut hosts: BTreeSet<String>, mut f
             continue;
         };
         from = end;
-        for (host, status) in checks(&String::from_utf8_lossy(&bytes), health_path(node.own())) {
-            if status == "200" {
-                *counts.entry(host.to_owned()).or_default() += 1;
+        for check in checks(&String::from_utf8_lossy(&bytes), health_path(node.own())) {
+            if check.status == "200" {
+                *counts.entry(check.host.to_owned()).or_default() += 1;
             }
         }
         hosts.retain(|host| counts.get(host).is_none_or(|count| *count < 2));
     }
+    if !hosts.is_empty() {
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        node.tell(&format!("is not asked any more by {}", hosts.join(", ")));
+    }
 }
 
-/// The requests for a page: who asked, and the status of the answer.
-fn checks<'l>(log: &'l str, page: &str) -> impl Iterator<Item = (&'l str, &'l str)> {
+/// A request for the page of the health check, as `LogFormat` of httpd.conf has it.
+struct Check<'l> {
+    host: &'l str,
+    time: &'l str,
+    status: &'l str,
+}
+
+impl Check<'_> {
+    fn second(&self) -> Option<i64> {
+        jiff::Timestamp::strptime("%d/%b/%Y:%H:%M:%S %z", self.time).ok().map(jiff::Timestamp::as_second)
+    }
+}
+
+fn checks<'l>(log: &'l str, page: &str) -> impl Iterator<Item = Check<'l>> {
     log.lines().filter_map(move |line| {
         let (before, rest) = line.split_once('"')?;
         let (request, after) = rest.split_once('"')?;
+        let (host, time) = before.split_once(' ')?;
+        let time = time.trim().trim_start_matches('[').trim_end_matches(']');
         let is_it = request.split(' ').nth(1) == Some(page);
-        Some((before.split(' ').next()?, after.split_whitespace().next()?)).filter(|_| is_it)
+        Some(Check { host, time, status: after.split_whitespace().next()? }).filter(|_| is_it)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::checks;
+    use super::*;
 
     #[test]
     fn who_asked_is_read_from_the_log() {
         let log = "10.0.0.9 [27/Nov/2026:19:31:01 +0000] \"GET /livez.php HTTP/1.1\" 200 12 800\n10.0.0.9 [x] \"GET / HTTP/1.1\" 200 5 90\n10.0.0.8 [x] \"GET /livez.php HTTP/1.0\" 404 5 90\nhalf a li";
-        assert_eq!(checks(log, "/livez.php").collect::<Vec<_>>(), [("10.0.0.9", "200"), ("10.0.0.8", "404")]);
+        let found: Vec<_> = checks(log, "/livez.php").map(|check| (check.host, check.status)).collect();
+        assert_eq!(found, [("10.0.0.9", "200"), ("10.0.0.8", "404")]);
+        assert_eq!(checks(log, "/livez.php").next().unwrap().second(), Some(1_795_807_861));
+    }
+
+    #[test]
+    fn how_often_a_load_balancer_asks_is_read_from_the_log() {
+        let line = |host: &str, second: u64| {
+            let (minute, second) = (second / 60, second % 60);
+            format!("{host} [27/Nov/2026:19:{minute:02}:{second:02} +0000] \"GET /livez.php HTTP/1.1\" 200 12 800\n")
+        };
+        let every = |host: &str, from: u64, count: u64, halves: u64| {
+            (0..count).map(|check| line(host, from + check * halves / 2)).collect::<String>()
+        };
+        let pace = |log: &str| pace(log, "/livez.php");
+        assert_eq!(pace(""), None);
+        assert_eq!(pace(&every("10.0.0.9", 0, 4, 10)), None);
+        assert_eq!(pace(&every("10.0.0.9", 0, 12, 10)), Some(Duration::from_secs(5)));
+        assert!(pace(&every("10.0.0.9", 0, 40, 1)).unwrap() <= Duration::from_millis(500));
+        // It was away for ten minutes.
+        let log = format!("{}{}", every("10.0.0.9", 0, 20, 4), every("10.0.0.9", 640, 6, 4));
+        assert_eq!(pace(&log), Some(Duration::from_secs(2)));
+        let two = format!("{}{}", every("10.0.0.9", 0, 20, 4), every("10.0.0.8", 0, 20, 8));
+        assert_eq!(pace(&two), Some(Duration::from_secs(4)));
     }
 }
