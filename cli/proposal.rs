@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use compiler::program::Program;
+use engine::plan::Goal;
 
 use crate::commands::{Given, InputArgs};
 
@@ -26,6 +27,13 @@ impl Proposal {
     pub(crate) fn new(command: &str) -> Proposal {
         let folder = FOLDER.get().map(|folder| format!(" -chdir={}", quoted(&folder.to_string_lossy())));
         Proposal(format!("lampwright{} {command}", folder.unwrap_or_default()))
+    }
+
+    pub(crate) fn to(goal: Goal) -> Proposal {
+        Proposal::new(match goal {
+            Goal::Configuration => "apply",
+            Goal::Nothing => "destroy",
+        })
     }
 
     /// How the user's shell gets to a folder that was named on this command line.

@@ -167,5 +167,31 @@ module \"site\" {
     assert!(sandbox.lampwright("shop", &["plan", "-detailed-exitcode"]).code == 0);
     let written = std::fs::read_to_string(sandbox.join("shop/scale.auto.tfvars")).expect("the file");
     assert!(written.ends_with("\nweb = 1\n"), "{written}");
+    // What is cut off goes on as it was meant: with the machine that was to leave, and not two more again.
+    sandbox.write("shop/app/index.php", "<?php http_response_code(500);\n");
+    let stopped =
+        sandbox.lampwright("shop", &["scale", "-auto-approve", "web=+1", "-remove", "web-4", "-parallelism=3"]);
+    assert_eq!(stopped.code, 1);
+    let again = "To go on: lampwright scale module.site.lamp_cluster.web=2 -remove web-4 -parallelism=3 -auto-approve";
+    assert!(stopped.stdout.contains(again), "{}", stopped.stdout);
+    down(&sandbox);
+}
+
+/// A number that two layers have is changed for both, or for none.
+#[test]
+fn a_variable_of_two_layers_scales_no_layer_that_was_not_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("shop/app/index.php", "<?php echo 'hello';\n");
+    let layer =
+        |name: &str| format!("resource \"lamp_cluster\" \"{name}\" {{\n  nodes = var.n\n  app   = \"./app\"\n}}\n");
+    let stack = format!("variable \"n\" {{ default = 1 }}\n{}{}", layer("one"), layer("two"));
+    sandbox.write("shop/main.stack.hcl", &format!("{}{stack}", sandbox.provider_block()));
+    sandbox.lampwright("shop", &["apply", "-auto-approve"]).success();
+    for args in [&["one=2"][..], &["-remove", "one-1"]] {
+        let refused = sandbox.lampwright("shop", &[&["scale", "-auto-approve"], args].concat()).failure();
+        assert!(refused.contains("the variable n says the number of lamp_cluster.two, too"), "{refused}");
+    }
+    sandbox.lampwright("shop", &["scale", "-auto-approve", "one=2", "two=2"]).success();
+    assert_eq!(sandbox.machines(), ["one-1", "one-2", "two-1", "two-2"]);
     down(&sandbox);
 }

@@ -64,7 +64,13 @@ async fn run_planned(goal: Goal, args: &ChangeArgs) -> anyhow::Result<u8> {
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
     let Some(store) = open_store(operation, &args.common)? else { return Ok(exit::FAILURE) };
-    plan_and_do(&session, inputs, store, &Doing { goal, args, environment: Vec::new(), recorded: None }).await
+    plan_and_do(
+        &session,
+        inputs,
+        store,
+        &Doing { goal, args, command: Proposal::to(goal), environment: Vec::new(), recorded: None },
+    )
+    .await
 }
 
 /// A change that is planned, shown, asked about, and made.
@@ -72,6 +78,8 @@ async fn run_planned(goal: Goal, args: &ChangeArgs) -> anyhow::Result<u8> {
 pub(super) struct Doing<'a> {
     pub(super) goal: Goal,
     pub(super) args: &'a ChangeArgs,
+    /// Goes on with it where it was cut off.
+    pub(super) command: Proposal,
     /// What plugins are told besides.
     pub(super) environment: Vec<(String, String)>,
     /// Values of variables that are written down before anything is made: what is cut off goes on with them.
@@ -106,7 +114,7 @@ pub(super) async fn plan_and_do(
     if needs_work && !common.json {
         ui::line("");
     }
-    let again = common.proposal(goal, given, session).argument_if(*auto_approve, "-auto-approve");
+    let again = common.flags(doing.command.clone(), given, session).argument_if(*auto_approve, "-auto-approve");
     execute(session, planned, &mut store, goal, common, Some(again)).await
 }
 

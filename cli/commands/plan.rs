@@ -100,15 +100,11 @@ impl CommonArgs {
 
     /// The command that does what a plan with these flags shows.
     pub(super) fn proposal(&self, goal: Goal, inputs: &InputArgs, session: &Session) -> Proposal {
-        let command = match goal {
-            Goal::Configuration => "apply",
-            Goal::Nothing => "destroy",
-        };
-        self.flags(Proposal::new(command), inputs, session)
+        self.flags(Proposal::to(goal), inputs, session)
     }
 
     /// As these were given.
-    fn flags(&self, proposal: Proposal, inputs: &InputArgs, session: &Session) -> Proposal {
+    pub(super) fn flags(&self, proposal: Proposal, inputs: &InputArgs, session: &Session) -> Proposal {
         self.state_flags(proposal.inputs(inputs, &session.program))
             .argument_if(!self.refresh, "-refresh=false")
             .argument_if(self.parallelism != PARALLELISM, format!("-parallelism={}", self.parallelism))

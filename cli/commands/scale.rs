@@ -20,6 +20,7 @@ use super::operate;
 use super::plan::{Planned, open_store, show_diagnostics};
 use super::{Given, InputArgs};
 use crate::exit;
+use crate::proposal::Proposal;
 use crate::recorded::{self, Recorded};
 use crate::session::Session;
 
@@ -74,8 +75,8 @@ pub(crate) async fn run(args: &ScaleArgs) -> anyhow::Result<u8> {
     let Some(found) = found else { return Ok(exit::FAILURE) };
     let changes = changes(args, &found).await;
     found.end().await;
-    let changes = changes?;
-    let variables = match variables(&session, &changes)? {
+    let (layers, changes) = changes?;
+    let variables = match variables(&session, &layers, &changes)? {
         Ok(variables) => variables,
         Err(diags) => {
             show_diagnostics(&session, &diags, common.json);
@@ -92,14 +93,24 @@ pub(crate) async fn run(args: &ScaleArgs) -> anyhow::Result<u8> {
     let doing = Doing {
         goal: Goal::Configuration,
         args: &args.change,
+        command: command(&changes),
         environment: vec![(dialect::LEAVING_VARIABLE.to_owned(), json!(leaving).to_string())],
         recorded: Some(&recorded),
     };
     plan_and_do(&session, inputs, store, &doing).await
 }
 
-/// Which layers are meant, and what shall become of them.
-async fn changes(args: &ScaleArgs, found: &Planned) -> anyhow::Result<Vec<Change>> {
+/// What goes on where it was cut off. The numbers are recorded by then, so they are not relative any more; which machines
+/// leave is recorded nowhere.
+fn command(changes: &[Change]) -> Proposal {
+    let numbers = changes.iter().map(|change| format!("{}={}", change.addr, change.number));
+    let proposal = numbers.fold(Proposal::new("scale"), Proposal::argument);
+    let leaving = changes.iter().flat_map(|change| &change.leaving);
+    leaving.fold(proposal, |proposal, machine| proposal.argument("-remove").argument(machine))
+}
+
+/// The layers whose machines are counted, which of them are meant, and what shall become of these.
+async fn changes(args: &ScaleArgs, found: &Planned) -> anyhow::Result<(Counted, Vec<Change>)> {
     let layers = layers(found).await?;
     let known = || layers.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut changes: BTreeMap<&InstanceAddr, Change> = BTreeMap::new();
@@ -147,11 +158,14 @@ async fn changes(args: &ScaleArgs, found: &Planned) -> anyhow::Result<Vec<Change
         }
         change.leaving.push(machine.clone());
     }
-    Ok(changes.into_values().collect())
+    let changes = changes.into_values().collect();
+    Ok((layers, changes))
 }
 
-/// The layers whose machines are counted, with their number as the state has it.
-async fn layers(found: &Planned) -> anyhow::Result<BTreeMap<InstanceAddr, (ScaleTold, Option<u64>)>> {
+/// By address, with their number as the state has it.
+type Counted = BTreeMap<InstanceAddr, (ScaleTold, Option<u64>)>;
+
+async fn layers(found: &Planned) -> anyhow::Result<Counted> {
     let answers = ask::<ScaleTold>(&found.run, &found.plan, dialect::SCALE, |_| true, |_| json!({})).await;
     let mut layers = BTreeMap::new();
     for (addr, answer) in answers {
@@ -180,8 +194,13 @@ fn parse(text: &str) -> Option<(&str, Asked)> {
     (!name.is_empty()).then_some((name, asked))
 }
 
-/// The variables that say the numbers, and their new values.
-fn variables(session: &Session, changes: &[Change]) -> anyhow::Result<Result<BTreeMap<Arc<str>, u64>, Diagnostics>> {
+/// The variables that say the numbers, and their new values. What has the number of another layer, too, is changed only
+/// with it.
+fn variables(
+    session: &Session,
+    layers: &Counted,
+    changes: &[Change],
+) -> anyhow::Result<Result<BTreeMap<Arc<str>, u64>, Diagnostics>> {
     let mut variables = BTreeMap::new();
     let mut diags = Diagnostics::default();
     for Change { addr, attribute, number, .. } in changes {
@@ -202,6 +221,15 @@ fn variables(session: &Session, changes: &[Change]) -> anyhow::Result<Result<BTr
             Some(Origin::Text(span)) => diags.push(refused("this is more than a variable".to_owned(), span)),
             Some(Origin::Unset(span)) => diags.push(refused(format!("`{attribute}` is not set here"), span)),
             None => bail!("the stack has no {addr} any more; the next apply removes it"),
+        }
+    }
+    for (addr, (told, _)) in layers.iter().filter(|(addr, _)| changes.iter().all(|change| change.addr != **addr)) {
+        let attribute = told.attribute.as_deref().unwrap_or_default();
+        let Some(Origin::Variable(name)) = session.program.origin(addr, attribute) else { continue };
+        if let Some(number) = variables.get(&name) {
+            bail!(
+                "the variable {name} says the number of {addr}, too. Let it have one of its own, or say it as well: '{addr}={number}'"
+            );
         }
     }
     Ok(if diags.has_errors() { Err(diags) } else { Ok(variables) })
