@@ -461,7 +461,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn install<'a>(&'a self, key: &'a MachineKey, bundle: &'a Bundle) -> BoxFuture<'a, Result<Vec<String>>>;
 
     /// Starts all services, in order. What already runs is left alone if all run; a machine of which only a part
-    /// runs is started anew. One that has booted since its files were installed gets them (`install`) before.
+    /// runs is started anew.
     fn start<'a>(&'a self, key: &'a MachineKey, services: &'a [Service]) -> BoxFuture<'a, Result<()>>;
 
     /// Stops all services, politely first. A machine that does not run is fine.

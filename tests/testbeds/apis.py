@@ -204,7 +204,7 @@ class OpenStack:
                 self.token = None
 
     def wanted(self):
-        servers = [server for server in self.get("compute", "/servers/detail?all_tenants=1")["servers"] if server["status"] in ("ACTIVE", "SHUTOFF")]
+        servers = [server for server in self.get("compute", "/servers/detail?all_tenants=1")["servers"] if server["status"] in ("ACTIVE", "SHUTOFF", "RESIZE", "VERIFY_RESIZE")]
         if not servers:
             self.details = {}
             return []

@@ -275,7 +275,6 @@ async fn a_machine_gets_another_size() {
             assert_eq!((seen.size, driver.size(&key)), (Some(size.clone()), Some(size)), "{name}");
             assert_eq!(seen.address, made.address, "{name}");
             assert_eq!(note(&*driver, &key).await.as_deref(), Some(&b"mine"[..]), "{name}");
-            driver.install(&key, &bundle).await.unwrap();
             driver.start(&key, &bundle.services).await.unwrap_or_else(|error| panic!("{name}: {}", error.explain()));
             assert_eq!(driver.status(&key).await.unwrap(), Status::Running, "{name}");
         }

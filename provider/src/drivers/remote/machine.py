@@ -227,19 +227,21 @@ def start(head, _):
             except Refused:
                 unlink(name)
         systemctl("reset-failed", unit(service))
-        systemctl("start", unit(service))
+        told = systemctl("start", unit(service)).stderr.strip()
         deadline = time.monotonic() + 20
         while not (exists(service["pid_file"]) and is_active(service)):
             restarts = systemctl("show", "-p", "NRestarts", "--value", unit(service)).stdout.strip()
             if time.monotonic() > deadline or restarts not in ("", "0") or systemctl("is-failed", unit(service)).stdout.strip() == "failed":
-                raise Refused("start", {"service": service["name"], "log": log(service)})
+                raise Refused("start", {"service": service["name"], "log": "\n".join(filter(None, [told, log(service)]))})
             time.sleep(0.02)
     return None
 
 
 # What a person needs to see: complaints, if there are any, else the last words. It gets onto a terminal.
 def log(service):
-    with parent("log/any") as (folder, _):
+    names = []
+    # Not every daemon has logs of its own.
+    with contextlib.suppress(FileNotFoundError), parent("log/any") as (folder, _):
         names = [(os.lstat(name, dir_fd=folder).st_mtime, name) for name in os.listdir(folder)]
     lines = []
     for _, name in sorted(names):
