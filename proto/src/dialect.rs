@@ -2,6 +2,9 @@
 //! plugin's environment, and the operations that the command line asks for. What travels with a plan is in [`crate::preview`].
 //!
 //! Terraform sends none of it, and plugins of other makes take no notice: everything works without, and says less.
+//!
+//! Versions: an operation whose question or answer gets another form gets another name. A plugin that is older or newer has no
+//! such operation, which is told; nothing is ever read in a form that it does not have.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,13 +22,13 @@ pub const TEST_VARIABLE: &str = "LAMPWRIGHT_TEST";
 pub const LEAVING_VARIABLE: &str = "LAMPWRIGHT_LEAVING";
 
 /// How the machines of a layer are: a [`LayerReport`].
-pub const STATUS: &str = "status";
+pub const STATUS: &str = "status.v1";
 /// What daemons have written: takes [`LogsAsked`], gives [`LogsTold`].
-pub const LOGS: &str = "logs";
+pub const LOGS: &str = "logs.v1";
 /// What says how many machines a layer has, and which there are: a [`ScaleTold`].
-pub const SCALE: &str = "scale";
+pub const SCALE: &str = "scale.v1";
 /// How a person gets onto a machine: takes [`ShellAsked`], gives [`ShellTold`].
-pub const SHELL: &str = "shell";
+pub const SHELL: &str = "shell.v1";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerReport {

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// Says that private data is a preview, and which form it has.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// `sha256:` and 16 digits.
 const SHOWN_DIGEST: usize = 23;
@@ -22,21 +23,23 @@ pub struct Preview {
     /// What happens to machines, and what does not.
     pub notes: Vec<String>,
     /// Which machines there are before and after; of a replacement the layer that goes and the one that comes.
-    #[serde(default)]
     pub layers: Vec<Layer>,
     pub machines: Vec<Machine>,
     /// What becomes of data on disks.
-    #[serde(default)]
     pub data: Vec<DataChange>,
     /// Folders whose files are among those of the machines, as the configuration names them.
     pub sources: Vec<String>,
+    /// By digest: `sha256:..`, or of what is secret `secret:` and a part of it.
+    pub contents: BTreeMap<String, Content>,
+}
+
+/// What an apply goes by, and what goes on where it was cut off. It is read without the preview.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
     /// However much of what is planned was made when something was cut off: it is found and removed by what the plan says.
     pub is_removable: bool,
     /// The layer goes on under another resource: its data is not deleted, whichever of the two is applied first.
-    #[serde(default)]
     pub is_handed_over: bool,
-    /// By digest: `sha256:..`, or of what is secret `secret:` and a part of it.
-    pub contents: BTreeMap<String, Content>,
 }
 
 /// A layer, and the names of its machines.
@@ -99,7 +102,6 @@ impl Fate {
 pub struct Machine {
     pub name: String,
     /// Where the others reach it; of a machine that does not exist a stand-in.
-    #[serde(default)]
     pub address: Option<String>,
     /// Where the files lie on it.
     pub root: String,
@@ -153,9 +155,24 @@ pub struct Service {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Envelope {
+struct Envelope<P> {
     lampwright_preview: u32,
-    preview: Preview,
+    recovery: Recovery,
+    preview: P,
+}
+
+impl<'de, P: Deserialize<'de>> Envelope<P> {
+    /// None if the private data is of another provider, or another form.
+    fn open(private: &'de [u8]) -> Option<Envelope<P>> {
+        let envelope: Envelope<P> = serde_json::from_slice(private).ok()?;
+        (envelope.lampwright_preview == FORMAT).then_some(envelope)
+    }
+}
+
+impl Recovery {
+    pub fn decode(private: &[u8]) -> Option<Recovery> {
+        Envelope::<IgnoredAny>::open(private).map(|envelope| envelope.recovery)
+    }
 }
 
 impl File {
@@ -166,15 +183,13 @@ impl File {
 }
 
 impl Preview {
-    pub fn encode(self) -> Vec<u8> {
-        let envelope = Envelope { lampwright_preview: FORMAT, preview: self };
+    pub fn encode(self, recovery: Recovery) -> Vec<u8> {
+        let envelope = Envelope { lampwright_preview: FORMAT, recovery, preview: self };
         serde_json::to_vec(&envelope).expect("a preview is plain JSON")
     }
 
-    /// None if the private data is of another provider, or another form.
     pub fn decode(private: &[u8]) -> Option<Preview> {
-        let envelope: Envelope = serde_json::from_slice(private).ok()?;
-        (envelope.lampwright_preview == FORMAT).then_some(envelope.preview)
+        Envelope::open(private).map(|envelope| envelope.preview)
     }
 
     /// What a person may see of a version; a missing one is empty.
@@ -222,11 +237,15 @@ mod tests {
             ]),
             ..Preview::default()
         };
-        let decoded = Preview::decode(&preview.clone().encode()).unwrap();
+        let recovery = Recovery { is_removable: true, is_handed_over: false };
+        let private = preview.clone().encode(recovery);
+        assert_eq!(Recovery::decode(&private), Some(recovery));
+        let decoded = Preview::decode(&private).unwrap();
         assert_eq!(decoded, preview);
         assert_eq!(decoded.shown(file.before.as_ref()), "one");
         assert_eq!(decoded.bytes(&file.after.unwrap()).unwrap(), [0, 159, 146]);
         assert_eq!(Preview::decode(b"{}"), None);
+        assert_eq!(Recovery::decode(b"{}"), None);
         assert_eq!(Preview::decode(&[0xff]), None);
     }
 }

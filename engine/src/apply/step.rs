@@ -5,7 +5,7 @@ use std::time::Instant;
 use compiler::addr::{InstanceAddr, ProviderAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
-use proto::preview::Preview;
+use proto::preview::Recovery;
 use tokio::sync::OwnedSemaphorePermit;
 use value::{Path, Value};
 
@@ -142,7 +142,7 @@ impl Prepared {
     /// What is about to be made, as far as it is known, if its provider can remove it by that.
     fn intent(&self) -> Option<InstanceState> {
         let Step { desired, .. } = &self.step;
-        let is_removable = Preview::decode(&self.planned.private).is_some_and(|preview| preview.is_removable);
+        let is_removable = Recovery::decode(&self.planned.private).is_some_and(|recovery| recovery.is_removable);
         is_removable.then(|| {
             let like = InstanceState { tainted: true, ..fresh(desired, None) };
             let value = mark(self.planned.planned.clone(), &desired.schema, &self.sensitive);

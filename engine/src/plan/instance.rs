@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
-use proto::preview::Preview;
+use proto::preview::Recovery;
 use value::codec::json;
 use value::schema::Schema;
 use value::{Path, Value};
@@ -106,7 +106,7 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     if is_tainted {
         removal = plan_removal(&*provider, &desired.addr, &existing, span, diags).await?;
         // Others know it from Terraform, which tells nothing here.
-        if Preview::decode(&removal).is_none() {
+        if Recovery::decode(&removal).is_none() {
             removal.clear();
         }
     }

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use engine::host::{ApplyResponse, PlanResponse};
 use engine::plan::Goal;
-use proto::preview::{DataChange, Fate, Preview};
+use proto::preview::{DataChange, Fate, Preview, Recovery};
 use value::Problem;
 
 use super::bed::{Bed, NOTHING_TO_DO};
@@ -66,7 +66,7 @@ async fn a_provider_that_wants_to_be_asked_about_removals_is() {
         text: "ALL DATA is DELETED".to_owned(),
         way_back: "There is none.".to_owned(),
     };
-    let private = Preview { data: vec![told], ..Preview::default() }.encode();
+    let private = Preview { data: vec![told], ..Preview::default() }.encode(Recovery::default());
     let asks = |bed: &mut Bed| {
         let private = private.clone();
         bed.provider.plans_destroy = true;

@@ -1,6 +1,6 @@
 //! Applying: create, update and delete.
 
-use proto::preview::Preview;
+use proto::preview::Recovery;
 use value::Problem;
 
 use super::life::live;
@@ -21,7 +21,7 @@ pub(super) async fn apply<L: Layer>(
     let Some(mut state) = planned else {
         let Some(state) = before else { return (None, Vec::new()) };
         let _alone = context.layers.lock(state.group.id.as_deref().unwrap_or_default()).await;
-        let is_handed_over = Preview::decode(private).is_some_and(|preview| preview.is_handed_over);
+        let is_handed_over = Recovery::decode(private).is_some_and(|recovery| recovery.is_handed_over);
         let problems = delete::<L>(context, &state, is_handed_over).await;
         let has_failed = problems.iter().any(Problem::is_error);
         return (has_failed.then_some(state), problems);

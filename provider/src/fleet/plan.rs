@@ -1,7 +1,7 @@
 //! Planning: which machines stay, come and go; what is known already; what will differ.
 
 use futures_util::future::join_all;
-use proto::preview::{self, Fate, Preview};
+use proto::preview::{self, Fate, Preview, Recovery};
 use value::{Path, Problem, Value};
 
 use super::apply::new_generation;
@@ -85,8 +85,11 @@ pub(super) async fn plan<L: Layer>(
     if request.is_final {
         planned.group.generation.get_or_insert_with(new_generation);
     }
-    Ok(Planned { model: Some(planned), requires_replace, preview: preview.encode(), problems })
+    Ok(Planned { model: Some(planned), requires_replace, preview: preview.encode(MADE), problems })
 }
+
+/// However much of it was made, it is found by its name and its tags.
+const MADE: Recovery = Recovery { is_removable: true, is_handed_over: false };
 
 /// A layer that was imported stays what it is where the configuration says nothing, and a default would replace it.
 fn as_imported<L: Layer>(
@@ -118,8 +121,9 @@ async fn plan_removal<L: Layer>(
     let change = if is_handed_over { None } else { data::of_removal::<L>(context, &prior, None).await };
     let problems = change.iter().filter_map(|change| data::warning(request, change)).collect();
     let layers = vec![layer_plan(&prior.group, names(&prior.group), Vec::new())];
-    let preview = Preview { layers, data: change.into_iter().collect(), is_handed_over, ..Preview::default() };
-    Ok(Planned { preview: preview.encode(), problems, ..nothing })
+    let preview = Preview { layers, data: change.into_iter().collect(), ..Preview::default() };
+    let recovery = Recovery { is_removable: false, is_handed_over };
+    Ok(Planned { preview: preview.encode(recovery), problems, ..nothing })
 }
 
 /// Which machines there are before and after. A host that replaces plans twice: first what is not to be changed in place,
@@ -242,8 +246,9 @@ async fn offer<L: Layer>(
     let driver = planned.group.driver(context)?.clone();
     // Of a layer that was imported, or is older than this record, nothing is recorded.
     let settled = alike.and_then(|prior| {
-        let seen = || prior.group.machines().iter().find_map(|one| driver.size(&prior.group.key(one.id)));
-        prior.group.size_to_have().map(str::to_owned).or_else(|| planned.group.size.clone()).or_else(seen)
+        let mut seen = prior.group.machines().iter().filter_map(|one| driver.size(&prior.group.key(one.id)));
+        let unrecorded = || seen.next().map(|seen| planned.group.size.clone().unwrap_or(seen));
+        prior.group.size_to_have().map(str::to_owned).or_else(unrecorded)
     });
     // Of what nobody has asked for anew and nobody has seen, nothing is decided here.
     let decides = settled.is_none() && (has_new || keeps_some) && (alike.is_none() || !keeps_some);
@@ -394,12 +399,8 @@ async fn plan_bundles<L: Layer>(
     planned: &mut State<L::Model>,
     prior: Option<&State<L::Model>>,
 ) -> Result<Preview, Vec<Problem>> {
-    let mut preview = Preview {
-        summary: L::summary(context, planned),
-        sources: L::sources(&planned.own),
-        is_removable: true,
-        ..Preview::default()
-    };
+    let mut preview =
+        Preview { summary: L::summary(context, planned), sources: L::sources(&planned.own), ..Preview::default() };
     if planned.group.machines.is_none() {
         planned.group.bundles = None;
         return Ok(preview);
