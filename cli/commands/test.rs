@@ -253,7 +253,7 @@ fn read_files(args: &TestArgs, session: &mut Session) -> anyhow::Result<Option<V
         let (file, found) = testing::read(id, &session.sources);
         let runs = file.runs.iter().map(|run| &run.variables);
         for given in runs.chain([&file.variables]) {
-            secrets::conceal_given(&session.program, given, &mut session.sources);
+            secrets::conceal_given(&session.program.root().variables, given, &mut session.sources);
         }
         diags.extend(found);
         files.push((path, file));

@@ -7,7 +7,7 @@ use value::{Ty, Value};
 use crate::diag::Diagnostics;
 use crate::lang::eval::{self, NoScope};
 use crate::source::SourceMap;
-use crate::syntax;
+use crate::syntax::{self, quote};
 
 /// Evaluates an expression that refers to nothing.
 pub fn evaluate_constant(text: &str, sources: &mut SourceMap) -> Result<Value, Diagnostics> {
@@ -24,23 +24,6 @@ pub fn show(value: &Value) -> String {
     let mut out = String::new();
     write_value(value, 0, &mut out);
     out
-}
-
-/// Text in quotes, with its escapes, so that it reads back as the same text.
-pub fn quote(text: &str) -> String {
-    let mut out = String::from("\"");
-    for ch in text.chars() {
-        match ch {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            _ => out.push(ch),
-        }
-    }
-    out.push('"');
-    out.replace("${", "$${").replace("%{", "%%{")
 }
 
 const INFALLIBLE: &str = "a String takes everything";

@@ -58,7 +58,13 @@ pub fn load(folder: &str, loader: &dyn SourceLoader, sources: &mut SourceMap) ->
     load.module(&mut program, &Place { folder: folder.to_owned(), package: None }, Vec::new(), None, None);
     check_providers(&program, &mut load.diags);
     let diags = load.diags;
-    secrets::conceal_arguments(&program, sources);
+    for module in &program.modules {
+        for (name, child) in &module.children {
+            if let Some(call) = module.decl.calls.get(name) {
+                secrets::conceal_arguments(&call.body, &program.module(*child).decl.variables, sources);
+            }
+        }
+    }
     (program, diags)
 }
 

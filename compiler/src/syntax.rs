@@ -48,6 +48,23 @@ pub fn parse_template(file: FileId, sources: &SourceMap) -> Result<Vec<Part>, Di
     }
 }
 
+/// Text in quotes, with its escapes, so that it reads back as the same text.
+pub fn quote(text: &str) -> String {
+    let mut out = String::from("\"");
+    for ch in text.chars() {
+        match ch {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            _ => out.push(ch),
+        }
+    }
+    out.push('"');
+    out.replace("${", "$${").replace("%{", "%%{")
+}
+
 fn syntax_diagnostic(error: &SyntaxError, file: FileId, text: &str) -> Diagnostic {
     let end =
         text[error.offset.min(text.len())..].chars().next().map_or(error.offset, |ch| error.offset + ch.len_utf8());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use compiler::addr::InstanceAddr;
 
-use crate::plan::Action;
+use crate::action::Action;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {

@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** never prints and never exits; what happens is told as [`event::Event`]s.
 
+pub mod action;
 pub mod apply;
 pub mod event;
 pub mod host;

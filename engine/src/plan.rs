@@ -1,6 +1,5 @@
 //! Planning: what there is, what shall be, and what to do about the difference.
 
-mod action;
 pub mod file;
 pub(crate) mod ignore;
 mod instance;
@@ -27,7 +26,7 @@ use value::{Path, Value};
 use crate::run::Run;
 use crate::state::{InstanceState, OutputState, State};
 
-pub use action::{Action, Reason};
+pub use crate::action::{Action, Reason};
 use instance::Outcome;
 use moves::Moves;
 

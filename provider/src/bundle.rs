@@ -6,6 +6,7 @@ pub mod apache;
 mod content;
 pub mod encode;
 pub mod haproxy;
+mod machine;
 mod manifest;
 pub mod mongod;
 
@@ -14,8 +15,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::driver::Signal;
 pub use content::Content;
+pub use machine::{Layout, Program, Signal};
 pub use manifest::{Daemon, Entry, Manifest, digest_of, digest_of_bytes};
 
 /// Stands in a rendered file for what the plan cannot know yet.

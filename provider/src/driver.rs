@@ -6,6 +6,7 @@
 //! **Invariant:** a driver never sees a resource or a schema.
 
 mod abilities;
+mod owner;
 mod problem;
 mod status;
 
@@ -16,9 +17,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use crate::bundle::{Bundle, Manifest, Service};
-use crate::ownership::Owner;
+use crate::bundle::{Bundle, Layout, Manifest, Program, Service, Signal};
 pub use abilities::{Admitted, Balancer, BalancerSeen, BalancerTraits, Balancers, Firewall, Ingress, Source};
+pub use owner::Owner;
 pub use problem::driver_problem;
 pub use status::{CHANGED_BY_HAND, Drift, DriftKind, Found, OTHER_SIZE, OUT_OF_SPACE, Status};
 
@@ -93,17 +94,6 @@ impl Order {
     pub fn keys(&self) -> impl Iterator<Item = MachineKey> {
         self.ids.iter().map(|id| MachineKey { layer: self.layer.clone(), id: *id })
     }
-}
-
-/// A program that has to be on a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Program {
-    pub name: &'static str,
-    /// The distribution's package that brings it.
-    pub package: &'static str,
-    /// What systemd starts when the package is installed, as patterns of a shell. It is disabled: a service runs with its
-    /// configuration, or not at all.
-    pub units: &'static [&'static str],
 }
 
 /// A tar archive that has a program.
@@ -243,33 +233,6 @@ pub enum Shell {
 
 /// A part of a file, and where in the file it ends.
 pub type Tail = (Vec<u8>, u64);
-
-/// Where things lie on a machine; known before the machine exists, so that its files can be shown in a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    pub root: PathBuf,
-    /// Daemons listen on all of the machine's addresses, and a firewall decides; else on its one address.
-    pub has_firewall: bool,
-    /// Other machines share its memory and disks: what a daemon would take of a machine of its own is too much.
-    pub is_shared: bool,
-}
-
-impl Layout {
-    /// The absolute path of a file of a bundle.
-    pub fn path(&self, relative: &str) -> String {
-        self.root.join(relative).display().to_string()
-    }
-}
-
-/// A signal to a service, named for what it does rather than for its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    Usr1,
-    Usr2,
-    Winch,
-    Quit,
-    Term,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use value::{Path, Problem};
 
-use crate::bundle::{Bundle, Service};
+use crate::bundle::{Bundle, Program, Service};
 use crate::context::{Context, Edge};
-use crate::driver::{Archive, CHANGED_BY_HAND, Driver, LayerId, MachineKey, OTHER_SIZE, OUT_OF_SPACE, Program};
+use crate::driver::{Archive, CHANGED_BY_HAND, Driver, LayerId, MachineKey, OTHER_SIZE, OUT_OF_SPACE};
 use crate::field::Field;
 use crate::model;
 pub use group::{DELETE, Group, KEEP, data_fields, group_fields, machine_ty, name};

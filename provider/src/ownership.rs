@@ -5,7 +5,6 @@
 //! state's if its record was shown to this process, or if a run that was cut off has left a slip that names it.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +12,7 @@ use proto::state_name;
 use sha2::{Digest, Sha256};
 
 use crate::bundle::hex;
-use crate::driver::{LayerId, Machine};
+use crate::driver::{LayerId, Machine, Owner};
 
 const DEFAULT_WORKSPACE: &str = "default";
 const SLIPS: &str = ".lampwright/making";
@@ -22,17 +21,6 @@ const LONGEST_ORIGIN: usize = 120;
 
 /// Before the generation of an object that an import has found: the next apply makes its machines this state's.
 const IMPORTED: &str = "imported:";
-
-/// What a machine says of whose it is: `GENERATION@STATE@ORIGIN`. Machines of earlier versions say the generation only.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Owner {
-    /// Of the object that the machine was made for.
-    pub generation: String,
-    /// Of the state that has the object.
-    pub state: String,
-    /// Where that state is, for people.
-    pub origin: String,
-}
 
 /// The state that this process works for, and what it has been shown of it.
 #[derive(Debug)]
@@ -56,20 +44,6 @@ pub struct StateName {
     is_exact: bool,
     /// Tells it from other states of the folder; none for the one that is there without a word about it.
     pub label: Option<String>,
-}
-
-impl Owner {
-    pub fn parse(text: &str) -> Owner {
-        let mut parts = text.splitn(3, '@').map(str::to_owned);
-        let mut part = || parts.next().unwrap_or_default();
-        Owner { generation: part(), state: part(), origin: part() }
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}@{}", self.generation, self.state, self.origin)
-    }
 }
 
 impl StateName {
@@ -226,18 +200,6 @@ pub fn is_imported(generation: &str) -> bool {
 /// As machines say it.
 pub fn plain(generation: &str) -> &str {
     generation.strip_prefix(IMPORTED).unwrap_or(generation)
-}
-
-impl Owner {
-    /// For people.
-    pub fn described(&self) -> String {
-        match (self.state.as_str(), self.origin.as_str()) {
-            ("", _) => "no state that they name".to_owned(),
-            (state, "") => format!("the state {state}"),
-            (state, origin) if state.starts_with("terraform-") => origin.to_owned(),
-            (state, origin) => format!("{origin} (lineage {state})"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub fn read_variables_file(
     if program.root().variables.values().any(|variable| variable.sensitive) {
         diags.0.iter().filter_map(|diagnostic| diagnostic.span).for_each(|span| sources.conceal_lines(span));
     }
-    secrets::conceal_given(program, &body.attributes, sources);
+    secrets::conceal_given(&program.root().variables, &body.attributes, sources);
     for block in &body.blocks {
         let label = "a variables file holds only `name = value`";
         diags.push(Diagnostic::error("block in a variables file", label).at(block.header));

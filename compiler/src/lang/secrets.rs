@@ -1,15 +1,21 @@
 //! Where secrets stand in the text itself, so that no message shows the line with them: the default of a sensitive
 //! variable, what is given to one, and what `sensitive(..)` is called with.
 
-use crate::program::Program;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::declare::Variable;
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast::{Attribute, Body, Call, Expr, ExprKind, ObjectKey, Part, Step, StepKind};
 
+/// By name, as a module declares them.
+type Variables = IndexMap<Arc<str>, Variable>;
+
 /// The whole text of a stack's values of sensitive variables, and of those that nobody declared: they may be misspelt.
-pub fn conceal_given(program: &Program, given: &[Attribute], sources: &mut SourceMap) {
+pub fn conceal_given(variables: &Variables, given: &[Attribute], sources: &mut SourceMap) {
     for attribute in given {
-        let variable = program.root().variables.get(&attribute.name.name);
-        match variable {
+        match variables.get(&attribute.name.name) {
             Some(variable) if !variable.sensitive => conceal_expr(&attribute.expr, sources),
             Some(_) | None => sources.conceal(attribute.expr.span),
         }
@@ -29,19 +35,12 @@ pub fn conceal_body(body: &Body, sources: &mut SourceMap) {
     found.into_iter().for_each(|span| sources.conceal(span));
 }
 
-/// What the calls of modules give to their sensitive variables.
-pub fn conceal_arguments(program: &Program, sources: &mut SourceMap) {
-    for id in program.ids() {
-        let module = program.module(id);
-        for (name, child) in &module.children {
-            let Some(call) = module.decl.calls.get(name) else { continue };
-            let variables = &program.module(*child).decl.variables;
-            for attribute in &call.body.attributes {
-                let is_secret = variables.get(&attribute.name.name).is_some_and(|variable| variable.sensitive);
-                if is_secret && has_text(&attribute.expr) {
-                    sources.conceal(attribute.expr.span);
-                }
-            }
+/// What the call of a module gives to its sensitive variables.
+pub fn conceal_arguments(call: &Body, variables: &Variables, sources: &mut SourceMap) {
+    for attribute in &call.attributes {
+        let is_secret = variables.get(&attribute.name.name).is_some_and(|variable| variable.sensitive);
+        if is_secret && has_text(&attribute.expr) {
+            sources.conceal(attribute.expr.span);
         }
     }
 }

@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{APPLICATION, Bundle, CHECKED, Content, Service, TakesUp, encode};
-use crate::driver::{Layout, Program, Signal};
+use super::{APPLICATION, Bundle, CHECKED, Content, Layout, Program, Service, Signal, TakesUp, encode};
 
 /// While this file exists, the health check answers 404: load balancers let the node finish its requests and
 /// send it no new ones.

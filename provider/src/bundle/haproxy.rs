@@ -5,8 +5,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::{Bundle, CHECKED, Service, TakesUp, encode};
-use crate::driver::{Layout, Signal};
+use super::{Bundle, CHECKED, Layout, Service, Signal, TakesUp, encode};
 
 pub const ADMIN_SOCKET: &str = "run/admin.sock";
 pub const MASTER_SOCKET: &str = "run/master.sock";

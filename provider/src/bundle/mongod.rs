@@ -2,8 +2,7 @@
 //!
 //! Source: MongoDB 6.0 manual, "Configuration File Options".
 
-use super::{Bundle, CHECKED, Service, TakesUp, encode};
-use crate::driver::{Layout, Signal};
+use super::{Bundle, CHECKED, Layout, Service, Signal, TakesUp, encode};
 
 /// The credentials of the set, beside the data of every member: a set whose record was lost is taken over, and data that
 /// was kept is opened, by who has the disk.

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Settings, all};
-use crate::bundle::{Bundle, CHECKED, Manifest, Service, TakesUp};
-use crate::driver::{
-    Disks, Driver, DriverError, Ingress, LayerId, Machine, MachineKey, Need, Order, Program, Signal, Source, Status,
-};
+use crate::bundle::{Bundle, CHECKED, Manifest, Program, Service, Signal, TakesUp};
+use crate::driver::{Disks, Driver, DriverError, Ingress, LayerId, Machine, MachineKey, Need, Order, Source, Status};
 
 /// Every driver, ready for use, with what must be kept alive meanwhile.
 ///

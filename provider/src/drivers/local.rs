@@ -30,10 +30,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::traced::traced;
 use super::{DriverInfo, Settings, Traits};
-use crate::bundle::{Bundle, Manifest, Service};
+use crate::bundle::{Bundle, Layout, Manifest, Service, Signal};
 use crate::driver::{
-    BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Kept, LayerId, Layout, Machine, MachineKey,
-    Order, Result, Signal, Size, Status, Tail, Tell, now,
+    BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Kept, LayerId, Machine, MachineKey, Order,
+    Result, Size, Status, Tail, Tell, now,
 };
 use store::{Home, Store};
 

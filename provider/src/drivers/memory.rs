@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{DriverInfo, Traits};
-use crate::bundle::{Bundle, Manifest, Service};
+use crate::bundle::{Bundle, Layout, Manifest, Service, Signal};
 use crate::driver::{
-    BoxFuture, Created, Disks, Driver, DriverError, Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order,
-    Result, Signal, Size, Status, Tail, Tell, now, timestamp,
+    BoxFuture, Created, Disks, Driver, DriverError, Kept, LayerId, Machine, MachineKey, Need, Offer, Order, Result,
+    Size, Status, Tail, Tell, now, timestamp,
 };
 
 pub(super) const INFO: DriverInfo = DriverInfo {

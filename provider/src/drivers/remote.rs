@@ -29,10 +29,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::Settings;
-use crate::bundle::{Bundle, CHECKED, Manifest, Service, WATCHED};
+use crate::bundle::{Bundle, CHECKED, Layout, Manifest, Service, Signal, WATCHED};
 use crate::driver::{
     Admitted, Balancers, BoxFuture, Created, Disks, Drift, DriftKind, Driver, DriverError, Firewall, Found, Ingress,
-    Kept, LayerId, Layout, Machine, MachineKey, Need, Offer, Order, Result, Shell, Signal, Source, Status, Tail, Tell,
+    Kept, LayerId, Machine, MachineKey, Need, Offer, Order, Result, Shell, Source, Status, Tail, Tell,
 };
 use crate::locks::Locks;
 use cloud::{Cloud, Instance, Power};

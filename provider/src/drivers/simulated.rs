@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::DriverInfo;
-use crate::bundle::{Bundle, Service};
+use crate::bundle::{Bundle, Layout, Service, Signal};
 use crate::driver::{
     Admitted, Balancer, BalancerSeen, BalancerTraits, Balancers, BoxFuture, Created, Disks, Driver, DriverError,
-    Firewall, Ingress, LayerId, Layout, Machine, MachineKey, Order, Result, Signal, Source, Status, Tail, Tell, now,
+    Firewall, Ingress, LayerId, Machine, MachineKey, Order, Result, Source, Status, Tail, Tell, now,
 };
 use crate::seed;
 

@@ -5,9 +5,9 @@ use proto::preview::{DataChange, Fate};
 use value::{Path, Problem};
 
 use crate::context::Context;
-use crate::driver::{Disks, Kept, MachineKey, Size, driver_problem};
+use crate::driver::{Disks, Kept, MachineKey, Owner, Size, driver_problem};
 use crate::layer::{Group, Layer, MachineModel, State};
-use crate::ownership::{self, Owner};
+use crate::ownership;
 use crate::resource::PlanRequest;
 
 /// A replacement of what there is, as the first of its two plans sees it.

@@ -4,9 +4,9 @@ use value::{Path, Problem};
 
 use super::machines::need;
 use crate::context::Context;
-use crate::driver::{Machine, Order, driver_problem};
+use crate::driver::{Machine, Order, Owner, driver_problem};
 use crate::layer::{Group, Layer, State};
-use crate::ownership::{self, Owner};
+use crate::ownership;
 
 /// Refuses to make a layer whose machines are another state's. Its own, of a run that was cut off, are taken over.
 pub(super) async fn refuse<L: Layer>(context: &Context, group: &Group) -> Result<(), Vec<Problem>> {

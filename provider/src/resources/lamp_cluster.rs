@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use value::{Path, Problem, Step, Ty};
 
 use super::text;
-use crate::bundle::Bundle;
 use crate::bundle::apache::{self, WebNode};
+use crate::bundle::{Bundle, Program};
 use crate::context::Context;
-use crate::driver::{Driver, MachineKey, Program};
+use crate::driver::{Driver, MachineKey};
 use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{

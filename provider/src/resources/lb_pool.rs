@@ -12,9 +12,9 @@ use value::{Path, Problem, Step, Ty};
 use super::lamp_cluster::{HEALTH_INTERVAL_MS, HEALTH_PATH};
 use super::text;
 use crate::bundle::haproxy::{self, ADMIN_SOCKET, Balancer, MASTER_SOCKET, Sending, Server};
-use crate::bundle::{Bundle, Service};
+use crate::bundle::{Bundle, Program, Service};
 use crate::context::Context;
-use crate::driver::{LayerId, MachineKey, Program};
+use crate::driver::{LayerId, MachineKey};
 use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{

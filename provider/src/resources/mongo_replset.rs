@@ -13,10 +13,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use value::{Path, Problem, Ty};
 
-use crate::bundle::Bundle;
 use crate::bundle::mongod::{self, CREDENTIALS, Member};
+use crate::bundle::{Bundle, Program};
 use crate::context::Context;
-use crate::driver::{Archive, Driver, LayerId, Program, driver_problem};
+use crate::driver::{Archive, Driver, LayerId, driver_problem};
 use crate::field::{Change, Field};
 use crate::fleet;
 use crate::layer::{AtOnce, Began, Door, Group, Layer, MachineModel, Node, Probe, Question, Rollout, State, Until};

@@ -392,7 +392,7 @@ impl Spec {
         };
         let text = match verb {
             's' => as_ty(&string())?.as_str().unwrap_or_default().to_owned(),
-            'q' => crate::console::quote(as_ty(&string())?.as_str().unwrap_or_default()),
+            'q' => crate::syntax::quote(as_ty(&string())?.as_str().unwrap_or_default()),
             't' => as_ty(&boolean())?.as_bool().unwrap_or_default().to_string(),
             'd' => {
                 let value = as_ty(&number())?;

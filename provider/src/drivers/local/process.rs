@@ -17,8 +17,8 @@ use rustix::process::{
 
 use super::beneath::{Owner, Wanted, is_no_file};
 use super::store::Home;
-use crate::bundle::Service;
-use crate::driver::{DriverError, Result, Signal};
+use crate::bundle::{Service, Signal};
+use crate::driver::{DriverError, Result};
 
 /// A syntax check takes less than a second, and more on a machine that does much else.
 const CHECK_DEADLINE: Duration = Duration::from_secs(30);

@@ -16,8 +16,7 @@ use super::kept;
 use super::process::{self, Account};
 use super::users::{self, Users};
 use crate::bundle::Service;
-use crate::driver::{DriverError, LayerId, MachineKey, Order, Result};
-use crate::ownership::Owner;
+use crate::driver::{DriverError, LayerId, MachineKey, Order, Owner, Result};
 
 const RECORD: &str = "machine.json";
 const RECORD_BYTES: u64 = 1 << 20;

@@ -12,8 +12,9 @@ use flate2::write::GzEncoder;
 
 use super::cloud::DiskHint;
 use super::keys::HostKey;
+use crate::bundle::Program;
 use crate::bundle::encode::{shell, yaml};
-use crate::driver::{Archive, Program};
+use crate::driver::Archive;
 
 /// What runs at the first boot, before it is filled in.
 pub(super) const SCRIPT: &str = include_str!("boot.sh");

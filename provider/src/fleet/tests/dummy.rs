@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use value::{Problem, Ty};
 
 use super::HAPPENED;
-use crate::bundle::{Bundle, CHECKED, Service, TakesUp};
+use crate::bundle::{Bundle, CHECKED, Program, Service, Signal, TakesUp};
 use crate::context::Context;
-use crate::driver::{Program, Signal};
 use crate::field::{Change, Field};
 use crate::layer::*;
 
