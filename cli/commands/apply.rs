@@ -68,18 +68,20 @@ async fn run_planned(goal: Goal, args: &ChangeArgs) -> anyhow::Result<u8> {
         &session,
         inputs,
         store,
-        &Doing { goal, args, command: Proposal::to(goal), environment: Vec::new(), recorded: None },
+        &Doing { goal, args, command: &|_| Proposal::to(goal), environment: Vec::new(), recorded: None },
     )
     .await
 }
 
+/// The command that goes on, by the addresses of what was not done.
+type Again<'a> = &'a (dyn Fn(&[String]) -> Proposal + Sync);
+
 /// A change that is planned, shown, asked about, and made.
-#[derive(Debug)]
 pub(super) struct Doing<'a> {
     pub(super) goal: Goal,
     pub(super) args: &'a ChangeArgs,
     /// Goes on with it where it was cut off.
-    pub(super) command: Proposal,
+    pub(super) command: Again<'a>,
     /// What plugins are told besides.
     pub(super) environment: Vec<(String, String)>,
     /// Values of variables that are written down before anything is made: what is cut off goes on with them.
@@ -114,8 +116,10 @@ pub(super) async fn plan_and_do(
     if needs_work && !common.json {
         ui::line("");
     }
-    let again = common.flags(doing.command.clone(), given, session).argument_if(*auto_approve, "-auto-approve");
-    execute(session, planned, &mut store, goal, common, Some(again)).await
+    let again = |not_done: &[String]| {
+        common.flags((doing.command)(not_done), given, session).argument_if(*auto_approve, "-auto-approve")
+    };
+    execute(session, planned, &mut store, goal, common, Some(&again)).await
 }
 
 /// Names what is lost by a yes.
@@ -172,7 +176,7 @@ async fn execute(
     store: &mut Store,
     goal: Goal,
     common: &CommonArgs,
-    again: Option<Proposal>,
+    again: Option<Again<'_>>,
 ) -> anyhow::Result<u8> {
     let started = Instant::now();
     let data = show::data(&planned.plan);
@@ -201,7 +205,7 @@ async fn execute(
             // Where it is not recorded, the errors above say so.
             if summary.unwritten.is_none() {
                 let then = match again {
-                    Some(again) => format!("To go on: {}", again.text()),
+                    Some(again) => format!("To go on: {}", again(not_done).text()),
                     None => "To go on, plan again as this plan was made, and apply that.".to_owned(),
                 };
                 ui::line(&format!("What was done is recorded. {then}"));

@@ -93,7 +93,7 @@ pub(crate) async fn run(args: &ScaleArgs) -> anyhow::Result<u8> {
     let doing = Doing {
         goal: Goal::Configuration,
         args: &args.change,
-        command: command(&changes),
+        command: &|not_done| command(&changes, not_done),
         environment: vec![(dialect::LEAVING_VARIABLE.to_owned(), json!(leaving).to_string())],
         recorded: Some(&recorded),
     };
@@ -102,7 +102,11 @@ pub(crate) async fn run(args: &ScaleArgs) -> anyhow::Result<u8> {
 
 /// What goes on where it was cut off. The numbers are recorded by then, so they are not relative any more; which machines
 /// leave is recorded nowhere.
-fn command(changes: &[Change]) -> Proposal {
+fn command(changes: &[Change], not_done: &[String]) -> Proposal {
+    let changes: Vec<&Change> = changes.iter().filter(|change| not_done.contains(&change.addr.to_string())).collect();
+    if changes.is_empty() {
+        return Proposal::to(Goal::Configuration);
+    }
     let numbers = changes.iter().map(|change| format!("{}={}", change.addr, change.number));
     let proposal = numbers.fold(Proposal::new("scale"), Proposal::argument);
     let leaving = changes.iter().flat_map(|change| &change.leaving);

@@ -189,7 +189,8 @@ async fn end_all(home: &Home, services: &[Service]) {
     loop {
         let left = process::Table::read().of_home(home);
         ending.hold(&left);
-        if left.is_empty() && ending.is_over() {
+        // What has left the folder, and lives on somewhere else, is not waited for.
+        if left.is_empty() && (ending.is_over() || Instant::now() > deadline) {
             return;
         }
         // Without a main process that was told to end there is nothing to wait for.

@@ -77,8 +77,16 @@ pub(super) async fn bring_up<L: Layer>(mut node: Node<L>, survey: &Survey) -> Re
     }
     let mut is_up = survey.is_up;
     if let Some(size) = &survey.resize {
-        resize(&node, size).await?;
         node.was_off = true;
+        if let Err(problem) = resize(&node, size).await {
+            // It serves on with the size and the files that it has, if it can.
+            if start_services(&node).await.is_ok()
+                && let Err(problem) = L::rejoin(&node).await
+            {
+                tracing::warn!("{}: {}", problem.summary, problem.detail);
+            }
+            return Err(problem);
+        }
         is_up = false;
     }
     let changed = install(&node).await?;

@@ -156,7 +156,11 @@ pub(super) fn sizes<L: Layer>(context: &Context, before: &State<L::Model>, after
             at_once => format!("{at_once} at a time leave, are stopped, and come back"),
         };
         let may_change = planned.public == Some(true) && !driver.keeps_public_addresses();
-        let public = if may_change { "; its public address changes" } else { "" };
+        let public = if may_change {
+            "; its public address changes, and whoever goes by that finds it again when all have changed"
+        } else {
+            ""
+        };
         notes.push(format!("{}: size {} → {size}: {how}{public}", names(&others), has(first).unwrap_or_default()));
     }
     let image = |group: &Group| (group.image.clone(), group.os.clone().unwrap_or_else(|| DEFAULT_SYSTEM.to_owned()));

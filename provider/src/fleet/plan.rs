@@ -291,7 +291,7 @@ fn promise_addresses<M>(
             (None, _) => true,
             (Some(_), None) => false,
         };
-        if is_resized || old.status != RUNNING {
+        if is_resized || !old.is_up() {
             machine.address = None;
         }
     }

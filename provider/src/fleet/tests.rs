@@ -186,6 +186,8 @@ async fn machines_with_public_addresses_get_another_size() {
     let (_, _, problems) = host.apply(2, "one").await;
     assert!(!problems.is_empty());
     assert_eq!(host.addresses(), before);
+    host.state = Dummy.read(&host.context, &host.state).await.0;
+    assert_eq!(host.machines(), ["it-1 unfinished", "it-2 of another size"]);
     host.memory_gb = 4;
     host.settle(2, "one").await;
     assert_eq!(host.machines(), ["it-1 running", "it-2 running"]);

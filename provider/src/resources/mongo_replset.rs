@@ -350,7 +350,7 @@ fn refuse_new_addresses(context: &Context, prior: &Group, planned: &Group) -> Re
     if !is_resized || keeps || !prior.machines().iter().any(|machine| is_kept(&machine)) {
         return Ok(());
     }
-    let detail = "Members of a public replica set have other addresses after they were stopped, and the others would not find them. Leave the size as it is, or `public` away; or make the machines anew, one after the other: `lampwright scale LAYER=+0 -remove MACHINE`.";
+    let detail = "Members of a public replica set have other addresses after they were stopped, and the others would not find them. Leave the size as it is, or `public` away.";
     Err(vec![invalid("size", detail.to_owned())])
 }
 

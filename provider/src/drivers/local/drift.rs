@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
-use super::beneath::Folder;
+use super::beneath::{Folder, leads_down};
 use super::install::{FILE_BYTES, MANIFEST, manifest, wanted};
 use super::store::Home;
 use crate::bundle::{Content, Entry, File, WATCHED, digest_of_bytes};
@@ -14,7 +14,8 @@ const SHOWN_BYTES: usize = 1 << 20;
 
 /// By path. Without a manifest nothing was installed, and nothing can differ from it.
 pub(super) fn drift(home: &Home) -> Vec<Drift> {
-    let manifest = manifest(&home.folder).filter(|manifest| manifest.files.iter().all(Entry::is_plain));
+    // An entry that leads elsewhere was not written by us.
+    let manifest = manifest(&home.folder).filter(|it| it.files.iter().all(|entry| leads_down(&entry.path)));
     let Some(manifest) = manifest else {
         // A run that was cut off before it wrote one; or somebody took it away.
         return vec![Drift { path: MANIFEST.to_owned(), kind: DriftKind::Removed, found: None }];

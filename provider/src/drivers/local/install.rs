@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::beneath::{Folder, Wanted};
+use super::beneath::{Folder, Wanted, leads_down};
 use super::check;
 use super::process::Account;
 use super::store::Home;
@@ -88,10 +88,10 @@ fn is_intact(folder: &Folder) -> bool {
     })
 }
 
-/// Files of the bundle that was installed before which the new one does not have. What was not written by us is nobody's to
-/// remove.
+/// Files of the bundle that was installed before which the new one does not have. A path that leads
+/// elsewhere was not written by us, and is nobody's to remove.
 fn obsolete(folder: &Folder, bundle: &Bundle) -> BTreeSet<String> {
     let files = manifest(folder).unwrap_or_default().files.into_iter();
-    let gone = files.filter(|entry| entry.is_plain() && !bundle.files.contains_key(&entry.path));
+    let gone = files.filter(|entry| leads_down(&entry.path) && !bundle.files.contains_key(&entry.path));
     gone.map(|entry| entry.path).collect()
 }

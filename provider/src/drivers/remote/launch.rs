@@ -226,7 +226,8 @@ impl Remote {
             self.cloud.power_off(&instance).await?;
         }
         let is_off = |all: &[Instance]| is(all, &|one| one.power == Power::Off);
-        self.wait_for(&key.layer, "it was not switched off", is_off).await?;
+        let all = self.wait_for(&key.layer, "it was not switched off", is_off).await?;
+        let instance = find(&all).ok_or_else(missing)?;
         if let Err(error) = self.cloud.set_size(&instance, size).await {
             // It serves on with the size that it has.
             if let Err(error) = self.switch_on(&instance).await {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use value::Problem;
 
-use super::{HEALTH_INTERVAL_MS, LampCluster, health_path};
+use super::{HEALTH_INTERVAL_MS, LampCluster, Model, health_path};
 use crate::bundle::apache::{ACCESS_LOG, DRAIN_FLAG, PHP_LOG};
 use crate::driver::driver_problem;
 use crate::layer::{Began, Layer, Node, POLL};
@@ -84,22 +84,42 @@ pub(super) async fn readmit(node: &Node<LampCluster>) -> Result<(), Problem> {
 /// look, another in case they were just looking, and one for requests that they sent before. A load balancer may have
 /// an interval of its own, which the log of the node tells.
 pub(super) async fn notice(node: &Node<LampCluster>) -> Duration {
-    let own = node.own().health_check.as_ref().and_then(|check| check.interval_ms).unwrap_or(HEALTH_INTERVAL_MS);
+    let own = node.own();
+    let interval = own.health_check.as_ref().and_then(|check| check.interval_ms).unwrap_or(HEALTH_INTERVAL_MS);
+    let interval = Duration::from_millis(interval);
     let log = node.driver.tail(&node.key, ACCESS_LOG, None, LOG_BYTES).await.ok().flatten();
     let text = log.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let seen = pace(&text, health_path(node.own())).unwrap_or_default();
-    Duration::from_millis(own).max(seen) * 3
+    let seen = pace(&text, &pages(own)).unwrap_or_default();
+    if seen > interval {
+        let (seen, all) = (seen.as_secs_f64(), (seen * 3).as_secs());
+        node.tell(&format!("is asked by a load balancer every {seen:.0} s, which takes {all} s to notice"));
+    }
+    interval.max(seen) * 3
 }
 
-/// Of the slowest load balancer, the time between its last checks. Pauses, when it or the node was away, do not count.
-fn pace(log: &str, page: &str) -> Option<Duration> {
+/// Those that load balancers ask for, and may not have been told yet to ask for another.
+fn pages(own: &Model) -> Vec<&str> {
+    let former = own.former_health_check_paths.iter().flatten().map(String::as_str);
+    std::iter::once(health_path(own)).chain(former).collect()
+}
+
+/// Whoever asks more rarely is no load balancer, but somebody who watches.
+const SLOWEST: Duration = Duration::from_secs(15);
+
+/// Of the slowest load balancer that still asks, the time between its last checks. Pauses, when it or the node was away, do
+/// not count.
+fn pace(log: &str, pages: &[&str]) -> Option<Duration> {
     const CHECKS: usize = 12;
     const PAUSES: usize = 2;
     let mut times: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for check in checks(log, page).filter(|check| !check.host.starts_with("127.")) {
+    for check in checks(log, pages).filter(|check| !check.host.starts_with("127.")) {
         times.entry(check.host).or_default().extend(check.second());
     }
+    let now = times.values().flatten().max().copied()?;
     let of_one = |times: Vec<i64>| {
+        if now - times.last()? > 3 * SLOWEST.as_secs() as i64 {
+            return None;
+        }
         let last = &times[times.len().saturating_sub(CHECKS)..];
         let mut gaps: Vec<i64> = last.windows(2).map(|two| (two[1] - two[0]).max(0)).collect();
         gaps.sort_unstable();
@@ -107,7 +127,8 @@ fn pace(log: &str, page: &str) -> Option<Duration> {
         // Times are whole seconds, so that a few of them say little.
         (gaps.len() >= 4).then(|| gaps.iter().sum::<i64>() as u64 * 1000 / gaps.len() as u64)
     };
-    times.into_values().filter_map(of_one).max().map(Duration::from_millis)
+    let paces = times.into_values().filter_map(of_one).map(Duration::from_millis);
+    paces.filter(|pace| *pace <= SLOWEST).max()
 }
 
 /// Who has asked for the page of the health check from elsewhere, and where the log ends now.
@@ -115,7 +136,8 @@ async fn askers(node: &Node<LampCluster>) -> Option<(BTreeSet<String>, u64)> {
     let (bytes, end) = node.driver.tail(&node.key, ACCESS_LOG, None, LOG_BYTES).await.ok()??;
     let own = node.machine.address.as_deref().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let hosts = checks(&text, health_path(node.own())).map(|check| check.host.to_owned());
+    let pages = pages(node.own());
+    let hosts = checks(&text, &pages).map(|check| check.host.to_owned());
     Some((hosts.filter(|host| host != own && !host.starts_with("127.")).collect(), end))
 }
 
@@ -130,7 +152,7 @@ async fn seen_again(node: &Node<LampCluster>, mut hosts: BTreeSet<String>, mut f
             continue;
         };
         from = end;
-        for check in checks(&String::from_utf8_lossy(&bytes), health_path(node.own())) {
+        for check in checks(&String::from_utf8_lossy(&bytes), &pages(node.own())) {
             if check.status == "200" {
                 *counts.entry(check.host.to_owned()).or_default() += 1;
             }
@@ -156,13 +178,13 @@ impl Check<'_> {
     }
 }
 
-fn checks<'l>(log: &'l str, page: &str) -> impl Iterator<Item = Check<'l>> {
+fn checks<'l>(log: &'l str, pages: &[&str]) -> impl Iterator<Item = Check<'l>> {
     log.lines().filter_map(move |line| {
         let (before, rest) = line.split_once('"')?;
         let (request, after) = rest.split_once('"')?;
         let (host, time) = before.split_once(' ')?;
         let time = time.trim().trim_start_matches('[').trim_end_matches(']');
-        let is_it = request.split(' ').nth(1) == Some(page);
+        let is_it = request.split(' ').nth(1).is_some_and(|page| pages.contains(&page));
         Some(Check { host, time, status: after.split_whitespace().next()? }).filter(|_| is_it)
     })
 }
@@ -174,9 +196,9 @@ mod tests {
     #[test]
     fn who_asked_is_read_from_the_log() {
         let log = "10.0.0.9 [27/Nov/2026:19:31:01 +0000] \"GET /livez.php HTTP/1.1\" 200 12 800\n10.0.0.9 [x] \"GET / HTTP/1.1\" 200 5 90\n10.0.0.8 [x] \"GET /livez.php HTTP/1.0\" 404 5 90\nhalf a li";
-        let found: Vec<_> = checks(log, "/livez.php").map(|check| (check.host, check.status)).collect();
+        let found: Vec<_> = checks(log, &["/livez.php"]).map(|check| (check.host, check.status)).collect();
         assert_eq!(found, [("10.0.0.9", "200"), ("10.0.0.8", "404")]);
-        assert_eq!(checks(log, "/livez.php").next().unwrap().second(), Some(1_795_807_861));
+        assert_eq!(checks(log, &["/livez.php"]).next().unwrap().second(), Some(1_795_807_861));
     }
 
     #[test]
@@ -188,7 +210,7 @@ mod tests {
         let every = |host: &str, from: u64, count: u64, halves: u64| {
             (0..count).map(|check| line(host, from + check * halves / 2)).collect::<String>()
         };
-        let pace = |log: &str| pace(log, "/livez.php");
+        let pace = |log: &str| pace(log, &["/livez.php"]);
         assert_eq!(pace(""), None);
         assert_eq!(pace(&every("10.0.0.9", 0, 4, 10)), None);
         assert_eq!(pace(&every("10.0.0.9", 0, 12, 10)), Some(Duration::from_secs(5)));
@@ -198,5 +220,10 @@ mod tests {
         assert_eq!(pace(&log), Some(Duration::from_secs(2)));
         let two = format!("{}{}", every("10.0.0.9", 0, 20, 4), every("10.0.0.8", 0, 20, 8));
         assert_eq!(pace(&two), Some(Duration::from_secs(4)));
+        // Somebody who watches every minute, and a load balancer that was taken away.
+        let watched = format!("{}{}", every("10.0.0.7", 0, 20, 120), every("10.0.0.9", 1100, 60, 2));
+        assert_eq!(pace(&watched), Some(Duration::from_secs(1)));
+        let former = format!("{}{}", every("10.0.0.7", 0, 20, 10), every("10.0.0.9", 600, 60, 2));
+        assert_eq!(pace(&former), Some(Duration::from_secs(1)));
     }
 }
