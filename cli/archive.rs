@@ -17,7 +17,8 @@ use flate2::write::GzEncoder;
 /// How much of an archive is read at most, unpacked: what says that it has more is out to fill the memory.
 pub(crate) const MODULE_LIMIT: u64 = 256 << 20;
 pub(crate) const BUNDLE_LIMIT: u64 = 2 << 30;
-/// The permissions that change what a file can do, whatever umask or version control has made of the others.
+/// The permissions that decide what a file can do: execute, set-user-id, sticky. The others follow the umask, or version
+/// control, and are not compared.
 pub(crate) const MEANT: u32 = 0o7111;
 
 /// A file that was read.

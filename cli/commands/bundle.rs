@@ -110,9 +110,12 @@ fn refuse_inside(layers: &[Layer], out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn count(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn report(manifest: &Manifest) {
     let files = || manifest.machines.values().flat_map(|machine| machine.files.values());
-    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let open = files().filter(|file| file.digest.is_some()).count();
     ui::line(&format!("{}: {}, {}.", manifest.stack, count(manifest.machines.len(), "machine"), count(open, "file")));
     let secret = files().count() - open;
@@ -149,8 +152,10 @@ fn differences(old: &Bundle, new: &Bundle) -> Vec<String> {
     let (before, after) = (&old.manifest.machines, &new.manifest.machines);
     let only = |one: &BTreeMap<String, MachineEntry>, other: &BTreeMap<String, MachineEntry>, sign: &str| {
         let gone = one.iter().filter(|(name, _)| !other.contains_key(*name));
-        gone.map(|(name, machine)| format!("{sign} {name}  {}, {} files", machine.resource, machine.files.len()))
-            .collect::<Vec<_>>()
+        gone.map(|(name, machine)| {
+            format!("{sign} {name}  {}, {}", machine.resource, count(machine.files.len(), "file"))
+        })
+        .collect::<Vec<_>>()
     };
     let mut lines = only(before, after, "-");
     lines.extend(only(after, before, "+"));

@@ -74,7 +74,7 @@ impl Status {
     }
 }
 
-/// How what a test has left is removed.
+/// The command that removes what a test has left.
 pub fn removal(scratch: &Path) -> String {
     let name = scratch.file_name().unwrap_or_default().display();
     format!(

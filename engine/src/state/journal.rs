@@ -54,7 +54,7 @@ pub enum Record {
         from: InstanceAddr,
         to: InstanceAddr,
     },
-    /// Of what was to be made nothing is there, or nobody says that it is.
+    /// The object that was to be made is not there, as far as anybody can tell.
     Forget {
         addr: InstanceAddr,
     },

@@ -14,7 +14,7 @@ pub struct Member<'a> {
     pub address: Option<&'a str>,
     pub port: u16,
     pub replica_set: &'a str,
-    /// What the members prove to each other that they belong together with.
+    /// The keyFile, by which the members of a set know each other (`security.keyFile`).
     pub key: Option<&'a str>,
     pub credentials: Option<&'a str>,
     /// Of WiredTiger's cache, in GiB.

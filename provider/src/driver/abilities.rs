@@ -97,7 +97,7 @@ pub struct BalancerSeen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BalancerTraits {
     pub algorithms: &'static [&'static str],
-    /// How often a server can be checked at most.
+    /// The shortest interval between two checks of a server, in milliseconds.
     pub shortest_check_ms: u64,
 }
 

@@ -138,9 +138,9 @@ async fn source<L: Layer>(
     if driver.has_firewall() && !L::is_managed(&state.own) {
         return Ok(addresses(state));
     }
-    let who = if L::is_managed(&state.own) { "a load balancer of the cloud" } else { "the machines of the cloud" };
+    let (who, come) = if L::is_managed(&state.own) { ("a load balancer", "comes") } else { ("machines", "come") };
     let detail = format!(
-        "The layer {} is on the cloud {:?} and lets in who asks by address, and nobody knows which address {who} {own_cloud:?} is seen by there. Say so in the cloud's settings: egress = \"198.51.100.7/32\".",
+        "The firewall of the layer {} on the cloud {:?} goes by addresses, and the address that {who} of the cloud {own_cloud:?} {come} from is not known there. Write it into the settings of that cloud: egress = \"198.51.100.7/32\".",
         edge.layer, edge.cloud,
     );
     Err(vec![Problem::error("an address is not known", detail)])

@@ -225,8 +225,9 @@ impl Layer for LampCluster {
         let app = own.app.as_deref().unwrap_or("?");
         let digest = own.app_digest.as_deref().and_then(|digest| digest.get(7..11)).unwrap_or("?");
         let files = own.app.as_deref().and_then(|app| app::read_once(context, app).ok()).map_or(0, |files| files.len());
-        let plural = if files == 1 { "" } else { "s" };
-        format!("{nodes} nodes, Apache with PHP-FPM, app {app} (sha256 {digest}…, {files} file{plural})")
+        let plural = |is_one: bool| if is_one { "" } else { "s" };
+        let (of_nodes, of_files) = (plural(own.nodes == Some(1)), plural(files == 1));
+        format!("{nodes} node{of_nodes}, Apache with PHP-FPM, app {app} (sha256 {digest}…, {files} file{of_files})")
     }
 
     fn bundles(context: &Context, state: &State<Model>) -> Result<Vec<Bundle>, Vec<Problem>> {

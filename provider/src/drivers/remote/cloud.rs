@@ -32,7 +32,7 @@ pub(crate) struct Instance {
     pub(crate) zone: Option<String>,
     /// Whether it has a data disk.
     pub(crate) disk: bool,
-    /// Whether that hangs on it; so for a machine that has none.
+    /// Whether its data disk is attached; true for a machine that has none.
     pub(crate) has_its_disk: bool,
     /// By the cloud's own name.
     pub(crate) size: Option<String>,
