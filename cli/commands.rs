@@ -15,6 +15,7 @@ mod plan;
 mod scale;
 mod show;
 mod ssh;
+mod state;
 mod status;
 pub(crate) mod test;
 mod validate;
@@ -72,6 +73,7 @@ enum Command {
     Logs(logs::LogsArgs),
     Scale(scale::ScaleArgs),
     Ssh(ssh::SshArgs),
+    State(state::StateArgs),
     Bundle(bundle::BundleArgs),
     Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
@@ -108,7 +110,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Scale(args) => args.change.common.json,
         Command::Test(args) => args.json,
         Command::Status(_) | Command::Logs(_) | Command::Ssh(_) => false,
-        Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
+        Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) | Command::State(_) => false,
         Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) | Command::Version(_) => {
             false
         }
@@ -119,7 +121,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
     }
     let uses_state = match &cli.command {
         Command::Plan(_) | Command::Apply(_) | Command::Destroy(_) | Command::Import(_) | Command::Output(_) => true,
-        Command::Show(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,
+        Command::Show(_) | Command::State(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,
         Command::Status(_) | Command::Logs(_) | Command::Scale(_) | Command::Ssh(_) => true,
         Command::Init(_) | Command::Validate(_) => false,
         Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
@@ -140,6 +142,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Logs(args) => logs::run(&args).await,
         Command::Scale(args) => scale::run(&args).await,
         Command::Ssh(args) => ssh::run(&args).await,
+        Command::State(args) => state::run(&args),
         Command::Console(args) => console::run(&args).await,
         Command::Module(args) => module::run(&args).await,
         Command::Export(args) => export::run(&args).await,
@@ -179,8 +182,8 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "up" | "deploy" | "create" | "start" => "`apply` makes what the stack describes",
             "down" | "delete" | "remove" | "rm" | "stop" => "`destroy` removes what the stack has made",
             "ps" | "list" | "ls" => "`status` shows how everything is, `show` prints what exists",
-            "state" | "taint" | "untaint" => {
-                "`show` prints what the state has; the state is Terraform's format, so `terraform state` and `terraform taint` work on it with -state=FILE"
+            "taint" | "untaint" => {
+                "the state is Terraform's format, so `terraform taint` and `terraform untaint` work on it with -state=FILE"
             }
             "log" => "`logs` shows what the daemons have written",
             "exec" | "shell" | "connect" => "`ssh MACHINE -- COMMAND` runs a command on a machine",

@@ -27,6 +27,7 @@ mod sharing;
 mod stack;
 mod state;
 mod strangers;
+mod surgery;
 mod terraform;
 mod testing;
 mod tidy;

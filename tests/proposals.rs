@@ -86,7 +86,7 @@ fn versions_are_told_in_every_way_that_is_asked() {
 fn what_is_not_there_is_answered_with_what_is() {
     let sandbox = Sandbox::new();
     for (args, hint) in [
-        (&["state", "list"][..], "`show` prints what the state has"),
+        (&["taint", "x.y"][..], "`terraform taint` and `terraform untaint` work on it"),
         (&["down"], "`destroy` removes"),
         (&["deploy"], "`apply` makes"),
         (&["get"], "`init` fetches"),

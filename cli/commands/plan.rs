@@ -98,6 +98,11 @@ impl CommonArgs {
         CommonArgs { json: false, parallelism: PARALLELISM, refresh: false, state, input: true, lock: false }
     }
 
+    /// Of a command that changes the state, and nothing that exists.
+    pub(super) fn changing(state: PathBuf, lock: bool) -> CommonArgs {
+        CommonArgs { lock, ..CommonArgs::looking(state) }
+    }
+
     /// The command that does what a plan with these flags shows.
     pub(super) fn proposal(&self, goal: Goal, inputs: &InputArgs, session: &Session) -> Proposal {
         self.flags(Proposal::to(goal), inputs, session)

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
+use compiler::addr::InstanceAddr;
 use compiler::console;
 use engine::plan::file;
 use engine::plan::show::{ShowOptions, show};
-use engine::state::{State, state_name};
+use engine::state::{InstanceState, State, state_name};
 use serde_json::{Value as Json, json};
 use value::codec::json as values;
 
@@ -53,16 +54,7 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
         return Ok(exit::SUCCESS);
     }
     for (addr, instance) in &state.instances {
-        let taint = if instance.tainted { " (not made completely, will be replaced)" } else { "" };
-        ui::line(&format!("{addr}{taint}"));
-        let hidden: Vec<String> = instance.sensitive_paths.iter().map(ToString::to_string).collect();
-        for (name, value) in instance.attributes.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null())
-        {
-            let is_hidden = hidden.iter().any(|path| path.split(['.', '[']).next() == Some(name));
-            let shown =
-                if is_hidden { "(sensitive value)".to_owned() } else { console::show(&values::decode_plain(value)) };
-            ui::line(&format!("    {name} = {}", shown.replace('\n', "\n    ")));
-        }
+        object(addr, instance);
     }
     for addr in state.unfinished.keys() {
         ui::line(&format!("{addr} (was being made when a run was cut off; how much of it exists is not known)"));
@@ -81,6 +73,20 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
         }
     }
     Ok(exit::SUCCESS)
+}
+
+/// An object with its attributes.
+pub(super) fn object(addr: &InstanceAddr, instance: &InstanceState) {
+    let taint = if instance.tainted { " (not made completely, will be replaced)" } else { "" };
+    ui::line(&format!("{addr}{taint}"));
+    let hidden: Vec<String> = instance.sensitive_paths.iter().map(ToString::to_string).collect();
+    let set = instance.attributes.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    for (name, value) in set {
+        let is_hidden = hidden.iter().any(|path| path.split(['.', '[']).next() == Some(name));
+        let shown =
+            if is_hidden { "(sensitive value)".to_owned() } else { console::show(&values::decode_plain(value)) };
+        ui::line(&format!("    {name} = {}", shown.replace('\n', "\n    ")));
+    }
 }
 
 fn show_files(root: &Path, folder: &Path, with_text: bool) -> anyhow::Result<()> {
@@ -133,7 +139,7 @@ fn state_document(state: &State) -> Json {
             (name.to_string(), entry)
         })
         .collect();
-    let resource = |(addr, instance): (&compiler::addr::InstanceAddr, &engine::state::InstanceState)| {
+    let resource = |(addr, instance): (&InstanceAddr, &InstanceState)| {
         let mode = if addr.mode == compiler::addr::Mode::Managed { "managed" } else { "data" };
         let sensitive: Vec<String> = instance.sensitive_paths.iter().map(ToString::to_string).collect();
         json!({

@@ -6,6 +6,7 @@ pub mod lock;
 pub mod private;
 pub mod recovery;
 pub mod store;
+pub mod surgery;
 
 pub use proto::state_name;
 
@@ -25,8 +26,8 @@ pub struct State {
     pub instances: BTreeMap<InstanceAddr, InstanceState>,
     /// Objects that were replaced by newer ones and are still to be removed, by address and a random key.
     pub deposed: BTreeMap<(InstanceAddr, String), InstanceState>,
-    /// What was being made when a run was cut off, as it was planned: the next apply takes over what exists of it, and
-    /// what removes everything removes it. Only of providers that can do the latter ([`proto::preview::Preview`]).
+    /// Objects that were being made when a run was cut off, as they were planned. The next apply takes over what exists of
+    /// them, and a destroy removes it. Only of providers that find what they have made ([`proto::preview::Recovery`]).
     pub unfinished: BTreeMap<InstanceAddr, InstanceState>,
     /// What a provider was asked to do and nobody knows whether it has: the run was cut off, or the plugin died. Of
     /// providers that cannot find by themselves what they have made. A person is told until it is settled.

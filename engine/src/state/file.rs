@@ -96,7 +96,7 @@ pub(super) fn backup_path(path: &FsPath) -> PathBuf {
     private::beside(path, ".backup")
 }
 
-fn parse(path: &FsPath, bytes: &[u8]) -> Result<State, StateError> {
+pub fn parse(path: &FsPath, bytes: &[u8]) -> Result<State, StateError> {
     if bytes.is_empty() {
         return Ok(State::default());
     }

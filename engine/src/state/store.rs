@@ -188,6 +188,19 @@ impl Store {
         written
     }
 
+    /// Changes the whole state in one writing of its file: done, or not at all.
+    pub fn rewrite(&mut self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
+        let before = self.state.clone();
+        change(&mut self.state);
+        self.is_dirty = true;
+        let written = self.fold();
+        if written.is_err() {
+            self.state = before;
+            self.is_dirty = false;
+        }
+        written
+    }
+
     pub fn set_outputs(&mut self, outputs: impl IntoIterator<Item = (std::sync::Arc<str>, OutputState)>) {
         let outputs = outputs.into_iter().collect();
         if self.state.outputs != outputs {

@@ -1,0 +1,178 @@
+//! Changes of the state by hand, with the real terraform reading what comes out.
+
+use serde_json::Value as Json;
+
+use crate::sandbox::{Ran, Sandbox};
+use crate::terraform::program;
+
+const APPLY: &[&str] = &["apply", "-auto-approve"];
+
+/// Layers without machines, in modules and with keys.
+const STACK: &str = r#"
+resource "lamp_cluster" "one" {
+  nodes = 0
+  app   = "./app"
+}
+resource "lamp_cluster" "many" {
+  for_each = toset(["a", "b.c"])
+  name     = "many-${index(["a", "b.c"], each.key)}"
+  nodes    = 0
+  app      = "./app"
+}
+resource "lb_pool" "front" { backend = lamp_cluster.one }
+module "sub" {
+  count  = 2
+  source = "./sub"
+  name   = "sub-${count.index}"
+}
+"#;
+
+const SUB: &str = r#"
+variable "name" { type = string }
+resource "lamp_cluster" "web" {
+  name  = var.name
+  nodes = 0
+  app   = "./app"
+}
+"#;
+
+fn write(sandbox: &Sandbox, change: impl Fn(&str) -> String) {
+    sandbox.write("stack/main.stack.hcl", &format!("{}{}", sandbox.provider_block(), change(STACK)));
+}
+
+fn up() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("stack/app/index.php", "<?php\n");
+    sandbox.write("stack/sub/main.stack.hcl", SUB);
+    write(&sandbox, str::to_owned);
+    sandbox.lampwright("stack", APPLY).success();
+    sandbox
+}
+
+fn state(sandbox: &Sandbox, args: &[&str]) -> Ran {
+    sandbox.lampwright("stack", &[&["state"], args].concat())
+}
+
+fn list(sandbox: &Sandbox) -> Vec<String> {
+    let listed = state(sandbox, &["list"]).success();
+    if let Some(program) = program() {
+        let terraform = std::process::Command::new(program)
+            .args(["state", "list", "-state=terraform.tfstate"])
+            .current_dir(sandbox.join("stack"))
+            .env("TF_CLI_CONFIG_FILE", sandbox.join("terraform.rc"))
+            .output()
+            .expect("terraform runs");
+        let mut theirs: Vec<String> =
+            String::from_utf8(terraform.stdout).expect("text").lines().map(str::to_owned).collect();
+        let mut ours: Vec<String> = listed.lines().map(str::to_owned).collect();
+        theirs.sort();
+        ours.sort();
+        assert_eq!(ours, theirs);
+    }
+    listed.lines().map(str::to_owned).collect()
+}
+
+const ALL: [&str; 6] = [
+    "lamp_cluster.many[\"a\"]",
+    "lamp_cluster.many[\"b.c\"]",
+    "lamp_cluster.one",
+    "lb_pool.front",
+    "module.sub[0].lamp_cluster.web",
+    "module.sub[1].lamp_cluster.web",
+];
+
+#[test]
+fn objects_are_listed_and_shown() {
+    let sandbox = up();
+    sandbox.write("terraform.rc", "");
+    assert_eq!(list(&sandbox), ALL);
+    for (target, meant) in [
+        ("lamp_cluster.many", &ALL[..2]),
+        ("lamp_cluster.many[\"b.c\"]", &ALL[1..2]),
+        ("module.sub", &ALL[4..]),
+        ("module.sub[1]", &ALL[5..]),
+        ("module.sub.lamp_cluster.web", &ALL[4..]),
+    ] {
+        let listed = state(&sandbox, &["list", target]).success();
+        assert_eq!(listed.lines().collect::<Vec<_>>(), meant, "{target}");
+    }
+    let shown = state(&sandbox, &["show", "lamp_cluster.one"]).success();
+    assert!(shown.starts_with("lamp_cluster.one\n") && shown.contains("    name = \"one\"\n"), "{shown}");
+    assert!(state(&sandbox, &["show", "lamp_cluster.many"]).failure().contains("is not one object"));
+    assert!(state(&sandbox, &["show", "lamp_cluster.onne"]).failure().contains("did you mean lamp_cluster.one?"));
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}
+
+/// What has got another name in the text gets it in the state, and nothing is made anew.
+#[test]
+fn objects_that_are_renamed_stay() {
+    let sandbox = up();
+    sandbox.write("terraform.rc", "");
+    write(&sandbox, |stack| {
+        let stack = stack.replace("\"lamp_cluster\" \"one\" {", "\"lamp_cluster\" \"two\" {\n  name = \"one\"");
+        let stack = stack.replace("lamp_cluster.one", "lamp_cluster.two").replace("\"many\" {", "\"lots\" {");
+        stack.replace("module \"sub\"", "module \"shop\"")
+    });
+    let tried = state(&sandbox, &["mv", "-dry-run", "lamp_cluster.one", "lamp_cluster.two"]).success();
+    assert_eq!(tried, "lamp_cluster.one would become lamp_cluster.two\n");
+    for (from, to, word) in [
+        ("lamp_cluster.one", "lb_pool.two", "not of one kind"),
+        ("lamp_cluster.one", "module.two", "not of one kind"),
+        ("lamp_cluster.one", "two", "no address"),
+        ("lamp_cluster.many", "lamp_cluster.lots[0]", "several instances"),
+        ("lamp_cluster.one", "lamp_cluster.many[\"a\"]", "in the state already"),
+        ("lamp_cluster.none", "lamp_cluster.two", "the state has no lamp_cluster.none"),
+    ] {
+        let refused = state(&sandbox, &["mv", from, to]).failure();
+        assert!(refused.contains(word), "{from} {to}: {refused}");
+    }
+    assert_eq!(list(&sandbox), ALL);
+    state(&sandbox, &["mv", "lamp_cluster.one", "lamp_cluster.two"]).success();
+    state(&sandbox, &["mv", "lamp_cluster.many", "lamp_cluster.lots"]).success();
+    state(&sandbox, &["mv", "module.sub", "module.shop"]).success();
+    let expected = ALL.map(|addr| {
+        addr.replace("lamp_cluster.one", "lamp_cluster.two").replace(".many", ".lots").replace(".sub", ".shop")
+    });
+    let mut listed = list(&sandbox);
+    listed.sort();
+    let mut expected = expected.to_vec();
+    expected.sort();
+    assert_eq!(listed, expected);
+    // Also where others refer to it: what goes, goes in the right order.
+    let text = std::fs::read_to_string(sandbox.join("stack/terraform.tfstate")).expect("the state");
+    assert!(text.contains("\"lamp_cluster.two\"") && !text.contains("lamp_cluster.one"), "{text}");
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}
+
+#[test]
+fn objects_are_forgotten_and_states_put_back() {
+    let sandbox = up();
+    sandbox.write("terraform.rc", "");
+    let whole = state(&sandbox, &["pull"]).success();
+    sandbox.write("whole.json", &whole);
+    assert!(state(&sandbox, &["rm", "lamp_cluster.none"]).failure().contains("the state has no lamp_cluster.none"));
+    let tried = state(&sandbox, &["rm", "-dry-run", "module.sub"]).success();
+    assert!(tried.contains("module.sub[1].lamp_cluster.web would be forgotten"), "{tried}");
+    assert_eq!(list(&sandbox), ALL);
+    let told = state(&sandbox, &["rm", "module.sub", "lb_pool.front"]).success();
+    assert!(
+        told.contains("module.sub[1].lamp_cluster.web is forgotten") && told.contains("lampwright import"),
+        "{told}"
+    );
+    assert_eq!(list(&sandbox), ALL[..3]);
+    // The state of before is older than this one.
+    assert!(state(&sandbox, &["push", "../whole.json"]).failure().contains("it is not newer"));
+    let strange = whole.replace("\"lineage\": \"", "\"lineage\": \"x");
+    sandbox.write("strange.json", &strange);
+    assert!(state(&sandbox, &["push", "../strange.json"]).failure().contains("is of another history"));
+    sandbox.write("none.json", "");
+    assert!(state(&sandbox, &["push", "-force", "../none.json"]).failure().contains("is no state"));
+    assert_eq!(list(&sandbox), ALL[..3]);
+    state(&sandbox, &["push", "-force", "../whole.json"]).success();
+    assert_eq!(list(&sandbox), ALL);
+    let serial = |text: &str| serde_json::from_str::<Json>(text).expect("JSON")["serial"].as_u64().expect("a number");
+    assert!(serial(&state(&sandbox, &["pull"]).success()) > serial(&whole) + 1);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}
