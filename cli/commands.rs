@@ -198,9 +198,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
         },
         ErrorKind::UnknownArgument => match word(ContextKind::InvalidArg)?.split('=').next()? {
             "target" | "exclude" => "planning a part of a stack is not there yet: a plan is for the whole of it",
-            "replace" => {
-                "replacing on request is not there yet; `terraform taint -state=FILE ADDRESS` marks an object, and the next apply replaces it"
-            }
+            "replace" => "`plan` and `apply` take it: -replace=ADDRESS",
             "refresh-only" => "not there yet; `plan` shows what has changed outside of the stack, before all else",
             "generate-config-out" => "not there yet; `import` finds what exists, for a stack that describes it already",
             "backend" | "backend-config" | "migrate-state" | "reconfigure" | "force-copy" => {

@@ -92,7 +92,7 @@ fn what_is_not_there_is_answered_with_what_is() {
         (&["get"], "`init` fetches"),
         (&["fmt"], "is not there yet"),
         (&["plan", "-target=x.y"], "a part of a stack is not there yet"),
-        (&["apply", "-replace=x.y"], "replacing on request is not there yet"),
+        (&["destroy", "-replace=x.y"], "`plan` and `apply` take it"),
         (&["plan", "-refresh-only"], "not there yet"),
         (&["init", "-backend-config=x"], "remote state is not there yet"),
     ] {

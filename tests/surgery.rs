@@ -176,3 +176,42 @@ fn objects_are_forgotten_and_states_put_back() {
     assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
 }
+
+/// Though nothing of it changes; what refers to it follows.
+#[test]
+fn an_object_is_replaced_on_request() {
+    let sandbox = up();
+    let generation = |name: &str| {
+        let text = state(&sandbox, &["show", name]).success();
+        text.lines().find(|line| line.trim().starts_with("generation = ")).expect("a generation").to_owned()
+    };
+    let (one, many) = (generation("lamp_cluster.one"), generation("lamp_cluster.many[\"a\"]"));
+    let flag = "-replace=lamp_cluster.one";
+    let plan = sandbox.lampwright("stack", &["plan", flag]).success();
+    assert!(plan.contains("-/+ lamp_cluster.one") && plan.contains("it was asked for"), "{plan}");
+    assert!(plan.contains("Plan: 1 to add, 0 to change, 1 to destroy."), "{plan}");
+    assert!(plan.contains("`lampwright apply -replace=lamp_cluster.one` does it"), "{plan}");
+    let misspelt = sandbox.lampwright("stack", &["apply", "-auto-approve", "-replace=lamp_cluster.onne"]).failure();
+    assert!(
+        misspelt.contains("the stack has no lamp_cluster.onne") && misspelt.contains("lamp_cluster.one,"),
+        "{misspelt}"
+    );
+    for (args, word) in [
+        (&["plan", "-replace=one"][..], "is no address of an object"),
+        (&["plan", "-destroy", flag], "leave -replace away"),
+        (&["apply", "-destroy", flag], "leave -replace away"),
+    ] {
+        assert!(sandbox.lampwright("stack", args).failure().contains(word), "{args:?}");
+    }
+    sandbox.lampwright("stack", &["apply", "-auto-approve", flag]).success();
+    assert_ne!(generation("lamp_cluster.one"), one);
+    assert_eq!(generation("lamp_cluster.many[\"a\"]"), many);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    // A saved plan says it itself.
+    sandbox.lampwright("stack", &["plan", flag, "-out", "saved"]).success();
+    assert!(sandbox.lampwright("stack", &["apply", flag, "saved"]).failure().contains("leave -replace away"));
+    let one = generation("lamp_cluster.one");
+    sandbox.lampwright("stack", &["apply", "saved"]).success();
+    assert_ne!(generation("lamp_cluster.one"), one);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}

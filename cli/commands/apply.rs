@@ -1,20 +1,22 @@
 //! `lampwright apply` and `lampwright destroy`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
+use compiler::addr::InstanceAddr;
 use compiler::{Inputs, console};
 use engine::apply;
 use engine::plan::show::{self, DataChange, Fate, ShowOptions};
-use engine::plan::{Goal, Plan, file};
+use engine::plan::{Goal, Plan, PlanOptions, file};
 use engine::state::State;
 use engine::state::store::Store;
 
 use super::InputArgs;
-use super::plan::{CommonArgs, Planned, Shower, make, open_store, show_diagnostics, show_plan};
+use super::plan::{CommonArgs, Planned, ReplaceArgs, Shower, make, open_store, show_diagnostics, show_plan};
 use crate::disk::Overlay;
 use crate::proposal::Proposal;
 use crate::recorded::Recorded;
@@ -28,6 +30,8 @@ pub(crate) struct ApplyArgs {
     /// Remove everything, as `destroy` does
     #[arg(long)]
     destroy: bool,
+    #[command(flatten)]
+    replace: ReplaceArgs,
     #[command(flatten)]
     pub(super) change: ChangeArgs,
 }
@@ -49,28 +53,31 @@ pub(crate) async fn run(args: &ApplyArgs) -> anyhow::Result<u8> {
         if !args.change.inputs.is_empty() {
             bail!("a saved plan has its variables already; leave -var and -var-file away");
         }
+        if !args.replace.read()?.is_empty() {
+            bail!("a saved plan says what is replaced; leave -replace away");
+        }
         return run_saved(path, &args.change.common).await;
     }
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    run_planned(goal, &args.change).await
+    if args.destroy && !args.replace.read()?.is_empty() {
+        bail!("-destroy removes everything, so nothing can be replaced; leave -replace away");
+    }
+    run_planned(goal, &args.replace, &args.change).await
 }
 
 pub(crate) async fn run_destroy(args: &ChangeArgs) -> anyhow::Result<u8> {
-    run_planned(Goal::Nothing, args).await
+    run_planned(Goal::Nothing, &ReplaceArgs::default(), args).await
 }
 
-async fn run_planned(goal: Goal, args: &ChangeArgs) -> anyhow::Result<u8> {
+async fn run_planned(goal: Goal, replace: &ReplaceArgs, args: &ChangeArgs) -> anyhow::Result<u8> {
     let operation = if goal == Goal::Nothing { "destroy" } else { "apply" };
     let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
     let Some(store) = open_store(operation, &args.common)? else { return Ok(exit::FAILURE) };
-    plan_and_do(
-        &session,
-        inputs,
-        store,
-        &Doing { goal, args, command: &|_| Proposal::to(goal), environment: Vec::new(), recorded: None },
-    )
-    .await
+    let command = |not_done: &[String]| replace.repeated(Proposal::to(goal), |address| not_done.contains(address));
+    let doing =
+        Doing { goal, args, replace: replace.read()?, command: &command, environment: Vec::new(), recorded: None };
+    plan_and_do(&session, inputs, store, &doing).await
 }
 
 /// The command that goes on, by the addresses of what was not done.
@@ -80,6 +87,7 @@ type Again<'a> = &'a (dyn Fn(&[String]) -> Proposal + Sync);
 pub(super) struct Doing<'a> {
     pub(super) goal: Goal,
     pub(super) args: &'a ChangeArgs,
+    pub(super) replace: BTreeSet<InstanceAddr>,
     /// Goes on with it where it was cut off.
     pub(super) command: Again<'a>,
     /// What plugins are told besides.
@@ -97,7 +105,8 @@ pub(super) async fn plan_and_do(
     let Doing { goal, args: ChangeArgs { inputs: given, auto_approve, common }, .. } = *doing;
     let mut known = store.known();
     known.environment.extend(doing.environment.iter().cloned());
-    let Ok(planned) = make(session, inputs, known, goal, common).await else { return Ok(exit::FAILURE) };
+    let options = PlanOptions { replace: doing.replace.clone(), ..PlanOptions::new(goal, common.refreshes()) };
+    let Ok(planned) = make(session, inputs, known, options, common).await else { return Ok(exit::FAILURE) };
     show_plan(session, &planned.plan, common, ShowOptions::default());
     let question = question(goal, &planned.plan);
     let needs_work = !planned.plan.is_empty();

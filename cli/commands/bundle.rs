@@ -71,7 +71,7 @@ async fn render(args: &BundleArgs, out: &Path) -> anyhow::Result<u8> {
     let state = recovered::peek(STATE.as_ref())?;
     let simulation = Simulation::of(args.check);
     let Ok(run) = session.simulate(inputs, &state, simulation).await else { return Ok(exit::FAILURE) };
-    let options = PlanOptions { goal: Goal::Configuration, refresh: Refresh::Nothing, adopt: BTreeMap::new() };
+    let options = PlanOptions::new(Goal::Configuration, Refresh::Nothing);
     let (plan, diags) = plan::plan(&run, &state, &options).await;
     run.providers.shutdown().await;
     ui::diagnostics(&diags, &session.sources);

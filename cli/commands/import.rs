@@ -10,7 +10,7 @@ use engine::plan::{Goal, PlanOptions};
 use engine::state::journal::Record;
 
 use super::InputArgs;
-use super::plan::{CommonArgs, make_with, open_store, show_plan};
+use super::plan::{CommonArgs, make, open_store, show_plan};
 use crate::session::Session;
 use crate::{exit, ui};
 
@@ -37,12 +37,9 @@ pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
     if store.state().instances.contains_key(&addr) {
         bail!("{addr} is in the state already; nothing was changed");
     }
-    let options = PlanOptions {
-        goal: Goal::Configuration,
-        refresh: args.common.refreshes(),
-        adopt: BTreeMap::from([(addr.clone(), args.id.clone())]),
-    };
-    let planned = make_with(&session, inputs, store.known(), options, &args.common).await;
+    let adopt = BTreeMap::from([(addr.clone(), args.id.clone())]);
+    let options = PlanOptions { adopt, ..PlanOptions::new(Goal::Configuration, args.common.refreshes()) };
+    let planned = make(&session, inputs, store.known(), options, &args.common).await;
     let Ok(planned) = planned else { return Ok(exit::FAILURE) };
     let found = planned.plan.changes.get(&addr).and_then(|change| change.adopted.clone());
     planned.end().await;

@@ -1,6 +1,5 @@
 //! What commands share that ask about what exists: status, logs, ssh, and scale before it changes anything.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -11,7 +10,7 @@ use engine::plan::{Goal, Plan, PlanOptions, Refresh};
 use engine::state::store::Known;
 
 use super::InputArgs;
-use super::plan::{CommonArgs, Planned, make_with, open_view};
+use super::plan::{CommonArgs, Planned, make, open_view};
 use crate::session::{STATE, Session};
 
 #[derive(Debug, Args)]
@@ -32,8 +31,8 @@ pub(super) async fn open(operation: &str, inputs: &InputArgs, args: &OperateArgs
 
 /// What the state has, beside providers that are configured and can be asked. None: what is wrong was shown.
 pub(super) async fn look(session: &Session, inputs: Inputs, known: Known<'_>, common: &CommonArgs) -> Option<Planned> {
-    let options = PlanOptions { goal: Goal::Nothing, refresh: Refresh::OnlyLook, adopt: BTreeMap::new() };
-    make_with(session, inputs, known, options, common).await.ok()
+    let options = PlanOptions::new(Goal::Nothing, Refresh::OnlyLook);
+    make(session, inputs, known, options, common).await.ok()
 }
 
 /// Says of an object whether it is one of those that were named; all are if none was.

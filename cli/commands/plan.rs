@@ -1,10 +1,12 @@
 //! `lampwright plan`, and the planning that apply and destroy begin with.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, bail};
 use clap::Args;
 use compiler::Inputs;
+use compiler::addr::InstanceAddr;
 use compiler::diag::Diagnostics;
 use compiler::source::SourceMap;
 use engine::event::Event;
@@ -38,7 +40,33 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     files: bool,
     #[command(flatten)]
+    replace: ReplaceArgs,
+    #[command(flatten)]
     pub(super) common: CommonArgs,
+}
+
+/// Objects that are replaced on request.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ReplaceArgs {
+    /// Replace this object, though nothing of it changes; may be given several times
+    #[arg(long = "replace", value_name = "ADDRESS")]
+    addresses: Vec<String>,
+}
+
+impl ReplaceArgs {
+    pub(super) fn read(&self) -> anyhow::Result<BTreeSet<InstanceAddr>> {
+        let parse = |text: &String| {
+            let addr = InstanceAddr::parse(text);
+            addr.with_context(|| format!("{text:?} is no address of an object; write it like lamp_cluster.web"))
+        };
+        self.addresses.iter().map(parse).collect()
+    }
+
+    /// A command that asks for it, too; of some of them.
+    pub(super) fn repeated(&self, proposal: Proposal, is_meant: impl Fn(&String) -> bool) -> Proposal {
+        let meant = self.addresses.iter().filter(|address| is_meant(address));
+        meant.fold(proposal, |proposal, address| proposal.argument(format!("-replace={address}")))
+    }
 }
 
 /// Flags of plan, apply and destroy.
@@ -69,7 +97,12 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
     let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
     let view = open_view("plan", &args.common)?;
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    let Ok(planned) = make(&session, inputs.clone(), view.known(), goal, &args.common).await else {
+    let replace = args.replace.read()?;
+    if args.destroy && !replace.is_empty() {
+        bail!("-destroy removes everything, so nothing can be replaced; leave -replace away");
+    }
+    let options = PlanOptions { replace, ..PlanOptions::new(goal, args.common.refreshes()) };
+    let Ok(planned) = make(&session, inputs.clone(), view.known(), options, &args.common).await else {
         return Ok(exit::FAILURE);
     };
     show_plan(&session, &planned.plan, &args.common, ShowOptions { files: args.files });
@@ -82,8 +115,9 @@ pub(crate) async fn run(args: &PlanArgs) -> anyhow::Result<u8> {
             ui::line(&format!("\nSaved. To do exactly this: {}", apply.text()));
         }
     } else if !planned.plan.is_empty() && !args.common.json && !args.files && variable("TF_IN_AUTOMATION").is_none() {
-        let apply = args.common.proposal(goal, &args.inputs, &session);
-        let plan = Proposal::new("plan").argument_if(args.destroy, "-destroy");
+        let all = |proposal| args.replace.repeated(proposal, |_| true);
+        let apply = args.common.flags(all(Proposal::to(goal)), &args.inputs, &session);
+        let plan = all(Proposal::new("plan").argument_if(args.destroy, "-destroy"));
         let plan = args.common.flags(plan, &args.inputs, &session).argument("-files");
         ui::line(&format!("\n`{}` does it; `{}` shows the text of every new file.", apply.text(), plan.text()));
     }
@@ -183,17 +217,6 @@ impl Shower {
 }
 
 pub(super) async fn make(
-    session: &Session,
-    inputs: Inputs,
-    known: Known<'_>,
-    goal: Goal,
-    common: &CommonArgs,
-) -> Result<Planned, Shown> {
-    let options = PlanOptions { goal, refresh: common.refreshes(), adopt: BTreeMap::new() };
-    make_with(session, inputs, known, options, common).await
-}
-
-pub(super) async fn make_with(
     session: &Session,
     inputs: Inputs,
     known: Known<'_>,

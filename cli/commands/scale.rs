@@ -93,6 +93,7 @@ pub(crate) async fn run(args: &ScaleArgs) -> anyhow::Result<u8> {
     let doing = Doing {
         goal: Goal::Configuration,
         args: &args.change,
+        replace: BTreeSet::new(),
         command: &|not_done| command(&changes, not_done),
         environment: vec![(dialect::LEAVING_VARIABLE.to_owned(), json!(leaving).to_string())],
         recorded: Some(&recorded),

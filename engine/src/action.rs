@@ -27,6 +27,8 @@ pub enum Reason {
     CannotUpdate(Vec<Path>),
     /// `replace_triggered_by`.
     Triggered(String),
+    /// The user wants it.
+    Requested,
     /// It is no longer in the configuration.
     NotConfigured,
     /// What it depends on is changed first.
@@ -73,6 +75,7 @@ impl fmt::Display for Reason {
                 write!(f, "{} cannot be changed in place", paths.join(", "))
             }
             Reason::Triggered(by) => write!(f, "{by} changes"),
+            Reason::Requested => f.write_str("it was asked for"),
             Reason::Awaits(resource) => write!(f, "it depends on {resource}, which changes first"),
             Reason::NotConfigured => f.write_str("it is no longer in the configuration"),
         }

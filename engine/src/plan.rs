@@ -114,6 +114,14 @@ pub struct PlanOptions {
     /// Objects that exist and are not in the state: the provider's id by address. If there are any, nothing else is
     /// planned: what is not imported yet may stand in the way of everything but its own import.
     pub adopt: BTreeMap<InstanceAddr, String>,
+    /// Objects that are to be replaced although nothing else says so.
+    pub replace: BTreeSet<InstanceAddr>,
+}
+
+impl PlanOptions {
+    pub fn new(goal: Goal, refresh: Refresh) -> PlanOptions {
+        PlanOptions { goal, refresh, adopt: BTreeMap::new(), replace: BTreeSet::new() }
+    }
 }
 
 impl Plan {
@@ -182,6 +190,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     if !planning.diags.has_errors() && !run.is_cancelled() && options.adopt.is_empty() {
         planning.orphans().await;
     }
+    planning.refuse_unknown_replacements();
     planning.spread_create_before_destroy();
     if options.adopt.is_empty() {
         planning.outputs(evaluation.outputs());
@@ -300,7 +309,8 @@ impl Planning<'_> {
                     self.seen.remove(&addr);
                     return;
                 }
-                let triggered = self.trigger(&desired.lifecycle.replace_triggered_by);
+                let triggered = self.trigger(&desired.lifecycle.replace_triggered_by).map(Reason::Triggered);
+                let triggered = triggered.or_else(|| self.options.replace.contains(&addr).then_some(Reason::Requested));
                 let awaited = self.awaited(&desired);
                 let (permits, refresh) = (self.permits.clone(), self.refreshes(&addr));
                 let adopt = self.options.adopt.get(&addr).cloned();
@@ -311,6 +321,22 @@ impl Planning<'_> {
                 });
             }
         }
+    }
+
+    /// Whoever misspells an address would wait for a replacement in vain.
+    fn refuse_unknown_replacements(&mut self) {
+        let is_planned =
+            |addr: &InstanceAddr| self.plan.changes.get(addr).is_some_and(|change| !change.after.is_null());
+        let unknown: Vec<String> =
+            self.options.replace.iter().filter(|addr| !is_planned(addr)).map(ToString::to_string).collect();
+        if unknown.is_empty() || self.diags.has_errors() {
+            return;
+        }
+        let known: Vec<String> = self.plan.changes.keys().map(ToString::to_string).collect();
+        self.diags.push(
+            Diagnostic::error("nothing to replace", format!("the stack has no {}", unknown.join(", ")))
+                .note(format!("It has: {}", known.join(", "))),
+        );
     }
 
     fn refreshes(&self, addr: &InstanceAddr) -> bool {

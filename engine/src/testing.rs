@@ -9,7 +9,7 @@ mod program;
 mod snapshot;
 mod substitute;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -251,7 +251,7 @@ impl<'t> Running<'t> {
     ) -> Result<(), Diagnostics> {
         let mut expected = Expected::read(test, sources)?;
         let refresh = if test.refresh { Refresh::Everything } else { Refresh::InDoubt };
-        let options = PlanOptions { goal: Goal::Configuration, refresh, adopt: BTreeMap::new() };
+        let options = PlanOptions::new(Goal::Configuration, refresh);
         let (plan, evaluation, diags) = plan::evaluate(run, state, &options).await;
         outcome.diags.extend(expected.take(diags));
         if outcome.diags.has_errors() {
@@ -355,7 +355,7 @@ impl<'t> Running<'t> {
         let (keep, cancelled) = watch::channel(false);
         let providers = Arc::new(providers.wrapped_like(&last.providers));
         let run = Run { providers, cancelled, ..last };
-        let options = PlanOptions { goal: Goal::Nothing, refresh: Refresh::Everything, adopt: BTreeMap::new() };
+        let options = PlanOptions::new(Goal::Nothing, Refresh::Everything);
         let state: State = store.state().clone();
         let (plan, mut diags) = plan::plan(&run, &state, &options).await;
         if !diags.has_errors() {

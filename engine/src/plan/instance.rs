@@ -28,8 +28,8 @@ pub(super) enum Outcome {
 pub(super) struct Request<'a> {
     pub(super) desired: &'a DesiredInstance,
     pub(super) recorded: Option<InstanceState>,
-    /// What triggers a replacement, if anything does.
-    pub(super) triggered: Option<String>,
+    /// Why it is to be replaced, where that does not follow from its own configuration.
+    pub(super) triggered: Option<Reason>,
     /// What a data source waits for, if that is still to be changed.
     pub(super) awaited: Option<ResourceAddr>,
     pub(super) refresh: bool,
@@ -127,8 +127,8 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         (Action::Replace { create_first }, Some(Reason::Tainted))
     } else if !replaced.is_empty() {
         (Action::Replace { create_first }, Some(Reason::CannotUpdate(replaced.clone())))
-    } else if let Some(by) = triggered {
-        (Action::Replace { create_first }, Some(Reason::Triggered(by)))
+    } else if let Some(reason) = triggered {
+        (Action::Replace { create_first }, Some(reason))
     } else if answer.planned == *prior {
         (Action::NoOp, None)
     } else {

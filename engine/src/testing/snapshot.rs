@@ -24,7 +24,7 @@ impl Snapshot {
     /// Plans with providers that simulate.
     pub(super) async fn take(run: &Run, state: &State, test: &TestRun) -> Result<Snapshot, Diagnostics> {
         // What the state names was made for real, so a simulation cannot be asked about it.
-        let options = PlanOptions { goal: Goal::Configuration, refresh: Refresh::Nothing, adopt: BTreeMap::new() };
+        let options = PlanOptions::new(Goal::Configuration, Refresh::Nothing);
         let (plan, diags) = plan::plan(run, state, &options).await;
         if diags.has_errors() {
             return Err(diags);

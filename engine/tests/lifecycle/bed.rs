@@ -167,7 +167,7 @@ impl Bed {
 }
 
 pub(crate) async fn plan_for(run: &Run, store: &Store, goal: Goal) -> (Plan, Diagnostics) {
-    plan::plan(run, store.state(), &PlanOptions { goal, refresh: Refresh::Everything, adopt: BTreeMap::new() }).await
+    plan::plan(run, store.state(), &PlanOptions::new(goal, Refresh::Everything)).await
 }
 
 pub(crate) fn shown(plan: &Plan, diags: &Diagnostics, sources: &SourceMap) -> String {

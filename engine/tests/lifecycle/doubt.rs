@@ -1,8 +1,6 @@
 //! A provider that dies in the middle, of a kind that cannot find what it has made: what may exist is named until it is
 //! settled, and nothing is promised.
 
-use std::collections::BTreeMap;
-
 use engine::apply;
 use engine::host::fake::replace_when_changed;
 use engine::plan::{self, Goal, PlanOptions, Refresh};
@@ -157,7 +155,7 @@ async fn a_plan_without_refresh_reads_what_is_in_doubt() {
     });
     let (run, _) = bed.run(&text(1)).await;
     let mut store = bed.store();
-    let options = PlanOptions { goal: Goal::Configuration, refresh: Refresh::InDoubt, adopt: BTreeMap::new() };
+    let options = PlanOptions::new(Goal::Configuration, Refresh::InDoubt);
     let (plan, _) = plan::plan(&run, store.state(), &options).await;
     let (summary, diags) = apply::apply(&run, &mut store, &plan).await;
     assert_eq!((summary.changed, diags.has_errors()), (1, false));
