@@ -2,7 +2,7 @@
 //!
 //! A machine is a folder, a loopback address of its own, and a group of daemon processes that outlive the
 //! command. Started by root, the daemons of each layer run as a user of its own, and get at no other layer's files;
-//! a machine's folder is root's, but for what its daemons write in. Nothing is kept in memory: every call reads what
+//! a machine's folder is root's, but for what its daemons write in. Nothing is kept in memory for longer than a moment: every call reads what
 //! is on the disk and in `/proc`, so that a machine that died, or was killed, is seen as it is.
 //!
 //! Failures: a crash while a machine is made leaves its folder, which the next `create` of the same key takes
@@ -65,6 +65,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct Local {
     store: Store,
     egress: Option<String>,
+    ghosts: ghosts::Ghosts,
 }
 
 impl Local {
@@ -92,12 +93,12 @@ impl Local {
             // A range that is not one is told by a plan already.
             users::Users::new(users)?;
         }
-        Ok(Local { store: Store::new(root, network, users)?, egress })
+        Ok(Local { store: Store::new(root, network, users)?, egress, ghosts: ghosts::Ghosts::default() })
     }
 
     /// Of a machine whose folder was removed only its processes are left, and they have to end.
     fn ghosts(&self, layer: &LayerId, machines: &[Machine]) -> Vec<Machine> {
-        let keys = ghosts::of_layer(&self.store.scope_folder(layer), layer).into_iter();
+        let keys = self.ghosts.of_layer(&self.store.scope_folder(layer), layer).into_iter();
         let unknown: Vec<MachineKey> = keys.filter(|key| machines.iter().all(|machine| machine.key != *key)).collect();
         if unknown.is_empty() {
             return Vec::new();
