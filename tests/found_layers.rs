@@ -86,6 +86,22 @@ fn layers_of_another_stack_are_found_by_name() {
     assert_eq!(sandbox.daemons(), Vec::<i32>::new());
 }
 
+/// Its port would be a guess, and a load balancer that goes by a guess sends to nobody.
+#[test]
+fn a_layer_that_cannot_be_read_is_told() {
+    let sandbox = Sandbox::new();
+    write(&sandbox);
+    sandbox.lampwright("base", APPLY).success();
+    for machine in ["web-1", "web-2"] {
+        let file = sandbox.machine(machine).join("etc/httpd.conf");
+        std::fs::remove_file(&file).expect("removed");
+        std::os::unix::fs::symlink("/etc/hostname", &file).expect("a link");
+    }
+    let refused = sandbox.lampwright("front", &["plan"]).failure();
+    assert!(refused.contains("Reading etc/httpd.conf of web-1"), "{refused}");
+    sandbox.lampwright("base", &["destroy", "-auto-approve"]).success();
+}
+
 /// The admin's password of the database is nobody else's.
 #[test]
 fn terraform_finds_layers_too() {
