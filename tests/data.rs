@@ -117,6 +117,27 @@ fn a_changed_configuration_is_in_force_on_every_member_and_no_write_is_lost() {
     sandbox.lampwright("stack", DESTROY).success();
 }
 
+/// Where members run the plan says it, before anything is touched; a set that is made has members by then, and goes on
+/// when the version is another one.
+#[test]
+fn a_version_that_is_not_installed_is_refused() {
+    let sandbox = Sandbox::new();
+    write_stack(&sandbox, "members = 1; version = \"1.2\"");
+    let refused = |ran: crate::sandbox::Ran| {
+        has(&ran.failure(), &[" is installed, and version 1.2 is required", "version = \"1.2\""]);
+    };
+    refused(sandbox.lampwright("stack", APPLY));
+    write_stack(&sandbox, "members = 1");
+    apply(&sandbox);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    let before = sandbox.daemons();
+    write_stack(&sandbox, "members = 1; version = \"1.2\"");
+    refused(sandbox.lampwright("stack", &["plan"]));
+    assert_eq!(sandbox.daemons(), before);
+    write_stack(&sandbox, "members = 1");
+    sandbox.lampwright("stack", DESTROY).success();
+}
+
 /// Whichever of the two is applied first, the old name or the new: the data goes on, and the plan has promised no end of it.
 #[test]
 fn a_resource_that_is_renamed_hands_its_data_over() {

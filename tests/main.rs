@@ -4,6 +4,7 @@ mod acceptance;
 mod attributes;
 mod balancer;
 mod bundles;
+mod changed_clouds;
 mod cli;
 mod clouds;
 mod data;

@@ -249,6 +249,9 @@ async fn data_is_kept_taken_up_and_deleted() {
     }
 }
 
+/// Of this size no cloud has a machine.
+const NO_SIZE: &str = "m13";
+
 /// Where machines have sizes, one that gets another is who it was, with its data.
 #[tokio::test]
 async fn a_machine_gets_another_size() {
@@ -270,11 +273,17 @@ async fn a_machine_gets_another_size() {
             driver.resize(&key, &size).await.unwrap();
             driver.await_boot(&key, &|_| ()).await.unwrap();
             let seen = driver.list(&key.layer).await.unwrap().remove(0);
-            assert_eq!((seen.size, driver.size(&key)), (Some(size.clone()), Some(size)), "{name}");
+            assert_eq!((seen.size, driver.size(&key)), (Some(size.clone()), Some(size.clone())), "{name}");
             assert_eq!(seen.address, made.address, "{name}");
             assert_eq!(note(&*driver, &key).await.as_deref(), Some(&b"mine"[..]), "{name}");
             driver.start(&key, &bundle.services).await.unwrap_or_else(|error| panic!("{name}: {}", error.explain()));
             assert_eq!(driver.status(&key).await.unwrap(), Status::Running, "{name}");
+            // One that the cloud does not give leaves it with the one that it has.
+            driver.stop(&key, &bundle.services).await.unwrap();
+            driver.resize(&key, NO_SIZE).await.unwrap_err();
+            driver.await_boot(&key, &|_| ()).await.unwrap();
+            assert_eq!(driver.list(&key.layer).await.unwrap().remove(0).size, Some(size), "{name}");
+            driver.start(&key, &bundle.services).await.unwrap_or_else(|error| panic!("{name}: {}", error.explain()));
         }
         clean(&*driver).await;
     }
@@ -432,4 +441,25 @@ async fn the_local_cloud_says_which_package_is_missing() {
         error,
         "no-such-daemon is not installed on this machine; install it with: apt-get install no-such-package"
     );
+}
+
+/// A process that leaves its folder when it is told to end, and lives on: it is no longer one of the machine's.
+#[tokio::test]
+async fn the_local_cloud_waits_for_no_process_that_has_left() {
+    let Some((_, driver, _folder)) = drivers().into_iter().find(|(name, ..)| *name == "local") else { return };
+    let key = key("web", 1);
+    make(&*driver, &key).await;
+    let mut bundle = sleeper(&*driver, &key);
+    let pid_file = driver.layout(&key).path("run/sleeper.pid");
+    let script = format!("trap 'cd /; exec sleep 600' TERM\necho $$ > {pid_file}\nwhile :; do sleep 0.1; done\n");
+    bundle.add("etc/sleeper.sh", script);
+    driver.install(&key, &bundle).await.unwrap();
+    driver.start(&key, &bundle.services).await.unwrap();
+    let pid = driver.read(&key, "run/sleeper.pid").await.unwrap().unwrap();
+    let pid: i32 = String::from_utf8(pid).unwrap().trim().parse().unwrap();
+    driver.stop(&key, &bundle.services).await.unwrap();
+    assert!(matches!(driver.status(&key).await.unwrap(), Status::Stopped(_)));
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it lives on");
+    driver.delete(std::slice::from_ref(&key), &Disks::Delete).await.unwrap();
 }

@@ -34,6 +34,9 @@ const DATA: &str = "data/";
 /// Of machines with so much memory this cloud has none left.
 const NO_CAPACITY: u64 = 13;
 
+/// So many bytes of files go onto a machine.
+const ROOM: usize = 1 << 20;
+
 fn no_capacity() -> DriverError {
     let what = format!("machines with {NO_CAPACITY} GiB");
     DriverError::Quota { what, message: "no capacity".to_owned(), cure: "wait".to_owned() }
@@ -51,12 +54,20 @@ struct FakeMachine {
 }
 
 impl FakeMachine {
+    fn status(&self) -> Status {
+        let used: usize = self.files.values().map(Vec::len).sum();
+        if self.status == Status::Running && used >= ROOM {
+            return Status::Full("its disk is full".to_owned());
+        }
+        self.status.clone()
+    }
+
     fn seen(&self, key: &MachineKey) -> Machine {
         Machine {
             key: key.clone(),
             address: self.address,
             public_address: Some(self.public.into()),
-            status: self.status.clone(),
+            status: self.status(),
             owner: Some(self.owner.clone()),
             is_foreign: false,
             size: Some(self.size.clone()),
@@ -125,7 +136,7 @@ impl Driver for Memory {
     }
 
     fn status<'a>(&'a self, key: &'a MachineKey) -> BoxFuture<'a, Result<Status>> {
-        now(self.with(key, |machine| machine.status.clone()))
+        now(self.with(key, |machine| machine.status()))
     }
 
     fn offer<'a>(&'a self, need: &'a Need) -> BoxFuture<'a, Result<Offer>> {

@@ -195,6 +195,23 @@ async fn machines_with_public_addresses_get_another_size() {
     assert_eq!(host.addresses(), ["198.51.100.101", "198.51.100.102"]);
 }
 
+/// Nobody leaves for files that cannot be written; those that have room go on.
+#[tokio::test]
+async fn a_machine_without_room_serves_on_as_it_is() {
+    let mut host = Host::new(Value::object([("driver", Value::string("memory"))]));
+    host.settle(4, "one").await;
+    let key = MachineKey { layer: LayerId::of_id("t/it"), id: 3 };
+    let driver = host.context.cloud("c").unwrap().clone();
+    driver.write(&key, "log/access.log", &vec![b'x'; 1 << 20]).await.unwrap();
+    let (_, happened, problems) = host.apply(4, "two").await;
+    assert!(problems.iter().any(|problem| problem.summary == "the disk is full"), "{problems:?}");
+    assert!(!happened.contains(&"it-3 leaves until Changed".to_owned()), "{happened:?}");
+    assert_eq!(host.served(3).await, "one");
+    driver.remove(&key, "log/access.log").await.unwrap();
+    assert!(host.settle(4, "two").await.contains(&"it-3 leaves until Changed".to_owned()));
+    assert_eq!(host.served(3).await, "two");
+}
+
 #[tokio::test]
 async fn a_layer_lives() {
     lives_on(Value::object([("driver", Value::string("memory"))])).await;

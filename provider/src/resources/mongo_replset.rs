@@ -5,6 +5,7 @@
 
 mod admin;
 mod data;
+mod refusals;
 mod revive;
 mod users;
 
@@ -22,6 +23,7 @@ use crate::fleet;
 use crate::layer::{AtOnce, Began, Door, Group, Layer, MachineModel, Node, Probe, Question, Rollout, State, Until};
 use crate::seed;
 use admin::{Admin, MemberAddress, Secrets};
+use refusals::{refuse_loss_of_majority, refuse_new_addresses, refuse_version};
 
 #[derive(Debug)]
 pub(super) struct MongoReplset;
@@ -342,29 +344,6 @@ impl Layer for MongoReplset {
     }
 }
 
-/// A set knows its members by their addresses: those that come back with others, one after the other, are no majority.
-fn refuse_new_addresses(context: &Context, prior: &Group, planned: &Group) -> Result<(), Vec<Problem>> {
-    let is_kept = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
-    let is_resized = prior.size_to_have().zip(planned.size_to_have()).is_some_and(|(before, after)| before != after);
-    let keeps = planned.public != Some(true) || planned.driver(context)?.keeps_public_addresses();
-    if !is_resized || keeps || !prior.machines().iter().any(|machine| is_kept(&machine)) {
-        return Ok(());
-    }
-    let detail = "Members of a public replica set have other addresses after they were stopped, and the others would not find them. Leave the size as it is, or `public` away.";
-    Err(vec![invalid("size", detail.to_owned())])
-}
-
-/// A plan refuses it where members run, and an apply where they are new.
-fn refuse_version(wanted: &str, found: &str) -> Result<(), Problem> {
-    if found == wanted || found.starts_with(&format!("{wanted}.")) {
-        return Ok(());
-    }
-    let detail = format!(
-        "mongod {found} is installed, and version {wanted} is required. Install that one, or change `version`. On a cloud, leave `version` away, give the layer another `image` or `archive`, and make its machines anew, one after the other: `lampwright scale LAYER=+0 -remove MACHINE`."
-    );
-    Err(invalid("version", detail))
-}
-
 /// Makes the set what it shall be: initiated, with its users, every member in it and the leaving ones out.
 async fn form_set(context: &Context, state: &mut State<Model>, leaving: &[MachineModel]) -> Result<(), Problem> {
     let Some(mut admin) = admin(context, state) else { return Ok(()) };
@@ -454,34 +433,6 @@ fn uri(own: &Model, group: &Group) -> Option<String> {
     Some(format!(
         "mongodb://app:{password}@{hosts}/{database}?replicaSet={set}&authSource=admin&w=majority&retryWrites=true&readPreference=primaryPreferred"
     ))
-}
-
-/// Members that are well and stay must be a majority of what the set will be, or writes would stop.
-fn refuse_loss_of_majority(prior: &Group, planned: &Group) -> Result<(), Vec<Problem>> {
-    let leaving = fleet::leaving(prior.machines(), planned.machines());
-    if leaving.is_empty() {
-        return Ok(());
-    }
-    let stays = |machine: &&MachineModel| planned.machines().iter().any(|new| new.id == machine.id);
-    let voters = prior.machines().len().min(MAX_VOTERS);
-    let well = prior.machines().iter().filter(|machine| machine.is_up()).count();
-    let well_and_staying = prior.machines().iter().filter(stays).filter(|machine| machine.is_up()).count();
-    let new_voters = planned.machines().len().clamp(1, MAX_VOTERS);
-    let down: Vec<&str> =
-        prior.machines().iter().filter(|machine| !machine.is_up()).map(|machine| machine.name.as_str()).collect();
-    if down.is_empty() || (well > voters / 2 && well_and_staying > new_voters / 2) {
-        return Ok(());
-    }
-    let detail = format!(
-        "{} {} down; {well} of {voters} voters are left, and taking {} away would leave the set without a majority: writes would stop. Apply first without the change of `members` to repair {}, then change it. Nothing was changed.",
-        down.join(", "),
-        if down.len() == 1 { "is" } else { "are" },
-        leaving.iter().map(|machine| machine.name.as_str()).collect::<Vec<_>>().join(", "),
-        down.join(", "),
-    );
-    Err(vec![
-        Problem::error("this change would lose the majority of the replica set", detail).at(Path::attribute("members")),
-    ])
 }
 
 /// An even number of voters survives no more than the odd one below it, and has one more that can fail.
