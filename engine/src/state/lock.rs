@@ -166,6 +166,14 @@ impl Drop for Lock {
         if self.info.is_some() {
             let _ = std::fs::remove_file(&self.info_path);
         }
+        // Closing is not enough: a process that this one is just starting has the descriptors, too, until it is the other
+        // program (fork(2), fcntl(2)).
+        if let Some(state) = &self.state {
+            let _ = lock_whole(state, libc::F_UNLCK);
+        }
+        if let Some(info) = &self.info {
+            let _ = info.unlock();
+        }
     }
 }
 
@@ -234,5 +242,23 @@ fn holder(info: &Path) -> String {
     match (json["Who"].as_str(), json["Operation"].as_str(), json["Created"].as_str()) {
         (Some(who), Some(operation), Some(created)) => format!("{who}, {operation} since {created}"),
         _ => "it does not say which".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a process has it that was forked and has not become another program yet.
+    #[test]
+    fn a_lock_ends_though_somebody_has_its_descriptors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("terraform.tfstate");
+        let first = Lock::acquire(&path, "apply", Access::Write).unwrap();
+        let forked = [&first.state, &first.info].map(|file| file.as_ref().unwrap().try_clone().unwrap());
+        assert!(matches!(Lock::acquire(&path, "plan", Access::Write), Err(LockError::Held { .. })));
+        drop(first);
+        Lock::acquire(&path, "plan", Access::Write).unwrap();
+        drop(forked);
     }
 }
