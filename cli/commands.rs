@@ -23,9 +23,15 @@ mod validate;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::anyhow;
+use app::failure::Result;
+use app::inputs::Given;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
-use crate::{cli_config, environment, ui};
+use crate::environment;
+use crate::invocation::Invocation;
+use crate::print;
+use crate::ui::Ui;
 
 /// Describe a whole application once, see every change before it is made, apply it on any cloud.
 ///
@@ -93,62 +99,77 @@ struct VersionArgs {
     json: bool,
 }
 
-pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
-    ui::set_colour(!cli.no_color);
-    start_log();
-    if let Some(folder) = &cli.chdir {
-        use anyhow::Context as _;
-        crate::proposal::set_folder(folder);
-        cli_config::leave_folder();
-        std::env::set_current_dir(folder).with_context(|| format!("cannot go to the folder {}", folder.display()))?;
-    }
-    let is_json = match &cli.command {
-        Command::Plan(args) => args.common.json,
-        Command::Apply(args) => args.change.common.json,
-        Command::Destroy(args) => args.common.json,
-        Command::Import(args) => args.common.json,
-        Command::Scale(args) => args.change.common.json,
-        Command::Test(args) => args.json,
-        Command::Status(_) | Command::Logs(_) | Command::Ssh(_) => false,
-        Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) | Command::State(_) => false,
-        Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) | Command::Version(_) => {
-            false
+/// What a command comes to: the exit code.
+pub(crate) type Outcome = Result<u8>;
+
+impl Cli {
+    /// A program reads what is said.
+    fn is_json(&self) -> bool {
+        match &self.command {
+            Command::Plan(args) => args.common.json,
+            Command::Apply(args) => args.change.common.json,
+            Command::Destroy(args) => args.common.json,
+            Command::Import(args) => args.common.json,
+            Command::Scale(args) => args.change.common.json,
+            Command::Test(args) => args.json,
+            Command::Status(_) | Command::Logs(_) | Command::Ssh(_) => false,
+            Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) | Command::State(_) => {
+                false
+            }
+            Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => false,
+            Command::Version(_) => false,
         }
-    };
-    ui::set_json(is_json);
-    if is_json {
+    }
+
+    fn uses_state(&self) -> bool {
+        match &self.command {
+            Command::Plan(_) | Command::Apply(_) | Command::Destroy(_) | Command::Import(_) | Command::Output(_) => {
+                true
+            }
+            Command::Show(_) | Command::State(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,
+            Command::Status(_) | Command::Logs(_) | Command::Scale(_) | Command::Ssh(_) => true,
+            Command::Init(_) | Command::Validate(_) => false,
+            Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
+        }
+    }
+
+    /// How what is to be said is said.
+    pub(crate) fn ui(&self) -> Ui {
+        Ui::new(!self.no_color, self.is_json(), self.chdir.clone())
+    }
+}
+
+pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
+    start_log(&invocation.ui);
+    if let Some(folder) = cli.chdir.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(anyhow!("cannot go to the folder {}: it is not there, or no folder", folder.display()).into());
+    }
+    if invocation.ui.is_json {
         crate::json::version();
     }
-    let uses_state = match &cli.command {
-        Command::Plan(_) | Command::Apply(_) | Command::Destroy(_) | Command::Import(_) | Command::Output(_) => true,
-        Command::Show(_) | Command::State(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,
-        Command::Status(_) | Command::Logs(_) | Command::Scale(_) | Command::Ssh(_) => true,
-        Command::Init(_) | Command::Validate(_) => false,
-        Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
-    };
-    environment::check(uses_state)?;
+    environment::check(&invocation.root, cli.uses_state())?;
     match cli.command {
-        Command::Init(args) => init::run(&args).await,
-        Command::Validate(args) => validate::run(&args).await,
-        Command::Plan(args) => plan::run(&args).await,
-        Command::Apply(args) => apply::run(&args).await,
-        Command::Destroy(args) => apply::run_destroy(&args).await,
-        Command::Import(args) => import::run(&args).await,
-        Command::Bundle(args) => bundle::run(&args).await,
-        Command::Test(args) => test::run(&args).await,
-        Command::Output(args) => output::run(&args),
-        Command::Show(args) => show::run(&args).await,
-        Command::Status(args) => status::run(&args).await,
-        Command::Logs(args) => logs::run(&args).await,
-        Command::Scale(args) => scale::run(&args).await,
-        Command::Ssh(args) => ssh::run(&args).await,
-        Command::State(args) => state::run(&args),
-        Command::Console(args) => console::run(&args).await,
-        Command::Module(args) => module::run(&args).await,
-        Command::Export(args) => export::run(&args).await,
+        Command::Init(args) => init::run(&args, invocation).await,
+        Command::Validate(args) => validate::run(&args, invocation).await,
+        Command::Plan(args) => plan::run(&args, invocation).await,
+        Command::Apply(args) => apply::run(&args, invocation).await,
+        Command::Destroy(args) => apply::run_destroy(&args, invocation).await,
+        Command::Import(args) => import::run(&args, invocation).await,
+        Command::Bundle(args) => bundle::run(&args, invocation).await,
+        Command::Test(args) => test::run(&args, invocation).await,
+        Command::Output(args) => output::run(&args, invocation),
+        Command::Show(args) => show::run(&args, invocation).await,
+        Command::Status(args) => status::run(&args, invocation).await,
+        Command::Logs(args) => logs::run(&args, invocation).await,
+        Command::Scale(args) => scale::run(&args, invocation).await,
+        Command::Ssh(args) => ssh::run(&args, invocation).await,
+        Command::State(args) => state::run(&args, invocation),
+        Command::Console(args) => console::run(&args, invocation).await,
+        Command::Module(args) => module::run(&args, invocation).await,
+        Command::Export(args) => export::run(&args, invocation).await,
         Command::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");
-            ui::line(&if args.json {
+            print::line(&if args.json {
                 serde_json::json!({ "lampwright_version": version, "terraform_version": "1.11.4" }).to_string()
             } else {
                 format!("lampwright {version}")
@@ -222,7 +243,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
 }
 
 /// LAMPWRIGHT_LOG or TF_LOG: off, error, warn, info, debug, trace.
-fn start_log() {
+fn start_log(ui: &Ui) {
     let given = ["LAMPWRIGHT_LOG", "TF_LOG"].into_iter().find_map(|name| Some((name, environment::variable(name)?)));
     let Some((name, level)) = given else { return };
     let level = match level.to_lowercase().as_str() {
@@ -234,7 +255,7 @@ fn start_log() {
         "trace" => tracing::Level::TRACE,
         // As Terraform has it, but that this is no JSON.
         _ => {
-            ui::note(&format!("{name} is none of off, error, warn, info, debug and trace: all is logged, as text"));
+            print::note(&format!("{name} is none of off, error, warn, info, debug and trace: all is logged, as text"));
             tracing::Level::TRACE
         }
     };
@@ -242,7 +263,7 @@ fn start_log() {
     let filter = format!("warn,engine={level},plugin={level},compiler={level},lampwright={level}");
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(ui::is_coloured())
+        .with_ansi(ui.is_coloured())
         .with_writer(std::io::stderr)
         .try_init();
 }
@@ -269,20 +290,10 @@ pub(crate) struct InputArgs {
     given: Vec<Given>,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) enum Given {
-    Variable(String),
-    File(PathBuf),
-}
-
 impl InputArgs {
-    /// As given: a later value wins, whichever way it came.
-    pub(crate) fn in_order(&self) -> Vec<Given> {
-        self.given.clone()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.given.is_empty()
+    /// In their order.
+    pub(crate) fn given(&self) -> &[Given] {
+        &self.given
     }
 }
 
@@ -301,7 +312,16 @@ impl FromArgMatches for InputArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<InputArgs, clap::Error> {
         let raw = RawInputArgs::from_arg_matches(matches)?;
         let positions = |name: &str| matches.indices_of(name).into_iter().flatten().collect::<Vec<_>>();
-        let variables = positions("var").into_iter().zip(raw.var.into_iter().map(Given::Variable));
+        let read = |text: String| match text.split_once('=') {
+            Some((name, text)) => Ok(Given::Variable { name: name.trim().to_owned(), text: text.to_owned() }),
+            // Not the text: it may have a secret.
+            None => Err(clap::Error::raw(
+                clap::error::ErrorKind::ValueValidation,
+                "-var is written 'name=value', and one has no `=`\n",
+            )),
+        };
+        let variables: Vec<Given> = raw.var.into_iter().map(read).collect::<Result<_, _>>()?;
+        let variables = positions("var").into_iter().zip(variables);
         let files = positions("var_file").into_iter().zip(raw.var_file.into_iter().map(Given::File));
         let mut given: Vec<(usize, Given)> = variables.chain(files).collect();
         given.sort_by_key(|(position, _)| *position);

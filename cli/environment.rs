@@ -1,16 +1,16 @@
 //! What Terraform's environment variables say: honoured, or refused or told by name. None is ignored in silence.
 //!
-//! Elsewhere: TF_VAR_NAME (`session`), TF_LOG (`commands`), TF_CLI_CONFIG_FILE and TF_PLUGIN_CACHE_DIR (`cli_config`).
+//! Elsewhere: TF_VAR_NAME (`app::inputs`), TF_LOG (`commands`), TF_CLI_CONFIG_FILE and TF_PLUGIN_CACHE_DIR (`app::plugins`).
 //! TF_INPUT has nothing to switch off, as no value is ever asked for.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
 
 use anyhow::bail;
+use app::root::Root;
 
-use crate::ui;
+use crate::print;
 
 /// Where Terraform keeps what belongs to a folder, and so which workspace was selected.
 const TERRAFORM_DATA: &str = ".terraform";
@@ -138,12 +138,12 @@ fn words(text: &str) -> Result<Vec<String>, Fault> {
 }
 
 /// Refuses what would make a command work on something else than was meant, and tells what has no effect.
-pub(crate) fn check(uses_state: bool) -> anyhow::Result<()> {
+pub(crate) fn check(root: &Root, uses_state: bool) -> anyhow::Result<()> {
     if variable("TF_REATTACH_PROVIDERS").is_some() {
         bail!("TF_REATTACH_PROVIDERS is not supported: plugins are started here; unset it");
     }
     if uses_state {
-        check_workspace()?;
+        check_workspace(root)?;
     }
     let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, why) in WITHOUT_EFFECT.iter().filter(|(name, _)| variable(name).is_some()) {
@@ -151,14 +151,14 @@ pub(crate) fn check(uses_state: bool) -> anyhow::Result<()> {
     }
     for (why, names) in told {
         let verb = if names.len() == 1 { "has" } else { "have" };
-        ui::note(&format!("{} {verb} no effect: {why}", names.join(", ")));
+        print::note(&format!("{} {verb} no effect: {why}", names.join(", ")));
     }
     Ok(())
 }
 
-fn check_workspace() -> anyhow::Result<()> {
+fn check_workspace(root: &Root) -> anyhow::Result<()> {
     let folder = variable("TF_DATA_DIR").unwrap_or_else(|| TERRAFORM_DATA.to_owned());
-    let selected = PathBuf::from(folder).join("environment");
+    let selected = root.at(folder).join("environment");
     let (name, origin) = match variable("TF_WORKSPACE") {
         Some(name) => (name, "TF_WORKSPACE".to_owned()),
         None => match std::fs::read_to_string(&selected) {

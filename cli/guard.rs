@@ -10,7 +10,8 @@ use std::process::{Command, ExitCode};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use crate::{exit, ui};
+use crate::exit;
+use crate::ui::Ui;
 
 const WORD: &str = "--end-plugin-with";
 
@@ -36,6 +37,6 @@ pub(crate) fn become_plugin() -> Option<ExitCode> {
         return Some(ExitCode::from(exit::FAILURE));
     }
     let error = Command::new(program).exec();
-    ui::error(&format!("{} cannot be started: {error}", program.display()));
+    Ui::default().error(&format!("{} cannot be started: {error}", program.display()));
     Some(ExitCode::from(exit::FAILURE))
 }

@@ -1,7 +1,8 @@
 //! The `-json` stream: one JSON object a line, in the form of Terraform's machine-readable UI (version 1.2).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use app::test::{Difference, RunReport, Tested};
 use compiler::diag::{Diagnostic, Diagnostics, Severity};
 use compiler::source::{SourceMap, Span};
 use compiler::testing::TestFile;
@@ -11,9 +12,7 @@ use engine::testing::Status;
 use serde_json::{Map, Value as Json, json};
 use value::codec::json as values;
 
-use crate::commands::test::{Report, RunReport};
-use crate::snapshots::Difference;
-use crate::ui;
+use crate::print;
 
 fn emit(level: &str, message: &str, kind: &str, mut fields: Map<String, Json>) {
     fields.insert("@level".to_owned(), level.into());
@@ -21,7 +20,7 @@ fn emit(level: &str, message: &str, kind: &str, mut fields: Map<String, Json>) {
     fields.insert("@module".to_owned(), "terraform.ui".into());
     fields.insert("@timestamp".to_owned(), jiff::Timestamp::now().to_string().into());
     fields.insert("type".to_owned(), kind.into());
-    ui::line(&Json::Object(fields).to_string());
+    print::line(&Json::Object(fields).to_string());
 }
 
 fn one(name: &str, value: Json) -> Map<String, Json> {
@@ -176,14 +175,13 @@ pub(crate) fn snapshot(difference: &Difference, folder: &Path) {
     emit("error", &format!("{path} differs"), "test_snapshot", one("test_snapshot", json));
 }
 
-pub(crate) fn test_summary(reports: &[Report], unowned: &[PathBuf], is_good: bool) {
-    let count =
-        |wanted: Status| reports.iter().flat_map(|report| &report.runs).filter(|run| run.status == wanted).count();
+pub(crate) fn test_summary(tested: &Tested) {
+    let is_good = tested.is_good();
     let json = json!({
         "status": if is_good { "pass" } else { "fail" },
-        "passed": count(Status::Pass), "failed": count(Status::Fail),
-        "errored": count(Status::Error), "skipped": count(Status::Skip),
-        "unowned_snapshots": unowned.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>(),
+        "passed": tested.count(Status::Pass), "failed": tested.count(Status::Fail),
+        "errored": tested.count(Status::Error), "skipped": tested.count(Status::Skip),
+        "unowned_snapshots": tested.unowned.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>(),
     });
     emit("info", if is_good { "Success!" } else { "Failure!" }, "test_summary", one("test_summary", json));
 }

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use app::test::{Report, RunReport};
 use compiler::diag::render::render;
 use engine::testing::Status;
-
-use crate::commands::test::{Report, RunReport};
 
 pub(crate) fn write(path: &Path, reports: &[Report]) -> anyhow::Result<()> {
     std::fs::write(path, document(reports)).with_context(|| format!("cannot write {}", path.display()))

@@ -2,33 +2,29 @@
 //!
 //! **Invariant:** the only part of the project that prints, and that decides on exit codes (`exit.rs`).
 
-mod archive;
-mod bundles;
-mod cli_config;
 mod commands;
-mod disk;
 mod environment;
 mod exit;
-mod git;
 mod guard;
+mod invocation;
 mod json;
 mod junit;
-mod library;
-mod log_lines;
+mod print;
 mod proposal;
-mod recorded;
-mod recovered;
-mod session;
-mod snapshots;
-mod sources;
 mod test_report;
 mod ui;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 
+use app::failure::Failure;
+use app::host::{Environment, Host};
 use commands::Cli;
+use invocation::Invocation;
+use ui::Ui;
 
 /// Evaluation recurses as deep as expressions nest, so it gets a stack that is larger than any nesting allows.
 const STACK_BYTES: usize = 64 << 20;
@@ -43,7 +39,7 @@ fn main() -> ExitCode {
         // The panic has been reported by the runtime.
         Ok(Err(_)) => ExitCode::from(exit::FAILURE),
         Err(error) => {
-            ui::error(&format!("lampwright cannot start a thread: {error}"));
+            Ui::default().error(&format!("lampwright cannot start a thread: {error}"));
             ExitCode::from(exit::FAILURE)
         }
     }
@@ -53,7 +49,7 @@ fn run() -> ExitCode {
     let args = match environment::arguments(std::env::args_os().collect(), &environment::variable) {
         Ok(args) => args,
         Err(error) => {
-            ui::error(&format!("{error:#}"));
+            Ui::default().error(&format!("{error:#}"));
             return ExitCode::from(exit::FAILURE);
         }
     };
@@ -65,22 +61,36 @@ fn run() -> ExitCode {
             let code = if error.use_stderr() { exit::FAILURE } else { exit::SUCCESS };
             match commands::hint(&error) {
                 // What clap thinks similar would mislead.
-                Some(hint) => ui::error(&hint),
+                Some(hint) => Ui::default().error(&hint),
                 None => drop(error.print()),
             }
             return ExitCode::from(code);
         }
     };
+    let started_in = std::env::current_dir().unwrap_or_default();
+    let invocation = Invocation::new(cli.ui(), |ui| host(ui, started_in.clone()), &started_in);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(commands::run(cli)),
+        Ok(runtime) => runtime.block_on(commands::run(cli, &invocation)),
         Err(error) => Err(error.into()),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            ui::error(&format!("{error:#}"));
+        Err(Failure::Told) => ExitCode::from(exit::FAILURE),
+        Err(Failure::Error(error)) => {
+            invocation.ui.error(&format!("{error:#}"));
             ExitCode::from(exit::FAILURE)
         }
+    }
+}
+
+/// This process, as the application sees it.
+fn host(ui: Arc<Ui>, started_in: PathBuf) -> Host {
+    Host {
+        watch: ui,
+        environment: Environment::new(std::env::vars_os()),
+        beside: std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned())),
+        guard: guard::program(),
+        started_in,
     }
 }

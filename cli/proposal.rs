@@ -1,21 +1,10 @@
 //! Commands that are proposed to the user: as this one was called, so that they mean the same stack, the same state and the
 //! same values.
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 
+use app::inputs::Given;
 use compiler::program::Program;
-use engine::plan::Goal;
-
-use crate::commands::{Given, InputArgs};
-
-/// Where the command was told to go, which the user's shell has not done.
-static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-
-pub(crate) fn set_folder(folder: &Path) {
-    // Set once, at the start.
-    let _ = FOLDER.set(folder.to_owned());
-}
 
 /// A command line that grows.
 #[derive(Debug, Clone)]
@@ -24,22 +13,14 @@ pub(crate) struct Proposal(String);
 
 impl Proposal {
     /// `lampwright plan`, for the folder that this command works in.
-    pub(crate) fn new(command: &str) -> Proposal {
-        let folder = FOLDER.get().map(|folder| format!(" -chdir={}", quoted(&folder.to_string_lossy())));
+    pub(crate) fn new(folder: Option<&Path>, command: &str) -> Proposal {
+        let folder = folder.map(|folder| format!(" -chdir={}", quoted(&folder.to_string_lossy())));
         Proposal(format!("lampwright{} {command}", folder.unwrap_or_default()))
-    }
-
-    pub(crate) fn to(goal: Goal) -> Proposal {
-        Proposal::new(match goal {
-            Goal::Configuration => "apply",
-            Goal::Nothing => "destroy",
-        })
     }
 
     /// How the user's shell gets to a folder that was named on this command line.
     pub(crate) fn folder(named: &Path) -> String {
-        let folder = FOLDER.get().map_or_else(|| named.to_owned(), |folder| folder.join(named));
-        format!("cd {}", quoted(&folder.to_string_lossy()))
+        format!("cd {}", quoted(&named.to_string_lossy()))
     }
 
     pub(crate) fn argument(mut self, text: impl AsRef<str>) -> Proposal {
@@ -53,16 +34,15 @@ impl Proposal {
     }
 
     /// The values of variables, in their order. What is sensitive is for the user to fill in: a terminal may be recorded.
-    pub(crate) fn inputs(self, inputs: &InputArgs, program: &Program) -> Proposal {
-        inputs.in_order().into_iter().fold(self, |proposal, given| match given {
+    pub(crate) fn inputs(self, inputs: &[Given], program: &Program) -> Proposal {
+        inputs.iter().fold(self, |proposal, given| match given {
             Given::File(path) => proposal.argument("-var-file").argument(path.to_string_lossy()),
-            Given::Variable(text) => {
-                let name = text.split('=').next().unwrap_or_default().trim().to_owned();
+            Given::Variable { name, text } => {
                 let variable = program.root().variables.get(name.as_str());
                 if variable.is_none_or(|variable| variable.sensitive) {
-                    proposal.argument("-var").plain(&format!("{}=…", quoted(&name)))
+                    proposal.argument("-var").plain(&format!("{}=…", quoted(name)))
                 } else {
-                    proposal.argument("-var").argument(text)
+                    proposal.argument("-var").argument(format!("{name}={text}"))
                 }
             }
         })

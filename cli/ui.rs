@@ -3,157 +3,190 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
+use app::watch::Watch;
 use compiler::diag::Diagnostics;
 use compiler::diag::render::render;
 use compiler::source::SourceMap;
 use engine::event::Event;
 use engine::plan::Action;
+use tokio::sync::watch;
 
-static COLOUR: AtomicBool = AtomicBool::new(false);
-/// Whether a program reads what we say: then diagnostics are JSON, too.
-static JSON: AtomicBool = AtomicBool::new(false);
+use crate::print::{line, note};
+use crate::proposal::Proposal;
+use crate::{exit, json};
 
-pub(crate) fn set_json(is_json: bool) {
-    JSON.store(is_json, Ordering::Relaxed);
+/// The terminal, or a program that reads JSON. The words of events and diagnostics are chosen here.
+#[derive(Debug, Default)]
+pub(crate) struct Ui {
+    has_colour: bool,
+    /// A program reads what we say: then diagnostics and events are JSON, too.
+    pub(crate) is_json: bool,
+    /// Where the command was told to go, which the user's shell has not done.
+    pub(crate) folder: Option<PathBuf>,
+    /// Asked for when something begins that can be cut short.
+    cancelled: OnceLock<watch::Receiver<bool>>,
 }
 
-/// Colour only for a terminal, and only if nobody objects (<https://no-color.org>).
-pub(crate) fn set_colour(wanted: bool) {
-    let is_wanted = wanted && std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
-    COLOUR.store(is_wanted, Ordering::Relaxed);
-}
-
-/// Whether what is written is read by a person at a terminal.
-pub(crate) fn is_coloured() -> bool {
-    COLOUR.load(Ordering::Relaxed) && std::io::stderr().is_terminal()
-}
-
-fn paint(code: &str, text: &str) -> String {
-    if COLOUR.load(Ordering::Relaxed) { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-}
-
-/// What others have written, for a terminal: nothing of it moves the cursor, changes colours, or forges a line.
-pub(crate) fn tame(text: &str) -> String {
-    text.chars().map(|ch| if ch == '\t' || !ch.is_control() { ch } else { '\u{fffd}' }).collect()
-}
-
-/// Begins a screen anew.
-pub(crate) fn clear() {
-    print!("\x1b[H\x1b[2J");
-}
-
-pub(crate) fn line(text: &str) {
-    // A reader that went away (`| head`) is no failure of ours.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
-}
-
-/// What the user should know, and is no result.
-pub(crate) fn note(text: &str) {
-    eprintln!("note: {text}");
-}
-
-pub(crate) fn error(text: &str) {
-    eprintln!("{} {text}", paint("1;31", "error:"));
-}
-
-pub(crate) fn diagnostics(diags: &Diagnostics, sources: &SourceMap) {
-    let diags = &diags.clone().without_repetitions();
-    if JSON.load(Ordering::Relaxed) {
-        return crate::json::diagnostics(diags, sources);
+impl Ui {
+    /// Colour only for a terminal, and only if nobody objects (<https://no-color.org>).
+    pub(crate) fn new(wants_colour: bool, is_json: bool, folder: Option<PathBuf>) -> Ui {
+        let has_colour = wants_colour && std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
+        Ui { has_colour, is_json, folder, cancelled: OnceLock::new() }
     }
-    if diags.is_empty() {
-        return;
-    }
-    for line in render(diags, sources).trim_end().lines() {
-        let painted = match line.split_once(':') {
-            Some(("error", rest)) => format!("{}{rest}", paint("1;31", "error:")),
-            Some(("warning", rest)) => format!("{}{rest}", paint("1;33", "warning:")),
-            _ => line.to_owned(),
-        };
-        eprintln!("{painted}");
-    }
-}
 
-/// A plan, with its signs in colour.
-pub(crate) fn plan(text: &str) {
-    for line_text in text.trim_end().lines() {
-        let code = match line_text.trim_start() {
-            added if added.starts_with('+') => "32",
-            removed if removed.starts_with('-') => "31",
-            changed if changed.starts_with('~') => "33",
-            _ => {
-                line(line_text);
-                continue;
+    /// Whether what is written is read by a person at a terminal.
+    pub(crate) fn is_coloured(&self) -> bool {
+        self.has_colour && std::io::stderr().is_terminal()
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(crate) fn error(&self, text: &str) {
+        eprintln!("{} {text}", self.paint("1;31", "error:"));
+    }
+
+    /// A plan, with its signs in colour.
+    pub(crate) fn plan(&self, text: &str) {
+        for line_text in text.trim_end().lines() {
+            let code = match line_text.trim_start() {
+                added if added.starts_with('+') => "32",
+                removed if removed.starts_with('-') => "31",
+                changed if changed.starts_with('~') => "33",
+                _ => {
+                    line(line_text);
+                    continue;
+                }
+            };
+            line(&self.paint(code, line_text));
+        }
+    }
+
+    /// A word in a colour.
+    pub(crate) fn status(&self, word: &str, code: &str) -> String {
+        self.paint(code, word)
+    }
+
+    /// Lines of a unified diff, in its colours.
+    pub(crate) fn diff(&self, lines: &[String]) {
+        for text in lines {
+            let code = match text.chars().next() {
+                Some('+') => "32",
+                Some('-') => "31",
+                Some('@') => "36",
+                _ => {
+                    line(text);
+                    continue;
+                }
+            };
+            line(&self.paint(code, text));
+        }
+    }
+
+    /// Asks; anything but `yes` is a no. The answer may come from a file or a pipe, as Terraform has it.
+    pub(crate) fn confirm(&self, question: &str) -> bool {
+        print!("{question}\n  Only `yes` goes on: ");
+        let _ = std::io::stdout().flush();
+        let mut answer = String::new();
+        let is_read = std::io::stdin().lock().read_line(&mut answer).is_ok_and(|length| length > 0);
+        if !std::io::stdin().is_terminal() {
+            line("");
+            if !is_read {
+                self.error(
+                    "there is nobody to ask: standard input is at its end; use -auto-approve to go on without a question",
+                );
             }
-        };
-        line(&paint(code, line_text));
+        }
+        is_read && answer.trim() == "yes"
     }
-}
 
-/// A word in a colour.
-pub(crate) fn status(word: &str, code: &str) -> String {
-    paint(code, word)
-}
-
-/// Lines of a unified diff, in its colours.
-pub(crate) fn diff(lines: &[String]) {
-    for text in lines {
-        let code = match text.chars().next() {
-            Some('+') => "32",
-            Some('-') => "31",
-            Some('@') => "36",
-            _ => {
-                line(text);
-                continue;
+    fn event_line(&self, event: &Event) -> Option<String> {
+        Some(match event {
+            Event::Refreshing { .. } => return None,
+            Event::Reading { addr } => format!("  {addr}  reading"),
+            Event::Started { addr, action } => format!("  {addr}  {}", doing(*action)),
+            Event::Progress { address, message } => format!("  {address}  {message}"),
+            Event::Finished { addr, action, elapsed } => {
+                format!("  {addr}  {} after {:.1} s", self.paint("32", done(*action)), elapsed.as_secs_f64())
             }
-        };
-        line(&paint(code, text));
+            Event::Failed { addr, action } => {
+                format!("  {addr}  {}", self.paint("31", &format!("{} failed", doing(*action))))
+            }
+            Event::NotBegun { addr, action } => {
+                format!("  {addr}  {}", self.paint("31", &format!("{} was not begun", doing(*action))))
+            }
+        })
     }
 }
 
-/// Asks for y or n; without a terminal the answer is no.
-pub(crate) fn choose(question: &str) -> bool {
-    print!("{question}");
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "yes")
+impl Watch for Ui {
+    /// One line for every step, as it happens.
+    fn event(&self, event: &Event) {
+        if self.is_json {
+            return json::event(event);
+        }
+        if let Some(text) = self.event_line(event) {
+            line(&text);
+        }
+    }
+
+    fn diagnostics(&self, diags: &Diagnostics, sources: &SourceMap) {
+        let diags = &diags.clone().without_repetitions();
+        if self.is_json {
+            return json::diagnostics(diags, sources);
+        }
+        if diags.is_empty() {
+            return;
+        }
+        for line in render(diags, sources).trim_end().lines() {
+            let painted = match line.split_once(':') {
+                Some(("error", rest)) => format!("{}{rest}", self.paint("1;31", "error:")),
+                Some(("warning", rest)) => format!("{}{rest}", self.paint("1;33", "warning:")),
+                _ => line.to_owned(),
+            };
+            eprintln!("{painted}");
+        }
+    }
+
+    fn note(&self, text: &str) {
+        note(text);
+    }
+
+    fn step(&self, text: &str) {
+        line(text);
+    }
+
+    fn command(&self, words: &str) -> String {
+        Proposal::new(self.folder.as_deref(), words).text()
+    }
+
+    /// Turns true at the first Ctrl-C. The second ends the program at once.
+    fn cancelled(&self) -> watch::Receiver<bool> {
+        self.cancelled.get_or_init(by_user).clone()
+    }
 }
 
-/// Asks; anything but `yes` is a no. The answer may come from a file or a pipe, as Terraform has it.
-pub(crate) fn confirm(question: &str) -> bool {
-    print!("{question}\n  Only `yes` goes on: ");
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    let is_read = std::io::stdin().lock().read_line(&mut answer).is_ok_and(|length| length > 0);
-    if !std::io::stdin().is_terminal() {
-        line("");
-        if !is_read {
-            error(
-                "there is nobody to ask: standard input is at its end; use -auto-approve to go on without a question",
+fn by_user() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            Ui::default().error(
+                "stopping: what is under way is finished and recorded; press Ctrl-C again to stop without waiting",
             );
+            let _ = sender.send(true);
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(i32::from(exit::FAILURE));
+            }
         }
-    }
-    is_read && answer.trim() == "yes"
-}
-
-/// One line for every step, as it happens.
-pub(crate) fn event(event: &Event) {
-    let text = match event {
-        Event::Refreshing { .. } => return,
-        Event::Reading { addr } => format!("  {addr}  reading"),
-        Event::Started { addr, action } => format!("  {addr}  {}", doing(*action)),
-        Event::Progress { address, message } => format!("  {address}  {message}"),
-        Event::Finished { addr, action, elapsed } => {
-            format!("  {addr}  {} after {:.1} s", paint("32", done(*action)), elapsed.as_secs_f64())
-        }
-        Event::Failed { addr, action } => format!("  {addr}  {}", paint("31", &format!("{} failed", doing(*action)))),
-        Event::NotBegun { addr, action } => {
-            format!("  {addr}  {}", paint("31", &format!("{} was not begun", doing(*action))))
-        }
-    };
-    line(&text);
+        // Keeps the channel open for as long as the program runs.
+        std::future::pending::<()>().await;
+        drop(sender);
+    });
+    receiver
 }
 
 fn doing(action: Action) -> &'static str {

@@ -1,6 +1,7 @@
 //! The whole product from outside: the two programs, real daemons, the real terraform.
 
 mod acceptance;
+mod application;
 mod attributes;
 mod balancer;
 mod bundles;

@@ -7,6 +7,7 @@ use crate::sandbox::repository;
 
 /// What a crate of ours may import of ours. Cargo.toml and this list change together.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("app", &["compiler", "engine", "modules", "value"]),
     ("compiler", &["grammar", "value"]),
     ("engine", &["compiler", "proto", "value"]),
     ("grammar", &[]),
@@ -42,6 +43,34 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
             &["bundle"],
             &["model"],
             &["field"],
+        ],
+    ),
+    (
+        "app/src",
+        &[
+            &["logs", "scale"],
+            &[
+                "bundle", "change", "console", "docs", "export", "import", "init", "operate", "package", "test",
+                "validate",
+            ],
+            &["inputs", "planning", "surgery"],
+            &["stack", "state"],
+            &["plugins"],
+            &["sources"],
+            &["archive", "disk", "host"],
+            &["root", "watch"],
+            &["failure"],
+        ],
+    ),
+    (
+        "cli",
+        &[
+            &["main"],
+            &["commands"],
+            &["guard", "invocation", "test_report"],
+            &["environment", "ui"],
+            &["json", "junit", "proposal"],
+            &["exit", "print"],
         ],
     ),
     (
@@ -126,6 +155,21 @@ fn rooms_import_downwards_only() {
                     assert!(floor > own_floor, "{source}/{relative} imports {imported}, which is not below it");
                 }
             }
+        }
+    }
+}
+
+/// An application can be called by anything: nothing of it depends on what the process happens to be.
+#[test]
+fn the_application_has_no_process_of_its_own() {
+    let forbidden = ["current_dir(", "env::var", "env::args", "process::exit", "static ", "print!(", "println!("];
+    for file in rust_files(&repository().join("app/src")) {
+        let text = std::fs::read_to_string(&file).expect("UTF-8");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines {
+            let found = forbidden.iter().find(|word| line.replace("&'static ", "").contains(*word));
+            assert!(found.is_none(), "{}: {line}", file.display());
         }
     }
 }

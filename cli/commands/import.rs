@@ -1,18 +1,16 @@
 //! `lampwright import`.
 
-use std::collections::BTreeMap;
-
-use anyhow::bail;
+use anyhow::anyhow;
 use clap::Args;
 use compiler::addr::InstanceAddr;
+use engine::plan::Goal;
 use engine::plan::show::ShowOptions;
-use engine::plan::{Goal, PlanOptions};
-use engine::state::journal::Record;
 
-use super::InputArgs;
-use super::plan::{CommonArgs, make, open_store, show_plan};
-use crate::session::Session;
-use crate::{exit, ui};
+use super::plan::{CommonArgs, show_plan};
+use super::{InputArgs, Outcome};
+use crate::exit;
+use crate::invocation::Invocation;
+use crate::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
@@ -27,36 +25,20 @@ pub(crate) struct ImportArgs {
 }
 
 /// Finds the object, records it, and shows what an apply would change of it. Nothing that exists is touched.
-pub(crate) async fn run(args: &ImportArgs) -> anyhow::Result<u8> {
-    let Some(addr) = InstanceAddr::parse(&args.address) else {
-        bail!("{:?} is no address; write it like lamp_cluster.web or module.lamp.mongo_replset.db", args.address);
-    };
-    let Ok(mut session) = Session::open() else { return Ok(exit::FAILURE) };
-    let Ok(inputs) = session.inputs(&args.inputs)? else { return Ok(exit::FAILURE) };
-    let Some(mut store) = open_store("import", &args.common)? else { return Ok(exit::FAILURE) };
-    if store.state().instances.contains_key(&addr) {
-        bail!("{addr} is in the state already; nothing was changed");
-    }
-    let adopt = BTreeMap::from([(addr.clone(), args.id.clone())]);
-    let options = PlanOptions { adopt, ..PlanOptions::new(Goal::Configuration, args.common.refreshes()) };
-    let planned = make(&session, inputs, store.known(), options, &args.common).await;
-    let Ok(planned) = planned else { return Ok(exit::FAILURE) };
-    let found = planned.plan.changes.get(&addr).and_then(|change| change.adopted.clone());
-    planned.end().await;
-    if let Some(from) = planned.plan.moves.get(&addr) {
-        bail!("{addr} is in the state already, as {from}; nothing was changed");
-    }
-    let Some(instance) = found else {
-        let known: Vec<String> = planned.plan.changes.keys().map(ToString::to_string).collect();
-        bail!("the stack has no {addr}; describe it first. The stack has: {}", known.join(", "));
-    };
-    store.record(Record::Put { addr: addr.clone(), instance })?;
-    store.fold()?;
-    show_plan(&session, &planned.plan, &args.common, ShowOptions::default());
+pub(crate) async fn run(args: &ImportArgs, invocation: &Invocation) -> Outcome {
+    let addr = InstanceAddr::parse(&args.address).ok_or_else(|| {
+        anyhow!("{:?} is no address; write it like lamp_cluster.web or module.lamp.mongo_replset.db", args.address)
+    })?;
+    let mut stack = invocation.stack()?;
+    let inputs = stack.inputs(args.inputs.given())?;
+    let request = args.common.request(invocation, inputs, Goal::Configuration);
+    let plan = app::import::import(&stack, &request, &addr, &args.id).await?;
+    show_plan(&invocation.ui, &stack, &plan, ShowOptions::default());
     if !args.common.json {
-        ui::line(&format!(
+        let apply = invocation.proposal_to(Goal::Configuration);
+        print::line(&format!(
             "\n{addr} is recorded now. What differs from the stack is shown above; `{}` changes it.",
-            args.common.proposal(Goal::Configuration, &args.inputs, &session).text(),
+            args.common.flags(apply, args.inputs.given(), &stack).text(),
         ));
     }
     Ok(exit::SUCCESS)

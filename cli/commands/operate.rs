@@ -1,17 +1,14 @@
-//! What commands share that ask about what exists: status, logs, ssh, and scale before it changes anything.
+//! What commands share that ask about what exists: status, logs, ssh.
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use app::failure::Result;
+use app::operate::Existing;
+use app::state::STATE;
 use clap::Args;
-use compiler::Inputs;
-use compiler::addr::InstanceAddr;
-use engine::plan::{Goal, Plan, PlanOptions, Refresh};
-use engine::state::store::Known;
 
 use super::InputArgs;
-use super::plan::{CommonArgs, Planned, make, open_view};
-use crate::session::{STATE, Session};
+use crate::invocation::Invocation;
 
 #[derive(Debug, Args)]
 pub(crate) struct OperateArgs {
@@ -20,34 +17,14 @@ pub(crate) struct OperateArgs {
     state: PathBuf,
 }
 
-/// Reads the stack and the state. Nobody is kept from changing the state meanwhile. None: what is wrong was shown.
-pub(super) async fn open(operation: &str, inputs: &InputArgs, args: &OperateArgs) -> anyhow::Result<Option<Planned>> {
-    let Ok(mut session) = Session::open() else { return Ok(None) };
-    let Ok(inputs) = session.inputs(inputs)? else { return Ok(None) };
-    let common = CommonArgs::looking(args.state.clone());
-    let view = open_view(operation, &common)?;
-    Ok(look(&session, inputs, view.known(), &common).await)
-}
-
-/// What the state has, beside providers that are configured and can be asked. None: what is wrong was shown.
-pub(super) async fn look(session: &Session, inputs: Inputs, known: Known<'_>, common: &CommonArgs) -> Option<Planned> {
-    let options = PlanOptions::new(Goal::Nothing, Refresh::OnlyLook);
-    make(session, inputs, known, options, common).await.ok()
-}
-
-/// Says of an object whether it is one of those that were named; all are if none was.
-pub(super) fn layers(plan: &Plan, names: &[String]) -> anyhow::Result<impl Fn(&InstanceAddr) -> bool + use<>> {
-    let is_named = |addr: &InstanceAddr, name: &str| {
-        let text = addr.to_string();
-        // `web`, `lamp_cluster.web`, or with the key of an instance.
-        text == *name || &*addr.name == name || text.split('[').next() == Some(name)
-    };
-    for name in names {
-        if !plan.changes.keys().any(|addr| is_named(addr, name)) {
-            let known: Vec<String> = plan.changes.keys().map(ToString::to_string).collect();
-            bail!("nothing in the state is called {name:?}. There is: {}", known.join(", "));
-        }
-    }
-    let names = names.to_vec();
-    Ok(move |addr: &InstanceAddr| names.is_empty() || names.iter().any(|name| is_named(addr, name)))
+/// Reads the stack and the state.
+pub(super) async fn open(
+    operation: &str,
+    inputs: &InputArgs,
+    args: &OperateArgs,
+    invocation: &Invocation,
+) -> Result<Existing> {
+    let mut stack = invocation.stack()?;
+    let inputs = stack.inputs(inputs.given())?;
+    Existing::open(&stack, inputs, &invocation.state(&args.state), operation).await
 }

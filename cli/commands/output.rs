@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use app::state::STATE;
 use clap::Args;
 use compiler::console;
 use compiler::diag::suggest::closest;
+use engine::state::State;
 use serde_json::{Map, Value as Json};
 use value::codec::json;
 
-use crate::session::STATE;
-use crate::{exit, recovered, ui};
+use super::Outcome;
+use crate::invocation::Invocation;
+use crate::{exit, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
@@ -27,8 +30,12 @@ pub(crate) struct OutputArgs {
     state: PathBuf,
 }
 
-pub(crate) fn run(args: &OutputArgs) -> anyhow::Result<u8> {
-    let state = recovered::peek(&args.state)?;
+pub(crate) fn run(args: &OutputArgs, invocation: &Invocation) -> Outcome {
+    let state = invocation.state(&args.state).peek(&invocation.host)?;
+    Ok(print(args, &state)?)
+}
+
+fn print(args: &OutputArgs, state: &State) -> anyhow::Result<u8> {
     let Some(name) = &args.name else {
         if args.raw {
             bail!("-raw needs the name of an output");
@@ -42,7 +49,7 @@ pub(crate) fn run(args: &OutputArgs) -> anyhow::Result<u8> {
                 });
                 (name.to_string(), entry)
             });
-            ui::line(&serde_json::to_string_pretty(&Json::Object(outputs.collect::<Map<_, _>>()))?);
+            print::line(&serde_json::to_string_pretty(&Json::Object(outputs.collect::<Map<_, _>>()))?);
             return Ok(exit::SUCCESS);
         }
         if state.outputs.is_empty() {
@@ -50,7 +57,7 @@ pub(crate) fn run(args: &OutputArgs) -> anyhow::Result<u8> {
         }
         for (name, output) in &state.outputs {
             let shown = if output.sensitive { "(sensitive value)".to_owned() } else { console::show(&output.value) };
-            ui::line(&format!("{name} = {shown}"));
+            print::line(&format!("{name} = {shown}"));
         }
         return Ok(exit::SUCCESS);
     };
@@ -62,15 +69,15 @@ pub(crate) fn run(args: &OutputArgs) -> anyhow::Result<u8> {
         bail!("there is no output {name:?} in the state; {hint}");
     };
     if args.json {
-        ui::line(&json::encode_plain(&output.value).to_string());
+        print::line(&json::encode_plain(&output.value).to_string());
     } else if args.raw {
         let text = value::convert::convert(&output.value, &value::Ty::String);
         match text.as_ref().map(value::Value::as_str) {
-            Ok(Some(text)) => ui::line(text),
+            Ok(Some(text)) => print::line(text),
             _ => bail!("the output {name:?} is no text; use -json"),
         }
     } else {
-        ui::line(&console::show(&output.value));
+        print::line(&console::show(&output.value));
     }
     Ok(exit::SUCCESS)
 }

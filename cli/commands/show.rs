@@ -2,21 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use app::planning::SavedPlan;
+use app::state::STATE;
 use clap::Args;
 use compiler::addr::InstanceAddr;
 use compiler::console;
-use engine::plan::file;
 use engine::plan::show::{ShowOptions, show};
-use engine::state::{InstanceState, State, state_name};
+use engine::state::{InstanceState, State};
 use serde_json::{Value as Json, json};
 use value::codec::json as values;
 
-use super::plan::Shower;
-use crate::disk::Overlay;
-use crate::proposal::Proposal;
-use crate::session::{STATE, Session};
-use crate::{exit, recovered, ui};
+use super::Outcome;
+use crate::invocation::Invocation;
+use crate::{exit, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
@@ -39,37 +37,37 @@ impl ShowArgs {
     }
 }
 
-pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
+pub(crate) async fn run(args: &ShowArgs, invocation: &Invocation) -> Outcome {
     if let Some(path) = &args.plan {
-        return show_plan(path, args).await;
+        return show_plan(path, args, invocation).await;
     }
-    let state = recovered::peek(&args.state)?;
+    let at = invocation.state(&args.state);
+    let state = at.peek(&invocation.host)?;
     if args.json {
-        ui::line(&serde_json::to_string(&state_document(&state))?);
+        print::line(&state_document(&state).to_string());
         return Ok(exit::SUCCESS);
     }
     if state.is_empty() {
-        let apply = Proposal::new("apply").argument_if(args.state != Path::new(STATE), args.state_flag());
-        ui::line(&format!("Nothing exists. `{}` makes what the stack describes.", apply.text()));
+        let apply = invocation.proposal("apply").argument_if(args.state != Path::new(STATE), args.state_flag());
+        print::line(&format!("Nothing exists. `{}` makes what the stack describes.", apply.text()));
         return Ok(exit::SUCCESS);
     }
     for (addr, instance) in &state.instances {
         object(addr, instance);
     }
     for addr in state.unfinished.keys() {
-        ui::line(&format!("{addr} (was being made when a run was cut off; how much of it exists is not known)"));
+        print::line(&format!("{addr} (was being made when a run was cut off; how much of it exists is not known)"));
     }
     for (addr, doubt) in &state.in_doubt {
-        ui::line(&doubt.explain(addr));
+        print::line(&doubt.explain(addr));
     }
-    let bundles = state_name::bundle_folder(state_name::label(&std::env::current_dir()?, &args.state).as_deref());
-    let bundles = Path::new(&bundles);
+    let bundles = at.bundles(&invocation.root);
     if bundles.is_dir() {
-        ui::line(&format!("\nConfiguration files (copies in {}):", bundles.display()));
-        show_files(bundles, bundles, args.files)?;
+        print::line(&format!("\nConfiguration files (copies in {}):", bundles.display()));
+        show_files(&bundles, &bundles, args.files)?;
         if !args.files {
-            let show = Proposal::new("show").argument_if(args.state != Path::new(STATE), args.state_flag());
-            ui::line(&format!("`{}` prints them.", show.argument("-files").text()));
+            let show = invocation.proposal("show").argument_if(args.state != Path::new(STATE), args.state_flag());
+            print::line(&format!("`{}` prints them.", show.argument("-files").text()));
         }
     }
     Ok(exit::SUCCESS)
@@ -78,14 +76,14 @@ pub(crate) async fn run(args: &ShowArgs) -> anyhow::Result<u8> {
 /// An object with its attributes.
 pub(super) fn object(addr: &InstanceAddr, instance: &InstanceState) {
     let taint = if instance.tainted { " (not made completely, will be replaced)" } else { "" };
-    ui::line(&format!("{addr}{taint}"));
+    print::line(&format!("{addr}{taint}"));
     let hidden: Vec<String> = instance.sensitive_paths.iter().map(ToString::to_string).collect();
     let set = instance.attributes.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
     for (name, value) in set {
         let is_hidden = hidden.iter().any(|path| path.split(['.', '[']).next() == Some(name));
         let shown =
             if is_hidden { "(sensitive value)".to_owned() } else { console::show(&values::decode_plain(value)) };
-        ui::line(&format!("    {name} = {}", shown.replace('\n', "\n    ")));
+        print::line(&format!("    {name} = {}", shown.replace('\n', "\n    ")));
     }
 }
 
@@ -100,31 +98,22 @@ fn show_files(root: &Path, folder: &Path, with_text: bool) -> anyhow::Result<()>
             let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
             if with_text {
                 let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
-                ui::line(&format!("\n==> {name} <==\n{}", text.trim_end()));
+                print::line(&format!("\n==> {name} <==\n{}", text.trim_end()));
             } else {
-                ui::line(&format!("    {name}"));
+                print::line(&format!("    {name}"));
             }
         }
     }
     Ok(())
 }
 
-async fn show_plan(path: &Path, args: &ShowArgs) -> anyhow::Result<u8> {
-    let saved = file::read(path)?;
-    let Ok(session) = Session::with_loader(std::sync::Arc::new(Overlay { texts: saved.sources.clone() })) else {
-        return Ok(exit::FAILURE);
-    };
-    let (events, _shower) = Shower::start(args.json);
-    let Ok(run) = session.run(saved.inputs.clone(), 1, events).await else { return Ok(exit::FAILURE) };
-    let plan = file::decode(&saved, run.providers.schemas());
-    run.providers.shutdown().await;
-    let Some(plan) = plan else {
-        bail!("{} does not fit the providers that are installed now; plan again", path.display())
-    };
+async fn show_plan(path: &Path, args: &ShowArgs, invocation: &Invocation) -> Outcome {
+    let saved = SavedPlan::open(&invocation.host, &invocation.root, path)?;
+    let plan = saved.plan().await?;
     if args.json {
-        ui::line(&crate::json::plan_document(&plan).to_string());
+        print::line(&crate::json::plan_document(&plan).to_string());
     } else {
-        ui::plan(&show(&plan, &session.name(), ShowOptions { files: args.files }));
+        invocation.ui.plan(&show(&plan, &saved.stack.name(), ShowOptions { files: args.files }));
     }
     Ok(exit::SUCCESS)
 }

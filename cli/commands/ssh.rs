@@ -5,14 +5,11 @@ use std::process::Command;
 
 use anyhow::bail;
 use clap::Args;
-use engine::host::HostError;
-use engine::operations::ask;
-use engine::operations::dialect::{self, ShellAsked, ShellTold};
-use serde_json::json;
+use engine::operations::dialect::ShellTold;
 
-use super::InputArgs;
 use super::operate::{self, OperateArgs};
-use crate::exit;
+use super::{InputArgs, Outcome};
+use crate::invocation::Invocation;
 
 /// Get a shell on a machine, or run a command there
 ///
@@ -34,39 +31,11 @@ pub(crate) struct SshArgs {
     operate: OperateArgs,
 }
 
-pub(crate) async fn run(args: &SshArgs) -> anyhow::Result<u8> {
-    let Some(found) = operate::open("ssh", &args.inputs, &args.operate).await? else { return Ok(exit::FAILURE) };
-    let machine = args.machine.clone();
-    let answers = ask::<ShellTold>(
-        &found.run,
-        &found.plan,
-        dialect::SHELL,
-        |_| true,
-        |_| json!(ShellAsked { machine: machine.clone() }),
-    )
-    .await;
-    found.end().await;
-    let mut ways = Vec::new();
-    let mut problems = Vec::new();
-    for (addr, answer) in answers {
-        match answer {
-            Ok(told) if told.command.is_empty() && told.folder.is_none() => {}
-            Ok(told) => ways.push((addr, told)),
-            Err(HostError::NoOperation { .. }) => {}
-            Err(error) => problems.push(format!("{addr}: {error}")),
-        }
-    }
-    match ways.as_slice() {
-        [] if problems.is_empty() => {
-            bail!("no layer has a machine {:?}; `lampwright status` shows which there are", args.machine)
-        }
-        [] => bail!("{}", problems.join("\n")),
-        [(_, told)] => connect(told, args),
-        several => {
-            let layers: Vec<String> = several.iter().map(|(addr, _)| addr.to_string()).collect();
-            bail!("{:?} is a machine of {}", args.machine, layers.join(" and "))
-        }
-    }
+pub(crate) async fn run(args: &SshArgs, invocation: &Invocation) -> Outcome {
+    let existing = operate::open("ssh", &args.inputs, &args.operate, invocation).await?;
+    let told = existing.shell(&args.machine).await;
+    existing.end().await;
+    Ok(connect(&told?, args)?)
 }
 
 /// Becomes the program that connects.

@@ -4,14 +4,14 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
-use engine::host::HostError;
-use engine::operations::dialect::{self, LayerReport, MachineReport};
-use engine::operations::{self, Answer};
+use engine::operations::Answer;
+use engine::operations::dialect::{LayerReport, MachineReport};
 use serde_json::json;
 
-use super::InputArgs;
 use super::operate::{self, OperateArgs};
-use crate::{exit, ui};
+use super::{InputArgs, Outcome};
+use crate::invocation::Invocation;
+use crate::{exit, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
@@ -32,33 +32,28 @@ pub(crate) struct StatusArgs {
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The exit code is 2 if something is not well.
-pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<u8> {
-    let Some(planned) = operate::open("status", &args.inputs, &args.operate).await? else { return Ok(exit::FAILURE) };
-    let is_meant = operate::layers(&planned.plan, &args.layers)?;
+pub(crate) async fn run(args: &StatusArgs, invocation: &Invocation) -> Outcome {
+    let existing = operate::open("status", &args.inputs, &args.operate, invocation).await?;
+    let meant = existing.meant(&args.layers)?;
     let code = loop {
-        let mut answers =
-            operations::ask(&planned.run, &planned.plan, dialect::STATUS, &is_meant, |_| json!(null)).await;
-        if args.layers.is_empty() {
-            // One of another make says nothing of this kind; whoever did not ask for it does not miss it.
-            answers.retain(|(_, answer)| !matches!(answer, Err(HostError::NoOperation { .. })));
-        }
-        let (shown, code) = if args.json { as_json(&answers)? } else { as_text(&answers) };
+        let answers = existing.status(&meant).await;
+        let (shown, code) = if args.json { as_json(&answers) } else { as_text(&answers) };
         if args.watch && std::io::stdout().is_terminal() {
-            ui::clear();
+            print::clear();
         }
-        ui::line(&shown);
-        if !args.watch || *planned.run.cancelled.borrow() {
+        print::line(&shown);
+        if !args.watch || existing.is_cancelled() {
             break code;
         }
         tokio::time::sleep(PAUSE).await;
     };
-    planned.end().await;
+    existing.end().await;
     Ok(code)
 }
 
 type Answers = [(compiler::addr::InstanceAddr, Answer<LayerReport>)];
 
-fn as_json(answers: &Answers) -> anyhow::Result<(String, u8)> {
+fn as_json(answers: &Answers) -> (String, u8) {
     let layers: Vec<_> = answers
         .iter()
         .map(|(addr, answer)| match answer {
@@ -66,7 +61,7 @@ fn as_json(answers: &Answers) -> anyhow::Result<(String, u8)> {
             Err(problem) => json!({ "address": addr.to_string(), "problem": problem.to_string() }),
         })
         .collect();
-    Ok((serde_json::to_string_pretty(&json!({ "format_version": 1, "layers": layers }))?, code(answers)))
+    (format!("{:#}", json!({ "format_version": 1, "layers": layers })), code(answers))
 }
 
 fn code(answers: &Answers) -> u8 {
@@ -94,7 +89,7 @@ fn as_text(answers: &Answers) -> (String, u8) {
             Err(problem) => lines.push(format!("{addr}  {problem}")),
         }
     }
-    let lines: Vec<String> = lines.iter().map(|line| ui::tame(line)).collect();
+    let lines: Vec<String> = lines.iter().map(|line| print::tame(line)).collect();
     (lines.join("\n"), code(answers))
 }
 

@@ -1,15 +1,12 @@
 //! `lampwright validate`.
 
-use std::sync::Arc;
-
+use app::validate::validate;
+use app::watch::Watch as _;
 use clap::Args;
-use compiler::Inputs;
-use engine::validate;
 
-use super::plan::Shower;
-use crate::disk::Disk;
-use crate::session::Session;
-use crate::{exit, json, ui};
+use super::Outcome;
+use crate::invocation::Invocation;
+use crate::{exit, json, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
@@ -18,19 +15,11 @@ pub(crate) struct ValidateArgs {
     json: bool,
 }
 
-pub(crate) async fn run(args: &ValidateArgs) -> anyhow::Result<u8> {
-    let (session, mut diags) = Session::read(Arc::new(Disk));
-    if !diags.has_errors() {
-        let (events, _shower) = Shower::start(args.json);
-        let Ok(run) = session.run(Inputs::default(), 1, events).await else { return Ok(exit::FAILURE) };
-        diags.extend(validate::validate(&run).await);
-        run.providers.shutdown().await;
-    }
-    let diags = diags.without_repetitions();
+pub(crate) async fn run(args: &ValidateArgs, invocation: &Invocation) -> Outcome {
+    let (diags, sources) = validate(&invocation.host, &invocation.root).await?;
     let errors = diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if args.json {
-        let diagnostics: Vec<_> =
-            diags.0.iter().map(|diagnostic| json::diagnostic_json(diagnostic, &session.sources)).collect();
+        let diagnostics: Vec<_> = diags.0.iter().map(|one| json::diagnostic_json(one, &sources)).collect();
         let document = serde_json::json!({
             "format_version": "1.0",
             "valid": errors == 0,
@@ -38,11 +27,11 @@ pub(crate) async fn run(args: &ValidateArgs) -> anyhow::Result<u8> {
             "warning_count": diags.0.len() - errors,
             "diagnostics": diagnostics,
         });
-        ui::line(&serde_json::to_string_pretty(&document)?);
+        print::line(&format!("{document:#}"));
     } else {
-        ui::diagnostics(&diags, &session.sources);
+        invocation.ui.diagnostics(&diags, &sources);
         if errors == 0 {
-            ui::line("The stack is valid.");
+            print::line("The stack is valid.");
         }
     }
     Ok(if errors == 0 { exit::SUCCESS } else { exit::FAILURE })

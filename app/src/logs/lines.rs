@@ -6,15 +6,15 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) time: Option<Timestamp>,
+pub struct Line {
+    pub time: Option<Timestamp>,
     /// `web-1 apache2`.
-    pub(crate) label: String,
-    pub(crate) text: String,
+    pub label: String,
+    pub text: String,
 }
 
 /// A line without a time of its own belongs to the one before it.
-pub(crate) fn lines(part: &LogPart) -> Vec<Line> {
+pub(super) fn lines(part: &LogPart) -> Vec<Line> {
     let label = format!("{} {}", part.machine, part.service);
     let mut last = None;
     let lines = part.text.lines().map(|text| {

@@ -15,31 +15,31 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
 /// How much of an archive is read at most, unpacked: what says that it has more is out to fill the memory.
-pub(crate) const MODULE_LIMIT: u64 = 256 << 20;
-pub(crate) const BUNDLE_LIMIT: u64 = 2 << 30;
+pub const MODULE_LIMIT: u64 = 256 << 20;
+pub const BUNDLE_LIMIT: u64 = 2 << 30;
 /// The permissions that decide what a file can do: execute, set-user-id, sticky. The others follow the umask, or version
 /// control, and are not compared.
-pub(crate) const MEANT: u32 = 0o7111;
+pub const MEANT: u32 = 0o7111;
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) mode: u32,
-    pub(crate) content: Vec<u8>,
+pub struct Entry {
+    pub mode: u32,
+    pub content: Vec<u8>,
 }
 
-pub(crate) type Entries = BTreeMap<String, Entry>;
+pub type Entries = BTreeMap<String, Entry>;
 
 /// What a path names by its ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     Folder,
     Tar,
     TarGz,
 }
 
 impl Form {
-    pub(crate) fn of(path: &Path) -> Form {
+    pub fn of(path: &Path) -> Form {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match () {
             () if name.ends_with(".tar") => Form::Tar,
@@ -50,7 +50,7 @@ impl Form {
 }
 
 /// A folder or an archive that is being written.
-pub(crate) struct Pack {
+pub struct Pack {
     sink: Sink,
     temporary: PathBuf,
     target: PathBuf,
@@ -84,7 +84,7 @@ impl Write for Stream {
 }
 
 impl Pack {
-    pub(crate) fn create(target: &Path) -> io::Result<Pack> {
+    pub fn create(target: &Path) -> io::Result<Pack> {
         let target = std::path::absolute(target)?;
         let parent = target.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(parent)?;
@@ -105,7 +105,7 @@ impl Pack {
     }
 
     /// Adds a file. Paths are relative and plain.
-    pub(crate) fn add(&mut self, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+    pub fn add(&mut self, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
         match &mut self.sink {
             Sink::Folder => {
                 let target = self.temporary.join(path);
@@ -130,7 +130,7 @@ impl Pack {
     }
 
     /// Puts it into its place, instead of what is there.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.sink, Sink::Done) {
             Sink::Folder if self.target.exists() => {
                 let old = self.temporary.with_extension("old");
@@ -166,7 +166,7 @@ impl Drop for Pack {
 }
 
 /// The files of a folder or an archive, by path.
-pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Entries> {
+pub fn read(path: &Path, limit: u64) -> io::Result<Entries> {
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
         return read_folder(path, limit);
@@ -178,7 +178,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Entries> {
 }
 
 /// The paths of all files in a folder, sorted. Nothing is read; what is no file is refused.
-pub(crate) fn paths(folder: &Path) -> io::Result<Vec<String>> {
+pub fn paths(folder: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     walk(folder, "", &|_| false, &mut |path, _| {
         found.push(path);
@@ -188,7 +188,7 @@ pub(crate) fn paths(folder: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Visits the files of a folder, sorted; some are left out by their paths.
-pub(crate) fn walk(
+pub fn walk(
     folder: &Path,
     prefix: &str,
     is_left_out: &dyn Fn(&str) -> bool,
@@ -241,7 +241,7 @@ fn read_folder(folder: &Path, limit: u64) -> io::Result<Entries> {
 }
 
 /// The files of an archive, from its bytes.
-pub(crate) fn read_archive(bytes: impl io::Read, form: Form, limit: u64) -> io::Result<Entries> {
+pub fn read_archive(bytes: impl io::Read, form: Form, limit: u64) -> io::Result<Entries> {
     match form {
         Form::TarGz => read_tar(GzDecoder::new(bytes), limit),
         Form::Tar | Form::Folder => read_tar(bytes, limit),

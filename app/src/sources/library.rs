@@ -6,15 +6,16 @@ use compiler::diag::suggest::closest;
 use compiler::source::{FoundModule, LoadError, ModuleSource};
 use compiler::version::{Constraints, Version};
 
-use crate::sources::{self, ModuleFile};
+use super::{self as sources, ModuleFile};
+use crate::root::Root;
 
 /// The folder of a module of the library; none if the source does not name one.
-pub(crate) fn find(module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
+pub(crate) fn find(root: &Root, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
     let name = module.source.strip_prefix(modules::PREFIX)?;
-    Some(unpack(name, module.version).map_err(|error| sources::unreadable(module, &error)))
+    Some(unpack(root, name, module.version).map_err(|error| sources::unreadable(module, &error)))
 }
 
-fn unpack(name: &str, constraint: Option<&str>) -> anyhow::Result<FoundModule> {
+fn unpack(root: &Root, name: &str, constraint: Option<&str>) -> anyhow::Result<FoundModule> {
     let files = files(name).ok_or_else(|| anyhow!(unknown(name)))?;
     let version = env!("CARGO_PKG_VERSION");
     let is_right = |constraint: &str| {
@@ -24,7 +25,7 @@ fn unpack(name: &str, constraint: Option<&str>) -> anyhow::Result<FoundModule> {
     if let Some(constraint) = constraint.filter(|constraint| is_right(constraint) != Some(true)) {
         bail!("version {constraint:?} is asked for; the library of this program is {version}");
     }
-    sources::unpack(&format!("{name}-{version}"), &files)
+    sources::unpack(root, &format!("{name}-{version}"), &files)
 }
 
 /// Why a module of this name cannot be had.

@@ -20,53 +20,53 @@ const MANIFEST: &str = "manifest.json";
 const VERSION: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Manifest {
-    pub(crate) version: u32,
-    pub(crate) stack: String,
+pub struct Manifest {
+    pub version: u32,
+    pub stack: String,
     /// By name.
-    pub(crate) machines: BTreeMap<String, MachineEntry>,
+    pub machines: BTreeMap<String, MachineEntry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MachineEntry {
+pub struct MachineEntry {
     /// The address of the resource that the machine belongs to.
-    pub(crate) resource: String,
-    pub(crate) cloud: String,
+    pub resource: String,
+    pub cloud: String,
     /// Of a machine that does not exist yet a stand-in, which follows from its name.
-    pub(crate) address: Option<String>,
-    pub(crate) exists: bool,
+    pub address: Option<String>,
+    pub exists: bool,
     /// A file holds "(known after apply)" where a value is not known yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) has_unknowns: bool,
+    pub has_unknowns: bool,
     /// Where the files go on the machine.
-    pub(crate) root: String,
+    pub root: String,
     /// Folders below the root that services need.
-    pub(crate) folders: Vec<String>,
+    pub folders: Vec<String>,
     /// By path below the root.
-    pub(crate) files: BTreeMap<String, FileEntry>,
+    pub files: BTreeMap<String, FileEntry>,
     /// In the order in which they start.
-    pub(crate) services: Vec<Service>,
+    pub services: Vec<Service>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct FileEntry {
+pub struct FileEntry {
     /// Octal.
-    pub(crate) mode: String,
+    pub mode: String,
     /// "service": the account that the services run under.
-    pub(crate) owner: String,
+    pub owner: String,
     /// None: the file is secret, and not here.
-    pub(crate) digest: Option<String>,
+    pub digest: Option<String>,
     /// In bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<u64>,
+    pub size: Option<u64>,
 }
 
 /// A bundle that was read.
 #[derive(Debug)]
-pub(crate) struct Bundle {
-    pub(crate) manifest: Manifest,
+pub struct Bundle {
+    pub manifest: Manifest,
     /// By machine and path: `web-1/etc/httpd.conf`.
-    pub(crate) contents: BTreeMap<String, Vec<u8>>,
+    pub contents: BTreeMap<String, Vec<u8>>,
 }
 
 fn digest(content: &[u8]) -> String {
@@ -74,7 +74,7 @@ fn digest(content: &[u8]) -> String {
 }
 
 /// Writes the machines of a plan. Returns the manifest and its digest, which stands for everything.
-pub(crate) fn write(stack: &str, layers: &[Layer], out: &Path) -> anyhow::Result<(Manifest, String)> {
+pub(super) fn write(stack: &str, layers: &[Layer], out: &Path) -> anyhow::Result<(Manifest, String)> {
     refuse_foreign(out)?;
     let failed = || format!("cannot write {}", out.display());
     let mut pack = Pack::create(out).with_context(failed)?;
@@ -168,7 +168,7 @@ fn paths(manifest: &Manifest) -> BTreeSet<String> {
 }
 
 /// Reads and checks: all that the manifest names is there, as it says, and nothing else.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Bundle> {
+pub fn read(path: &Path) -> anyhow::Result<Bundle> {
     let at = path.display();
     let mut found = archive::read(path, BUNDLE_LIMIT).with_context(|| format!("cannot read the bundle {at}"))?;
     let Some(text) = found.remove(MANIFEST) else { bail!("{at} is no bundle: it has no {MANIFEST}") };

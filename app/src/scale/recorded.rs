@@ -5,33 +5,39 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use compiler::source::SourceLoader as _;
 
-use crate::disk::{self, Disk};
-use crate::session::is_automatic;
+use crate::disk;
+use crate::inputs::is_automatic;
+use crate::root::Root;
+use crate::stack::Stack;
 
 /// Among the files that are read unasked it is one of the later ones.
-pub(crate) const FILE: &str = "scale.auto.tfvars";
+pub(super) const FILE: &str = "scale.auto.tfvars";
 const HEADER: &str =
     "# Written by `lampwright scale`. Keep it with the stack; change or remove what it says at will.\n";
 
 /// The text that the file shall have.
 #[derive(Debug)]
-pub(crate) struct Recorded(String);
+pub(super) struct Recorded {
+    path: PathBuf,
+    text: String,
+}
 
 impl Recorded {
     /// As it is, but for these.
-    pub(crate) fn with(values: &BTreeMap<Arc<str>, u64>) -> anyhow::Result<Recorded> {
-        let before = match std::fs::read_to_string(FILE) {
+    pub(super) fn with(root: &Root, values: &BTreeMap<Arc<str>, u64>) -> anyhow::Result<Recorded> {
+        let path = root.at(FILE);
+        let before = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => HEADER.to_owned(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {FILE}")),
         };
-        Ok(Recorded(replaced(&before, values)))
+        let text = replaced(&before, values);
+        Ok(Recorded { path, text })
     }
 
-    pub(crate) fn write(&self) -> anyhow::Result<()> {
-        disk::replace(Path::new(FILE), &self.0).with_context(|| format!("cannot write {FILE}; nothing was changed"))
+    pub(super) fn write(&self) -> anyhow::Result<()> {
+        disk::replace(&self.path, &self.text).with_context(|| format!("cannot write {FILE}; nothing was changed"))
     }
 }
 
@@ -43,12 +49,13 @@ fn replaced(text: &str, values: &BTreeMap<Arc<str>, u64>) -> String {
 }
 
 /// A file that is read after this one and sets one of the variables, and which.
-pub(crate) fn stronger<'n>(
+pub(super) fn stronger<'n>(
+    stack: &Stack,
     names: impl Iterator<Item = &'n Arc<str>> + Clone,
 ) -> anyhow::Result<Option<(PathBuf, Arc<str>)>> {
-    let files = Disk.list(".").unwrap_or_default();
+    let files = stack.loader.list(".").unwrap_or_default();
     for file in files.into_iter().filter(|file| is_automatic(file) && file.as_str() > FILE) {
-        if let Some(name) = set_by(Path::new(&file), names.clone())? {
+        if let Some(name) = set_by(&stack.root, Path::new(&file), names.clone())? {
             return Ok(Some((PathBuf::from(file), name.clone())));
         }
     }
@@ -56,11 +63,12 @@ pub(crate) fn stronger<'n>(
 }
 
 /// The first of the variables that a file sets.
-pub(crate) fn set_by<'n>(
+pub(super) fn set_by<'n>(
+    root: &Root,
     file: &Path,
     mut names: impl Iterator<Item = &'n Arc<str>>,
 ) -> anyhow::Result<Option<&'n Arc<str>>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = std::fs::read_to_string(root.at(file)).with_context(|| format!("cannot read {}", file.display()))?;
     let set: BTreeSet<&str> =
         text.lines().filter_map(|line| Some(line.split_once('=')?.0.trim().trim_matches('"'))).collect();
     Ok(names.find(|name| set.contains(&***name)))

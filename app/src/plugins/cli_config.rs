@@ -9,13 +9,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use anyhow::{Context as _, bail};
 use compiler::addr::ProviderSource;
 use serde_json::Value as Json;
 
-use crate::environment::variable;
+use crate::host::{Environment, Host};
 
 #[derive(Debug, Default)]
 pub(crate) struct CliConfig {
@@ -26,18 +25,9 @@ pub(crate) struct CliConfig {
     pub(crate) told: Vec<String>,
 }
 
-/// Where the command was started, if it has gone elsewhere since.
-static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
-
-/// To be called before the command goes to another folder.
-pub(crate) fn leave_folder() {
-    // Without a folder there is nothing to come back to; set once, at the start.
-    let _ = std::env::current_dir().map(|folder| STARTED_IN.set(folder));
-}
-
-pub(crate) fn read() -> anyhow::Result<CliConfig> {
+pub(crate) fn read(host: &Host) -> anyhow::Result<CliConfig> {
     let mut config = CliConfig::default();
-    for path in files() {
+    for path in files(host) {
         // As Terraform has it, a file that is named and not there is told, and nothing more.
         if !path.exists() {
             let path = path.display();
@@ -47,17 +37,18 @@ pub(crate) fn read() -> anyhow::Result<CliConfig> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(&path).with_context(|| format!("the CLI configuration {name}"))?;
         let items = parse(&text).with_context(|| format!("the CLI configuration {name}"))?;
-        config.take(&items, &name)?;
+        config.take(&items, &name, home(&host.environment).as_deref())?;
     }
-    config.mirrors.extend(variable("TF_PLUGIN_CACHE_DIR").map(PathBuf::from));
+    config.mirrors.extend(host.environment.text("TF_PLUGIN_CACHE_DIR").map(PathBuf::from));
     Ok(config)
 }
 
-fn files() -> Vec<PathBuf> {
+fn files(host: &Host) -> Vec<PathBuf> {
+    let variable = |name| host.environment.text(name);
     if let Some(path) = variable("TF_CLI_CONFIG_FILE").or_else(|| variable("TERRAFORM_CONFIG")) {
-        return vec![STARTED_IN.get().map_or_else(|| PathBuf::from(&path), |folder| folder.join(&path))];
+        return vec![host.started_in.join(path)];
     }
-    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Vec::new() };
+    let Some(home) = home(&host.environment) else { return Vec::new() };
     let folder = std::fs::read_dir(home.join(".terraform.d")).into_iter().flatten().flatten().map(|entry| entry.path());
     let is_ours = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -71,11 +62,11 @@ fn files() -> Vec<PathBuf> {
 }
 
 impl CliConfig {
-    fn take(&mut self, items: &[Item], file: &str) -> anyhow::Result<()> {
+    fn take(&mut self, items: &[Item], file: &str, home: Option<&Path>) -> anyhow::Result<()> {
         for item in items {
             match (item.name.as_str(), &item.value) {
-                ("provider_installation", Given::Items(methods)) => self.installation(methods, file)?,
-                ("plugin_cache_dir", Given::Text(path)) => self.mirrors.push(expanded(path)),
+                ("provider_installation", Given::Items(methods)) => self.installation(methods, file, home)?,
+                ("plugin_cache_dir", Given::Text(path)) => self.mirrors.push(expanded(path, home)),
                 ("providers", _) => self.told.push(format!("{file}: `providers` has no effect; use dev_overrides")),
                 ("credentials" | "credentials_helper" | "host", _) => {}
                 (
@@ -90,7 +81,7 @@ impl CliConfig {
         Ok(())
     }
 
-    fn installation(&mut self, methods: &[Item], file: &str) -> anyhow::Result<()> {
+    fn installation(&mut self, methods: &[Item], file: &str, home: Option<&Path>) -> anyhow::Result<()> {
         for method in methods {
             match (method.name.as_str(), &method.value) {
                 ("dev_overrides", Given::Items(entries)) => {
@@ -99,13 +90,13 @@ impl CliConfig {
                         let (Some(source), Given::Text(path)) = (source, value) else {
                             bail!("{file}: dev_overrides has lines as \"namespace/type\" = \"/folder\", not {name:?}");
                         };
-                        self.overrides.insert(source, expanded(path));
+                        self.overrides.insert(source, expanded(path, home));
                     }
                 }
                 ("filesystem_mirror", Given::Items(entries)) => {
                     for Item { name, value, .. } in entries {
                         match (name.as_str(), value) {
-                            ("path", Given::Text(path)) => self.mirrors.push(expanded(path)),
+                            ("path", Given::Text(path)) => self.mirrors.push(expanded(path, home)),
                             ("include" | "exclude", Given::Texts(patterns)) if !patterns.is_empty() => self.told.push(
                                 format!("{file}: `{name}` of filesystem_mirror has no effect; all of the mirror is looked at"),
                             ),
@@ -122,8 +113,11 @@ impl CliConfig {
     }
 }
 
-fn expanded(path: &str) -> PathBuf {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
+pub(super) fn home(environment: &Environment) -> Option<PathBuf> {
+    environment.os("HOME").map(PathBuf::from)
+}
+
+fn expanded(path: &str, home: Option<&Path>) -> PathBuf {
     match (path.strip_prefix("~/").or_else(|| path.strip_prefix("$HOME/")), home) {
         (Some(rest), Some(home)) => home.join(rest),
         _ => Path::new(path).to_owned(),
@@ -302,7 +296,7 @@ provider_installation {
 surprise = 1
 "#;
         let mut config = CliConfig::default();
-        config.take(&parse(text).unwrap(), "rc").unwrap();
+        config.take(&parse(text).unwrap(), "rc", None).unwrap();
         let overrides: Vec<String> =
             config.overrides.iter().map(|(source, path)| format!("{source} {}", path.display())).collect();
         assert_eq!(
@@ -331,7 +325,7 @@ surprise = 1
   "surprise": 1, "nothing": null
 }"#;
         let mut config = CliConfig::default();
-        config.take(&parse(text).unwrap(), "rc").unwrap();
+        config.take(&parse(text).unwrap(), "rc", None).unwrap();
         assert_eq!(config.overrides.len(), 1);
         assert_eq!(config.mirrors, ["/cache", "/one", "/two"].map(PathBuf::from));
         assert_eq!(config.told.len(), 3, "{:?}", config.told);
@@ -360,6 +354,6 @@ surprise = 1
             assert!(parse(text).is_err(), "{text}");
         }
         let bad = parse("provider_installation { dev_overrides { \"a b\" = \"/x\" } }").unwrap();
-        assert!(CliConfig::default().take(&bad, "rc").is_err());
+        assert!(CliConfig::default().take(&bad, "rc", None).is_err());
     }
 }

@@ -1,18 +1,26 @@
-//! Source texts from the disk, and small texts onto it.
+//! Source texts from the disk.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use compiler::source::{FoundModule, LoadError, ModuleSource, SourceLoader};
 
-#[derive(Debug)]
-pub(crate) struct Disk;
+use crate::root::Root;
+use crate::watch::Watch;
+
+/// The files of a stack, by the paths that it has for them.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    pub root: Root,
+    /// Knows how the command is called that fetches what is missing.
+    pub watch: Arc<dyn Watch>,
+}
 
 impl SourceLoader for Disk {
     fn list(&self, folder: &str) -> Result<Vec<String>, LoadError> {
-        let entries = std::fs::read_dir(folder).map_err(|error| load_error(folder, &error))?;
+        let entries = std::fs::read_dir(self.root.at(folder)).map_err(|error| load_error(folder, &error))?;
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|error| load_error(folder, &error))?;
@@ -26,21 +34,12 @@ impl SourceLoader for Disk {
     }
 
     fn module(&self, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
-        crate::sources::find(module)
+        super::find(self, module)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
-        std::fs::read(path).map_err(|error| load_error(path, &error))
+        std::fs::read(self.root.at(path)).map_err(|error| load_error(path, &error))
     }
-}
-
-/// Writes a text file beside its place and moves it there: whoever reads sees the old or the new one.
-pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    temporary.write_all(text.as_bytes())?;
-    temporary.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    temporary.persist(path).map(drop).map_err(|error| error.error)
 }
 
 fn load_error(path: &str, error: &std::io::Error) -> LoadError {
@@ -52,8 +51,9 @@ fn load_error(path: &str, error: &std::io::Error) -> LoadError {
 
 /// The sources of a saved plan, with the disk behind them for files that functions read.
 #[derive(Debug)]
-pub(crate) struct Overlay {
-    pub(crate) texts: BTreeMap<String, String>,
+pub struct Overlay {
+    pub texts: BTreeMap<String, String>,
+    pub disk: Disk,
 }
 
 impl SourceLoader for Overlay {
@@ -68,13 +68,13 @@ impl SourceLoader for Overlay {
     }
 
     fn module(&self, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
-        Disk.module(module)
+        self.disk.module(module)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
         match self.texts.get(path) {
             Some(text) => Ok(text.clone().into_bytes()),
-            None => Disk.read(path),
+            None => self.disk.read(path),
         }
     }
 }

@@ -1,36 +1,82 @@
-//! What is said of runs that were cut off, and of what they have left beside the state.
+//! The state of a stack: opened to be looked at or to be changed. What runs that were cut off have left beside it is told.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::source::SourceMap;
 use engine::state::recovery::Recovered;
-use engine::state::store::{self, View};
-use engine::state::{State, file::StateError};
+use engine::state::store::{self, Store, View};
+use engine::state::{State, state_name};
 
-use crate::ui;
+use crate::failure::{Failure, Result};
+use crate::host::Host;
+use crate::root::Root;
+use crate::watch::Watch;
+
+/// What the state is called where nobody says otherwise.
+pub const STATE: &str = "terraform.tfstate";
+
+/// Which state is meant, and how it is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateAt {
+    pub path: PathBuf,
+    /// Keeps other runs away meanwhile. False is for file systems without locks, and for who only looks.
+    pub lock: bool,
+}
+
+impl StateAt {
+    /// For a look: nobody is kept from changing it.
+    pub fn unlocked(path: PathBuf) -> StateAt {
+        StateAt { path, lock: false }
+    }
+
+    /// To look at. What an earlier run left unfinished is told, and left as it is.
+    pub fn view(&self, host: &Host, operation: &str) -> Result<View> {
+        let view = if self.lock { View::open(&self.path, operation)? } else { store::peek(&self.path)? };
+        host.watch.diagnostics(&diagnostics(&view.recovered, Reader::Looks), &SourceMap::default());
+        notes(&*host.watch, &view.recovered, &view.state, Reader::Looks);
+        Ok(view)
+    }
+
+    /// Open for a change. What an earlier run left unfinished is in it now, and told. It fails where something of that cannot
+    /// be read: before anything is made anew, a person has to know.
+    pub fn open(&self, host: &Host, operation: &str) -> Result<Store> {
+        let open = if self.lock { Store::open } else { Store::open_without_lock };
+        let store = open(&self.path, operation)?;
+        let diags = diagnostics(&store.recovered, Reader::Changes);
+        host.watch.diagnostics(&diags, &SourceMap::default());
+        notes(&*host.watch, &store.recovered, store.state(), Reader::Changes);
+        if diags.has_errors() { Err(Failure::Told) } else { Ok(store) }
+    }
+
+    /// Where copies of the files of its machines are.
+    pub fn bundles(&self, root: &Root) -> PathBuf {
+        let label = state_name::label(root.absolute(), root.relative(&self.path));
+        root.at(state_name::bundle_folder(label.as_deref()))
+    }
+
+    /// What it says, for who only reads. What cannot be read of it is told.
+    pub fn peek(&self, host: &Host) -> Result<State> {
+        let View { state, recovered, .. } = store::peek(&self.path)?;
+        host.watch.diagnostics(&diagnostics(&recovered, Reader::Looks), &SourceMap::default());
+        Ok(state)
+    }
+}
 
 /// More lines than this say nothing more.
 const SHOWN_LINES: usize = 20;
 
 /// Who opened the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reader {
+enum Reader {
     /// Changes nothing, and leaves everything as it is.
     Looks,
     /// Has folded in what could be read.
     Changes,
 }
 
-/// The state for a command that only reads. What cannot be read of it is told.
-pub(crate) fn peek(path: &Path) -> Result<State, StateError> {
-    let View { state, recovered, .. } = store::peek(path)?;
-    ui::diagnostics(&diagnostics(&recovered, Reader::Looks), &SourceMap::default());
-    Ok(state)
-}
-
 /// What is lost. For whoever makes changes that is an error: what is lost may exist, and would be made once more.
-pub(crate) fn diagnostics(recovered: &Recovered, reader: Reader) -> Diagnostics {
+fn diagnostics(recovered: &Recovered, reader: Reader) -> Diagnostics {
     let mut diags = Diagnostics::default();
     let Some(journal) = recovered.journal.as_ref().filter(|_| recovered.is_incomplete()) else { return diags };
     let new = |summary: &str, label: String| match reader {
@@ -75,9 +121,9 @@ pub(crate) fn diagnostics(recovered: &Recovered, reader: Reader) -> Diagnostics 
 }
 
 /// What was going on.
-pub(crate) fn notes(recovered: &Recovered, state: &State, reader: Reader) {
+fn notes(watch: &dyn Watch, recovered: &Recovered, state: &State, reader: Reader) {
     if recovered.is_from_copy {
-        ui::note("the writing of the state file was cut off; the state is from the whole copy beside it");
+        watch.note("the writing of the state file was cut off; the state is from the whole copy beside it");
     }
     let is_whole = !recovered.is_incomplete() && !recovered.is_void;
     if recovered.records > 0 && is_whole {
@@ -87,20 +133,22 @@ pub(crate) fn notes(recovered: &Recovered, state: &State, reader: Reader) {
             Reader::Changes => ("is", "in the state now"),
         };
         let verb = if recovered.records == 1 { verb } else { "are" };
-        ui::note(&format!("an earlier run was cut off; its {counted} {verb} {done}"));
+        watch.note(&format!("an earlier run was cut off; its {counted} {verb} {done}"));
     } else if recovered.journal.is_some() && is_whole {
-        ui::note("an earlier run was cut off before it recorded a change");
+        watch.note("an earlier run was cut off before it recorded a change");
     }
     if recovered.is_torn {
-        ui::note("its last record was only half written and does not count: its step was not done when it was cut off");
+        watch.note(
+            "its last record was only half written and does not count: its step was not done when it was cut off",
+        );
     }
     for addr in state.unfinished.keys() {
-        ui::note(&format!(
+        watch.note(&format!(
             "{addr} was being made when a run was cut off; the next apply takes over what exists of it, or removes that if the stack has it no more"
         ));
     }
     for (addr, doubt) in &state.in_doubt {
-        ui::note(&doubt.explain(addr));
+        watch.note(&doubt.explain(addr));
     }
 }
 

@@ -12,7 +12,7 @@ use similar::TextDiff;
 use crate::{archive, disk};
 
 /// Texts by path, as they were accepted.
-pub(crate) fn read(folder: &Path) -> io::Result<BTreeMap<String, String>> {
+pub(super) fn read(folder: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     let read = archive::walk(folder, "", &|_| false, &mut |path, entry| {
         files.insert(path, String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned());
@@ -26,13 +26,13 @@ pub(crate) fn read(folder: &Path) -> io::Result<BTreeMap<String, String>> {
 
 /// A file that is not as it was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Difference {
-    pub(crate) path: String,
-    pub(crate) accepted: Option<String>,
-    pub(crate) found: Option<String>,
+pub struct Difference {
+    pub path: String,
+    pub accepted: Option<String>,
+    pub found: Option<String>,
 }
 
-pub(crate) fn compare(accepted: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Vec<Difference> {
+pub(super) fn compare(accepted: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Vec<Difference> {
     let paths: BTreeSet<&String> = accepted.keys().chain(found.keys()).collect();
     let differ = paths.into_iter().filter(|path| accepted.get(*path) != found.get(*path));
     differ
@@ -46,7 +46,7 @@ pub(crate) fn compare(accepted: &BTreeMap<String, String>, found: &BTreeMap<Stri
 
 impl Difference {
     /// As `diff -u` shows it; of a file that is new or gone only that.
-    pub(crate) fn lines(&self, folder: &Path) -> Vec<String> {
+    pub fn lines(&self, folder: &Path) -> Vec<String> {
         let path = folder.join(&self.path);
         match (&self.accepted, &self.found) {
             (None, Some(found)) => vec![format!("new: {} ({} lines)", path.display(), found.lines().count())],
@@ -61,7 +61,7 @@ impl Difference {
         }
     }
 
-    pub(crate) fn accept(&self, folder: &Path) -> io::Result<()> {
+    pub fn accept(&self, folder: &Path) -> io::Result<()> {
         let path = folder.join(&self.path);
         let Some(found) = &self.found else {
             std::fs::remove_file(&path)?;
@@ -76,7 +76,7 @@ impl Difference {
 }
 
 /// Snapshots that none of these runs has: folders below `root`, by file and run.
-pub(crate) fn unowned(root: &Path, owned: &BTreeSet<PathBuf>) -> io::Result<Vec<PathBuf>> {
+pub(super) fn unowned(root: &Path, owned: &BTreeSet<PathBuf>) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for file in folders(root)? {
         for run in folders(&file)? {

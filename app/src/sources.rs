@@ -5,6 +5,10 @@
 //! was cut off, leave nothing half done. What somebody changed in it is put right when it is used next; of a git repository
 //! by the next `lampwright init`.
 
+pub mod git;
+pub mod library;
+pub mod loader;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,9 +18,9 @@ use compiler::source::{FoundModule, LoadError, ModuleSource, join_path};
 use sha2::{Digest, Sha256};
 
 use crate::archive::{self, Form, MODULE_LIMIT};
-use crate::git::{self, Lock};
-use crate::library;
-use crate::session::DATA;
+use crate::root::{DATA, Root};
+use git::Lock;
+use loader::Disk;
 
 /// A file of a module.
 #[derive(Debug, Clone, Copy)]
@@ -27,16 +31,16 @@ pub(crate) struct ModuleFile<'f> {
 }
 
 /// The folder of a module, relative to this one; none if the source means nothing here.
-pub(crate) fn find(module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
+pub(crate) fn find(disk: &Disk, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
     let failed = |error| unreadable(module, &error);
     if let Some(source) = git::Source::parse(module.source) {
-        let found = source.and_then(|source| Lock::read()?.find(&source, module.version));
+        let found = source.and_then(|source| Lock::read(&disk.root)?.find(disk, &source, module.version));
         return Some(found.map_err(failed));
     }
     if is_archive(module.source) {
-        return Some(of_archive(module).map_err(failed));
+        return Some(of_archive(&disk.root, module).map_err(failed));
     }
-    library::find(module)
+    library::find(&disk.root, module)
 }
 
 pub(crate) fn unreadable(module: &ModuleSource<'_>, error: &anyhow::Error) -> LoadError {
@@ -44,7 +48,7 @@ pub(crate) fn unreadable(module: &ModuleSource<'_>, error: &anyhow::Error) -> Lo
 }
 
 /// `./lamp-1.2.0.tar.gz`, or `..?checksum=sha256:..`, which refuses every other content.
-fn of_archive(module: &ModuleSource<'_>) -> anyhow::Result<FoundModule> {
+fn of_archive(root: &Root, module: &ModuleSource<'_>) -> anyhow::Result<FoundModule> {
     let (path, query) = module.source.split_once('?').unwrap_or((module.source, ""));
     if !is_local(path) && !path.starts_with('/') {
         bail!("an archive is read from a file; fetch it, and write a path that starts with ./ or ../");
@@ -56,14 +60,14 @@ fn of_archive(module: &ModuleSource<'_>) -> anyhow::Result<FoundModule> {
     if module.package.is_some_and(|package| !Path::new(&path).starts_with(package)) {
         bail!("this leads out of what the module came with");
     }
-    let metadata = std::fs::metadata(&path)?;
+    let metadata = std::fs::metadata(root.at(&path))?;
     if !metadata.is_file() {
         bail!("it is no file");
     }
     if metadata.len() > MODULE_LIMIT {
         bail!("it is larger than {} MiB", MODULE_LIMIT >> 20);
     }
-    let bytes = std::fs::read(&path)?;
+    let bytes = std::fs::read(root.at(&path))?;
     let found = hex(&Sha256::digest(&bytes));
     match query.strip_prefix("checksum=sha256:") {
         Some(wanted) if !wanted.eq_ignore_ascii_case(&found) => {
@@ -80,11 +84,11 @@ fn of_archive(module: &ModuleSource<'_>) -> anyhow::Result<FoundModule> {
         is_program: entry.mode & 0o100 != 0,
         content: &entry.content,
     });
-    unpack(name, &files.collect::<Vec<_>>())
+    unpack(root, name, &files.collect::<Vec<_>>())
 }
 
 /// Puts files into a folder of their own.
-pub(crate) fn unpack(name: &str, files: &[ModuleFile<'_>]) -> anyhow::Result<FoundModule> {
+pub(crate) fn unpack(root: &Root, name: &str, files: &[ModuleFile<'_>]) -> anyhow::Result<FoundModule> {
     let mut digest = Sha256::new();
     for file in files {
         digest.update(file.path.as_bytes());
@@ -92,9 +96,10 @@ pub(crate) fn unpack(name: &str, files: &[ModuleFile<'_>]) -> anyhow::Result<Fou
         digest.update(Sha256::digest(file.content));
     }
     let target = place(&format!("{name}-{}", hex(&digest.finalize()[..4])));
-    if !holds(&target, files) {
-        put(&target, |temporary| Ok(write(files, temporary)?))
-            .with_context(|| format!("it cannot be unpacked to {}", target.display()))?;
+    let there = root.at(&target);
+    if !holds(&there, files) {
+        put(&there, |temporary| Ok(write(files, temporary)?))
+            .with_context(|| format!("it cannot be unpacked to {}", there.display()))?;
     }
     Ok(FoundModule { folder: as_source(&target), package: as_source(&target) })
 }
@@ -128,7 +133,7 @@ pub(crate) fn move_all(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Where a module of this name is.
+/// Where a module of this name is, in the folder of the stack.
 pub(crate) fn place(name: &str) -> PathBuf {
     Path::new(DATA).join("modules").join(name)
 }

@@ -6,25 +6,27 @@
 //! Failures: what is fetched is moved to its place whole; a repository that does not answer ends the command after a
 //! while (no prompt, a limit on slow transfers); git's own words are shown.
 
+pub(crate) mod program;
+
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path};
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, anyhow, bail};
 use compiler::source::{FoundModule, LoadError, ModuleSource, SourceLoader};
-use compiler::version::{Constraints, Version};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::disk::{self, Disk};
-use crate::proposal::Proposal;
-use crate::sources::{self, as_source, hex, move_all, place, put};
-use crate::ui;
+use super::loader::Disk;
+use super::{self as sources, as_source, hex, move_all, place, put};
+use crate::disk;
+use crate::host::Environment;
+use crate::root::Root;
+use program::Git;
 
 pub(crate) const LOCK: &str = "lampwright.lock";
 const PREFIX: &str = "git::";
@@ -106,8 +108,8 @@ struct Locked {
 impl Lock {
     const VERSION: u32 = 1;
 
-    pub(crate) fn read() -> anyhow::Result<Lock> {
-        let text = match std::fs::read_to_string(LOCK) {
+    pub(crate) fn read(root: &Root) -> anyhow::Result<Lock> {
+        let text = match std::fs::read_to_string(root.at(LOCK)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock::default()),
             read => read.context(LOCK)?,
         };
@@ -124,20 +126,21 @@ impl Lock {
         Ok(lock)
     }
 
-    fn write(&self) -> io::Result<()> {
+    fn write(&self, root: &Root) -> io::Result<()> {
+        let path = root.at(LOCK);
         let text = format!("{}\n", serde_json::to_string_pretty(self).map_err(io::Error::other)?);
-        if std::fs::read_to_string(LOCK).is_ok_and(|there| there == text) {
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        disk::replace(LOCK.as_ref(), &text)
+        disk::replace(&path, &text)
     }
 
     /// Where a module that was fetched is.
-    pub(crate) fn find(&self, source: &Source, version: Option<&str>) -> anyhow::Result<FoundModule> {
-        let missing = || anyhow!("it was not fetched yet; run: {}", Proposal::new("init").text());
+    pub(crate) fn find(&self, disk: &Disk, source: &Source, version: Option<&str>) -> anyhow::Result<FoundModule> {
+        let missing = || anyhow!("it was not fetched yet; run: {}", disk.watch.command("init"));
         let locked = self.modules.get(&source.key(version)?).ok_or_else(missing)?;
         let package = place(&name(source, locked));
-        if !package.is_dir() {
+        if !disk.root.at(&package).is_dir() {
             return Err(missing());
         }
         Ok(FoundModule { folder: as_source(&package.join(&source.folder)), package: as_source(&package) })
@@ -155,6 +158,8 @@ fn name(source: &Source, locked: &Locked) -> String {
 /// Reads sources and fetches what is missing.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
+    disk: Disk,
+    environment: Environment,
     before: Lock,
     /// What is in use.
     now: Mutex<Lock>,
@@ -165,9 +170,10 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(upgrades: bool) -> anyhow::Result<Fetcher> {
+    pub(crate) fn new(disk: Disk, environment: Environment, upgrades: bool) -> anyhow::Result<Fetcher> {
         let now = Lock { version: Lock::VERSION, modules: BTreeMap::new() };
-        Ok(Fetcher { before: Lock::read()?, now: Mutex::new(now), upgrades, alone: Mutex::new(None) })
+        let before = Lock::read(&disk.root)?;
+        Ok(Fetcher { disk, environment, before, now: Mutex::new(now), upgrades, alone: Mutex::new(None) })
     }
 
     /// Writes the lock. A stack without modules of git repositories has none.
@@ -177,7 +183,7 @@ impl Fetcher {
             return Ok(());
         }
         self.be_alone()?;
-        Ok(now.write()?)
+        Ok(now.write(&self.disk.root)?)
     }
 
     /// Waits for others that fetch for the same stack.
@@ -186,12 +192,12 @@ impl Fetcher {
         if alone.is_some() {
             return Ok(());
         }
-        let path = place("lock");
+        let path = self.disk.root.at(place("lock"));
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         if file.try_lock().is_err() {
-            ui::note("another lampwright fetches modules for this stack; waiting for it");
+            self.disk.watch.note("another lampwright fetches modules for this stack; waiting for it");
             file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
         }
         *alone = Some(file);
@@ -204,189 +210,92 @@ impl Fetcher {
         if let Entry::Vacant(place) = now.modules.entry(key) {
             let known = self.before.modules.get(place.key()).filter(|_| !self.upgrades);
             let locked = match known {
-                Some(known) if is_here(source, known) => known.clone(),
+                Some(known) if self.is_here(source, known) => known.clone(),
                 known => {
                     self.be_alone()?;
-                    fetch(source, version, known)?
+                    self.fetch(source, version, known)?
                 }
             };
             place.insert(locked);
         }
-        now.find(source, version)
+        now.find(&self.disk, source, version)
     }
 }
 
 impl SourceLoader for Fetcher {
     fn list(&self, folder: &str) -> Result<Vec<String>, LoadError> {
-        Disk.list(folder)
+        self.disk.list(folder)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {
-        Disk.read(path)
+        self.disk.read(path)
     }
 
     fn module(&self, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
-        let Some(source) = Source::parse(module.source) else { return Disk.module(module) };
+        let Some(source) = Source::parse(module.source) else { return self.disk.module(module) };
         let found = source.and_then(|source| self.find(&source, module.version));
         Some(found.map_err(|error| sources::unreadable(module, &error)))
     }
 }
 
-/// Whether the files are there, as they were fetched.
-fn is_here(source: &Source, locked: &Locked) -> bool {
-    digest(&place(&name(source, locked))).is_ok_and(|digest| digest == locked.digest)
-}
-
-fn fetch(source: &Source, version: Option<&str>, known: Option<&Locked>) -> anyhow::Result<Locked> {
-    let reference = match (known, version, &source.reference) {
-        (Some(known), ..) => known.reference.clone(),
-        (None, Some(constraint), _) => newest(source, constraint)?,
-        (None, None, Some(reference)) => reference.clone(),
-        (None, None, None) => "HEAD".to_owned(),
-    };
-    ui::line(&format!("Fetching {} {reference}", source.repository));
-    // A branch goes on; what was taken of it stays. A tag of a version does not, so it is looked at.
-    let wanted = match known {
-        Some(known) if version.is_none() => &known.commit,
-        _ => &reference,
-    };
-    let scratch = place("");
-    let scratch = tempfile::Builder::new().prefix(".new-").tempdir_in(scratch)?;
-    let commit = check_out(source, wanted, scratch.path())?;
-    let locked = Locked { reference, commit, digest: digest(scratch.path())? };
-    if let Some(known) = known {
-        compare(known, &locked)?;
+impl Fetcher {
+    /// Whether the files are there, as they were fetched.
+    fn is_here(&self, source: &Source, locked: &Locked) -> bool {
+        digest(&self.disk.root.at(place(&name(source, locked)))).is_ok_and(|digest| digest == locked.digest)
     }
-    let target = place(&name(source, &locked));
-    if !is_here(source, &locked) {
-        put(&target, |folder| Ok(move_all(scratch.path(), folder)?))?;
-    }
-    Ok(locked)
-}
 
-/// What was fetched has to be what the lock says.
-fn compare(known: &Locked, found: &Locked) -> anyhow::Result<()> {
-    if known.commit != found.commit {
-        bail!(
-            "{} is commit {} now, and was {} when it was taken. If that is meant: {}",
-            found.reference,
-            found.commit,
-            known.commit,
-            Proposal::new("init -upgrade").text()
-        );
-    }
-    if known.digest != found.digest {
-        bail!(
-            "the files of commit {} are not those of {LOCK} ({}, and there {}): either the lock was changed by hand, or git changes files here when it checks them out (its filters, such as LFS)",
-            found.commit,
-            found.digest,
-            known.digest
-        );
-    }
-    Ok(())
-}
-
-/// The tag of the highest version that is right.
-fn newest(source: &Source, constraint: &str) -> anyhow::Result<String> {
-    let constraints = Constraints::parse(constraint)?;
-    let listed = git(None, &["ls-remote", "--tags", "--refs", "--", &source.repository])?;
-    let tags = listed.lines().filter_map(|line| line.split_once("refs/tags/").map(|(_, tag)| tag));
-    let mut versions: Vec<(Version, &str)> = tags.filter_map(|tag| Some((Version::parse(tag)?, tag))).collect();
-    versions.sort();
-    let right = versions.iter().rev().find(|(version, _)| constraints.allow(version));
-    right.map(|(_, tag)| (*tag).to_owned()).ok_or_else(|| {
-        let known: Vec<&str> = versions.iter().rev().take(5).map(|(_, tag)| *tag).collect();
-        let known = if known.is_empty() { "none that is a version".to_owned() } else { known.join(", ") };
-        anyhow!("no tag is a version {constraint:?}; the newest are: {known}")
-    })
-}
-
-/// Fills `folder` with the files of a reference, without git's own. Returns the commit.
-fn check_out(source: &Source, reference: &str, folder: &Path) -> anyhow::Result<String> {
-    git(Some(folder), &["init", "--quiet"])?;
-    let repository = &source.repository;
-    let shallow = git(Some(folder), &["fetch", "--quiet", "--depth", "1", "--no-tags", "--", repository, reference]);
-    let is_commit = reference.len() >= 7 && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let found = match shallow {
-        Ok(_) => "FETCH_HEAD",
-        // Not every server gives a commit by its name, and none by a part of it.
-        Err(_) if is_commit => {
-            git(Some(folder), &["fetch", "--quiet", "--", repository, "+refs/*:refs/fetched/*"])?;
-            reference
+    fn fetch(&self, source: &Source, version: Option<&str>, known: Option<&Locked>) -> anyhow::Result<Locked> {
+        let reference = match (known, version, &source.reference) {
+            (Some(known), ..) => known.reference.clone(),
+            (None, Some(constraint), _) => self.git().newest(source, constraint)?,
+            (None, None, Some(reference)) => reference.clone(),
+            (None, None, None) => "HEAD".to_owned(),
+        };
+        self.disk.watch.step(&format!("Fetching {} {reference}", source.repository));
+        // A branch goes on; what was taken of it stays. A tag of a version does not, so it is looked at.
+        let wanted = match known {
+            Some(known) if version.is_none() => &known.commit,
+            _ => &reference,
+        };
+        let scratch = self.disk.root.at(place(""));
+        let scratch = tempfile::Builder::new().prefix(".new-").tempdir_in(scratch)?;
+        let commit = self.git().check_out(source, wanted, scratch.path())?;
+        let locked = Locked { reference, commit, digest: digest(scratch.path())? };
+        if let Some(known) = known {
+            self.compare(known, &locked)?;
         }
-        Err(error) => return Err(error),
-    };
-    let commit = git(Some(folder), &["rev-parse", "--verify", "--end-of-options", &format!("{found}^{{commit}}")])?;
-    let commit = commit.trim().to_owned();
-    git(Some(folder), &["checkout", "--quiet", "--force", "--detach", &commit])?;
-    std::fs::remove_dir_all(folder.join(".git"))?;
-    refuse_links_out(folder, &folder.canonicalize()?)?;
-    Ok(commit)
-}
-
-/// A module stays in what it came with: its links, too.
-fn refuse_links_out(folder: &Path, root: &Path) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
-        if kind.is_dir() {
-            refuse_links_out(&path, root)?;
-        } else if kind.is_symlink() && !path.canonicalize().is_ok_and(|target| target.starts_with(root)) {
-            let name = path.strip_prefix(root).unwrap_or(&path).display();
-            bail!("the repository has a link {name} that leads nowhere, or out of it");
+        let target = self.disk.root.at(place(&name(source, &locked)));
+        if !self.is_here(source, &locked) {
+            put(&target, |folder| Ok(move_all(scratch.path(), folder)?))?;
         }
+        Ok(locked)
     }
-    Ok(())
-}
 
-/// Runs git. Returns what it prints; fails with its words.
-fn git(folder: Option<&Path>, args: &[&str]) -> anyhow::Result<String> {
-    let mut command = Command::new("git");
-    if let Some(folder) = folder {
-        command.arg("-C").arg(folder);
+    /// What was fetched has to be what the lock says.
+    fn compare(&self, known: &Locked, found: &Locked) -> anyhow::Result<()> {
+        if known.commit != found.commit {
+            bail!(
+                "{} is commit {} now, and was {} when it was taken. If that is meant: {}",
+                found.reference,
+                found.commit,
+                known.commit,
+                self.disk.watch.command("init -upgrade")
+            );
+        }
+        if known.digest != found.digest {
+            bail!(
+                "the files of commit {} are not those of {LOCK} ({}, and there {}): either the lock was changed by hand, or git changes files here when it checks them out (its filters, such as LFS)",
+                found.commit,
+                found.digest,
+                known.digest
+            );
+        }
+        Ok(())
     }
-    // Nobody is there to be asked, and nothing may stand still; a repository's text is the same everywhere.
-    command
-        .args(["-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"])
-        .args(["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30"])
-        .args(args)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_ALLOW_PROTOCOL", "file:http:https:ssh")
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
-        .env_remove("GIT_INDEX_FILE")
-        .stdin(Stdio::null());
-    if !has_own_ssh() {
-        command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=15");
-    }
-    let output = command.output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow!("git is not installed; install it with: apt-get install git"),
-        _ => anyhow!("git cannot be started: {error}"),
-    })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    bail!("git {}: {said}", args.first().unwrap_or(&""))
-}
 
-/// The files of this folder that version control has, or would take: what is ignored there is none of them. None
-/// outside of a repository.
-pub(crate) fn listed() -> anyhow::Result<Option<BTreeSet<String>>> {
-    let here = std::env::current_dir()?;
-    if !here.ancestors().any(|folder| folder.join(".git").exists()) {
-        return Ok(None);
+    fn git(&self) -> Git<'_> {
+        Git { environment: &self.environment, folder: self.disk.root.absolute() }
     }
-    let listed = git(None, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
-    Ok(Some(listed.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect()))
-}
-
-/// Whether the user has said how git speaks SSH.
-fn has_own_ssh() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some();
-    let mut configured = Command::new("git");
-    configured.args(["config", "--get", "core.sshCommand"]).stdin(Stdio::null()).stdout(Stdio::null());
-    is_set("GIT_SSH_COMMAND") || is_set("GIT_SSH") || configured.status().is_ok_and(|status| status.success())
 }
 
 /// `sha256:..` over all files of a folder: path, whether it can be executed, content.

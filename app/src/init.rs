@@ -1,0 +1,75 @@
+//! Fetches modules of git repositories, and says whether everything is there. Or makes a copy of a library module that is the
+//! user's own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use compiler::Inputs;
+use engine::run::host_diagnostics;
+
+use crate::failure::{Failure, Result, refuse};
+use crate::host::Host;
+use crate::root::Root;
+use crate::sources::git::Fetcher;
+use crate::sources::{self, library};
+use crate::stack::Stack;
+
+/// What a stack's folder holds that is not for others: states and plans have secrets in them.
+const IGNORED: &str = "*.tfstate\n*.tfstate.*\n*.tfplan\n.lampwright/\n";
+
+/// Writes a copy of a module of the library into a folder, which must be new or empty. Returns the module's name.
+pub fn fork<'m>(module: &'m str, folder: &Path) -> Result<&'m str> {
+    let name = module.strip_prefix(modules::PREFIX).unwrap_or(module);
+    let Some(files) = library::files(name) else { refuse!("{}", library::unknown(name)) };
+    match std::fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Ok(metadata) if metadata.is_dir() && std::fs::read_dir(folder)?.next().is_none() => {}
+        Ok(metadata) if metadata.is_dir() => refuse!("{} is not empty; name a new folder", folder.display()),
+        _ => refuse!("{} exists and is no folder; name a new one", folder.display()),
+    }
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        // Filled within the folder, which may be the one that we stand in, and moved up whole.
+        let temporary = tempfile::Builder::new().prefix(".new-").tempdir_in(folder)?;
+        sources::write(&files, temporary.path())?;
+        std::fs::write(temporary.path().join(".gitignore"), IGNORED)?;
+        sources::move_all(temporary.path(), folder)
+    };
+    write().with_context(|| format!("cannot write to {}", folder.display()))?;
+    Ok(name)
+}
+
+/// A provider that the stack needs, and where it is.
+#[derive(Debug)]
+pub struct Plugin {
+    pub source: String,
+    pub path: PathBuf,
+}
+
+/// Reads the stack; modules that are missing are fetched. `upgrades` takes the newest right ones.
+pub fn fetch(host: &Arc<Host>, root: &Root, upgrades: bool) -> Result<Stack> {
+    let fetcher = Arc::new(Fetcher::new(Stack::disk(host, root), host.environment.clone(), upgrades)?);
+    let stack = Stack::open_with(host, root, fetcher.clone())?;
+    fetcher.finish().context("lampwright.lock")?;
+    Ok(stack)
+}
+
+/// The providers of a stack; `found` is told of each. Each is started once, so that a broken one shows here and not in the
+/// middle of something.
+pub async fn check(stack: &Stack, found: &dyn Fn(&Plugin)) -> Result<()> {
+    let search = stack.search()?;
+    let mut is_whole = true;
+    for requirement in stack.program.requirements() {
+        match search.find(&requirement.source) {
+            Ok(plugin) => found(&Plugin { source: requirement.source.short(), path: plugin.path }),
+            Err(error) => is_whole &= stack.tell(&host_diagnostics(&error, requirement.span)).is_ok(),
+        }
+    }
+    if !is_whole {
+        return Err(Failure::Told);
+    }
+    let (run, _telling) = stack.run(Inputs::default()).await?;
+    run.providers.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Plans, and the runs that make them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::bail;
+use compiler::Inputs;
+use compiler::addr::InstanceAddr;
+use engine::plan::{self, Goal, Plan, PlanOptions, Refresh, file};
+use engine::run::Run;
+use engine::state::store::Known;
+
+use crate::failure::{Result, refuse};
+use crate::host::Host;
+use crate::root::Root;
+use crate::stack::{Stack, Telling};
+use crate::state::StateAt;
+
+/// How many objects are worked on at once where nobody says otherwise.
+pub const PARALLELISM: u16 = 10;
+
+/// What a plan is made of.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    pub inputs: Inputs,
+    pub state: StateAt,
+    pub goal: Goal,
+    pub refresh: Refresh,
+    /// Objects that are replaced on request.
+    pub replace: BTreeSet<InstanceAddr>,
+    pub parallelism: u16,
+}
+
+impl PlanRequest {
+    pub fn new(inputs: Inputs, state: StateAt, goal: Goal) -> PlanRequest {
+        PlanRequest {
+            inputs,
+            state,
+            goal,
+            refresh: Refresh::Everything,
+            replace: BTreeSet::new(),
+            parallelism: PARALLELISM,
+        }
+    }
+
+    pub(crate) fn options(&self) -> Result<PlanOptions> {
+        if self.goal == Goal::Nothing && !self.replace.is_empty() {
+            refuse!("-destroy removes everything, so nothing can be replaced; leave -replace away");
+        }
+        Ok(PlanOptions { replace: self.replace.clone(), ..PlanOptions::new(self.goal, self.refresh) })
+    }
+}
+
+/// A plan and the run that made it, with its providers still there.
+pub struct Planned {
+    pub plan: Plan,
+    pub run: Run,
+    pub(crate) telling: Telling,
+}
+
+impl Planned {
+    pub async fn end(&self) {
+        self.run.providers.shutdown().await;
+    }
+}
+
+/// Plans; nothing is changed. The state is held until it is done.
+pub async fn plan(stack: &Stack, request: &PlanRequest) -> Result<Plan> {
+    let options = request.options()?;
+    let view = request.state.view(&stack.host, "plan")?;
+    let planned = make(stack, request.inputs.clone(), view.known(), options, request.parallelism).await?;
+    planned.end().await;
+    Ok(planned.plan)
+}
+
+pub(crate) async fn make(
+    stack: &Stack,
+    inputs: Inputs,
+    known: Known<'_>,
+    options: PlanOptions,
+    parallelism: u16,
+) -> Result<Planned> {
+    let (run, telling) = stack.run_with_state(inputs, usize::from(parallelism), &known).await?;
+    let (plan, diags) = plan::plan(&run, known.state, &options).await;
+    let told = stack.tell(&diags);
+    if told.is_err() {
+        run.providers.shutdown().await;
+    }
+    told.map(|()| Planned { plan, run, telling })
+}
+
+/// A plan that was saved, with the stack that it was made of.
+pub struct SavedPlan {
+    pub stack: Stack,
+    pub(crate) inputs: Inputs,
+    file: file::Saved,
+    path: std::path::PathBuf,
+}
+
+impl SavedPlan {
+    pub fn open(host: &Arc<Host>, root: &Root, path: &Path) -> Result<SavedPlan> {
+        let path = root.at(path);
+        let file = file::read(&path).map_err(anyhow::Error::from)?;
+        let stack = Stack::as_saved(host, root, file.sources.clone())?;
+        Ok(SavedPlan { stack, inputs: file.inputs.clone(), file, path })
+    }
+
+    pub(crate) fn decode(&self, run: &Run) -> anyhow::Result<Plan> {
+        let Some(plan) = file::decode(&self.file, run.providers.schemas()) else {
+            bail!("{} does not fit the providers that are installed now; plan again", self.path.display())
+        };
+        Ok(plan)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// To look at.
+    pub async fn plan(&self) -> Result<Plan> {
+        let (run, _telling) = self.stack.run(self.inputs.clone()).await?;
+        let plan = self.decode(&run);
+        run.providers.shutdown().await;
+        Ok(plan?)
+    }
+}
+
+/// Writes a plan, to be done later exactly as it is.
+pub fn save(stack: &Stack, plan: &Plan, inputs: &Inputs, path: &Path) -> Result<()> {
+    Ok(file::write(&stack.root.at(path), plan, &stack.sources, inputs).map_err(anyhow::Error::from)?)
+}

@@ -1,0 +1,33 @@
+//! What is written, as it is.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+
+use std::io::{BufRead as _, Write as _};
+
+/// What others have written, for a terminal: nothing of it moves the cursor, changes colours, or forges a line.
+pub(crate) fn tame(text: &str) -> String {
+    text.chars().map(|ch| if ch == '\t' || !ch.is_control() { ch } else { '\u{fffd}' }).collect()
+}
+
+/// Begins a screen anew.
+pub(crate) fn clear() {
+    print!("\x1b[H\x1b[2J");
+}
+
+pub(crate) fn line(text: &str) {
+    // A reader that went away (`| head`) is no failure of ours.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// What the user should know, and is no result.
+pub(crate) fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
+/// Asks for y or n; without a terminal the answer is no.
+pub(crate) fn choose(question: &str) -> bool {
+    print!("{question}");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "yes")
+}
