@@ -4,6 +4,7 @@ mod apply;
 mod bundle;
 mod console;
 mod export;
+mod force_unlock;
 mod import;
 mod init;
 mod logs;
@@ -19,6 +20,7 @@ mod state;
 mod status;
 pub(crate) mod test;
 mod validate;
+mod workspace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -88,6 +90,8 @@ enum Command {
     Module(module::ModuleArgs),
     /// Write the stack and the modules it calls as Terraform modules
     Export(export::ExportArgs),
+    ForceUnlock(force_unlock::ForceUnlockArgs),
+    Workspace(workspace::WorkspaceArgs),
     /// Print the version
     Version(VersionArgs),
 }
@@ -117,19 +121,7 @@ impl Cli {
                 false
             }
             Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => false,
-            Command::Version(_) => false,
-        }
-    }
-
-    fn uses_state(&self) -> bool {
-        match &self.command {
-            Command::Plan(_) | Command::Apply(_) | Command::Destroy(_) | Command::Import(_) | Command::Output(_) => {
-                true
-            }
-            Command::Show(_) | Command::State(_) | Command::Console(_) | Command::Test(_) | Command::Bundle(_) => true,
-            Command::Status(_) | Command::Logs(_) | Command::Scale(_) | Command::Ssh(_) => true,
-            Command::Init(_) | Command::Validate(_) => false,
-            Command::Module(_) | Command::Export(_) | Command::Version(_) => false,
+            Command::Version(_) | Command::ForceUnlock(_) | Command::Workspace(_) => false,
         }
     }
 
@@ -147,7 +139,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
     if invocation.ui.is_json {
         crate::json::version();
     }
-    environment::check(&invocation.root, cli.uses_state())?;
+    environment::check()?;
     match cli.command {
         Command::Init(args) => init::run(&args, invocation).await,
         Command::Validate(args) => validate::run(&args, invocation).await,
@@ -157,13 +149,15 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
         Command::Import(args) => import::run(&args, invocation).await,
         Command::Bundle(args) => bundle::run(&args, invocation).await,
         Command::Test(args) => test::run(&args, invocation).await,
-        Command::Output(args) => output::run(&args, invocation),
+        Command::Output(args) => output::run(&args, invocation).await,
         Command::Show(args) => show::run(&args, invocation).await,
         Command::Status(args) => status::run(&args, invocation).await,
         Command::Logs(args) => logs::run(&args, invocation).await,
         Command::Scale(args) => scale::run(&args, invocation).await,
         Command::Ssh(args) => ssh::run(&args, invocation).await,
-        Command::State(args) => state::run(&args, invocation),
+        Command::State(args) => state::run(&args, invocation).await,
+        Command::ForceUnlock(args) => force_unlock::run(&args, invocation).await,
+        Command::Workspace(args) => workspace::run(&args, invocation).await,
         Command::Console(args) => console::run(&args, invocation).await,
         Command::Module(args) => module::run(&args, invocation).await,
         Command::Export(args) => export::run(&args, invocation).await,
@@ -209,10 +203,9 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "log" => "`logs` shows what the daemons have written",
             "exec" | "shell" | "connect" => "`ssh MACHINE -- COMMAND` runs a command on a machine",
             "rollback" => "go back to the earlier text of the stack and the application, and `apply`",
-            "workspace" => "another -state=FILE is another state",
             "refresh" => "`plan` asks what exists, and `apply` records it",
             "get" | "providers" => "`init` fetches modules and shows which providers are found",
-            "fmt" | "graph" | "login" | "logout" | "force-unlock" | "cloud" | "query" | "stacks" | "metadata" => {
+            "fmt" | "graph" | "login" | "logout" | "cloud" | "query" | "stacks" | "metadata" => {
                 "Terraform has this command; it is not there yet"
             }
             _ => return None,
@@ -222,9 +215,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "replace" => "`plan` and `apply` take it: -replace=ADDRESS",
             "refresh-only" => "not there yet; `plan` shows what has changed outside of the stack, before all else",
             "generate-config-out" => "not there yet; `import` finds what exists, for a stack that describes it already",
-            "backend" | "backend-config" | "migrate-state" | "reconfigure" | "force-copy" => {
-                "remote state is not there yet: the state is the file that -state names"
-            }
+            "backend" | "backend-config" | "migrate-state" | "reconfigure" | "force-copy" => "`init` takes it",
             "plugin-dir" | "get-plugins" | "lockfile" | "verify-plugins" => {
                 "nothing is downloaded: providers are found on this machine, as `init` shows"
             }

@@ -1,6 +1,7 @@
 //! What Terraform's environment variables say: honoured, or refused or told by name. None is ignored in silence.
 //!
-//! Elsewhere: TF_VAR_NAME (`app::inputs`), TF_LOG (`commands`), TF_CLI_CONFIG_FILE and TF_PLUGIN_CACHE_DIR (`app::plugins`).
+//! Elsewhere: TF_VAR_NAME (`app::inputs`), TF_LOG (`commands`), TF_CLI_CONFIG_FILE and TF_PLUGIN_CACHE_DIR (`app::plugins`),
+//! TF_WORKSPACE and TF_DATA_DIR (`app::workspace`).
 //! TF_INPUT has nothing to switch off, as no value is ever asked for.
 
 use std::collections::BTreeMap;
@@ -8,12 +9,8 @@ use std::ffi::OsString;
 use std::fmt;
 
 use anyhow::bail;
-use app::root::Root;
 
 use crate::print;
-
-/// Where Terraform keeps what belongs to a folder, and so which workspace was selected.
-const TERRAFORM_DATA: &str = ".terraform";
 
 /// Variables that change what Terraform does and cannot change anything here, and why. In alphabetical order.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
@@ -137,13 +134,10 @@ fn words(text: &str) -> Result<Vec<String>, Fault> {
     }
 }
 
-/// Refuses what would make a command work on something else than was meant, and tells what has no effect.
-pub(crate) fn check(root: &Root, uses_state: bool) -> anyhow::Result<()> {
+/// Refuses what would make a command work with something else than was meant, and tells what has no effect.
+pub(crate) fn check() -> anyhow::Result<()> {
     if variable("TF_REATTACH_PROVIDERS").is_some() {
         bail!("TF_REATTACH_PROVIDERS is not supported: plugins are started here; unset it");
-    }
-    if uses_state {
-        check_workspace(root)?;
     }
     let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, why) in WITHOUT_EFFECT.iter().filter(|(name, _)| variable(name).is_some()) {
@@ -154,26 +148,6 @@ pub(crate) fn check(root: &Root, uses_state: bool) -> anyhow::Result<()> {
         print::note(&format!("{} {verb} no effect: {why}", names.join(", ")));
     }
     Ok(())
-}
-
-fn check_workspace(root: &Root) -> anyhow::Result<()> {
-    let folder = variable("TF_DATA_DIR").unwrap_or_else(|| TERRAFORM_DATA.to_owned());
-    let selected = root.at(folder).join("environment");
-    let (name, origin) = match variable("TF_WORKSPACE") {
-        Some(name) => (name, "TF_WORKSPACE".to_owned()),
-        None => match std::fs::read_to_string(&selected) {
-            Ok(name) => (name.trim().to_owned(), selected.display().to_string()),
-            Err(_) => return Ok(()),
-        },
-    };
-    if name.is_empty() || name == "default" {
-        return Ok(());
-    }
-    bail!(
-        "{origin} selects the workspace {name:?}, and workspaces are not supported yet: this would work on the state of \
-         the default one. To do that, set TF_WORKSPACE=default; to work on the state of {name:?}, give \
-         -state=terraform.tfstate.d/{name}/terraform.tfstate besides"
-    )
 }
 
 #[cfg(test)]

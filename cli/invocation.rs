@@ -7,7 +7,7 @@ use app::failure::Result;
 use app::host::Host;
 use app::root::{Root, plain};
 use app::stack::Stack;
-use app::state::StateAt;
+use app::state::{self, StateAt};
 use engine::plan::Goal;
 
 use crate::proposal::Proposal;
@@ -44,9 +44,9 @@ impl Invocation {
         self.root.at(path)
     }
 
-    /// The state that -state names, for a look.
-    pub(crate) fn state(&self, path: &Path) -> StateAt {
-        StateAt::unlocked(self.path(path))
+    /// The state that was used last, or that -state names, for a look.
+    pub(crate) fn state(&self, path: Option<&Path>) -> Result<StateAt> {
+        Ok(state::last(&self.host, &self.root, path)?.with_lock(false))
     }
 
     pub(crate) fn proposal(&self, command: &str) -> Proposal {

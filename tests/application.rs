@@ -93,7 +93,7 @@ async fn lives(sandbox: &Sandbox, text: &str) {
     let mut stack = Stack::open(&host, &root).expect("a stack");
     assert_eq!(stack.name(), text);
     let inputs = stack.inputs(&[]).expect("no variables");
-    let state = StateAt { path: root.at(STATE), lock: true };
+    let state = StateAt::file(root.at(STATE));
     let request = PlanRequest::new(inputs, state.clone(), Goal::Configuration);
     let plan = planning::plan(&stack, &request).await.expect("a plan");
     assert!(!plan.is_empty());

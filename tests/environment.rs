@@ -36,7 +36,7 @@ fn arguments_of_the_environment_are_taken() {
 }
 
 #[test]
-fn another_workspace_is_refused() {
+fn a_workspace_that_nobody_has_made_is_refused() {
     let mut sandbox = Sandbox::new();
     sandbox.write("stack/main.stack.hcl", STACK);
     let commands: [&[&str]; 7] = [
@@ -67,6 +67,9 @@ fn another_workspace_is_refused() {
     let data = sandbox.join("data").display().to_string();
     let ran = with(&[("TF_DATA_DIR", &data)], "stack", &mut sandbox, &["plan"]);
     assert!(ran.stderr.contains("selects the workspace \"other\""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`lampwright workspace new other` does"), "{}", ran.stderr);
+    let ran = with(&[("TF_WORKSPACE", "../x")], "stack", &mut sandbox, &["plan"]);
+    assert!(ran.stderr.contains("\"../x\" is no name for a workspace"), "{}", ran.stderr);
 }
 
 #[test]

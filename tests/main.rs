@@ -3,6 +3,7 @@
 mod acceptance;
 mod application;
 mod attributes;
+mod backends;
 mod balancer;
 mod bundles;
 mod changed_clouds;
@@ -28,6 +29,7 @@ mod secrets;
 mod sharing;
 mod stack;
 mod state;
+mod state_on_clouds;
 mod strangers;
 mod surgery;
 mod terraform;

@@ -94,7 +94,7 @@ fn what_is_not_there_is_answered_with_what_is() {
         (&["plan", "-target=x.y"], "a part of a stack is not there yet"),
         (&["destroy", "-replace=x.y"], "`plan` and `apply` take it"),
         (&["plan", "-refresh-only"], "not there yet"),
-        (&["init", "-backend-config=x"], "remote state is not there yet"),
+        (&["plan", "-backend-config=x"], "`init` takes it"),
     ] {
         let error = sandbox.lampwright(".", args).failure();
         assert!(error.contains(hint), "{args:?}: {error}");

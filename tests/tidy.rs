@@ -7,7 +7,8 @@ use crate::sandbox::repository;
 
 /// What a crate of ours may import of ours. Cargo.toml and this list change together.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("app", &["compiler", "engine", "modules", "value"]),
+    ("app", &["backends", "compiler", "engine", "modules", "value"]),
+    ("backends", &["value"]),
     ("compiler", &["grammar", "value"]),
     ("engine", &["compiler", "proto", "value"]),
     ("grammar", &[]),
@@ -50,18 +51,31 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
         &[
             &["logs", "scale"],
             &[
-                "bundle", "change", "console", "docs", "export", "import", "init", "operate", "package", "test",
+                "bundle",
+                "change",
+                "console",
+                "docs",
+                "export",
+                "import",
+                "init",
+                "migration",
+                "operate",
+                "package",
+                "test",
                 "validate",
+                "workspaces",
             ],
             &["inputs", "planning", "surgery"],
-            &["stack", "state"],
-            &["plugins"],
+            &["state"],
+            &["stack"],
+            &["plugins", "workspace"],
             &["sources"],
             &["archive", "disk", "host"],
             &["root", "watch"],
             &["failure"],
         ],
     ),
+    ("backends/src", &[&["http", "objects", "pg"], &["settings"], &["holder"]]),
     (
         "cli",
         &[
@@ -87,6 +101,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     (
         "compiler/src",
         &[
+            &["backend"],
             &["evaluation"],
             &["binding", "config", "origin", "graph"],
             &["program", "console", "testing"],

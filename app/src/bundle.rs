@@ -32,7 +32,7 @@ pub async fn write(
     simulation: Simulation,
     out: &Path,
 ) -> Result<Written> {
-    let state = state.peek(&stack.host)?;
+    let state = state.peek(&stack.host).await?;
     let run = stack.simulate(inputs, &state, simulation).await?;
     let options = PlanOptions::new(Goal::Configuration, Refresh::Nothing);
     let (plan, diags) = plan::plan(&run, &state, &options).await;

@@ -2,23 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use engine::apply::{self, Summary};
 use engine::plan::show::{self, DataChange};
 use engine::plan::{Goal, Plan};
 use engine::state::State;
-use engine::state::store::Store;
 
-use crate::failure::{Result, refuse};
+use crate::failure::{Failure, Result};
 use crate::planning::{PlanRequest, Planned, SavedPlan, make};
 use crate::stack::Stack;
-use crate::state::StateAt;
+use crate::state::{Opened, StateAt};
 
 /// A change that nobody has agreed to yet.
 #[must_use = "it is made or left"]
 pub struct Proposed<'s> {
     stack: &'s Stack,
     planned: Planned,
-    store: Store,
+    opened: Opened,
     /// Is written down before anything is made: what is cut off goes on with it.
     recorded: Option<Recorded>,
 }
@@ -37,6 +37,8 @@ pub struct Made {
     /// What has become of data, by the address of its layer.
     pub data: Vec<(String, DataChange)>,
     pub state: State,
+    /// Why the state could not be sent to where it is kept.
+    pub unsent: Option<Failure>,
 }
 
 /// What is different about a change from the plan of its stack.
@@ -50,40 +52,56 @@ pub(crate) struct Besides {
 /// Plans it.
 pub async fn propose<'s>(stack: &'s Stack, request: &PlanRequest) -> Result<Proposed<'s>> {
     let operation = if request.goal == Goal::Nothing { "destroy" } else { "apply" };
-    let store = request.state.open(&stack.host, operation)?;
-    propose_on(stack, request, store, Besides::default()).await
+    let opened = request.state.open(&stack.host, operation).await?;
+    propose_on(stack, request, opened, Besides::default()).await
 }
 
 pub(crate) async fn propose_on<'s>(
     stack: &'s Stack,
     request: &PlanRequest,
-    store: Store,
+    opened: Opened,
     besides: Besides,
 ) -> Result<Proposed<'s>> {
-    let options = request.options()?;
-    let mut known = store.known();
-    known.environment.extend(besides.environment);
-    let planned = make(stack, request.inputs.clone(), known, options, request.parallelism).await?;
-    Ok(Proposed { stack, planned, store, recorded: besides.recorded })
+    let Besides { environment, recorded } = besides;
+    let options = match request.options() {
+        Ok(options) => options,
+        Err(failure) => return Err(opened.give_up(failure).await),
+    };
+    let mut known = opened.known();
+    known.environment.extend(environment);
+    match make(stack, request.inputs.clone(), known, options, request.parallelism).await {
+        Ok(planned) => Ok(Proposed { stack, planned, opened, recorded }),
+        Err(failure) => Err(opened.give_up(failure).await),
+    }
 }
 
 /// A plan that was saved, as it is. It is agreed to by whoever saved it.
 pub async fn propose_saved<'s>(saved: &'s SavedPlan, state: &StateAt, parallelism: u16) -> Result<Proposed<'s>> {
     let stack = &saved.stack;
-    let store = state.open(&stack.host, "apply")?;
-    let (run, telling) = stack.run_with_state(saved.inputs.clone(), usize::from(parallelism), &store.known()).await?;
+    let opened = state.open(&stack.host, "apply").await?;
+    match decoded(saved, &opened, parallelism).await {
+        Ok(planned) => Ok(Proposed { stack, planned, opened, recorded: None }),
+        Err(failure) => Err(opened.give_up(failure).await),
+    }
+}
+
+async fn decoded(saved: &SavedPlan, opened: &Opened, parallelism: u16) -> Result<Planned> {
+    let (run, telling) =
+        saved.stack.run_with_state(saved.inputs.clone(), usize::from(parallelism), &opened.known()).await?;
+    let state = opened.store.state();
+    let path = saved.path().display();
     let plan = match saved.decode(&run) {
-        Ok(plan) if plan.lineage == store.state().lineage && plan.serial == store.state().serial => plan,
-        Ok(_) => {
-            run.providers.shutdown().await;
-            refuse!("{} is stale: the state has changed since it was made; plan again", saved.path().display());
-        }
+        Ok(plan) if plan.lineage == state.lineage && plan.serial == state.serial => Ok(plan),
+        Ok(_) => Err(anyhow!("{path} is stale: the state has changed since it was made; plan again")),
+        Err(error) => Err(error),
+    };
+    match plan {
+        Ok(plan) => Ok(Planned { plan, run, telling }),
         Err(error) => {
             run.providers.shutdown().await;
-            return Err(error.into());
+            Err(error.into())
         }
-    };
-    Ok(Proposed { stack, planned: Planned { plan, run, telling }, store, recorded: None })
+    }
 }
 
 impl Proposed<'_> {
@@ -92,8 +110,9 @@ impl Proposed<'_> {
     }
 
     /// Nobody agreed: nothing is changed.
-    pub async fn leave(self) {
+    pub async fn leave(self) -> Result<()> {
         self.planned.end().await;
+        self.opened.close().await
     }
 
     pub async fn make(mut self) -> Result<Made> {
@@ -101,18 +120,20 @@ impl Proposed<'_> {
             && let Err(error) = recorded()
         {
             self.planned.end().await;
-            return Err(error.into());
+            return Err(self.opened.give_up(error.into()).await);
         }
         let started = Instant::now();
         let data = show::data(&self.planned.plan);
         let goal = if self.planned.plan.is_destroy { Goal::Nothing } else { Goal::Configuration };
-        let (summary, diags) = apply::apply(&self.planned.run, &mut self.store, &self.planned.plan).await;
+        let (summary, diags) = apply::apply(&self.planned.run, &mut self.opened.store, &self.planned.plan).await;
         self.planned.end().await;
         // The run holds the sender of events; without it the telling sees the end of them.
         let Planned { run, telling, .. } = self.planned;
         drop(run);
         telling.finish().await;
         let has_failed = self.stack.tell(&diags).is_err();
-        Ok(Made { summary, has_failed, goal, elapsed: started.elapsed(), data, state: self.store.state().clone() })
+        let state = self.opened.store.state().clone();
+        let unsent = self.opened.close().await.err();
+        Ok(Made { summary, has_failed, goal, elapsed: started.elapsed(), data, state, unsent })
     }
 }

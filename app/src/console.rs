@@ -23,7 +23,7 @@ impl Console {
     pub async fn open(stack: &Stack, given: &Inputs, state: &StateAt) -> Result<Console> {
         let mut inputs = Inputs::validating();
         given.iter().for_each(|(name, value)| inputs.set(name.clone(), Input { value: value.clone(), span: None }));
-        let state = state.peek(&stack.host)?;
+        let state = state.peek(&stack.host).await?;
         let (run, _telling) = stack.run(inputs).await?;
         let mut evaluation = run.evaluation();
         supply_all(&mut evaluation, &state);

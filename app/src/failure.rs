@@ -37,6 +37,12 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<backends::BackendError> for Failure {
+    fn from(error: backends::BackendError) -> Failure {
+        Failure::Error(error.into())
+    }
+}
+
 /// Ends a function with an error, as `anyhow::bail!` does.
 macro_rules! refuse {
     ($($text:tt)*) => {

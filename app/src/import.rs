@@ -9,18 +9,33 @@ use engine::state::journal::Record;
 use crate::failure::{Result, refuse};
 use crate::planning::{PlanRequest, make};
 use crate::stack::Stack;
+use crate::state::Opened;
 
 /// Finds an object by what its provider knows it by, and records it. Nothing that exists is touched; the plan says what an
 /// apply would change of it.
 pub async fn import(stack: &Stack, request: &PlanRequest, addr: &InstanceAddr, id: &str) -> Result<Plan> {
     let options = request.options()?;
-    let mut store = request.state.open(&stack.host, "import")?;
-    if store.state().instances.contains_key(addr) {
+    let mut opened = request.state.open(&stack.host, "import").await?;
+    match import_into(stack, request, options, addr, id, &mut opened).await {
+        Ok(plan) => opened.close().await.map(|()| plan),
+        Err(failure) => Err(opened.give_up(failure).await),
+    }
+}
+
+async fn import_into(
+    stack: &Stack,
+    request: &PlanRequest,
+    options: PlanOptions,
+    addr: &InstanceAddr,
+    id: &str,
+    opened: &mut Opened,
+) -> Result<Plan> {
+    if opened.store.state().instances.contains_key(addr) {
         refuse!("{addr} is in the state already; nothing was changed");
     }
     let adopt = BTreeMap::from([(addr.clone(), id.to_owned())]);
     let options = PlanOptions { adopt, ..options };
-    let planned = make(stack, request.inputs.clone(), store.known(), options, request.parallelism).await?;
+    let planned = make(stack, request.inputs.clone(), opened.known(), options, request.parallelism).await?;
     planned.end().await;
     let plan = planned.plan;
     if let Some(from) = plan.moves.get(addr) {
@@ -30,7 +45,7 @@ pub async fn import(stack: &Stack, request: &PlanRequest, addr: &InstanceAddr, i
         let known: Vec<String> = plan.changes.keys().map(ToString::to_string).collect();
         refuse!("the stack has no {addr}; describe it first. The stack has: {}", known.join(", "));
     };
-    store.record(Record::Put { addr: addr.clone(), instance })?;
-    store.fold()?;
+    opened.store.record(Record::Put { addr: addr.clone(), instance })?;
+    opened.store.fold()?;
     Ok(plan)
 }

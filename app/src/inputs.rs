@@ -26,7 +26,9 @@ pub(crate) fn is_automatic(name: &str) -> bool {
 impl Stack {
     /// Values for variables, the strongest last: environment, `terraform.tfvars`, `*.auto.tfvars`, then what is given.
     pub fn inputs(&mut self, given: &[Given]) -> Result<Inputs> {
+        let workspace = self.workspace()?;
         let mut inputs = Inputs::default();
+        inputs.workspace = Some(workspace.into());
         let mut diags = Diagnostics::default();
         let declared: Vec<Arc<str>> = self.program.root().variables.keys().cloned().collect();
         for name in declared {

@@ -22,8 +22,8 @@ pub struct Existing {
 impl Existing {
     /// Nobody is kept from changing the state meanwhile.
     pub async fn open(stack: &Stack, inputs: Inputs, state: &StateAt, operation: &str) -> Result<Existing> {
-        let view = StateAt::unlocked(state.path.clone()).view(&stack.host, operation)?;
-        Existing::look(stack, inputs, view.known(), PARALLELISM).await
+        let viewed = state.clone().with_lock(false).view(&stack.host, operation).await?;
+        Existing::look(stack, inputs, viewed.known(), PARALLELISM).await
     }
 
     pub(crate) async fn look(stack: &Stack, inputs: Inputs, known: Known<'_>, parallelism: u16) -> Result<Existing> {

@@ -68,9 +68,12 @@ impl Planned {
 /// Plans; nothing is changed. The state is held until it is done.
 pub async fn plan(stack: &Stack, request: &PlanRequest) -> Result<Plan> {
     let options = request.options()?;
-    let view = request.state.view(&stack.host, "plan")?;
-    let planned = make(stack, request.inputs.clone(), view.known(), options, request.parallelism).await?;
+    let viewed = request.state.view(&stack.host, "plan").await?;
+    let planned = make(stack, request.inputs.clone(), viewed.known(), options, request.parallelism).await;
+    let closed = viewed.close().await;
+    let planned = planned?;
     planned.end().await;
+    closed?;
     Ok(planned.plan)
 }
 
@@ -93,7 +96,7 @@ pub(crate) async fn make(
 /// A plan that was saved, with the stack that it was made of.
 pub struct SavedPlan {
     pub stack: Stack,
-    pub(crate) inputs: Inputs,
+    pub inputs: Inputs,
     file: file::Saved,
     path: std::path::PathBuf,
 }
@@ -103,7 +106,9 @@ impl SavedPlan {
         let path = root.at(path);
         let file = file::read(&path).map_err(anyhow::Error::from)?;
         let stack = Stack::as_saved(host, root, file.sources.clone())?;
-        Ok(SavedPlan { stack, inputs: file.inputs.clone(), file, path })
+        let mut inputs = file.inputs.clone();
+        inputs.workspace = Some(stack.workspace()?.into());
+        Ok(SavedPlan { stack, inputs, file, path })
     }
 
     pub(crate) fn decode(&self, run: &Run) -> anyhow::Result<Plan> {

@@ -13,7 +13,6 @@ use compiler::origin::Origin;
 use engine::host::HostError;
 use engine::operations::ask;
 use engine::operations::dialect::{self, ScaleTold};
-use engine::state::store::Store;
 use serde_json::json;
 use value::{Number, Value};
 
@@ -23,6 +22,7 @@ use crate::inputs::Given;
 use crate::operate::{Existing, Meant};
 use crate::planning::PlanRequest;
 use crate::stack::Stack;
+use crate::state::Opened;
 use recorded::Recorded;
 
 /// What is asked for: numbers of machines such as `web=5`, `web=+2` or `web=-1`, and machines that leave.
@@ -57,14 +57,26 @@ enum Asked {
 pub struct Scaling {
     pub changes: Vec<Scaled>,
     inputs: Inputs,
-    store: Store,
+    opened: Opened,
     recorded: Recorded,
 }
 
 /// Looks at what there is.
 pub async fn read(stack: &mut Stack, request: &PlanRequest, asked: &ScaleRequest) -> Result<Scaling> {
-    let store = request.state.open(&stack.host, "scale")?;
-    let found = Existing::look(stack, request.inputs.clone(), store.known(), request.parallelism).await?;
+    let opened = request.state.open(&stack.host, "scale").await?;
+    match find(stack, request, asked, &opened).await {
+        Ok((changes, inputs, recorded)) => Ok(Scaling { changes, inputs, opened, recorded }),
+        Err(failure) => Err(opened.give_up(failure).await),
+    }
+}
+
+async fn find(
+    stack: &mut Stack,
+    request: &PlanRequest,
+    asked: &ScaleRequest,
+    opened: &Opened,
+) -> Result<(Vec<Scaled>, Inputs, Recorded)> {
+    let found = Existing::look(stack, request.inputs.clone(), opened.known(), request.parallelism).await?;
     let changes = changes(asked, &found).await;
     found.end().await;
     let (layers, changes) = changes?;
@@ -75,7 +87,7 @@ pub async fn read(stack: &mut Stack, request: &PlanRequest, asked: &ScaleRequest
     for (name, number) in &variables {
         stack.set(&mut inputs, name, &number.to_string(), "of scale")?;
     }
-    Ok(Scaling { changes, inputs, store, recorded })
+    Ok((changes, inputs, recorded))
 }
 
 impl Scaling {
@@ -89,7 +101,7 @@ impl Scaling {
             recorded: Some(Box::new(move || recorded.write())),
         };
         let request = PlanRequest { inputs: self.inputs, ..request.clone() };
-        propose_on(stack, &request, self.store, besides).await
+        propose_on(stack, &request, self.opened, besides).await
     }
 }
 

@@ -23,6 +23,7 @@ use crate::host::Host;
 use crate::plugins;
 use crate::root::{DATA, Root};
 use crate::sources::loader::{Disk, Overlay};
+use crate::workspace;
 
 pub struct Stack {
     pub program: Arc<Program>,
@@ -113,6 +114,11 @@ impl Stack {
     pub(crate) fn tell(&self, diags: &Diagnostics) -> Result<()> {
         self.host.watch.diagnostics(diags, &self.sources);
         if diags.has_errors() { Err(Failure::Told) } else { Ok(()) }
+    }
+
+    /// The selected workspace.
+    pub fn workspace(&self) -> Result<String> {
+        Ok(workspace::selected(&self.host, &self.root)?)
     }
 
     /// What the stack is called: by its `stack` block, else by its folder.

@@ -1,157 +1,241 @@
-//! The state of a stack: opened to be looked at or to be changed. What runs that were cut off have left beside it is told.
+//! The state of a stack: where it is, opened to be looked at or to be changed.
+//!
+//! It is a file beside the stack, or a backend keeps it (`remote`): then there is a copy of it here, with the journal, and what
+//! a run has changed is sent when it ends.
 
-use std::path::PathBuf;
+mod choice;
+mod remote;
+mod told;
 
-use compiler::diag::{Diagnostic, Diagnostics};
-use compiler::source::SourceMap;
-use engine::state::recovery::Recovered;
-use engine::state::store::{self, Store, View};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use backends::Backend;
+use engine::state::store::{self, Known, Store, View};
 use engine::state::{State, state_name};
 
 use crate::failure::{Failure, Result};
 use crate::host::Host;
 use crate::root::Root;
-use crate::watch::Watch;
+use crate::workspace;
+pub use choice::{Chosen, Remembered, chosen, last};
+use remote::Remote;
+use told::{Reader, tell, tell_losses};
 
-/// What the state is called where nobody says otherwise.
-pub const STATE: &str = "terraform.tfstate";
+pub use crate::workspace::STATE;
 
 /// Which state is meant, and how it is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct StateAt {
-    pub path: PathBuf,
+    place: Place,
     /// Keeps other runs away meanwhile. False is for file systems without locks, and for who only looks.
-    pub lock: bool,
+    lock: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    File(PathBuf),
+    Backend(Remote),
 }
 
 impl StateAt {
-    /// For a look: nobody is kept from changing it.
-    pub fn unlocked(path: PathBuf) -> StateAt {
-        StateAt { path, lock: false }
+    /// A file.
+    pub fn file(path: PathBuf) -> StateAt {
+        StateAt { place: Place::File(path), lock: true }
     }
 
-    /// To look at. What an earlier run left unfinished is told, and left as it is.
-    pub fn view(&self, host: &Host, operation: &str) -> Result<View> {
-        let view = if self.lock { View::open(&self.path, operation)? } else { store::peek(&self.path)? };
-        host.watch.diagnostics(&diagnostics(&view.recovered, Reader::Looks), &SourceMap::default());
-        notes(&*host.watch, &view.recovered, &view.state, Reader::Looks);
-        Ok(view)
+    /// What a backend keeps, for a workspace.
+    pub fn backend(root: &Root, backend: Arc<dyn Backend>, workspace: &str) -> StateAt {
+        StateAt { place: Place::Backend(Remote::new(root, backend, workspace)), lock: true }
+    }
+
+    #[must_use]
+    pub fn with_lock(self, lock: bool) -> StateAt {
+        StateAt { lock, ..self }
+    }
+
+    /// As people know it.
+    pub fn shown(&self) -> String {
+        match &self.place {
+            Place::File(path) => path.display().to_string(),
+            Place::Backend(remote) => remote.backend.at(),
+        }
+    }
+
+    /// To look at. What an earlier run left unfinished is told, and left as it is. It is kept from changes until it is closed.
+    pub async fn view(&self, host: &Host, operation: &str) -> Result<Viewed> {
+        let (view, held) = match &self.place {
+            Place::File(path) => (if self.lock { View::open(path, operation)? } else { store::peek(path)? }, None),
+            Place::Backend(remote) => {
+                let held = remote.hold(host, operation, self.lock).await?;
+                match remote.look(&held) {
+                    Ok(view) => (view, Some(held)),
+                    Err(failure) => return Err(held.give_up(failure).await),
+                }
+            }
+        };
+        tell(&*host.watch, &view.recovered, &view.state, Reader::Looks);
+        Ok(Viewed { view, held })
     }
 
     /// Open for a change. What an earlier run left unfinished is in it now, and told. It fails where something of that cannot
     /// be read: before anything is made anew, a person has to know.
-    pub fn open(&self, host: &Host, operation: &str) -> Result<Store> {
+    pub async fn open(&self, host: &Host, operation: &str) -> Result<Opened> {
         let open = if self.lock { Store::open } else { Store::open_without_lock };
-        let store = open(&self.path, operation)?;
-        let diags = diagnostics(&store.recovered, Reader::Changes);
-        host.watch.diagnostics(&diags, &SourceMap::default());
-        notes(&*host.watch, &store.recovered, store.state(), Reader::Changes);
-        if diags.has_errors() { Err(Failure::Told) } else { Ok(store) }
+        let (store, held) = match &self.place {
+            Place::File(path) => (open(path, operation)?, None),
+            Place::Backend(remote) => {
+                let held = remote.hold(host, operation, self.lock).await?;
+                let opened = match remote.fetch(host, &held) {
+                    Ok(()) => open(&remote.copy, operation).map_err(Failure::from),
+                    Err(failure) => Err(failure),
+                };
+                match opened {
+                    Ok(store) => (store, Some(held)),
+                    Err(failure) => return Err(held.give_up(failure).await),
+                }
+            }
+        };
+        let is_lost = tell(&*host.watch, &store.recovered, store.state(), Reader::Changes);
+        let opened = Opened { store, held };
+        if is_lost {
+            opened.close().await?;
+            return Err(Failure::Told);
+        }
+        Ok(opened)
     }
 
     /// Where copies of the files of its machines are.
     pub fn bundles(&self, root: &Root) -> PathBuf {
-        let label = state_name::label(root.absolute(), root.relative(&self.path));
-        root.at(state_name::bundle_folder(label.as_deref()))
+        let path = match &self.place {
+            Place::File(path) => root.relative(path).to_owned(),
+            Place::Backend(remote) => workspace::path(&remote.workspace),
+        };
+        root.at(state_name::bundle_folder(state_name::label(root.absolute(), &path).as_deref()))
     }
 
     /// What it says, for who only reads. What cannot be read of it is told.
-    pub fn peek(&self, host: &Host) -> Result<State> {
-        let View { state, recovered, .. } = store::peek(&self.path)?;
-        host.watch.diagnostics(&diagnostics(&recovered, Reader::Looks), &SourceMap::default());
+    pub async fn peek(&self, host: &Host) -> Result<State> {
+        let View { state, recovered, .. } = match &self.place {
+            Place::File(path) => store::peek(path)?,
+            Place::Backend(remote) => remote.look(&remote.hold(host, "", false).await?)?,
+        };
+        tell_losses(&*host.watch, &recovered, Reader::Looks);
         Ok(state)
     }
-}
 
-/// More lines than this say nothing more.
-const SHOWN_LINES: usize = 20;
+    /// Makes an empty state, where there is none.
+    pub(crate) async fn create(&self, host: &Host) -> Result<()> {
+        match &self.place {
+            Place::File(path) => {
+                let folder = path.parent().unwrap_or(Path::new("."));
+                std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+                Ok(())
+            }
+            Place::Backend(_) => {
+                let mut opened = self.open(host, "workspace new").await?;
+                match opened.store.rewrite(|_| ()) {
+                    Ok(()) => opened.close().await,
+                    Err(error) => Err(opened.give_up(error.into()).await),
+                }
+            }
+        }
+    }
 
-/// Who opened the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reader {
-    /// Changes nothing, and leaves everything as it is.
-    Looks,
-    /// Has folded in what could be read.
-    Changes,
-}
+    /// Removes the state itself, and what belongs to it here.
+    pub(crate) async fn delete(&self, host: &Host) -> Result<()> {
+        match &self.place {
+            Place::File(path) => {
+                // Kept from others until it is gone.
+                let opened = self.open(host, "workspace delete").await?;
+                let folder = path.parent().unwrap_or(Path::new("."));
+                std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+                opened.close().await
+            }
+            Place::Backend(remote) => remote.delete(host).await,
+        }
+    }
 
-/// What is lost. For whoever makes changes that is an error: what is lost may exist, and would be made once more.
-fn diagnostics(recovered: &Recovered, reader: Reader) -> Diagnostics {
-    let mut diags = Diagnostics::default();
-    let Some(journal) = recovered.journal.as_ref().filter(|_| recovered.is_incomplete()) else { return diags };
-    let new = |summary: &str, label: String| match reader {
-        Reader::Looks => Diagnostic::warning(summary, label),
-        Reader::Changes => Diagnostic::error(summary, label),
-    };
-    let mut diagnostic = if recovered.is_foreign {
-        let label = format!(
-            "{} belongs to another version of the state, or to another one; what it records is not in the state",
-            journal.display()
-        );
-        new("the journal is of another state", label)
-    } else {
-        new("the journal of the state is damaged", format!("of {} not everything can be read", journal.display()))
-    };
-    for line in recovered.damage.iter().take(SHOWN_LINES) {
-        diagnostic = diagnostic.note(line.clone());
-    }
-    if recovered.damage.len() > SHOWN_LINES {
-        diagnostic = diagnostic.note(format!("and {} lines more", recovered.damage.len() - SHOWN_LINES));
-    }
-    if !recovered.is_foreign && !recovered.is_void {
-        let counted = changes(recovered.records);
-        diagnostic = diagnostic.note(match reader {
-            Reader::Looks => format!("{counted} of it could be read and taken into account"),
-            Reader::Changes => format!("{counted} of it could be read and put into the state"),
-        });
-    }
-    if recovered.is_void {
-        diagnostic = diagnostic.note("everything that could be read of it is in the state already");
-    }
-    let what = "what it recorded besides may exist and is not in the state";
-    let cure = "machines of our own layers are found by their tags when their layer is applied or imported; take in other objects with `lampwright import ADDRESS ID`, or remove them where they are";
-    diagnostic = diagnostic.note(format!("{what}: {cure}"));
-    diags.push(match &recovered.set_aside {
-        Some(path) => diagnostic
-            .note(format!("it was set aside as {}", path.display()))
-            .note("nothing else was done; look at what is there, then do the same again to go on without it"),
-        None => diagnostic.note("nothing was changed; the next apply or destroy sets it aside, and stops once"),
-    });
-    diags
-}
-
-/// What was going on.
-fn notes(watch: &dyn Watch, recovered: &Recovered, state: &State, reader: Reader) {
-    if recovered.is_from_copy {
-        watch.note("the writing of the state file was cut off; the state is from the whole copy beside it");
-    }
-    let is_whole = !recovered.is_incomplete() && !recovered.is_void;
-    if recovered.records > 0 && is_whole {
-        let counted = changes(recovered.records);
-        let (verb, done) = match reader {
-            Reader::Looks => ("is", "taken into account, and in the state file after the next apply"),
-            Reader::Changes => ("is", "in the state now"),
-        };
-        let verb = if recovered.records == 1 { verb } else { "are" };
-        watch.note(&format!("an earlier run was cut off; its {counted} {verb} {done}"));
-    } else if recovered.journal.is_some() && is_whole {
-        watch.note("an earlier run was cut off before it recorded a change");
-    }
-    if recovered.is_torn {
-        watch.note(
-            "its last record was only half written and does not count: its step was not done when it was cut off",
-        );
-    }
-    for addr in state.unfinished.keys() {
-        watch.note(&format!(
-            "{addr} was being made when a run was cut off; the next apply takes over what exists of it, or removes that if the stack has it no more"
-        ));
-    }
-    for (addr, doubt) in &state.in_doubt {
-        watch.note(&doubt.explain(addr));
+    /// Releases a lock by its id, whoever holds it.
+    pub async fn force_unlock(&self, id: &str) -> Result<()> {
+        match &self.place {
+            Place::File(path) => Err(Failure::Error(anyhow::anyhow!(
+                "the lock of {} ends with the process that holds it; there is nothing to release",
+                path.display()
+            ))),
+            Place::Backend(remote) => Ok(remote.backend.unlock(id).await?),
+        }
     }
 }
 
-fn changes(records: usize) -> String {
-    if records == 1 { "1 recorded change".to_owned() } else { format!("{records} recorded changes") }
+/// A state that is looked at.
+pub struct Viewed {
+    view: View,
+    held: Option<remote::Held>,
+}
+
+impl Viewed {
+    pub fn state(&self) -> &State {
+        &self.view.state
+    }
+
+    pub(crate) fn known(&self) -> Known<'_> {
+        known(self.view.known(), self.held.as_ref())
+    }
+
+    pub async fn close(self) -> Result<()> {
+        match self.held {
+            Some(held) => held.release().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// A state that is changed. It has to be closed: what is dropped keeps its lock where that does not end with the process.
+#[must_use = "it has to be closed"]
+pub struct Opened {
+    pub(crate) store: Store,
+    held: Option<remote::Held>,
+}
+
+impl Opened {
+    pub(crate) fn known(&self) -> Known<'_> {
+        known(self.store.known(), self.held.as_ref())
+    }
+
+    /// Sends what was changed to where the state is, and releases it.
+    pub async fn close(self) -> Result<()> {
+        let Opened { store, held } = self;
+        drop(store);
+        match held {
+            Some(held) => held.send_and_release().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing is to be kept but why it failed.
+    pub(crate) async fn give_up(self, failure: Failure) -> Failure {
+        match self.close().await {
+            Ok(()) => failure,
+            Err(Failure::Told) => failure,
+            Err(Failure::Error(also)) => match failure {
+                Failure::Told => Failure::Error(also),
+                Failure::Error(first) => Failure::Error(anyhow::anyhow!("{first:#}\n{also:#}")),
+            },
+        }
+    }
+}
+
+/// Plugins know the state by the path that it has where no backend keeps it.
+fn known<'s>(mut known: Known<'s>, held: Option<&remote::Held>) -> Known<'s> {
+    if let Some(held) = held {
+        let path = workspace::path(&held.workspace).display().to_string();
+        for (name, value) in &mut known.environment {
+            if name == state_name::PATH_VARIABLE {
+                value.clone_from(&path);
+            }
+        }
+    }
+    known
 }

@@ -56,7 +56,8 @@ pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
         }
         let common = &args.change.common;
         let saved = SavedPlan::open(&invocation.host, &invocation.root, path)?;
-        let proposed = change::propose_saved(&saved, &common.state.at(invocation), common.parallelism).await?;
+        let proposed =
+            change::propose_saved(&saved, &common.state.of(&saved.stack, &saved.inputs)?, common.parallelism).await?;
         return Ok(report(&invocation.ui, proposed.make().await?, None));
     }
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
@@ -70,7 +71,7 @@ pub(crate) async fn run_destroy(args: &ChangeArgs, invocation: &Invocation) -> O
 async fn run_planned(goal: Goal, replace: &ReplaceArgs, args: &ChangeArgs, invocation: &Invocation) -> Outcome {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
-    let request = PlanRequest { replace: replace.read()?, ..args.common.request(invocation, inputs, goal) };
+    let request = PlanRequest { replace: replace.read()?, ..args.common.request(&stack, inputs, goal)? };
     let proposed = change::propose(&stack, &request).await?;
     let command =
         |not_done: &[String]| replace.repeated(invocation.proposal_to(goal), |address| not_done.contains(address));
@@ -93,7 +94,7 @@ pub(super) async fn agree_and_make(
     show_plan(ui, stack, plan, ShowOptions::default());
     let needs_work = !plan.is_empty();
     if needs_work && !args.auto_approve && (ui.is_json || !common.input || !ui.confirm(&question(plan))) {
-        proposed.leave().await;
+        proposed.leave().await?;
         if !common.input {
             ui.error("-input=false: nobody may be asked; use -auto-approve to go on without a question");
         }
@@ -138,7 +139,11 @@ fn report(ui: &Ui, made: Made, again: Option<Again<'_>>) -> u8 {
         // On its own, so that it can be copied.
         print::line(&format!("\n{text}"));
     }
-    if made.has_failed { exit::FAILURE } else { exit::SUCCESS }
+    match &made.unsent {
+        Some(Failure::Error(error)) => ui.error(&format!("{error:#}")),
+        Some(Failure::Told) | None => {}
+    }
+    if made.has_failed || made.unsent.is_some() { exit::FAILURE } else { exit::SUCCESS }
 }
 
 fn summary(made: &Made, again: Option<Again<'_>>) {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use app::bundle::{self, MachineEntry, Manifest};
 use app::stack::Simulation;
-use app::state::STATE;
 use clap::{Args, Subcommand};
 
 use super::{InputArgs, Outcome};
@@ -67,7 +66,7 @@ pub(crate) async fn run(args: &BundleArgs, invocation: &Invocation) -> Outcome {
 async fn render(args: &BundleArgs, out: &Path, invocation: &Invocation) -> Outcome {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
-    let state = invocation.state(STATE.as_ref());
+    let state = stack.state(&inputs, None)?;
     let written = bundle::write(&stack, inputs, &state, Simulation::of(args.check), out).await?;
     let manifest = &written.manifest;
     report(manifest);

@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, IsTerminal as _};
 
 use app::console::Console;
-use app::state::STATE;
 use app::watch::Watch as _;
 use clap::Args;
 use compiler::console;
@@ -21,7 +20,7 @@ pub(crate) struct ConsoleArgs {
 pub(crate) async fn run(args: &ConsoleArgs, invocation: &Invocation) -> Outcome {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
-    let mut expressions = Console::open(&stack, &inputs, &invocation.state(STATE.as_ref())).await?;
+    let mut expressions = Console::open(&stack, &inputs, &stack.state(&inputs, None)?).await?;
     let is_terminal = std::io::stdin().is_terminal();
     if is_terminal {
         print::line("Expressions, one a line; `exit` ends.");

@@ -31,7 +31,7 @@ pub(crate) async fn run(args: &ImportArgs, invocation: &Invocation) -> Outcome {
     })?;
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
-    let request = args.common.request(invocation, inputs, Goal::Configuration);
+    let request = args.common.request(&stack, inputs, Goal::Configuration)?;
     let plan = app::import::import(&stack, &request, &addr, &args.id).await?;
     show_plan(&invocation.ui, &stack, &plan, ShowOptions::default());
     if !args.common.json {

@@ -3,10 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
+use app::failure::Result;
 use app::init::{self, Plugin};
+use app::migration::{self, Found};
+use app::stack::Stack;
 use clap::Args;
+use serde_json::Value as Json;
 
-use super::Outcome;
+use super::{InputArgs, Outcome};
 use crate::invocation::Invocation;
 use crate::proposal::Proposal;
 use crate::{exit, print};
@@ -22,21 +27,35 @@ pub(crate) struct InitArgs {
     /// Take the newest right versions of modules of git repositories, instead of those in lampwright.lock
     #[arg(long, conflicts_with = "from")]
     upgrade: bool,
-    /// Accepted for compatibility; nothing is ever asked
+    /// A setting of the backend, NAME=VALUE, or a file with settings; may be given several times
+    #[arg(long, value_name = "NAME=VALUE|FILE", conflicts_with = "from")]
+    backend_config: Vec<String>,
+    /// Copy the state to where the stack says that it is now
+    #[arg(long, conflicts_with_all = ["from", "reconfigure"])]
+    migrate_state: bool,
+    /// Leave the state where it was, and go on with where the stack says that it is now
+    #[arg(long, conflicts_with = "from")]
+    reconfigure: bool,
+    /// Copy it without a question, also over a state of another history
+    #[arg(long, requires = "migrate_state")]
+    force_copy: bool,
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Accepted for compatibility; nothing is asked but before a state is copied
     #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
     input: bool,
-    /// Accepted for compatibility; there is no lock that init would take
+    /// Accepted for compatibility; a state that is copied is always locked
     #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
     lock: bool,
-    /// Accepted for compatibility: there is no backend to set up
-    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    /// Whether to look at where the state is
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     backend: bool,
 }
 
 pub(crate) async fn run(args: &InitArgs, invocation: &Invocation) -> Outcome {
     match (&args.from, &args.dir) {
         (Some(from), Some(dir)) => fork(from, &invocation.path(dir)),
-        _ => check(args.upgrade, invocation).await,
+        _ => check(args, invocation).await,
     }
 }
 
@@ -47,8 +66,8 @@ fn fork(from: &str, folder: &Path) -> Outcome {
     Ok(exit::SUCCESS)
 }
 
-async fn check(upgrades: bool, invocation: &Invocation) -> Outcome {
-    let stack = init::fetch(&invocation.host, &invocation.root, upgrades)?;
+async fn check(args: &InitArgs, invocation: &Invocation) -> Outcome {
+    let mut stack = init::fetch(&invocation.host, &invocation.root, args.upgrade)?;
     let modules = match stack.program.modules.len() {
         1 => "1 module".to_owned(),
         many => format!("{many} modules"),
@@ -58,8 +77,64 @@ async fn check(upgrades: bool, invocation: &Invocation) -> Outcome {
     if let Some(block) = block.filter(|block| !block.description.is_empty()) {
         print::line(&format!("  {}", block.description));
     }
+    if args.backend {
+        state(args, &mut stack, invocation).await?;
+    }
     let found = |plugin: &Plugin| print::line(&format!("Provider {}: {}", plugin.source, plugin.path.display()));
     init::check(&stack, &found).await?;
     print::line(&format!("Everything is there. Next: {}", invocation.proposal("plan").text()));
     Ok(exit::SUCCESS)
+}
+
+/// Where the state is, and whether it has to go elsewhere.
+async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> Result<()> {
+    let inputs = stack.inputs(args.inputs.given())?;
+    let given = match args.backend_config.as_slice() {
+        [] => None,
+        some => Some(backend_config(some, invocation)?),
+    };
+    let migration = match migration::look(stack, &inputs, given).await? {
+        Found::Same(at) => {
+            print::line(&format!("State: {at}"));
+            return Ok(());
+        }
+        Found::Moved(migration) => migration,
+    };
+    let (from, to) = (migration.from.clone(), migration.to.clone());
+    let copied = match migration.workspaces.as_slice() {
+        [] => "nothing is there to be copied".to_owned(),
+        names => format!("workspaces: {}", names.join(", ")),
+    };
+    if args.reconfigure || migration.workspaces.is_empty() {
+        migration.leave(stack)?;
+        print::line(&format!("State: {to} (it was in {from}, and nothing was copied)"));
+        return Ok(());
+    }
+    if !args.migrate_state {
+        return Err(anyhow!(
+            "the stack says that its state is in {to}, and it was in {from} ({copied}). `{}` copies it; `{}` leaves it where it is",
+            invocation.proposal("init").argument("-migrate-state").text(),
+            invocation.proposal("init").argument("-reconfigure").text(),
+        )
+        .into());
+    }
+    let question = format!("\nCopy the state from {from} to {to} ({copied})?");
+    if !args.force_copy && (!args.input || !invocation.ui.confirm(&question)) {
+        return Err(anyhow!("the state was not copied; -force-copy does it without a question").into());
+    }
+    migration.migrate(stack, args.force_copy).await?;
+    print::line(&format!("State: {to} (copied from {from}, where it stays as it was)"));
+    Ok(())
+}
+
+/// `NAME=VALUE`, or a file of such lines in the form of a file of variables.
+fn backend_config(given: &[String], invocation: &Invocation) -> Result<Vec<(String, Json)>> {
+    let mut settings = Vec::new();
+    for text in given {
+        match text.split_once('=') {
+            Some((name, value)) => settings.push((name.trim().to_owned(), Json::String(value.to_owned()))),
+            None => settings.extend(migration::settings_file(&invocation.path(text))?),
+        }
+    }
+    Ok(settings)
 }

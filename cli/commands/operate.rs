@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use app::failure::Result;
 use app::operate::Existing;
-use app::state::STATE;
 use clap::Args;
 
 use super::InputArgs;
@@ -12,9 +11,9 @@ use crate::invocation::Invocation;
 
 #[derive(Debug, Args)]
 pub(crate) struct OperateArgs {
-    /// The file of the state
-    #[arg(long, value_name = "FILE", default_value = STATE)]
-    state: PathBuf,
+    /// The file of the state, where no backend keeps it; terraform.tfstate if not set
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
 /// Reads the stack and the state.
@@ -26,5 +25,6 @@ pub(super) async fn open(
 ) -> Result<Existing> {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(inputs.given())?;
-    Existing::open(&stack, inputs, &invocation.state(&args.state), operation).await
+    let state = stack.state(&inputs, args.state.as_deref())?;
+    Existing::open(&stack, inputs, &state, operation).await
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use app::state::STATE;
 use clap::Args;
 use compiler::console;
 use compiler::diag::suggest::closest;
@@ -25,13 +24,13 @@ pub(crate) struct OutputArgs {
     /// A text as it is, without quotes
     #[arg(long)]
     raw: bool,
-    /// The state file
-    #[arg(long, value_name = "FILE", default_value = STATE)]
-    state: PathBuf,
+    /// The file of the state, where no backend keeps it; terraform.tfstate if not set
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &OutputArgs, invocation: &Invocation) -> Outcome {
-    let state = invocation.state(&args.state).peek(&invocation.host)?;
+pub(crate) async fn run(args: &OutputArgs, invocation: &Invocation) -> Outcome {
+    let state = invocation.state(args.state.as_deref())?.peek(&invocation.host).await?;
     Ok(print(args, &state)?)
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use app::failure::Result;
 use app::inputs::Given;
 use app::planning::{self, PARALLELISM, PlanRequest};
 use app::stack::Stack;
-use app::state::{STATE, StateAt};
+use app::state::{self, STATE, StateAt};
 use clap::Args;
 use compiler::Inputs;
 use compiler::addr::InstanceAddr;
@@ -90,23 +91,30 @@ pub(crate) struct CommonArgs {
 /// Which state is changed, and whether alone.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StateArgs {
-    /// The file of the state
-    #[arg(long, value_name = "FILE", default_value = STATE)]
-    pub(super) state: PathBuf,
+    /// The file of the state, where no backend keeps it; terraform.tfstate if not set
+    #[arg(long, value_name = "FILE")]
+    pub(super) state: Option<PathBuf>,
     /// Whether to keep other runs away from the state meanwhile; false is for file systems without locks
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub(super) lock: bool,
 }
 
 impl StateArgs {
-    pub(super) fn at(&self, invocation: &Invocation) -> StateAt {
-        StateAt { path: invocation.path(&self.state), lock: self.lock }
+    pub(super) fn of(&self, stack: &Stack, inputs: &Inputs) -> Result<StateAt> {
+        Ok(stack.state(inputs, self.state.as_deref())?.with_lock(self.lock))
+    }
+
+    /// Of a command that does not read the stack.
+    pub(super) fn last(&self, invocation: &Invocation) -> Result<StateAt> {
+        Ok(state::last(&invocation.host, &invocation.root, self.state.as_deref())?.with_lock(self.lock))
     }
 
     fn flags(&self, proposal: Proposal) -> Proposal {
-        proposal
-            .argument_if(self.state != Path::new(STATE), format!("-state={}", self.state.display()))
-            .argument_if(!self.lock, "-lock=false")
+        let proposal = match self.state.as_deref().filter(|path| *path != Path::new(STATE)) {
+            Some(path) => proposal.argument(format!("-state={}", path.display())),
+            None => proposal,
+        };
+        proposal.argument_if(!self.lock, "-lock=false")
     }
 }
 
@@ -114,8 +122,7 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    let request =
-        PlanRequest { replace: args.replace.read()?, ..args.common.request(invocation, inputs.clone(), goal) };
+    let request = PlanRequest { replace: args.replace.read()?, ..args.common.request(&stack, inputs.clone(), goal)? };
     let plan = planning::plan(&stack, &request).await?;
     show_plan(&invocation.ui, &stack, &plan, ShowOptions { files: args.files });
     let is_told = !args.common.json;
@@ -136,10 +143,11 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
 }
 
 impl CommonArgs {
-    pub(super) fn request(&self, invocation: &Invocation, inputs: Inputs, goal: Goal) -> PlanRequest {
+    pub(super) fn request(&self, stack: &Stack, inputs: Inputs, goal: Goal) -> Result<PlanRequest> {
         let refresh = if self.refresh { Refresh::Everything } else { Refresh::InDoubt };
         let parallelism = self.parallelism;
-        PlanRequest { refresh, parallelism, ..PlanRequest::new(inputs, self.state.at(invocation), goal) }
+        let state = self.state.of(stack, &inputs)?;
+        Ok(PlanRequest { refresh, parallelism, ..PlanRequest::new(inputs, state, goal) })
     }
 
     /// As these were given.

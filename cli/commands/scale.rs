@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &ScaleArgs, invocation: &Invocation) -> Outcome {
     let ChangeArgs { inputs: given, common, .. } = &args.change;
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(given.given())?;
-    let request = common.request(invocation, inputs, Goal::Configuration);
+    let request = common.request(&stack, inputs, Goal::Configuration)?;
     let asked =
         ScaleRequest { changes: args.changes.clone(), remove: args.remove.clone(), given: given.given().to_vec() };
     let scaling = scale::read(&mut stack, &request, &asked).await?;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use app::planning::SavedPlan;
-use app::state::STATE;
 use clap::Args;
 use compiler::addr::InstanceAddr;
 use compiler::console;
@@ -14,6 +13,7 @@ use value::codec::json as values;
 
 use super::Outcome;
 use crate::invocation::Invocation;
+use crate::proposal::Proposal;
 use crate::{exit, print};
 
 #[derive(Debug, Args)]
@@ -26,14 +26,18 @@ pub(crate) struct ShowArgs {
     /// Also the text of every configuration file
     #[arg(long)]
     files: bool,
-    /// The state file
-    #[arg(long, value_name = "FILE", default_value = STATE)]
-    state: PathBuf,
+    /// The file of the state, where no backend keeps it; terraform.tfstate if not set
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
 impl ShowArgs {
-    fn state_flag(&self) -> String {
-        format!("-state={}", self.state.display())
+    /// A command about the same state.
+    fn about(&self, proposal: Proposal) -> Proposal {
+        match &self.state {
+            Some(path) => proposal.argument(format!("-state={}", path.display())),
+            None => proposal,
+        }
     }
 }
 
@@ -41,14 +45,14 @@ pub(crate) async fn run(args: &ShowArgs, invocation: &Invocation) -> Outcome {
     if let Some(path) = &args.plan {
         return show_plan(path, args, invocation).await;
     }
-    let at = invocation.state(&args.state);
-    let state = at.peek(&invocation.host)?;
+    let at = invocation.state(args.state.as_deref())?;
+    let state = at.peek(&invocation.host).await?;
     if args.json {
         print::line(&state_document(&state).to_string());
         return Ok(exit::SUCCESS);
     }
     if state.is_empty() {
-        let apply = invocation.proposal("apply").argument_if(args.state != Path::new(STATE), args.state_flag());
+        let apply = args.about(invocation.proposal("apply"));
         print::line(&format!("Nothing exists. `{}` makes what the stack describes.", apply.text()));
         return Ok(exit::SUCCESS);
     }
@@ -66,7 +70,7 @@ pub(crate) async fn run(args: &ShowArgs, invocation: &Invocation) -> Outcome {
         print::line(&format!("\nConfiguration files (copies in {}):", bundles.display()));
         show_files(&bundles, &bundles, args.files)?;
         if !args.files {
-            let show = invocation.proposal("show").argument_if(args.state != Path::new(STATE), args.state_flag());
+            let show = args.about(invocation.proposal("show"));
             print::line(&format!("`{}` prints them.", show.argument("-files").text()));
         }
     }

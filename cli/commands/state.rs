@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use app::failure::Result;
-use app::state::STATE;
 use app::surgery;
 use clap::{Args, Subcommand};
 use engine::state::{State, file};
@@ -66,9 +65,9 @@ struct PullArgs {
 
 #[derive(Debug, Args)]
 struct LookArgs {
-    /// The state file
-    #[arg(long, value_name = "FILE", default_value = STATE)]
-    state: PathBuf,
+    /// The file of the state, where no backend keeps it; terraform.tfstate if not set
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -107,28 +106,28 @@ struct PushArgs {
     change: super::plan::StateArgs,
 }
 
-pub(crate) fn run(args: &StateArgs, invocation: &Invocation) -> Outcome {
+pub(crate) async fn run(args: &StateArgs, invocation: &Invocation) -> Outcome {
     match &args.command {
-        Command::List(args) => list(args, invocation),
-        Command::Show(args) => show(args, invocation),
-        Command::Mv(args) => mv(args, invocation),
-        Command::Rm(args) => rm(args, invocation),
+        Command::List(args) => list(args, invocation).await,
+        Command::Show(args) => show(args, invocation).await,
+        Command::Mv(args) => mv(args, invocation).await,
+        Command::Rm(args) => rm(args, invocation).await,
         Command::Pull(args) => {
-            print::line(file::encode(&args.look.peek(invocation)?).trim_end());
+            print::line(file::encode(&args.look.peek(invocation).await?).trim_end());
             Ok(exit::SUCCESS)
         }
-        Command::Push(args) => push(args, invocation),
+        Command::Push(args) => push(args, invocation).await,
     }
 }
 
 impl LookArgs {
-    fn peek(&self, invocation: &Invocation) -> Result<State> {
-        invocation.state(&self.state).peek(&invocation.host)
+    async fn peek(&self, invocation: &Invocation) -> Result<State> {
+        invocation.state(self.state.as_deref())?.peek(&invocation.host).await
     }
 }
 
-fn list(args: &ListArgs, invocation: &Invocation) -> Outcome {
-    let state = args.look.peek(invocation)?;
+async fn list(args: &ListArgs, invocation: &Invocation) -> Outcome {
+    let state = args.look.peek(invocation).await?;
     let mut meant = BTreeSet::new();
     for address in &args.addresses {
         meant.extend(surgery::meant(&state, address)?);
@@ -138,8 +137,8 @@ fn list(args: &ListArgs, invocation: &Invocation) -> Outcome {
     Ok(exit::SUCCESS)
 }
 
-fn show(args: &ShowArgs, invocation: &Invocation) -> Outcome {
-    let state = args.look.peek(invocation)?;
+async fn show(args: &ShowArgs, invocation: &Invocation) -> Outcome {
+    let state = args.look.peek(invocation).await?;
     let meant = surgery::meant(&state, &args.address)?;
     let mut objects = state.instances.iter().filter(|(addr, _)| meant.contains(addr));
     let (Some((addr, instance)), None) = (objects.next(), objects.next()) else {
@@ -150,15 +149,16 @@ fn show(args: &ShowArgs, invocation: &Invocation) -> Outcome {
     Ok(exit::SUCCESS)
 }
 
-fn mv(args: &MvArgs, invocation: &Invocation) -> Outcome {
-    let moves = surgery::rename(&invocation.host, &args.change.at(invocation), &args.from, &args.to, args.dry_run)?;
+async fn mv(args: &MvArgs, invocation: &Invocation) -> Outcome {
+    let moves =
+        surgery::rename(&invocation.host, &args.change.last(invocation)?, &args.from, &args.to, args.dry_run).await?;
     let would = if args.dry_run { "would become" } else { "is now" };
     moves.iter().for_each(|(from, to)| print::line(&format!("{from} {would} {to}")));
     Ok(exit::SUCCESS)
 }
 
-fn rm(args: &RmArgs, invocation: &Invocation) -> Outcome {
-    let gone = surgery::remove(&invocation.host, &args.change.at(invocation), &args.addresses, args.dry_run)?;
+async fn rm(args: &RmArgs, invocation: &Invocation) -> Outcome {
+    let gone = surgery::remove(&invocation.host, &args.change.last(invocation)?, &args.addresses, args.dry_run).await?;
     let would = if args.dry_run { "would be forgotten" } else { "is forgotten" };
     gone.iter().for_each(|addr| print::line(&format!("{addr} {would}")));
     if !args.dry_run {
@@ -167,7 +167,7 @@ fn rm(args: &RmArgs, invocation: &Invocation) -> Outcome {
     Ok(exit::SUCCESS)
 }
 
-fn push(args: &PushArgs, invocation: &Invocation) -> Outcome {
+async fn push(args: &PushArgs, invocation: &Invocation) -> Outcome {
     let mut text = Vec::new();
     let what = args.file.display().to_string();
     if args.file == Path::new("-") {
@@ -176,7 +176,7 @@ fn push(args: &PushArgs, invocation: &Invocation) -> Outcome {
         text = std::fs::read(invocation.path(&args.file)).with_context(|| format!("cannot read {what}"))?;
     }
     let new = file::parse(&args.file, &text)?;
-    surgery::replace(&invocation.host, &args.change.at(invocation), new, &what, args.force)?;
-    print::line(&format!("{} is now what {what} has.", args.change.state.display()));
+    surgery::replace(&invocation.host, &args.change.last(invocation)?, new, &what, args.force).await?;
+    print::line(&format!("{} is now what {what} has.", args.change.last(invocation)?.shown()));
     Ok(exit::SUCCESS)
 }

@@ -12,6 +12,7 @@
 //! Problems in the user's text are [`diag::Diagnostics`], never `Err` and never a panic.
 
 pub mod addr;
+pub mod backend;
 pub mod binding;
 pub mod config;
 pub mod console;

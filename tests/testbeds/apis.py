@@ -9,6 +9,7 @@ usage: apis.py aws URL|openstack OPENRC list SCOPE
                                         forget SCOPE MACHINE       detaches and deletes its data disk
                                         baked                      the names of golden images
                                         discard                    deletes them
+                                        bucket NAME                (AWS) makes a bucket of S3
                                         raw SERVICE ACTION [NAME VALUE ..]     (AWS) one call
                                         application_credential     (OpenStack) makes one
 """
@@ -89,6 +90,12 @@ class Aws:
 
     def baked(self):
         return [image.name for image in self.kept()]
+
+    def bucket(self, name):
+        place = b"<CreateBucketConfiguration xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
+        request = urllib.request.Request(self.url + name, data=place, method="PUT", headers={
+            "Authorization": "AWS4-HMAC-SHA256 Credential=watch/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=0"})
+        urllib.request.urlopen(request, timeout=30).read()
 
     def discard(self):
         for image in self.kept():

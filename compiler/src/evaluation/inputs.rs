@@ -17,6 +17,8 @@ pub struct Inputs {
     values: BTreeMap<Arc<str>, Input>,
     /// Variables without a value are unknown instead of an error.
     pub validating: bool,
+    /// `terraform.workspace`; none for the one that everybody has.
+    pub workspace: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -165,7 +165,10 @@ impl Scope for ModuleScope<'_> {
                 self.path(name, span).map(|value| (value, 1))
             }
             "terraform" => match attribute(0).map(|name| &**name) {
-                Some("workspace") => Ok((Value::from("default"), 1)),
+                Some("workspace") => {
+                    let name = self.evaluation.inputs.workspace.as_deref().unwrap_or("default");
+                    Ok((Value::string(name), 1))
+                }
                 _ => Err(needs_name("terraform.workspace")),
             },
             "count" => match (attribute(0).map(|name| &**name), self.count_index) {

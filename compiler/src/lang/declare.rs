@@ -32,6 +32,16 @@ pub struct ModuleDecl {
     /// By local name: which provider it is.
     pub required_providers: IndexMap<Arc<str>, RequiredProvider>,
     pub providers: Vec<ProviderConfig>,
+    /// Where the state is; of the root module.
+    pub backend: Option<Backend>,
+}
+
+/// `backend "KIND" { .. }` in a `terraform` block.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    pub kind: Ident,
+    pub settings: Vec<Attribute>,
+    pub header: Span,
 }
 
 /// The name and description of a stack.

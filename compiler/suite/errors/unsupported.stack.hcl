@@ -3,6 +3,6 @@ moved {
   to   = b
 }
 terraform {
-  backend "s3" {}
+  cloud {}
 }
 x = 1

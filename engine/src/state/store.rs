@@ -48,6 +48,11 @@ pub struct View {
     _lock: Option<Lock>,
 }
 
+/// A state that was read elsewhere; a journal beside `path` that goes on from it is taken into account.
+pub fn look(path: &Path, bytes: &[u8]) -> Result<View, StateError> {
+    view(path, bytes, None)
+}
+
 /// The state as it is, without a lock; a journal that a run has left is taken into account.
 pub fn peek(path: &Path) -> Result<View, StateError> {
     let path = lock::resolve(path);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use value::{Ty, Value};
 
 use super::resource::{condition, declare_call, declare_resource, provider_ref};
-use super::{ModuleDecl, Output, ProviderConfig, RequiredProvider, Shape, StackInfo, Variable, without};
+use super::{Backend, ModuleDecl, Output, ProviderConfig, RequiredProvider, Shape, StackInfo, Variable, without};
 use crate::addr::{Mode, ProviderSource};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::eval::{self, NoScope};
@@ -196,13 +196,31 @@ fn terraform(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
     for nested in &block.body.blocks {
         match &*nested.kind.name {
             "required_providers" => required_providers(module, nested, diags),
-            kind @ ("backend" | "cloud" | "provider_meta") => {
-                let label = format!("`{kind}` is not supported yet: state is a local file");
+            "backend" => backend(module, nested, diags),
+            kind @ ("cloud" | "provider_meta") => {
+                let label = format!("`{kind}` is not supported");
                 diags.push(Diagnostic::error("unsupported block", label).at(nested.header));
             }
             _ => {}
         }
     }
+}
+
+fn backend(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
+    let shape = Shape { labels: &["kind"], attributes: &[], blocks: &[] };
+    if !shape.check_labels(block, diags) {
+        return;
+    }
+    for nested in &block.body.blocks {
+        let label = format!("a backend has no block `{}` here; its settings are arguments", nested.kind.name);
+        diags.push(Diagnostic::error("unsupported block", label).at(nested.header));
+    }
+    if let Some(first) = &module.backend {
+        diags.push(twice("backend", &block.labels[0].name, block.header, first.header));
+        return;
+    }
+    let settings = block.body.attributes.clone();
+    module.backend = Some(Backend { kind: block.labels[0].clone(), settings, header: block.header });
 }
 
 /// Of the language, which is that of a version of Terraform.

@@ -1,0 +1,223 @@
+//! Which state a stack has: what its `backend` block says, and what was used before.
+//!
+//! What a command uses is remembered in `.lampwright/backend.json`, so that one that does not read the stack finds it, too, and that a
+//! block that has changed does not lead to an empty state in silence.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use backends::DEFAULT_WORKSPACE;
+use compiler::Inputs;
+use compiler::backend;
+use compiler::diag::{Diagnostic, Diagnostics};
+use engine::state::private;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use value::codec::json;
+
+use super::{Place, StateAt};
+use crate::failure::{Result, refuse};
+use crate::host::Host;
+use crate::root::{DATA, Root};
+use crate::stack::Stack;
+use crate::workspace;
+
+/// The backend of a stack without a block.
+const LOCAL: &str = "local";
+
+/// A backend and its settings, as they were used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    version: u32,
+    pub kind: String,
+    /// What the block says.
+    block: Vec<(String, Json)>,
+    /// What `init -backend-config` has said besides; it is stronger.
+    given: Vec<(String, Json)>,
+}
+
+impl Remembered {
+    const VERSION: u32 = 1;
+
+    fn local() -> Remembered {
+        Remembered { version: Remembered::VERSION, kind: LOCAL.to_owned(), block: Vec::new(), given: Vec::new() }
+    }
+
+    fn path(root: &Root) -> PathBuf {
+        root.at(Path::new(DATA).join("backend.json"))
+    }
+
+    /// As `state`, of a workspace that somebody has made.
+    fn usable(&self, host: &Host, root: &Root, workspace: &str) -> Result<StateAt> {
+        if self.kind == LOCAL {
+            workspace::refuse_missing(host, root, workspace)?;
+        }
+        self.state(host, root, workspace)
+    }
+
+    /// What was used last.
+    pub(crate) fn last(root: &Root) -> anyhow::Result<Remembered> {
+        Ok(Remembered::read(root)?.unwrap_or_else(Remembered::local))
+    }
+
+    /// Those that have a state, without the one that everybody has.
+    pub(crate) async fn workspaces(&self, host: &Host, root: &Root) -> Result<Vec<String>> {
+        match self.state(host, root, DEFAULT_WORKSPACE)?.place {
+            Place::File(_) => Ok(workspace::local(root)?),
+            Place::Backend(remote) => Ok(remote.backend.workspaces().await?),
+        }
+    }
+
+    /// From now on it is what was used before. Of a stack that has its state beside it nothing has to be known.
+    pub(crate) fn remember(&self, root: &Root) -> anyhow::Result<()> {
+        if self.kind != LOCAL || Remembered::path(root).exists() {
+            return self.write(root);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read(root: &Root) -> anyhow::Result<Option<Remembered>> {
+        let path = Remembered::path(root);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        let remembered: Remembered =
+            serde_json::from_str(&text).with_context(|| format!("{} is damaged; remove it", path.display()))?;
+        if remembered.version != Remembered::VERSION {
+            bail!("{} has version {}; this program reads {}", path.display(), remembered.version, Remembered::VERSION);
+        }
+        Ok(Some(remembered))
+    }
+
+    /// It may hold secrets.
+    fn write(&self, root: &Root) -> anyhow::Result<()> {
+        let path = Remembered::path(root);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let text = serde_json::to_string_pretty(self)?;
+        private::replace(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The state of a workspace.
+    pub(crate) fn state(&self, host: &Host, root: &Root, workspace: &str) -> Result<StateAt> {
+        let stronger = |name: &String| self.given.iter().any(|(given, _)| given == name);
+        let values = self.block.iter().filter(|(name, _)| !stronger(name)).chain(&self.given);
+        let values: Vec<_> = values.map(|(name, value)| (name.clone(), json::decode_plain(value))).collect();
+        if self.kind == LOCAL {
+            if let Some((name, _)) = values.iter().find(|(name, _)| name != "path") {
+                refuse!("the backend local has no setting {name:?} here; it has path");
+            }
+            let path = values.first().and_then(|(_, value)| value.as_str());
+            return match path.filter(|_| workspace == DEFAULT_WORKSPACE) {
+                Some(path) => Ok(StateAt::file(root.at(path))),
+                None => Ok(StateAt::file(root.at(workspace::path(workspace)))),
+            };
+        }
+        let variable = |name: &str| host.environment.text(name);
+        let backend = backends::connect(&self.kind, &values, &variable, workspace)?;
+        Ok(StateAt::backend(root, backend, workspace))
+    }
+}
+
+/// What a stack says of its state, beside what was used before.
+#[derive(Debug)]
+pub struct Chosen {
+    pub now: Remembered,
+    /// None if nothing was used yet, and there is no file of a state.
+    pub before: Option<Remembered>,
+}
+
+impl Chosen {
+    pub fn has_changed(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| *before != self.now)
+    }
+}
+
+/// `given` is what `-backend-config` says; none leaves what it has said before.
+pub fn chosen(stack: &Stack, inputs: &Inputs, given: Option<Vec<(String, Json)>>) -> Result<Chosen> {
+    let settings = match backend::settings(&stack.program, inputs, &*stack.loader) {
+        Ok(settings) => settings,
+        Err(diags) => {
+            stack.tell(&diags)?;
+            None
+        }
+    };
+    let root = &stack.root;
+    let remembered = Remembered::read(root)?;
+    let mut now = Remembered::local();
+    if let Some(settings) = &settings {
+        now.kind = settings.kind.to_string();
+        now.block =
+            settings.values.iter().map(|(name, (value, _))| (name.to_string(), json::encode_plain(value))).collect();
+        let same = remembered.as_ref().filter(|before| before.kind == now.kind);
+        now.given = given.or_else(|| same.map(|before| before.given.clone())).unwrap_or_default();
+        let tried = now.state(&stack.host, root, DEFAULT_WORKSPACE);
+        // A setting that is not right is told at its place.
+        if let Err(crate::failure::Failure::Error(error)) = &tried
+            && let Some(backends::BackendError::Setting { name, reason }) = error.downcast_ref()
+        {
+            let span = settings.values.get(name.as_str()).map_or(settings.span, |(_, span)| *span);
+            let diagnostic = Diagnostic::error("invalid backend", reason.clone()).at(span);
+            stack.tell(&Diagnostics(vec![diagnostic]))?;
+        }
+        tried?;
+    } else if given.is_some_and(|given| !given.is_empty()) {
+        refuse!("-backend-config is for a backend, and the stack has no block: terraform {{ backend \"s3\" {{ }} }}");
+    }
+    let before = match remembered {
+        Some(before) => Some(before),
+        // A state that was here before the block.
+        None if now.kind != LOCAL && root.at(workspace::STATE).exists() => Some(Remembered::local()),
+        None => None,
+    };
+    Ok(Chosen { now, before })
+}
+
+impl Stack {
+    /// The state that this stack has, in the selected workspace; `given` names a file instead.
+    pub fn state(&self, inputs: &Inputs, given: Option<&Path>) -> Result<StateAt> {
+        let workspace = self.workspace()?;
+        let chosen = chosen(self, inputs, None)?;
+        if chosen.has_changed() {
+            let shown = |one: &Remembered| {
+                let at = one.state(&self.host, &self.root, &workspace);
+                at.map_or_else(|_| format!("the backend {}", one.kind), |at| at.shown())
+            };
+            let before = chosen.before.as_ref().map(shown).unwrap_or_default();
+            refuse!(
+                "the stack says that its state is in {}, and it was in {before}. `{}` brings it there; `{}` leaves it where it is",
+                shown(&chosen.now),
+                self.host.watch.command("init -migrate-state"),
+                self.host.watch.command("init -reconfigure"),
+            );
+        }
+        if let Some(path) = given {
+            if chosen.now.kind != LOCAL {
+                refuse!(
+                    "-state names a file, and the state of this stack is in {}",
+                    chosen.now.state(&self.host, &self.root, &workspace)?.shown()
+                );
+            }
+            return Ok(StateAt::file(self.root.at(path)));
+        }
+        if chosen.before.is_none() {
+            chosen.now.remember(&self.root)?;
+        }
+        chosen.now.usable(&self.host, &self.root, &workspace)
+    }
+}
+
+/// The state that was used last, for who does not read the stack; `given` names a file instead.
+pub fn last(host: &Host, root: &Root, given: Option<&Path>) -> Result<StateAt> {
+    let remembered = Remembered::last(root)?;
+    let workspace = workspace::selected(host, root)?;
+    match given {
+        Some(path) if remembered.kind == LOCAL => Ok(StateAt::file(root.at(path))),
+        Some(_) => {
+            let at = remembered.state(host, root, &workspace)?;
+            refuse!("-state names a file, and the state of this stack is in {}", at.shown())
+        }
+        None => remembered.usable(host, root, &workspace),
+    }
+}

@@ -1,0 +1,73 @@
+//! `lampwright workspace`: several states of one stack.
+
+use app::{workspace, workspaces};
+use clap::{Args, Subcommand};
+
+use super::Outcome;
+use crate::invocation::Invocation;
+use crate::{exit, print};
+
+/// Work with several states of one stack
+///
+/// Each workspace has a state of its own, and `terraform.workspace` says in the stack which one it is. Which one is
+/// selected is kept in .terraform/environment, where Terraform has it, too; TF_WORKSPACE is stronger.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct WorkspaceArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the workspaces; the selected one has a star
+    List,
+    /// Print the selected workspace
+    Show,
+    /// Make a workspace, and select it
+    New { name: String },
+    /// Select a workspace
+    Select {
+        name: String,
+        /// Make it if it is not there
+        #[arg(long)]
+        or_create: bool,
+    },
+    /// Remove a workspace with its state
+    Delete {
+        name: String,
+        /// Also if its state still has objects: they are forgotten
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+pub(crate) async fn run(args: &WorkspaceArgs, invocation: &Invocation) -> Outcome {
+    let Invocation { host, root, .. } = invocation;
+    match &args.command {
+        Command::List => {
+            let selected = workspace::selected(host, root)?;
+            for name in workspaces::list(host, root).await? {
+                print::line(&format!("{} {name}", if name == selected { "*" } else { " " }));
+            }
+        }
+        Command::Show => print::line(&workspace::selected(host, root)?),
+        Command::New { name } => {
+            workspaces::create(host, root, name).await?;
+            print::line(&format!("The workspace {name} was made, and is selected. Its state is empty."));
+        }
+        Command::Select { name, or_create } => {
+            if *or_create && !workspaces::list(host, root).await?.contains(name) {
+                workspaces::create(host, root, name).await?;
+            } else {
+                workspaces::select(host, root, name).await?;
+            }
+            print::line(&format!("The workspace {name} is selected."));
+        }
+        Command::Delete { name, force } => {
+            workspaces::delete(host, root, name, *force).await?;
+            print::line(&format!("The workspace {name} was removed."));
+        }
+    }
+    Ok(exit::SUCCESS)
+}

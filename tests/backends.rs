@@ -1,0 +1,350 @@
+//! States that backends keep, on real servers: in a whole life, from two folders, cut off, and with what Terraform writes.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::sandbox::{Sandbox, copy, repository, wait_for};
+use crate::terraform::{Terraform, program, write_config};
+
+const APPLY: &[&str] = &["apply", "-auto-approve"];
+const PLAN: &[&str] = &["plan", "-detailed-exitcode"];
+
+/// Ends with its test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A stack of one web node whose state is in a backend.
+pub(crate) fn write(sandbox: &Sandbox, folder: &str, backend: &str, nodes: u32) {
+    sandbox.write(&format!("{folder}/app/index.php"), "<?php echo 'here';\n");
+    let backend = if backend.is_empty() { String::new() } else { format!("terraform {{\n  {backend}\n}}\n") };
+    let resource = format!("resource \"lamp_cluster\" \"web\" {{\n  nodes = {nodes}\n  app   = \"./app\"\n}}\n");
+    let outputs = "output \"workspace\" { value = terraform.workspace }\n";
+    let text = format!("{backend}{}{resource}{outputs}", sandbox.provider_block());
+    sandbox.write(&format!("{folder}/main.stack.hcl"), &text);
+}
+
+fn unsent(sandbox: &Sandbox, folder: &str) -> Vec<PathBuf> {
+    let states = std::fs::read_dir(sandbox.join(folder).join(".lampwright/states")).into_iter().flatten().flatten();
+    states.map(|entry| entry.path().join("terraform.tfstate.unsent")).filter(|path| path.exists()).collect()
+}
+
+/// Kills an apply as soon as it has made a machine.
+fn cut_off(sandbox: &Sandbox, folder: &str) {
+    let mut command = sandbox.lampwright_command(folder, APPLY);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lampwright runs");
+    wait_for("a machine", Duration::from_secs(20), || !sandbox.machines().is_empty());
+    child.kill().expect("killed");
+    child.wait().expect("it has ended");
+    wait_for("the end of its plugin", Duration::from_secs(20), || crate::sandbox::no_plugin_in(sandbox, folder));
+}
+
+/// What every backend does alike. `leaves_locks`: one that was cut off has not released its lock.
+pub(crate) fn keeps_a_state(sandbox: &Sandbox, backend: &str, at: &str, leaves_locks: bool) {
+    let run = |folder: &str, args: &[&str]| sandbox.lampwright(folder, args);
+    write(sandbox, "stack", backend, 1);
+    assert!(run("stack", &["init"]).success().contains(&format!("State: {at}")));
+
+    // Cut off: what was made is in the journal here, and the next run goes on with it and sends it.
+    cut_off(sandbox, "stack");
+    assert_eq!(unsent(sandbox, "stack").len(), 1);
+    if leaves_locks {
+        let refused = run("stack", APPLY).failure();
+        assert!(refused.contains("is locked by another run: apply of "), "{refused}");
+        let (_, id) = refused.split_once("lampwright force-unlock ").expect("what to do");
+        let id = id.split('`').next().expect("an id");
+        assert_eq!(run("stack", &["force-unlock", "-force", "0000"]).code, 1);
+        run("stack", &["force-unlock", "-force", id]).success();
+    }
+    assert_eq!(run("stack", PLAN).code, 2);
+    let applied = run("stack", APPLY).success();
+    assert!(applied.contains("Applied"), "{applied}");
+    assert_eq!((sandbox.machines(), unsent(sandbox, "stack")), (vec!["web-1".to_owned()], Vec::new()));
+    assert!(!sandbox.join("stack/terraform.tfstate").exists());
+
+    // Somebody else has the same stack, and nothing of what is here.
+    copy(&sandbox.join("stack"), &sandbox.join("other"));
+    assert_eq!(run("other", PLAN).code, 0);
+    assert!(run("other", &["output"]).success().contains("workspace = \"default\""));
+    write(sandbox, "other", backend, 2);
+    run("other", APPLY).success();
+    assert_eq!(sandbox.machines(), ["web-1", "web-2"]);
+    // The first one does not know yet that there shall be two.
+    assert!(run("stack", &["plan"]).success().contains("web-2"));
+    assert!(run("stack", &["state", "list"]).success().contains("lamp_cluster.web"));
+
+    // Two at once: one of them is told who is there.
+    write(sandbox, "stack", backend, 2);
+    sandbox.write("stack/app/index.php", "<?php echo 'changed';\n");
+    let held = sandbox.lampwright_command("stack", &["apply"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut held = held.expect("lampwright runs");
+    let mut shown = BufReader::new(held.stdout.take().expect("its output"));
+    let mut text = String::new();
+    while !text.contains("to change") {
+        assert!(shown.read_line(&mut text).expect("UTF-8") > 0, "{text}");
+    }
+    let refused = run("other", APPLY).failure();
+    assert!(refused.contains("is locked by another run: "), "{refused}");
+    assert_eq!(run("other", &["plan", "-lock=false", "-detailed-exitcode"]).code, 0);
+    drop(held.stdin.take());
+    held.wait().expect("it has ended");
+    assert_eq!(run("other", PLAN).code, 0);
+
+    // Away from it, and back.
+    write(sandbox, "other", "", 2);
+    let refused = run("other", &["plan"]).failure();
+    assert!(refused.contains("it was in ") && refused.contains("init -migrate-state"), "{refused}");
+    let moved = run("other", &["init", "-migrate-state", "-force-copy"]).success();
+    assert!(moved.contains(&format!("State: terraform.tfstate (copied from {at}")), "{moved}");
+    assert_eq!(run("other", PLAN).code, 0);
+    write(sandbox, "other", backend, 2);
+    run("other", &["init", "-migrate-state", "-force-copy"]).success();
+    assert_eq!(run("other", PLAN).code, 0);
+    run("other", &["destroy", "-auto-approve"]).success();
+    assert_eq!((sandbox.machines(), run("stack", &["state", "list"]).success()), (Vec::new(), String::new()));
+}
+
+/// Several states of one stack, in one backend or beside it.
+pub(crate) fn keeps_workspaces(sandbox: &Sandbox, backend: &str) {
+    let run = |args: &[&str]| sandbox.lampwright("spaces", args);
+    write(sandbox, "spaces", backend, 0);
+    run(APPLY).success();
+    run(&["workspace", "new", "test"]).success();
+    assert_eq!(run(&["workspace", "list"]).success(), "  default\n* test\n");
+    assert_eq!(run(&["state", "list"]).success(), "");
+    run(APPLY).success();
+    assert!(run(&["output"]).success().contains("workspace = \"test\""));
+    assert!(run(&["workspace", "delete", "test"]).failure().contains("is the selected workspace"));
+    run(&["workspace", "select", "default"]).success();
+    assert!(run(&["output"]).success().contains("workspace = \"default\""));
+    assert!(run(&["workspace", "select", "tset"]).failure().contains("there are: default, test."));
+    assert!(run(&["workspace", "delete", "test"]).failure().contains("the state of \"test\" has 1 object"));
+    run(&["workspace", "select", "test"]).success();
+    run(&["destroy", "-auto-approve"]).success();
+    run(&["workspace", "select", "default"]).success();
+    run(&["workspace", "delete", "test"]).success();
+    assert_eq!(run(&["workspace", "list"]).success(), "* default\n");
+    run(&["destroy", "-auto-approve"]).success();
+}
+
+#[test]
+fn files_beside_the_stack_keep_workspaces() {
+    let sandbox = Sandbox::new();
+    keeps_workspaces(&sandbox, "");
+}
+
+/// A server for states, and the block that leads to one of them.
+fn state_server(sandbox: &Sandbox) -> (Server, impl Fn(&str) -> (String, String) + use<>) {
+    let script = repository().join("tests/testbeds/state_server.py");
+    let mut command = Command::new("python3");
+    let child = command.arg(script).arg("0").arg(sandbox.path()).stdout(Stdio::piped()).spawn().expect("python3 runs");
+    let mut server = Server(child);
+    let mut port = String::new();
+    BufReader::new(server.0.stdout.take().expect("its output")).read_line(&mut port).expect("a port");
+    let url = format!("http://127.0.0.1:{}/", port.trim());
+    let block = move |name: &str| {
+        let at = format!("{url}{name}");
+        let block = format!(
+            "backend \"http\" {{\n    address        = \"{at}\"\n    lock_address   = \"{at}/lock\"\n    unlock_address = \"{at}/lock\"\n    retry_max      = 1\n    retry_wait_min = 0\n  }}"
+        );
+        (block, at)
+    };
+    (server, block)
+}
+
+#[test]
+fn an_http_server_keeps_a_state() {
+    let sandbox = Sandbox::new();
+    let (_server, block) = state_server(&sandbox);
+    let (backend, at) = block("one");
+    keeps_a_state(&sandbox, &backend, &at, true);
+}
+
+/// The server is gone when the state shall be sent: it is kept here, and the next run sends it.
+#[test]
+fn a_state_that_cannot_be_sent_is_kept() {
+    let sandbox = Sandbox::new();
+    let (_server, block) = state_server(&sandbox);
+    let (backend, at) = block("one");
+    write(&sandbox, "stack", &backend, 1);
+    sandbox.write("down", "");
+    let failed = sandbox.lampwright("stack", APPLY).failure();
+    assert!(failed.contains("the state could not be sent to where it is kept. It is whole in "), "{failed}");
+    assert!(failed.contains(&format!("{at}: the server refused to write it: 503")), "{failed}");
+    assert_eq!(unsent(&sandbox, "stack").len(), 1);
+    // It is not lost for a look, either.
+    assert!(sandbox.lampwright("stack", &["state", "list"]).success().contains("lamp_cluster.web"));
+    std::fs::remove_file(sandbox.join("down")).expect("removed");
+    let applied = sandbox.lampwright("stack", APPLY);
+    assert!(applied.stderr.contains("an earlier run was cut off before it sent the state"), "{}", applied.stderr);
+    assert!(applied.success().contains("0 added"));
+    copy(&sandbox.join("stack"), &sandbox.join("other"));
+    assert_eq!(sandbox.lampwright("other", PLAN).code, 0);
+    // Or somebody else was faster: nothing of either is lost.
+    sandbox.write("down", "");
+    write(&sandbox, "stack", &backend, 2);
+    sandbox.lampwright("stack", APPLY).failure();
+    std::fs::remove_file(sandbox.join("down")).expect("removed");
+    write(&sandbox, "other", &backend, 1);
+    sandbox.write("other/app/index.php", "<?php echo 'other';\n");
+    sandbox.lampwright("other", APPLY).success();
+    let refused = sandbox.lampwright("stack", APPLY).failure();
+    assert!(refused.contains("somebody else has changed that since"), "{refused}");
+    let aside = refused.split("What the run here had done is in ").nth(1).and_then(|rest| rest.split(':').next());
+    let aside = sandbox.join("stack").join(aside.expect("where")).join("terraform.tfstate");
+    assert!(std::fs::read_to_string(aside).expect("a state").contains("web-2"));
+    // What it has made is found by its tags.
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!((sandbox.machines().len(), sandbox.lampwright("stack", PLAN).code), (2, 0));
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    assert_eq!(sandbox.machines(), Vec::<String>::new());
+}
+
+/// A state that terraform has written by the same backend is ours to go on with, and the other way round.
+#[test]
+fn terraform_finds_the_same_state() {
+    let Some(program) = program() else { return };
+    let sandbox = Sandbox::new();
+    let (_server, block) = state_server(&sandbox);
+    let (backend, _) = block("shared");
+    write_config(&sandbox);
+    let requirement = "required_providers {\n    lampwright = { source = \"lampwright/lampwright\" }\n  }";
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    let resource =
+        "resource \"lamp_cluster\" \"web\" {\n  provider = lampwright\n  nodes    = 1\n  app      = \"./app\"\n}\n";
+    let text = format!("terraform {{\n  {requirement}\n  {backend}\n}}\n{}{resource}", sandbox.provider_block());
+    sandbox.write("stack/main.tf", &text);
+    let terraform = Terraform { sandbox: &sandbox, program, folder: "stack" };
+    // It also looks for the provider in a registry, which it does not need, and fails there.
+    assert!(terraform.run(&["init"]).stdout.contains("Successfully configured the backend \"http\""));
+    terraform.run(APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", PLAN).code, 0);
+    sandbox.write("stack/app/index.php", "<?php echo 'changed';\n");
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(terraform.run(PLAN).code, 0);
+    // Each keeps the other out.
+    let mut held = sandbox.lampwright_command("stack", &["destroy"]);
+    let mut held = held.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("lampwright runs");
+    let mut shown = BufReader::new(held.stdout.take().expect("its output"));
+    let mut text = String::new();
+    while !text.contains("to destroy") {
+        assert!(shown.read_line(&mut text).expect("UTF-8") > 0, "{text}");
+    }
+    let refused = terraform.run(&["plan"]);
+    assert!(refused.code == 1 && refused.stderr.contains("Error acquiring the state lock"), "{}", refused.stderr);
+    drop(held.stdin.take());
+    held.wait().expect("it has ended");
+    terraform.run(&["destroy", "-auto-approve"]).success();
+    assert_eq!(sandbox.lampwright("stack", &["state", "list"]).success(), "");
+}
+
+#[test]
+fn settings_that_are_not_right_are_told_at_their_place() {
+    let sandbox = Sandbox::new();
+    let says = |backend: &str, expected: &[&str]| {
+        write(&sandbox, "stack", backend, 0);
+        let refused = sandbox.lampwright("stack", &["plan"]).failure();
+        for expected in expected {
+            assert!(refused.contains(expected), "{expected:?} is not in:\n{refused}");
+        }
+    };
+    says("backend \"s4\" {}", &["there is no backend \"s4\"; there are: local, http, pg, s3", "main.stack.hcl:2:"]);
+    says("backend \"http\" {}", &["address is required, or TF_HTTP_ADDRESS in the environment"]);
+    says(
+        "backend \"http\" {\n    adress = \"x\"\n  }",
+        &["has no setting \"adress\"; it has address,", "main.stack.hcl:3:14"],
+    );
+    says(
+        "backend \"s3\" {\n    dynamodb_table = \"x\"\n  }",
+        &["dynamodb_table is not honoured: the lock is an object"],
+    );
+    says(
+        "backend \"http\" {\n    address = lamp_cluster.web.id\n  }",
+        &["`lamp_cluster` cannot be used here", "may use variables"],
+    );
+    says(
+        "backend \"http\" {\n    address = local.a\n  }\n}\nlocals {\n  a = local.b\n  b = local.a",
+        &["is made of itself"],
+    );
+}
+
+/// What can be set is in docs/state.md.
+#[test]
+fn every_setting_is_documented() {
+    let text = std::fs::read_to_string(repository().join("docs/state.md")).expect("UTF-8");
+    for kind in backends::KINDS {
+        let rows = text.lines().filter(|line| line.starts_with(&format!("| `{}` | ", kind.name)));
+        let rows = rows.collect::<Vec<_>>().join("\n");
+        for setting in kind.settings {
+            assert!(rows.contains(&format!("`{}`", setting.name)), "{} of {}", setting.name, kind.name);
+        }
+    }
+}
+
+/// Settings may use variables, and locals that are made of them.
+#[test]
+fn settings_may_use_variables() {
+    let sandbox = Sandbox::new();
+    let (_server, block) = state_server(&sandbox);
+    let (_, at) = block("");
+    let backend = "backend \"http\" {\n    address = local.address\n  }\n}\nvariable \"server\" {}\nlocals {\n  name    = \"from-variables\"\n  address = \"${var.server}${local.name}\"";
+    write(&sandbox, "stack", backend, 0);
+    let server = format!("server={at}");
+    let applied = sandbox.lampwright("stack", &["apply", "-auto-approve", "-var", &server]);
+    assert!(applied.stderr.contains("from-variables has no lock"), "{}", applied.stderr);
+    applied.success();
+    let calls = std::fs::read_to_string(sandbox.join("calls")).expect("calls");
+    assert!(calls.contains("POST /from-variables\n"), "{calls}");
+    // Who does not read the stack finds it, too.
+    assert!(sandbox.lampwright("stack", &["output"]).success().contains("workspace = \"default\""));
+    sandbox.lampwright("stack", &["destroy", "-auto-approve", "-var", &server]).success();
+}
+
+/// PostgreSQL in the folder of a test, reached by its socket.
+fn postgres(sandbox: &Sandbox) -> (Server, String) {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let bin = versions.map(|entry| entry.path().join("bin")).find(|bin| bin.join("initdb").exists());
+    let bin = bin.expect("PostgreSQL is installed: scripts/runtime postgresql");
+    let data = sandbox.join("pg");
+    std::fs::create_dir(&data).expect("a folder");
+    // It does not run as root.
+    let is_root = rustix::process::geteuid().is_root();
+    let as_user = |program: &str, args: &[&str]| {
+        let mut command = if is_root { Command::new("setpriv") } else { Command::new(bin.join(program)) };
+        if is_root {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(bin.join(program));
+        }
+        command.args(args).current_dir("/tmp").stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    if is_root {
+        std::os::unix::fs::chown(&data, Some(65534), Some(65534)).expect("given away");
+    }
+    let folder = data.display().to_string();
+    let made = as_user("initdb", &["-D", &folder, "-U", "test", "-A", "trust", "-N"]).status().expect("initdb runs");
+    assert!(made.success());
+    let args = ["-D", &folder, "-k", &folder, "-c", "listen_addresses=", "-F"];
+    let server = Server(as_user("postgres", &args).spawn().expect("postgres runs"));
+    wait_for("a database", Duration::from_secs(30), || {
+        let mut ready = Command::new(bin.join("pg_isready"));
+        ready.args(["-q", "-h", &folder]).status().is_ok_and(|status| status.success())
+    });
+    (server, format!("host={folder} user=test dbname=postgres sslmode=disable"))
+}
+
+#[test]
+fn postgresql_keeps_a_state() {
+    let sandbox = Sandbox::new();
+    let (_server, connection) = postgres(&sandbox);
+    let backend = format!("backend \"pg\" {{\n    conn_str = \"{connection}\"\n  }}");
+    let at = format!("pg {}/postgres, terraform_remote_state.states, \"default\"", sandbox.join("pg").display());
+    keeps_a_state(&sandbox, &backend, &at, false);
+    keeps_workspaces(&sandbox, &backend);
+}
