@@ -94,6 +94,7 @@ class Aws:
     def bucket(self, name):
         place = b"<CreateBucketConfiguration xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
         request = urllib.request.Request(self.url + name, data=place, method="PUT", headers={
+            "Content-Type": "application/xml",
             "Authorization": "AWS4-HMAC-SHA256 Credential=watch/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=0"})
         urllib.request.urlopen(request, timeout=30).read()
 

@@ -152,7 +152,8 @@ impl Remote {
     /// Somebody else has changed the state since a run here was cut off. What that run has done is kept for a person to look at.
     fn put_aside(&self) -> Failure {
         let folder = self.copy.parent().unwrap_or(Path::new("."));
-        let aside = (1..1000).map(|number| folder.with_extension(format!("unsent-{number}"))).find(|path| !path.exists());
+        let aside =
+            (1..1000).map(|number| folder.with_extension(format!("unsent-{number}"))).find(|path| !path.exists());
         let moved = aside.ok_or_else(|| anyhow!("no name is free")).and_then(|aside| {
             std::fs::rename(folder, &aside).with_context(|| format!("cannot move {}", folder.display()))?;
             Ok(aside)
