@@ -21,6 +21,7 @@ use crate::place::Place;
 use crate::resource::AnyResource;
 use crate::resources;
 
+use configure::Connections;
 pub(crate) use configure::provider_schema;
 
 /// A plugin process: its resources, and its configuration once there is one.
@@ -36,6 +37,7 @@ pub struct Service {
     state: StateName,
     ownership: Arc<Ownership>,
     findings: Arc<Findings>,
+    connections: Connections,
 }
 
 impl Service {
@@ -50,6 +52,7 @@ impl Service {
             ownership: Arc::new(Ownership::new(state.clone())),
             state,
             findings: Arc::default(),
+            connections: Connections::default(),
         }
     }
 
@@ -62,7 +65,7 @@ impl Service {
     }
 
     pub fn configure(&self, config: &Value) -> Vec<Problem> {
-        match configure::configure(config, &self.state, &self.ownership) {
+        match configure::configure(config, &self.state, &self.ownership, &self.connections) {
             Ok(context) => {
                 *self.context.write().unwrap_or_else(PoisonError::into_inner) = Some(context);
                 Vec::new()

@@ -69,6 +69,8 @@ pub(super) struct Aws {
     subnets: Vec<String>,
     image_owners: Vec<String>,
     network: OnceCell<Network>,
+    /// What was found of sizes and images: a plan and its apply go by the same.
+    found: std::sync::Mutex<catalog::Found>,
 }
 
 /// Where machines are put.
@@ -96,6 +98,7 @@ impl Aws {
             subnets: listed("subnets"),
             image_owners: listed("image_owners"),
             network: OnceCell::new(),
+            found: std::sync::Mutex::default(),
         })
     }
 

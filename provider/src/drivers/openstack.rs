@@ -17,11 +17,14 @@ mod servers;
 mod session;
 mod volumes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
+
+use catalog::{Flavor, Image};
 
 use super::http::escaped;
 use super::remote::cloud::{Cloud, Foundation, Golden, Instance, Launched, Mended, UserData};
@@ -66,6 +69,9 @@ pub(super) struct OpenStack {
     floating_network_id: OnceCell<String>,
     volume_type: Option<String>,
     zones: Vec<String>,
+    flavors: OnceCell<Vec<Flavor>>,
+    /// What was found for a need: a plan and its apply go by the same.
+    images: std::sync::Mutex<BTreeMap<(Option<String>, String), Image>>,
 }
 
 impl OpenStack {
@@ -81,6 +87,8 @@ impl OpenStack {
             floating_network_id: OnceCell::new(),
             volume_type: settings.get("volume_type").cloned(),
             zones: zones.map(str::trim).filter(|zone| !zone.is_empty()).map(str::to_owned).collect(),
+            flavors: OnceCell::new(),
+            images: std::sync::Mutex::default(),
         })
     }
 }

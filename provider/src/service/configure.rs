@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use value::schema::{Attribute, Block, NestedBlock, Nesting, Schema};
 use value::{Path, Problem, Step, Ty, Value};
 
 use crate::context::{BeforeChange, Context};
-use crate::driver::{Driver, DriverError};
+use crate::driver::{self, Driver, DriverError};
 use crate::drivers::{self, Settings, simulated};
 use crate::ownership::{Ownership, StateName, digest};
 
@@ -108,6 +108,7 @@ pub(super) fn configure(
     config: &Value,
     state: &StateName,
     ownership: &Arc<Ownership>,
+    connections: &Connections,
 ) -> Result<Context, Vec<Problem>> {
     let mut problems = validate(config);
     let mut clouds: BTreeMap<String, Arc<dyn Driver>> = BTreeMap::new();
@@ -116,12 +117,12 @@ pub(super) fn configure(
         let settings = cloud.get("settings").and_then(Value::as_entries).into_iter().flatten();
         let settings: Settings =
             settings.filter_map(|(name, value)| Some((name.to_string(), value.as_str()?.to_owned()))).collect();
-        connect(name, info, &settings, &mut clouds, &mut problems);
+        connect(name, info, &settings, connections, &mut clouds, &mut problems);
     }
     if !clouds.contains_key(LOCAL)
         && let Some(info) = drivers::find(LOCAL)
     {
-        connect(LOCAL, info, &Settings::new(), &mut clouds, &mut problems);
+        connect(LOCAL, info, &Settings::new(), connections, &mut clouds, &mut problems);
     }
     let default_cloud = config.get("default_cloud").and_then(Value::as_str).unwrap_or(LOCAL).to_owned();
     if problems.is_empty() && !clouds.contains_key(&default_cloud) {
@@ -173,15 +174,32 @@ fn leaving() -> Result<BTreeMap<String, Vec<String>>, Vec<Problem>> {
     })
 }
 
+/// Clouds that this process has connected to, by driver and settings. A host configures for the plan and once more for the
+/// apply: tokens, sessions and what was found of a cloud are good for both.
+#[derive(Debug, Default)]
+pub(super) struct Connections(Mutex<BTreeMap<(&'static str, Settings), Arc<dyn Driver>>>);
+
+impl Connections {
+    fn connect(&self, info: &'static drivers::DriverInfo, settings: &Settings) -> driver::Result<Arc<dyn Driver>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = known.get(&(info.name, settings.clone())) {
+            return Ok(driver.clone());
+        }
+        let driver = if simulated::wanted().is_some() { simulated::of(info) } else { (info.connect)(settings)? };
+        known.insert((info.name, settings.clone()), driver.clone());
+        Ok(driver)
+    }
+}
+
 fn connect(
     name: &str,
     info: &'static drivers::DriverInfo,
     settings: &Settings,
+    connections: &Connections,
     clouds: &mut BTreeMap<String, Arc<dyn Driver>>,
     problems: &mut Vec<Problem>,
 ) {
-    let connected = if simulated::wanted().is_some() { Ok(simulated::of(info)) } else { (info.connect)(settings) };
-    match connected {
+    match connections.connect(info, settings) {
         Ok(driver) => {
             clouds.insert(name.to_owned(), driver);
         }

@@ -1,5 +1,8 @@
 //! Sizes and images: by AWS' own names, or by need.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
+
 use serde::Deserialize;
 
 use super::query::{Items, Params, filters, list};
@@ -63,12 +66,41 @@ pub(super) struct Image {
     state: String,
 }
 
+/// Sizes that there are, and the image of a need.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    sizes: BTreeSet<String>,
+    images: BTreeMap<(Option<String>, String), Image>,
+}
+
 impl Aws {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) async fn size(&self, need: &Need) -> Result<String> {
-        match &need.size {
-            Some(size) => self.named_size(size).await,
-            None => self.fitting_size(need.cpu.unwrap_or(1), need.memory_gb.unwrap_or(1)).await,
+        let size = match &need.size {
+            Some(size) if self.found().sizes.contains(size) => return Ok(size.clone()),
+            Some(size) => self.named_size(size).await?,
+            None => self.fitting_size(need.cpu.unwrap_or(1), need.memory_gb.unwrap_or(1)).await?,
+        };
+        self.found().sizes.insert(size.clone());
+        Ok(size)
+    }
+
+    /// One was removed.
+    pub(super) fn forget_images(&self) {
+        self.found().images.clear();
+    }
+
+    pub(super) async fn image(&self, need: &Need) -> Result<Image> {
+        let key = (need.image.clone(), need.system().to_owned());
+        if let Some(image) = self.found().images.get(&key) {
+            return Ok(image.clone());
         }
+        let image = self.find_image(need).await?;
+        self.found().images.insert(key, image.clone());
+        Ok(image)
     }
 
     async fn named_size(&self, size: &str) -> Result<String> {
@@ -143,7 +175,7 @@ impl Aws {
         }
     }
 
-    pub(super) async fn image(&self, need: &Need) -> Result<Image> {
+    async fn find_image(&self, need: &Need) -> Result<Image> {
         let (params, wanted) = match (&need.image, need.system()) {
             (Some(id), _) if id.starts_with("ami-") => (list("ImageId", [id.as_str()]), format!("{id:?}")),
             (Some(name), _) => {

@@ -94,6 +94,7 @@ impl Aws {
             Err(error) if is_missing(&error) => return Ok(()),
             other => other?,
         };
+        self.forget_images();
         self.ec2::<Nothing>("DeregisterImage", &vec![("ImageId".to_owned(), golden.id.clone())]).await?;
         let mappings = found.images.iter().flat_map(|image| image.block_device_mapping.iter());
         for snapshot in mappings.filter_map(|mapping| mapping.ebs.as_ref()?.snapshot_id.clone()) {

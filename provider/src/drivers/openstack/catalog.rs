@@ -1,5 +1,8 @@
 //! Flavors, images and quotas: by the cloud's own names, or by need.
 
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -71,8 +74,12 @@ fn no_flavor(wanted: String, flavors: &[Flavor]) -> DriverError {
 }
 
 impl OpenStack {
+    async fn flavors(&self) -> Result<&[Flavor]> {
+        Ok(self.flavors.get_or_try_init(|| self.find_flavors()).await?)
+    }
+
     /// The smallest first.
-    async fn flavors(&self) -> Result<Vec<Flavor>> {
+    async fn find_flavors(&self) -> Result<Vec<Flavor>> {
         let mut flavors: Vec<Flavor> =
             paged(&self.session, Service::Compute, "/flavors/detail", "flavors", |flavor: &Flavor| flavor.id.clone())
                 .await?;
@@ -83,7 +90,7 @@ impl OpenStack {
     pub(super) async fn flavor_called(&self, size: &str) -> Result<Flavor> {
         let flavors = self.flavors().await?;
         let found = flavors.iter().find(|flavor| flavor.is_called(size)).cloned();
-        found.ok_or_else(|| no_flavor(format!("{size:?}"), &flavors))
+        found.ok_or_else(|| no_flavor(format!("{size:?}"), flavors))
     }
 
     pub(super) async fn flavor(&self, need: &Need, image: &Image) -> Result<Flavor> {
@@ -102,10 +109,29 @@ impl OpenStack {
                 (wanted, flavors.iter().find(fits))
             }
         };
-        found.cloned().ok_or_else(|| no_flavor(wanted, &flavors))
+        found.cloned().ok_or_else(|| no_flavor(wanted, flavors))
+    }
+
+    fn images(&self) -> MutexGuard<'_, BTreeMap<(Option<String>, String), Image>> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One was removed.
+    pub(super) fn forget_images(&self) {
+        self.images().clear();
     }
 
     pub(super) async fn image(&self, need: &Need) -> Result<Image> {
+        let key = (need.image.clone(), need.system().to_owned());
+        if let Some(image) = self.images().get(&key) {
+            return Ok(image.clone());
+        }
+        let image = self.find_image(need).await?;
+        self.images().insert(key, image.clone());
+        Ok(image)
+    }
+
+    async fn find_image(&self, need: &Need) -> Result<Image> {
         let mut images: Vec<Image> =
             paged(&self.session, Service::Image, "/images", "images", |image: &Image| image.id.clone()).await?;
         images.retain(|image| image.status == "active");

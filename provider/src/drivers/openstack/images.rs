@@ -63,6 +63,7 @@ impl OpenStack {
     }
 
     pub(super) async fn discard(&self, golden: &Golden) -> Result<()> {
+        self.forget_images();
         match self.session.delete(Service::Image, &format!("/images/{}", golden.id)).await {
             Err(error) if is_missing(&error) => Ok(()),
             other => other,
