@@ -14,7 +14,7 @@ use engine::event::Event;
 use engine::plan::Action;
 use tokio::sync::watch;
 
-use crate::print::{line, note};
+use crate::print::{line, note, tame};
 use crate::proposal::Proposal;
 use crate::{exit, json};
 
@@ -52,7 +52,8 @@ impl Ui {
 
     /// A plan, with its signs in colour.
     pub(crate) fn plan(&self, text: &str) {
-        for line_text in text.trim_end().lines() {
+        for line_text in text.trim_end().lines().map(tame) {
+            let line_text = line_text.as_str();
             let code = match line_text.trim_start() {
                 added if added.starts_with('+') => "32",
                 removed if removed.starts_with('-') => "31",
@@ -142,11 +143,11 @@ impl Watch for Ui {
         if diags.is_empty() {
             return;
         }
-        for line in render(diags, sources).trim_end().lines() {
+        for line in render(diags, sources).trim_end().lines().map(tame) {
             let painted = match line.split_once(':') {
                 Some(("error", rest)) => format!("{}{rest}", self.paint("1;31", "error:")),
                 Some(("warning", rest)) => format!("{}{rest}", self.paint("1;33", "warning:")),
-                _ => line.to_owned(),
+                _ => line.clone(),
             };
             eprintln!("{painted}");
         }

@@ -125,7 +125,7 @@ fn a_load_balancer_that_starts_anew_looks_for_itself() {
 #[test]
 fn what_nodes_are_asked_changes_and_no_request_is_lost() {
     let (sandbox, url) = up("", "");
-    let load = Load::paced(&url, 4, Duration::from_millis(2));
+    let load = Load::posting(&url, 4, Duration::from_millis(2));
     for (web, lb) in [
         ("  health_check = { path = \"/ready.php\" }\n", ""),
         ("  health_check = { path = \"/ready.php\" }\n  port = 8090\n", ""),
@@ -146,7 +146,7 @@ fn what_nodes_are_asked_changes_and_no_request_is_lost() {
     let config = std::fs::read_to_string(sandbox.machine("lb-1").join("etc/haproxy.cfg")).expect("a file");
     assert!(config.contains("uri /livez.php") && config.contains(":8090 check"), "{config}");
     // A node that leaves is noticed on every page that it has.
-    let load = Load::paced(&url, 4, Duration::from_millis(2));
+    let load = Load::posting(&url, 4, Duration::from_millis(2));
     let text = std::fs::read_to_string(sandbox.join("stack/main.stack.hcl")).expect("the stack");
     sandbox.write("stack/main.stack.hcl", &text.replace("nodes = 2", "nodes = 1"));
     sandbox.lampwright("stack", APPLY).success();
@@ -179,7 +179,7 @@ fn a_load_balancer_of_another_stack_goes_on() {
     sandbox.write("other/main.stack.hcl", &format!("{}{lb}", sandbox.provider_block()));
     sandbox.lampwright("other", APPLY).success();
     let other = sandbox.lampwright("other", &["output", "-raw", "url"]).success().trim().to_owned();
-    let load = Load::paced(&other, 2, Duration::from_millis(2));
+    let load = Load::posting(&other, 2, Duration::from_millis(2));
     stack(&sandbox, "  port = 8090\n  health_check = { path = \"/ready.php\" }\n", "");
     sandbox.lampwright("stack", APPLY).success();
     is_whole(&sandbox, &url);
@@ -197,7 +197,7 @@ fn a_load_balancer_of_another_stack_goes_on() {
 #[test]
 fn a_health_check_that_no_server_passes_changes_nothing() {
     let (sandbox, url) = up("", "");
-    let load = Load::paced(&url, 2, Duration::from_millis(5));
+    let load = Load::posting(&url, 2, Duration::from_millis(5));
     stack(&sandbox, "", "  health_check = { path = \"/nowhere.php\" }\n");
     let error = sandbox.lampwright("stack", APPLY).failure();
     assert!(
@@ -219,7 +219,7 @@ fn a_load_balancer_that_gets_another_cluster_loses_no_request() {
     let next = "resource \"lamp_cluster\" \"next\" {\n  nodes = 2\n  app   = \"./app\"\n  port  = 8181\n}\n";
     sandbox
         .write("stack/main.stack.hcl", &format!("{}{next}", text.replace("= lamp_cluster.web", "= lamp_cluster.next")));
-    let load = Load::paced(&url, 4, Duration::from_millis(2));
+    let load = Load::posting(&url, 4, Duration::from_millis(2));
     sandbox.lampwright("stack", APPLY).success();
     is_whole(&sandbox, &url);
     let answers = load.stop();

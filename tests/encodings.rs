@@ -119,7 +119,7 @@ fn the_environment_arrives_as_it_was_written() {
     assert!(!secret.contains("known after apply"), "{secret}");
 
     // A change of it, while pages are asked for.
-    let load = Load::paced(&url, 4, Duration::from_millis(2));
+    let load = Load::posting(&url, 4, Duration::from_millis(2));
     let changed: BTreeMap<String, String> =
         values.into_iter().map(|(name, value)| (name, format!("${value}"))).collect();
     stack(&sandbox, &changed, "");

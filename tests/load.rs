@@ -70,17 +70,28 @@ impl Load {
 
     /// As above, with a pause after every request: where machines boot beside it, the load must leave them something.
     pub(crate) fn paced(url: &str, threads: usize, pause: Duration) -> Load {
+        Load::of(url, threads, pause, false)
+    }
+
+    /// As above, and every second request is a POST.
+    pub(crate) fn posting(url: &str, threads: usize, pause: Duration) -> Load {
+        Load::of(url, threads, pause, true)
+    }
+
+    fn of(url: &str, threads: usize, pause: Duration, posts: bool) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..threads).map(|_| {
             let (stop, url) = (stop.clone(), url.to_owned());
             std::thread::spawn(move || {
                 let mut answers = Answers::default();
                 // Bounded, whatever becomes of the test.
-                for _ in 0..200_000 {
+                for number in 0..200_000 {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    match request(&url, "GET", "/?format=json", "") {
+                    // What may have an effect is sent once only, so nobody tries it again on the way.
+                    let method = if posts && number % 2 == 1 { "POST" } else { "GET" };
+                    match request(&url, method, "/?format=json", if method == "POST" { "a=b" } else { "" }) {
                         Ok(answer) if answer.status == 200 => {
                             answers.good += 1;
                             let node = answer.json()["node"].as_str().unwrap_or("?").to_owned();

@@ -62,7 +62,7 @@ fn a_release_that_does_not_mix_with_the_last_one_loses_no_request() {
     write_release(&sandbox, "one");
     sandbox.lampwright("stack", APPLY).success();
     let url = url(&sandbox);
-    let load = Load::paced(&url, 4, Duration::from_millis(2));
+    let load = Load::posting(&url, 4, Duration::from_millis(2));
     write_release(&sandbox, "two");
     let applied = sandbox.lampwright("stack", APPLY).success();
     assert!(applied.contains("1 of 3 machines at a time leaves, changes and comes back"), "{applied}");
@@ -84,7 +84,7 @@ fn a_release_that_breaks_php_is_stopped_at_its_first_node() {
     page("echo '{\"node\":\"', getenv('LAMPWRIGHT_NODE'), '\",\"release\":\"one\"}';");
     sandbox.lampwright("stack", APPLY).success();
     let url = url(&sandbox);
-    let load = Load::paced(&url, 2, Duration::from_millis(5));
+    let load = Load::posting(&url, 2, Duration::from_millis(5));
     page("echo '{\"node\":' . ;");
     let error = sandbox.lampwright("stack", APPLY).failure();
     for part in [
@@ -92,7 +92,7 @@ fn a_release_that_breaks_php_is_stopped_at_its_first_node() {
         "On web-1 GET / on port 8080: the answer is 500",
         "PHP Parse error:  syntax error, unexpected token \";\"",
         "htdocs/index.php on line 3",
-        "It stays out of the pool until then.",
+        "It stays out of the pool until the application works.",
         "The nodes that come after it stay as they are.",
     ] {
         assert!(error.contains(part), "{part:?} is not in: {error}");
@@ -193,7 +193,7 @@ fn a_release_that_was_killed_is_finished_by_the_next_apply() {
     write_release(&sandbox, "one");
     sandbox.lampwright("stack", APPLY).success();
     let url = url(&sandbox);
-    let load = Load::paced(&url, 2, Duration::from_millis(5));
+    let load = Load::posting(&url, 2, Duration::from_millis(5));
     write_release(&sandbox, "two");
     for node in ["web-1", "web-2"] {
         let mut apply = sandbox.lampwright_command("stack", APPLY);

@@ -10,6 +10,7 @@ Prints what each change has cost and one line of figures; exit 1 if any request 
 """
 
 import collections
+import itertools
 import json
 import multiprocessing
 import os
@@ -59,11 +60,13 @@ echo json_encode(['release' => %d, 'word' => getenv('WORD'), 'node' => getenv('L
 '''
 
 
-def ask(host, port):
-    """None if all is well, else what is wrong."""
+def ask(host, port, number):
+    """None if all is well, else what is wrong. Every second request is a POST, which nobody tries again on the way."""
+    question = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n" if number % 2 else b"GET / HTTP/1.1\r\n"
+    body = b"a=b" if number % 2 else b""
     try:
         with socket.create_connection((host, port), timeout=20) as stream:
-            stream.sendall(b"GET / HTTP/1.1\r\nHost: load\r\nConnection: close\r\n\r\n")
+            stream.sendall(question + b"Host: load\r\nConnection: close\r\n\r\n" + body)
             answer = b"".join(iter(lambda: stream.recv(65536), b""))
     except OSError as error:
         return f"{type(error).__name__}: {error}"
@@ -73,8 +76,10 @@ def ask(host, port):
 
 
 def load(host, port, stop, good, bad):
-    while not stop.is_set():
-        found = ask(host, port)
+    for number in itertools.count():
+        if stop.is_set():
+            return
+        found = ask(host, port, number)
         if found is None:
             with good.get_lock():
                 good.value += 1

@@ -71,7 +71,8 @@ pub fn render(node: &WebNode<'_>, layout: &Layout) -> Bundle {
     let fpm = fpm_conf(node, layout, &mut bundle);
     bundle.add("etc/php-fpm.conf", fpm);
     let environment = environment_php(node, &mut bundle);
-    bundle.add_secret(ENVIRONMENT, environment, 0o600);
+    // Every page begins with it, so who runs the application may not write it.
+    bundle.add_secret(ENVIRONMENT, environment, 0o640);
     bundle.services = vec![
         Service {
             name: "php-fpm",

@@ -103,6 +103,8 @@ defaults
     retries 3
     option redispatch 1
     retry-on conn-failure empty-response response-timeout 503
+    # A server closes idle connections when its configuration changes, and what is not sent twice would be lost with them.
+    option http-server-close
     # During a reload idle connections are closed with an answer, not under a client's next request.
     option idle-close-on-response
     # Servers keep their state (down, leaving) over a reload.

@@ -83,7 +83,7 @@ impl Local {
         // It is in every configuration file, some of which have words of their own for what stands in a path.
         let is_plain = |ch: char| ch.is_alphanumeric() || "/._-+@~".contains(ch);
         if !root.to_str().is_some_and(|root| root.chars().all(is_plain)) {
-            let reason = format!("{} holds more than letters, digits and any of /._-+@~", root.display());
+            let reason = format!("{:?} holds more than letters, digits and any of /._-+@~", root.display().to_string());
             return Err(DriverError::Setting { name: "root".to_owned(), reason });
         }
         let network = settings.get("network").map_or("127.10.0.0/16", String::as_str);

@@ -52,6 +52,9 @@ impl Found {
     }
 }
 
+/// How often a file is opened that somebody replaces meanwhile.
+const OPENINGS: usize = 5;
+
 impl Folder {
     /// A folder whose path is trusted as a whole.
     pub(super) fn at(path: &Path) -> io::Result<Folder> {
@@ -114,19 +117,29 @@ impl Folder {
     fn open(&self, path: &Path) -> io::Result<(File, Stat)> {
         let (folder, name) = self.parent(path)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(&folder.handle, name, flags, Mode::empty())?);
-        let stat = rustix::fs::fstat(&file)?;
         let is_ours = folder.stat()?.st_uid == rustix::process::geteuid().as_raw();
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(io::Error::new(ErrorKind::InvalidData, "it is no file; remove it"));
+        for _ in 0..OPENINGS {
+            let file = File::from(rustix::fs::openat(&folder.handle, name, flags, Mode::empty())?);
+            let stat = rustix::fs::fstat(&file)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                return Err(io::Error::new(ErrorKind::InvalidData, "it is no file; remove it"));
+            }
+            if is_ours {
+                return Ok((file, stat));
+            }
+            // A second name may have been taken away since the opening. So at its place there has to be the same file still, and
+            // that with no other name: both are read at once.
+            let there = rustix::fs::statat(&folder.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if stat.st_nlink > 1 || there.st_nlink > 1 {
+                let text = "it is a hard link, perhaps to a foreign file; remove it";
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
+            }
+            if (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino) {
+                return Ok((file, stat));
+            }
+            // A daemon has put a new one there meanwhile.
         }
-        if stat.st_nlink > 1 && !is_ours {
-            return Err(io::Error::new(
-                ErrorKind::InvalidData,
-                "it is a hard link, perhaps to a foreign file; remove it",
-            ));
-        }
-        Ok((file, stat))
+        Err(io::Error::other("it is replaced all the time"))
     }
 
     /// A whole file, if it is no larger than `limit`.

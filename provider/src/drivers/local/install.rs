@@ -50,9 +50,10 @@ pub(super) async fn install(home: &Home, machine: &str, bundle: &Bundle) -> Resu
     Ok(changed.into_iter().map(|(path, _)| path.clone()).chain(obsolete).collect())
 }
 
-/// Secrets are the daemon's alone: mongod refuses a key that a group may read. All else it only reads.
+/// A secret that nobody else may read is the daemon's: mongod refuses a key that a group may read. All else it only reads,
+/// as its group: what it owned it could change.
 pub(super) fn wanted(file: &File, account: Account) -> Wanted {
-    if file.secret { account.own(file.mode) } else { account.lent(file.mode) }
+    if file.secret && file.mode & 0o040 == 0 { account.own(file.mode) } else { account.lent(file.mode) }
 }
 
 /// A file of the bundle, with a content that may say other paths.

@@ -21,6 +21,11 @@ def manifest():
         return {"files": [], "services": []}
 
 
+# A secret that nobody else may read is the services'; all else they read as their group, and could change if it were theirs.
+def is_theirs(entry):
+    return entry["secret"] and not int(entry["mode"], 8) & 0o040
+
+
 # How a file differs from what was installed, if it does.
 def difference(entry):
     try:
@@ -38,7 +43,7 @@ def difference(entry):
         return "content"
     if stat.S_IMODE(found.st_mode) != int(entry["mode"], 8):
         return "mode"
-    return None if (found.st_uid, found.st_gid) == owner(entry["secret"]) else "owner"
+    return None if (found.st_uid, found.st_gid) == owner(is_theirs(entry)) else "owner"
 
 
 def differs(entry):
@@ -111,7 +116,7 @@ def install(head, stream):
     if checked:
         check(head, {name: (contents[name], entries[name]) for name in checked})
     for name in changed:
-        write(name, contents[name], int(entries[name]["mode"], 8), owner(entries[name]["secret"]))
+        write(name, contents[name], int(entries[name]["mode"], 8), owner(is_theirs(entries[name])))
     for name in obsolete:
         unlink(name)
     if changed or obsolete or manifest() != wanted:
@@ -143,7 +148,7 @@ def check(head, files):
             folder(name, theirs)
         for name, (content, entry) in files.items():
             folder(os.path.dirname("new/" + name), theirs)
-            write("new/" + name, content.replace(ROOT.encode(), copy.encode()), int(entry["mode"], 8), owner(entry["secret"]))
+            write("new/" + name, content.replace(ROOT.encode(), copy.encode()), int(entry["mode"], 8), owner(is_theirs(entry)))
         for service in head["services"]:
             config = os.path.join(copy, service["config"])
             args = [config if arg == head["checked"] else arg for arg in service["check"]]

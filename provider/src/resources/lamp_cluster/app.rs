@@ -92,6 +92,10 @@ impl Reader {
             let Some(text) = name.to_str() else {
                 return Err(io::Error::other(format!("{prefix}{} has a name that is not UTF-8", name.display())));
             };
+            if text.chars().any(char::is_control) {
+                let name = text.escape_debug();
+                return Err(io::Error::other(format!("{prefix}{name} has a control character in its name; rename it")));
+            }
             self.seen += 1;
             if self.seen > MAX_ENTRIES {
                 return Err(io::Error::other(format!("it holds more than {MAX_ENTRIES} files and folders")));
@@ -189,6 +193,17 @@ mod tests {
             let app = self.0.path().join("app");
             let found = read(&app).map(|files| files.into_keys().collect());
             found.map_err(|error| error.to_string().replace(&self.0.path().display().to_string(), "[dir]"))
+        }
+    }
+
+    #[test]
+    fn a_name_says_nothing_to_a_terminal() {
+        for name in ["x\n  No changes.css", "lib/\u{1b}[2Jy.css"] {
+            let app = App::new();
+            std::fs::write(app.path(name), "x").unwrap();
+            let refused = app.read().unwrap_err();
+            assert!(refused.ends_with("has a control character in its name; rename it"), "{refused}");
+            assert!(!refused.contains(char::is_control), "{refused:?}");
         }
     }
 

@@ -26,14 +26,18 @@ pub(super) async fn answers(node: &Node<LampCluster>, began: Began) -> Result<()
     }
     let answered = node.until_answered(node.machine.port, FRONT, PATIENCE, |status| status < 500).await;
     let Some(unanswered) = answered.err().filter(|unanswered| unanswered.last.is_some()) else { return Ok(()) };
-    let words = last_words(node).await.map(|words| format!("\n{words}\n")).unwrap_or_default();
+    let words = last_words(node).await.map(|words| format!("\n{words}\n")).unwrap_or_else(|| " ".to_owned());
     // One that could change among its requests gives them up now.
     let is_out = node.has_left || (node.others_work && node.driver.write(&node.key, DRAIN_FLAG, b"").await.is_ok());
     let detail = format!(
         "On {} {}.{words}{} The nodes that come after it stay as they are. Mend the application and apply again; its logs are in {}.",
         node.machine.name,
         unanswered.text(),
-        if is_out { "It stays out of the pool until then." } else { "It is the only node, and goes on answering so." },
+        if is_out {
+            "It stays out of the pool until the application works."
+        } else {
+            "It is the only node, and goes on answering so."
+        },
         node.driver.layout(&node.key).path("log"),
     );
     Err(Problem::error("the application does not work", detail))
