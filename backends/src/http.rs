@@ -68,6 +68,12 @@ impl Http {
         let Some(address) = url("address").transpose()? else { return Err(invalid("address", "it is required")) };
         let lock = url("lock_address").transpose()?;
         let unlock = url("unlock_address").transpose()?;
+        if lock.is_some() != unlock.is_some() {
+            return Err(invalid(
+                "lock_address",
+                "it is given together with unlock_address: nobody else would release the lock",
+            ));
+        }
         let mut client = Client::builder().timeout(PATIENCE);
         if settings.flag("skip_cert_verification")? {
             client = client.danger_accept_invalid_certs(true);

@@ -188,8 +188,15 @@ impl Held {
                     self.copy.display()
                 )
             })?;
+            let marker = unsent(&self.copy);
+            let here = digest(now.as_deref());
+            disk::replace(&marker, &here).with_context(|| format!("cannot write {}", marker.display()))?;
         }
-        Ok(remove(&unsent(&self.copy))?)
+        // What could not be folded into the copy is still only in the journal (a full disk): it goes on from what was sent.
+        if read(&journal(&self.copy))?.is_none() {
+            remove(&unsent(&self.copy))?;
+        }
+        Ok(())
     }
 
     pub(super) async fn release(self) -> Result<()> {

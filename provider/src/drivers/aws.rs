@@ -180,6 +180,13 @@ impl Cloud for Aws {
         })
     }
 
+    fn check_size<'a>(&'a self, size: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let need = Need { size: Some(size.to_owned()), ..Need::default() };
+            self.size(&need).await.map(drop)
+        })
+    }
+
     fn set_size<'a>(&'a self, instance: &'a Instance, size: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.set_instance_type(instance, size))
     }

@@ -133,6 +133,10 @@ impl Cloud for OpenStack {
         Box::pin(self.set_owner(instances, owner))
     }
 
+    fn check_size<'a>(&'a self, size: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.flavor_called(size).await.map(drop) })
+    }
+
     fn set_size<'a>(&'a self, instance: &'a Instance, size: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.resize_server(instance, size))
     }

@@ -177,7 +177,9 @@ fn leaving() -> Result<BTreeMap<String, Vec<String>>, Vec<Problem>> {
 /// Clouds that this process has connected to, by driver and settings. A host configures for the plan and once more for the
 /// apply: tokens, sessions and what was found of a cloud are good for both.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Mutex<BTreeMap<(&'static str, Settings), Arc<dyn Driver>>>);
+pub(super) struct Connections(Mutex<BTreeMap<Place, Arc<dyn Driver>>>);
+
+type Place = (&'static str, Settings);
 
 impl Connections {
     fn connect(&self, info: &'static drivers::DriverInfo, settings: &Settings) -> driver::Result<Arc<dyn Driver>> {

@@ -166,6 +166,9 @@ pub(crate) trait Cloud: fmt::Debug + Send + Sync {
 
     fn discard<'a>(&'a self, golden: &'a Golden) -> BoxFuture<'a, Result<()>>;
 
+    /// Whether there is such a size; an error if not.
+    fn check_size<'a>(&'a self, size: &'a str) -> BoxFuture<'a, Result<()>>;
+
     /// Gives a machine that is off another size; it is off then.
     fn set_size<'a>(&'a self, instance: &'a Instance, size: &'a str) -> BoxFuture<'a, Result<()>>;
 

@@ -219,6 +219,8 @@ impl Remote {
             |all: &[Instance], wanted: &dyn Fn(&Instance) -> bool| all.iter().any(|one| one.key == *key && wanted(one));
         let missing = || DriverError::NoSuchMachine(key.name());
         let instance = find(&self.instances(&key.layer).await?).ok_or_else(missing)?;
+        // Nothing is stopped for a size that is not there.
+        self.cloud.check_size(size).await?;
         if let Some(target) = self.target_of(&instance) {
             self.sessions.forget(&target);
         }

@@ -26,7 +26,7 @@ pub(super) async fn answers(node: &Node<LampCluster>, began: Began) -> Result<()
     }
     let answered = node.until_answered(node.machine.port, FRONT, PATIENCE, |status| status < 500).await;
     let Some(unanswered) = answered.err().filter(|unanswered| unanswered.last.is_some()) else { return Ok(()) };
-    let words = last_words(node).await.map(|words| format!("\n{words}\n")).unwrap_or_else(|| " ".to_owned());
+    let words = last_words(node).await.map_or_else(|| " ".to_owned(), |words| format!("\n{words}\n"));
     // One that could change among its requests gives them up now.
     let is_out = node.has_left || (node.others_work && node.driver.write(&node.key, DRAIN_FLAG, b"").await.is_ok());
     let detail = format!(
