@@ -95,7 +95,10 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
     };
     let migration = match migration::look(stack, &inputs, given).await? {
         Found::Same(at) => {
-            print::line(&format!("State: {at}"));
+            // Where nothing is said of it, it is where everybody looks.
+            if stack.program.root().backend.is_some() {
+                print::line(&format!("State: {at}"));
+            }
             return Ok(());
         }
         Found::Moved(migration) => migration,
