@@ -71,6 +71,8 @@ pub(crate) fn keeps_a_state(sandbox: &Sandbox, backend: &str, at: &str, leaves_l
 
     // Somebody else has the same stack, and nothing of what is here.
     copy(&sandbox.join("stack"), &sandbox.join("other"));
+    // What is here is not its state.
+    assert!(run("other", &["output"]).failure().contains("was not used here yet; run: lampwright init"));
     assert_eq!(run("other", PLAN).code, 0);
     assert!(run("other", &["output"]).success().contains("workspace = \"default\""));
     write(sandbox, "other", backend, 2);
@@ -264,6 +266,10 @@ fn settings_that_are_not_right_are_told_at_their_place() {
     says(
         "backend \"s3\" {\n    dynamodb_table = \"x\"\n  }",
         &["dynamodb_table is not honoured: the lock is an object"],
+    );
+    says(
+        "backend \"pg\" {\n    conn_str = \"host=db.example.test user=u password=hunter2\"\n  }",
+        &["TLS is not there yet: use a server on this machine"],
     );
     says(
         "backend \"http\" {\n    address = lamp_cluster.web.id\n  }",

@@ -51,6 +51,8 @@ pub(crate) struct Besides {
 
 /// Plans it.
 pub async fn propose<'s>(stack: &'s Stack, request: &PlanRequest) -> Result<Proposed<'s>> {
+    // What is refused is refused before anything is locked.
+    request.options()?;
     let operation = if request.goal == Goal::Nothing { "destroy" } else { "apply" };
     let opened = request.state.open(&stack.host, operation).await?;
     propose_on(stack, request, opened, Besides::default()).await

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use backends::Backend;
+use engine::operations::dialect;
 use engine::state::store::{self, Known, Store, View};
 use engine::state::{State, state_name};
 
@@ -19,6 +20,7 @@ use crate::failure::{Failure, Result};
 use crate::host::Host;
 use crate::root::Root;
 use crate::workspace;
+pub(crate) use choice::used;
 pub use choice::{Chosen, Remembered, chosen, last};
 use remote::Remote;
 use told::{Reader, tell, tell_losses};
@@ -236,6 +238,7 @@ fn known<'s>(mut known: Known<'s>, held: Option<&remote::Held>) -> Known<'s> {
                 value.clone_from(&path);
             }
         }
+        known.environment.push((dialect::PLACE_VARIABLE.to_owned(), held.identity()));
     }
     known
 }

@@ -1,16 +1,18 @@
 //! The workspaces of a stack: named, made, and removed.
 
+use std::sync::Arc;
+
 use backends::DEFAULT_WORKSPACE;
 
 use crate::failure::{Result, refuse};
 use crate::host::Host;
 use crate::root::Root;
-use crate::state::Remembered;
+use crate::state::used;
 use crate::workspace;
 
 /// All that have a state, and the selected one; in their order, the one that everybody has first.
-pub async fn list(host: &Host, root: &Root) -> Result<Vec<String>> {
-    let mut names = Remembered::last(root)?.workspaces(host, root).await?;
+pub async fn list(host: &Arc<Host>, root: &Root) -> Result<Vec<String>> {
+    let mut names = used(host, root)?.workspaces(host, root).await?;
     let selected = workspace::selected(host, root)?;
     if !names.contains(&selected) && selected != DEFAULT_WORKSPACE {
         names.push(selected);
@@ -22,17 +24,17 @@ pub async fn list(host: &Host, root: &Root) -> Result<Vec<String>> {
 }
 
 /// Makes one, with an empty state, and selects it.
-pub async fn create(host: &Host, root: &Root, name: &str) -> Result<()> {
+pub async fn create(host: &Arc<Host>, root: &Root, name: &str) -> Result<()> {
     workspace::check_name(name)?;
     if list(host, root).await?.iter().any(|known| known == name) {
         refuse!("there is a workspace {name:?} already; `lampwright workspace select {name}` selects it");
     }
-    Remembered::last(root)?.state(host, root, name)?.create(host).await?;
+    used(host, root)?.state(host, root, name)?.create(host).await?;
     Ok(workspace::select(host, root, name)?)
 }
 
 /// Selects one that is there.
-pub async fn select(host: &Host, root: &Root, name: &str) -> Result<()> {
+pub async fn select(host: &Arc<Host>, root: &Root, name: &str) -> Result<()> {
     let known = list(host, root).await?;
     if !known.iter().any(|known| known == name) {
         refuse!(
@@ -44,7 +46,7 @@ pub async fn select(host: &Host, root: &Root, name: &str) -> Result<()> {
 }
 
 /// Removes one with its state. What the state still has would be forgotten, so that takes force.
-pub async fn delete(host: &Host, root: &Root, name: &str, is_forced: bool) -> Result<()> {
+pub async fn delete(host: &Arc<Host>, root: &Root, name: &str, is_forced: bool) -> Result<()> {
     if name == DEFAULT_WORKSPACE {
         refuse!("the workspace {name:?} is always there");
     }
@@ -54,7 +56,7 @@ pub async fn delete(host: &Host, root: &Root, name: &str, is_forced: bool) -> Re
     if !list(host, root).await?.iter().any(|known| known == name) {
         refuse!("there is no workspace {name:?}");
     }
-    let at = Remembered::last(root)?.state(host, root, name)?;
+    let at = used(host, root)?.state(host, root, name)?;
     let state = at.peek(host).await?;
     if !state.is_empty() && !is_forced {
         let count = state.instances.len();

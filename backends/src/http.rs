@@ -53,6 +53,8 @@ struct Http {
     login: Option<(String, String)>,
     tries: u64,
     pause: (Duration, Duration),
+    /// What this process has locked with.
+    held: std::sync::Mutex<Option<Holder>>,
 }
 
 fn invalid(name: &str, reason: impl std::fmt::Display) -> BackendError {
@@ -74,7 +76,8 @@ impl Http {
                 "it is given together with unlock_address: nobody else would release the lock",
             ));
         }
-        let mut client = Client::builder().timeout(PATIENCE);
+        // An order that is sent on may become a question on the way, and would seem to be done.
+        let mut client = Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
         if settings.flag("skip_cert_verification")? {
             client = client.danger_accept_invalid_certs(true);
         }
@@ -101,7 +104,12 @@ impl Http {
             login,
             tries: settings.number("retry_max", 2)? + 1,
             pause: (seconds("retry_wait_min", 1)?, seconds("retry_wait_max", 30)?),
+            held: std::sync::Mutex::default(),
         })
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<Holder>> {
+        self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn failed(&self, reason: impl std::fmt::Display) -> BackendError {
@@ -201,6 +209,7 @@ impl Backend for Http {
     fn lock<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Some((method, url)) = &self.lock else { return Ok(()) };
+            *self.held() = Some(holder.clone());
             let answer = self.call(method, url, Some(&holder.json())).await?;
             match answer.status() {
                 StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
@@ -224,8 +233,10 @@ impl Backend for Http {
     fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Some((method, url)) = &self.unlock else { return Ok(()) };
-            let holder = Holder { id: id.to_owned(), ..Holder::default() };
-            let answer = self.call(method, url, Some(&holder.json())).await?;
+            // As it was locked, which servers may compare; of another run's lock only the id is known.
+            let own = self.held().take().filter(|holder| holder.id == id).map(|holder| holder.json());
+            let body = own.unwrap_or_else(|| serde_json::json!({ "ID": id }).to_string().into_bytes());
+            let answer = self.call(method, url, Some(&body)).await?;
             if answer.status().is_success() { Ok(()) } else { Err(self.refused("unlock", answer).await) }
         })
     }

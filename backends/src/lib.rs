@@ -53,6 +53,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// As people know it, such as `s3://bucket/key`.
     fn at(&self) -> String;
 
+    /// Tells it from every other place, whatever people call it. Without secrets.
+    fn identity(&self) -> String {
+        self.at()
+    }
+
     /// Whether one run keeps others out.
     fn can_lock(&self) -> bool {
         true

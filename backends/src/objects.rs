@@ -172,7 +172,9 @@ impl S3Place {
     }
 
     fn lock_path(&self) -> Path {
-        Path::from(format!("{}{LOCK}", self.state))
+        // As the state itself: nothing of it is encoded once more.
+        let path = format!("{}{LOCK}", self.state);
+        Path::parse(&path).unwrap_or_else(|_| Path::from(path))
     }
 
     async fn get(&self, path: &Path) -> Result<Option<Vec<u8>>> {
@@ -192,6 +194,10 @@ impl S3Place {
 impl Backend for S3Place {
     fn at(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.state)
+    }
+
+    fn identity(&self) -> String {
+        format!("{} {}", self.at(), self.settings.or("endpoint", ""))
     }
 
     fn read(&self) -> BoxFuture<'_, Result<Option<Vec<u8>>>> {

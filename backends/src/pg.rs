@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::settings::Setting;
@@ -77,9 +77,21 @@ impl Pg {
             // Its text is not repeated: it may have a password.
             invalid(format!("it is no connection string of PostgreSQL: {error}"))
         })?;
-        if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
+        let is_here = |host: &Host| match host {
+            Host::Unix(_) => true,
+            Host::Tcp(name) => {
+                name == "localhost" || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+            }
+        };
+        // A state has secrets: over a network it does not go in the clear but by the user's word.
+        let is_agreed = match config.get_ssl_mode() {
+            SslMode::Disable => true,
+            SslMode::Prefer => config.get_hosts().iter().all(is_here),
+            _ => false,
+        };
+        if !is_agreed {
             return Err(invalid(
-                "TLS is not there yet; use a server on this machine or behind a tunnel, and sslmode=disable".to_owned(),
+                "TLS is not there yet: use a server on this machine, or a tunnel, and say sslmode=disable".to_owned(),
             ));
         }
         config.connect_timeout(PATIENCE).application_name("lampwright");
@@ -88,8 +100,8 @@ impl Pg {
             .get_hosts()
             .iter()
             .map(|host| match host {
-                tokio_postgres::config::Host::Tcp(name) => name.clone(),
-                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(path) => path.display().to_string(),
             })
             .collect();
         let at =
@@ -188,6 +200,11 @@ impl Backend for Pg {
         self.at.clone()
     }
 
+    fn identity(&self) -> String {
+        let config = &self.config;
+        format!("{} {:?} {:?} {:?}", self.at, config.get_hostaddrs(), config.get_ports(), config.get_user())
+    }
+
     fn read(&self) -> BoxFuture<'_, Result<Option<Vec<u8>>>> {
         Box::pin(self.with(async |session| {
             let query = format!("SELECT data FROM {}.states WHERE name = $1", self.schema);
@@ -212,6 +229,11 @@ impl Backend for Pg {
 
     fn lock<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.with(async move |session| {
+            // A session gets the same lock as often as it asks for it.
+            if session.held.is_some() {
+                let text = "this process has it already".to_owned();
+                return Err(BackendError::HeldBySomebody { at: self.at.clone(), text });
+            }
             let name = format!("lampwright {}, {}, {}", holder.operation, holder.who, holder.info);
             let named = session.client.execute("SELECT set_config('application_name', $1, false)", &[&name]).await;
             named.map_err(|error| self.failed(&error))?;
@@ -238,6 +260,13 @@ impl Backend for Pg {
             };
             if !self.try_lock(session, number).await? {
                 return Err(self.holder(session, number).await);
+            }
+            // Whoever has ended in between may have removed the row with this number, and a new one has another lock.
+            if self.number(session).await? != Some(number) {
+                let freed = session.client.execute("SELECT pg_advisory_unlock($1)", &[&number]).await;
+                freed.map_err(|error| self.failed(&error))?;
+                let text = "others come and go; try again".to_owned();
+                return Err(BackendError::HeldBySomebody { at: self.at.clone(), text });
             }
             session.held = Some((number, holder.id.clone()));
             Ok(())

@@ -20,6 +20,8 @@ pub const TEST_VARIABLE: &str = "LAMPWRIGHT_TEST";
 /// Machines that the user has named to leave, however many there shall be: in JSON, their names by the address of their
 /// resource in the stack.
 pub const LEAVING_VARIABLE: &str = "LAMPWRIGHT_LEAVING";
+/// Where a backend keeps the state: whoever works on it has the same default scope, wherever the folder is.
+pub const PLACE_VARIABLE: &str = "LAMPWRIGHT_PLACE";
 
 /// How the machines of a layer are: a [`LayerReport`].
 pub const STATUS: &str = "status.v1";

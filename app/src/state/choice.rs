@@ -4,6 +4,7 @@
 //! block that has changed does not lead to an empty state in silence.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use backends::DEFAULT_WORKSPACE;
@@ -55,11 +56,6 @@ impl Remembered {
         self.state(host, root, workspace)
     }
 
-    /// What was used last.
-    pub(crate) fn last(root: &Root) -> anyhow::Result<Remembered> {
-        Ok(Remembered::read(root)?.unwrap_or_else(Remembered::local))
-    }
-
     /// Those that have a state, without the one that everybody has.
     pub(crate) async fn workspaces(&self, host: &Host, root: &Root) -> Result<Vec<String>> {
         match self.state(host, root, DEFAULT_WORKSPACE)?.place {
@@ -105,14 +101,12 @@ impl Remembered {
         let values = self.block.iter().filter(|(name, _)| !stronger(name)).chain(&self.given);
         let values: Vec<_> = values.map(|(name, value)| (name.clone(), json::decode_plain(value))).collect();
         if self.kind == LOCAL {
-            if let Some((name, _)) = values.iter().find(|(name, _)| name != "path") {
-                refuse!("the backend local has no setting {name:?} here; it has path");
+            if let Some((name, _)) = values.first() {
+                refuse!(
+                    "the backend local has no setting {name:?} here: its state is terraform.tfstate, and -state names another file"
+                );
             }
-            let path = values.first().and_then(|(_, value)| value.as_str());
-            return match path.filter(|_| workspace == DEFAULT_WORKSPACE) {
-                Some(path) => Ok(StateAt::file(root.at(path))),
-                None => Ok(StateAt::file(root.at(workspace::path(workspace)))),
-            };
+            return Ok(StateAt::file(root.at(workspace::path(workspace))));
         }
         let variable = |name: &str| host.environment.text(name);
         let backend = backends::connect(&self.kind, &values, &variable, workspace)?;
@@ -168,10 +162,29 @@ pub fn chosen(stack: &Stack, inputs: &Inputs, given: Option<Vec<(String, Json)>>
     let before = match remembered {
         Some(before) => Some(before),
         // A state that was here before the block.
-        None if now.kind != LOCAL && root.at(workspace::STATE).exists() => Some(Remembered::local()),
+        None if now.kind != LOCAL && has_local(root)? => Some(Remembered::local()),
         None => None,
     };
     Ok(Chosen { now, before })
+}
+
+/// What was used last. Where nothing was, as in a fresh clone, a stack with a backend has to be set up first: what is here is not
+/// its state.
+pub(crate) fn used(host: &Arc<Host>, root: &Root) -> Result<Remembered> {
+    if let Some(remembered) = Remembered::read(root)? {
+        return Ok(remembered);
+    }
+    let (stack, _) = Stack::read(host, root);
+    match &stack.program.root().backend {
+        Some(backend) if &*backend.kind.name != LOCAL => {
+            let init = host.watch.command("init");
+            refuse!(
+                "the stack says that its state is in a backend ({}), which was not used here yet; run: {init}",
+                backend.kind.name
+            )
+        }
+        _ => Ok(Remembered::local()),
+    }
 }
 
 impl Stack {
@@ -208,9 +221,13 @@ impl Stack {
     }
 }
 
+fn has_local(root: &Root) -> anyhow::Result<bool> {
+    Ok(root.at(workspace::STATE).exists() || !workspace::local(root)?.is_empty())
+}
+
 /// The state that was used last, for who does not read the stack; `given` names a file instead.
-pub fn last(host: &Host, root: &Root, given: Option<&Path>) -> Result<StateAt> {
-    let remembered = Remembered::last(root)?;
+pub fn last(host: &Arc<Host>, root: &Root, given: Option<&Path>) -> Result<StateAt> {
+    let remembered = used(host, root)?;
     let workspace = workspace::selected(host, root)?;
     match given {
         Some(path) if remembered.kind == LOCAL => Ok(StateAt::file(root.at(path))),

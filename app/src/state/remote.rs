@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use backends::{Backend, Holder};
-use engine::state::private;
+use backends::{Backend, BackendError, Holder};
 use engine::state::store::{self, View};
+use engine::state::{file, private};
 use sha2::{Digest as _, Sha256};
 
-use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::host::Host;
 use crate::root::{DATA, Root};
@@ -64,7 +63,7 @@ fn journal(copy: &Path) -> PathBuf {
 
 impl Remote {
     pub(super) fn new(root: &Root, backend: Arc<dyn Backend>, workspace: &str) -> Remote {
-        let place = hex(&Sha256::digest(backend.at())[..8]);
+        let place = hex(&Sha256::digest(backend.identity())[..8]);
         let copy = root.at(Path::new(DATA).join("states").join(place).join(STATE));
         Remote { backend, workspace: workspace.to_owned(), copy }
     }
@@ -74,7 +73,14 @@ impl Remote {
         let mut id = None;
         if lock && self.backend.can_lock() {
             let holder = Holder::new(operation, host.environment.text("USER").as_deref(), &at);
-            self.backend.lock(&holder).await?;
+            if let Err(error) = self.backend.lock(&holder).await {
+                let is_held = matches!(error, BackendError::Held { .. } | BackendError::HeldBySomebody { .. });
+                if !is_held {
+                    // It may have been done, and its answer lost: nobody else knows the id.
+                    let _ = self.backend.unlock(&holder.id).await;
+                }
+                return Err(error.into());
+            }
             id = Some(holder.id);
         } else if lock {
             host.watch.note(&format!("{at} has no lock: that nobody else works on the state is your word"));
@@ -129,7 +135,7 @@ impl Remote {
             Some(bytes) => private::replace(copy, bytes).with_context(|| format!("cannot write {}", copy.display()))?,
             None => remove(copy)?,
         }
-        disk::replace(&marker, &now).with_context(|| format!("cannot write {}", marker.display()))?;
+        private::replace(&marker, now.as_bytes()).with_context(|| format!("cannot write {}", marker.display()))?;
         Ok(())
     }
 
@@ -170,6 +176,10 @@ impl Remote {
 }
 
 impl Held {
+    pub(super) fn identity(&self) -> String {
+        self.backend.identity()
+    }
+
     /// Sends the copy if it is not what was read, and releases.
     pub(super) async fn send_and_release(self) -> Result<()> {
         let sent = self.send().await;
@@ -181,6 +191,8 @@ impl Held {
     async fn send(&self) -> Result<()> {
         let now = read(&self.copy)?;
         if let Some(bytes) = now.as_ref().filter(|_| digest(now.as_deref()) != digest(self.bytes.as_deref())) {
+            // One whose writing was cut off (a full disk) is whole beside it, and the next run makes it good.
+            file::parse(&self.copy, bytes)?;
             let written = self.backend.write(bytes, self.lock.as_deref()).await;
             written.map_err(anyhow::Error::from).with_context(|| {
                 format!(
@@ -190,7 +202,7 @@ impl Held {
             })?;
             let marker = unsent(&self.copy);
             let here = digest(now.as_deref());
-            disk::replace(&marker, &here).with_context(|| format!("cannot write {}", marker.display()))?;
+            private::replace(&marker, here.as_bytes()).with_context(|| format!("cannot write {}", marker.display()))?;
         }
         // What could not be folded into the copy is still only in the journal (a full disk): it goes on from what was sent.
         if read(&journal(&self.copy))?.is_none() {

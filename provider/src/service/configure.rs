@@ -137,7 +137,7 @@ pub(super) fn configure(
     let scope = config.get("scope").and_then(Value::as_str).map(str::to_owned);
     // A simulation looks the same wherever the folder is.
     let scope = scope.unwrap_or_else(|| {
-        if simulation.is_some() { "stack".to_owned() } else { scope_of(&folder(), state.label.as_deref()) }
+        if simulation.is_some() { "stack".to_owned() } else { default_scope(state.label.as_deref()) }
     });
     let bundle_dir = config.get("bundle_dir").and_then(Value::as_str);
     let bundle_dir = bundle_dir.map_or_else(|| proto::state_name::bundle_folder(state.label.as_deref()), str::to_owned);
@@ -228,6 +228,12 @@ fn folder() -> PathBuf {
 
 /// The folder of the stack's last name and a part of the digest of its whole path and of the state's name, if that is not
 /// the only one of the folder: short, since it becomes part of the paths of unix sockets, and the same on every run.
+/// By where a backend keeps the state, else by the folder.
+fn default_scope(label: Option<&str>) -> String {
+    let place = std::env::var_os(proto::dialect::PLACE_VARIABLE).map(PathBuf::from);
+    scope_of(&place.unwrap_or_else(folder), label)
+}
+
 fn scope_of(folder: &FsPath, label: Option<&str>) -> String {
     let name: String = folder
         .file_name()
