@@ -17,7 +17,7 @@ use crate::{exit, print};
 /// Look at the state, and change it by hand
 ///
 /// Nothing that exists is touched: only what the state knows of it changes. The state of before is kept beside it, with
-/// .backup at its end.
+/// .backup at its end; of one that a backend keeps, beside its copy in .lampwright/states.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct StateArgs {
