@@ -471,8 +471,8 @@ fn a_token_that_ends_while_machines_boot_is_renewed() {
     applied.success();
     assert!(log.contains("web-1 installing apache2 php-fpm php-mongodb"), "{log}");
     let logins: Vec<&str> = log.lines().filter(|line| line.contains("keystone POST /auth/tokens")).collect();
-    // One for each of the two processes that plan and apply use; every other one is a renewal.
-    assert!(logins.len() > 2, "{logins:#?}");
+    // Plan and apply are one process with one connection: whatever follows its first login is a renewal.
+    assert!(logins.len() > 1, "{logins:#?}");
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
     Bed::OpenStack.assert_empty(&scope());
 }
