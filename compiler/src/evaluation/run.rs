@@ -403,6 +403,8 @@ fn read_for_each(value: &Value) -> Result<Repeated<Value>, String> {
         Value::Map(_, entries) | Value::Object(entries) => {
             Ok(Repeated::Each(entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect()))
         }
+        // Of no items nobody knows what they would be: toset([]).
+        Value::Set(Ty::Dynamic, items) if items.is_empty() => Ok(Repeated::Each(IndexMap::new())),
         Value::Set(Ty::String, items) => {
             if !value.is_wholly_known() {
                 return Ok(Repeated::Unknown);
