@@ -19,15 +19,25 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// A text as it is, for a program that reads it.
+pub(crate) fn raw(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
+}
+
 /// What the user should know, and is no result.
 pub(crate) fn note(text: &str) {
     eprintln!("note: {text}");
 }
 
+/// A question, whose answer comes on the same line.
+pub(crate) fn prompt(text: &str) {
+    raw(text);
+}
+
 /// Asks for y or n; without a terminal the answer is no.
 pub(crate) fn choose(question: &str) -> bool {
-    print!("{question}");
-    let _ = std::io::stdout().flush();
+    prompt(question);
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "yes")
 }

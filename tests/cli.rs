@@ -113,9 +113,9 @@ fn variables_come_from_everywhere_and_the_last_wins() {
         sandbox.lampwright(".", &all).success();
         sandbox.lampwright(".", &["output", "-raw", "o"]).success()
     };
-    assert_eq!(out(&[]), "file \n");
-    assert_eq!(out(&["-var-file=more.tfvars", "-var", "a=flag"]), "flag x,y\n");
-    assert_eq!(out(&["-var", "l=[\"p\"]"]), "file p\n");
+    assert_eq!(out(&[]), "file ");
+    assert_eq!(out(&["-var-file=more.tfvars", "-var", "a=flag"]), "flag x,y");
+    assert_eq!(out(&["-var", "l=[\"p\"]"]), "file p");
     let refused = sandbox.lampwright(".", &["plan", "-var", "b=1"]).failure();
     assert!(refused.contains("no such variable is declared"), "{refused}");
 }

@@ -72,7 +72,7 @@ fn print(args: &OutputArgs, state: &State) -> anyhow::Result<u8> {
     } else if args.raw {
         let text = value::convert::convert(&output.value, &value::Ty::String);
         match text.as_ref().map(value::Value::as_str) {
-            Ok(Some(text)) => print::line(text),
+            Ok(Some(text)) => print::raw(text),
             _ => bail!("the output {name:?} is no text; use -json"),
         }
     } else {
