@@ -378,4 +378,5 @@ def main():
     sys.exit(1 if bad_runs or kills < count else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
