@@ -5,6 +5,7 @@ mod application;
 mod attributes;
 mod backends;
 mod balancer;
+mod builtin;
 mod bundles;
 mod changed_clouds;
 mod cli;

@@ -68,6 +68,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
             &["inputs", "planning", "surgery"],
             &["state"],
             &["stack"],
+            &["builtin"],
             &["plugins", "workspace"],
             &["sources"],
             &["archive", "disk", "host"],

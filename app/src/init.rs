@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use compiler::Inputs;
+use compiler::addr::ProviderSource;
 use engine::run::host_diagnostics;
 
 use crate::failure::{Failure, Result, refuse};
@@ -60,7 +61,8 @@ pub fn fetch(host: &Arc<Host>, root: &Root, upgrades: bool) -> Result<Stack> {
 pub async fn check(stack: &Stack, found: &dyn Fn(&Plugin)) -> Result<()> {
     let search = stack.search()?;
     let mut is_whole = true;
-    for requirement in stack.program.requirements() {
+    let builtin = ProviderSource::builtin();
+    for requirement in stack.program.requirements().into_iter().filter(|requirement| requirement.source != builtin) {
         match search.find(&requirement.source) {
             Ok(plugin) => found(&Plugin { source: requirement.source.short(), path: plugin.path }),
             Err(error) => is_whole &= stack.tell(&host_diagnostics(&error, requirement.span)).is_ok(),

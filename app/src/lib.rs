@@ -7,6 +7,7 @@
 #![expect(missing_debug_implementations, reason = "stacks hold loaders and providers, which need not be printable")]
 
 pub mod archive;
+mod builtin;
 pub mod bundle;
 pub mod change;
 pub mod console;

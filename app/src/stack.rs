@@ -18,6 +18,7 @@ use engine::state::{State, state_name};
 use engine::testing::Tester;
 use tokio::sync::mpsc;
 
+use crate::builtin::Launch;
 use crate::failure::{Failure, Result};
 use crate::host::Host;
 use crate::plugins;
@@ -218,9 +219,10 @@ impl Stack {
         search: PluginSearch,
         progress: mpsc::UnboundedSender<Progress>,
         environment: Vec<(String, String)>,
-    ) -> PluginLauncher {
+    ) -> Launch {
         let folder = self.root.absolute().to_owned();
-        PluginLauncher { search, folder, progress, environment, guard: self.host.guard.clone() }
+        let plugins = PluginLauncher { search, folder, progress, environment, guard: self.host.guard.clone() };
+        Launch { plugins, host: self.host.clone(), root: self.root.clone() }
     }
 
     /// Where plugins are. What has no effect of what the user has said of it is told once.

@@ -48,6 +48,9 @@ pub struct ProviderAddr {
     pub alias: Option<Arc<str>>,
 }
 
+/// The local name of the provider that is built in.
+pub(crate) const BUILTIN: &str = "terraform";
+
 /// `host/namespace/type`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderSource {
@@ -79,6 +82,11 @@ impl ProviderSource {
     /// Our own.
     pub fn lampwright() -> ProviderSource {
         ProviderSource { host: Self::DEFAULT_HOST.into(), namespace: "lampwright".into(), ty: "lampwright".into() }
+    }
+
+    /// The one that is a part of this program, and of Terraform.
+    pub fn builtin() -> ProviderSource {
+        ProviderSource { host: "terraform.io".into(), namespace: "builtin".into(), ty: BUILTIN.into() }
     }
 
     /// Without the host where that is the default one.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use value::schema::Schema;
 
-use crate::addr::{InstanceAddr, Mode, ProviderAddr, ProviderSource};
+use crate::addr::{BUILTIN, InstanceAddr, Mode, ProviderAddr, ProviderSource};
 use crate::diag::Diagnostic;
-use crate::lang::declare::{ProviderRef, Resource};
+use crate::lang::declare::{ModuleDecl, ProviderRef, Resource};
 use crate::program::{ModuleId, Program};
 use crate::source::Span;
 
@@ -58,11 +58,8 @@ impl Program {
             for resource in decl.resources.values() {
                 let source = match &resource.provider {
                     Some(reference) => self.source_of(id, &reference.name),
-                    None => match decl.required_providers.get(prefix(&resource.ty.name)) {
-                        Some(required) => required.source.clone(),
-                        // Whether it really is ours is decided by the schemas.
-                        None => ProviderSource::lampwright(),
-                    },
+                    // Whether it really is ours is decided by the schemas.
+                    None => implied(decl, &resource.ty.name).unwrap_or_else(ProviderSource::lampwright),
                 };
                 add(source, None, Some(resource.header));
             }
@@ -88,6 +85,7 @@ impl Program {
         match self.module(module).decl.required_providers.get(local_name) {
             Some(required) => required.source.clone(),
             None if local_name == "lampwright" => ProviderSource::lampwright(),
+            None if local_name == BUILTIN => ProviderSource::builtin(),
             None => ProviderSource::parse(local_name).unwrap_or_else(ProviderSource::lampwright),
         }
     }
@@ -103,8 +101,8 @@ impl Program {
         let decl = &self.module(module).decl;
         let (source, alias) = match &resource.provider {
             Some(reference) => (self.source_of(module, &reference.name), reference.alias.clone()),
-            None => match decl.required_providers.get(prefix(ty)) {
-                Some(required) => (required.source.clone(), None),
+            None => match implied(decl, ty) {
+                Some(source) => (source, None),
                 None => (self.source_by_schema(module, resource, schemas)?, None),
             },
         };
@@ -237,6 +235,15 @@ impl Program {
             None if alias.is_none() => self.configuration(parent, source, None, None),
             None => None,
         }
+    }
+}
+
+/// The provider that the name of a type says.
+fn implied(module: &ModuleDecl, ty: &str) -> Option<ProviderSource> {
+    match module.required_providers.get(prefix(ty)) {
+        Some(required) => Some(required.source.clone()),
+        None if prefix(ty) == BUILTIN => Some(ProviderSource::builtin()),
+        None => None,
     }
 }
 

@@ -57,6 +57,7 @@ pub fn load(folder: &str, loader: &dyn SourceLoader, sources: &mut SourceMap) ->
     let mut program = Program::default();
     load.module(&mut program, &Place { folder: folder.to_owned(), package: None }, Vec::new(), None, None);
     check_providers(&program, &mut load.diags);
+    check_backends(&program, &mut load.diags);
     let diags = load.diags;
     for module in &program.modules {
         for (name, child) in &module.children {
@@ -66,6 +67,16 @@ pub fn load(folder: &str, loader: &dyn SourceLoader, sources: &mut SourceMap) ->
         }
     }
     (program, diags)
+}
+
+/// There is one state, whatever the modules say that a stack is made of.
+fn check_backends(program: &Program, diags: &mut Diagnostics) {
+    for module in program.modules.iter().skip(1) {
+        if let Some(backend) = &module.decl.backend {
+            let label = "this module is called by another one, whose state has its objects, too";
+            diags.push(Diagnostic::warning("the backend has no effect", label).at(backend.header));
+        }
+    }
 }
 
 /// A module that configures providers itself cannot be repeated, nor wait: its objects would need the configuration after

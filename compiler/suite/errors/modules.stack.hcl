@@ -6,4 +6,7 @@ module "m" {
 }
 output "o" { value = module.m.nothing }
 ### m/main.stack.hcl
+terraform {
+  backend "local" {}
+}
 variable "right" {}
