@@ -219,7 +219,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "plugin-dir" | "get-plugins" | "lockfile" | "verify-plugins" => {
                 "nothing is downloaded: providers are found on this machine, as `init` shows"
             }
-            "lock-timeout" | "compact-warnings" | "state-out" | "backup" | "concise" | "test-directory" => {
+            "compact-warnings" | "backup" | "concise" | "test-directory" => {
                 "Terraform has this flag; it is not there yet"
             }
             _ => return None,

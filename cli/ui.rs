@@ -1,8 +1,8 @@
 //! What people see.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+#![expect(clippy::print_stderr, reason = "this is where the program speaks")]
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -12,9 +12,10 @@ use compiler::diag::render::render;
 use compiler::source::SourceMap;
 use engine::event::Event;
 use engine::plan::Action;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::print::{line, note, tame};
+use crate::print::{self, line, note, tame};
 use crate::proposal::Proposal;
 use crate::{exit, json};
 
@@ -88,21 +89,33 @@ impl Ui {
         }
     }
 
-    /// Asks; anything but `yes` is a no. The answer may come from a file or a pipe, as Terraform has it.
-    pub(crate) fn confirm(&self, question: &str) -> bool {
-        print!("{question}\n  Only `yes` goes on: ");
-        let _ = std::io::stdout().flush();
-        let mut answer = String::new();
-        let is_read = std::io::stdin().lock().read_line(&mut answer).is_ok_and(|length| length > 0);
+    /// Asks; anything but `yes` is a no, and so is a wish to end. The answer may come from a file or a pipe, as Terraform has it.
+    pub(crate) async fn confirm(&self, question: &str) -> bool {
+        let mut cancelled = self.cancelled();
+        print::prompt(&format!("{question}\n  Only `yes` goes on: "));
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        // A thread of its own: nobody waits for it if there is no answer.
+        std::thread::spawn(move || {
+            let mut answer = String::new();
+            let is_read = std::io::stdin().lock().read_line(&mut answer).is_ok_and(|length| length > 0);
+            let _ = sender.send(is_read.then_some(answer));
+        });
+        let answer = tokio::select! {
+            answer = answer => answer.ok().flatten(),
+            _ = cancelled.wait_for(|is_cancelled| *is_cancelled) => {
+                line("");
+                return false;
+            }
+        };
         if !std::io::stdin().is_terminal() {
             line("");
-            if !is_read {
+            if answer.is_none() {
                 self.error(
                     "there is nobody to ask: standard input is at its end; use -auto-approve to go on without a question",
                 );
             }
         }
-        is_read && answer.trim() == "yes"
+        answer.is_some_and(|answer| answer.trim() == "yes")
     }
 
     fn event_line(&self, event: &Event) -> Option<String> {
@@ -165,7 +178,7 @@ impl Watch for Ui {
         Proposal::new(self.folder.as_deref(), words).text()
     }
 
-    /// Turns true at the first Ctrl-C. The second ends the program at once.
+    /// Turns true at the first Ctrl-C or SIGTERM. The second ends the program at once.
     fn cancelled(&self) -> watch::Receiver<bool> {
         self.cancelled.get_or_init(by_user).clone()
     }
@@ -173,15 +186,18 @@ impl Watch for Ui {
 
 fn by_user() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
+    // From this moment on, and not from when the task below begins.
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        if let [Ok(mut interrupt), Ok(mut terminate)] = signals {
+            let mut asked = async || tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} };
+            asked().await;
             Ui::default().error(
                 "stopping: what is under way is finished and recorded; press Ctrl-C again to stop without waiting",
             );
             let _ = sender.send(true);
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(i32::from(exit::FAILURE));
-            }
+            asked().await;
+            std::process::exit(i32::from(exit::FAILURE));
         }
         // Keeps the channel open for as long as the program runs.
         std::future::pending::<()>().await;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::sandbox::{Sandbox, copy, repository, wait_for};
+use crate::sandbox::{Ran, Sandbox, copy, repository, wait_for};
 use crate::terraform::{Terraform, program, write_config};
 
 const APPLY: &[&str] = &["apply", "-auto-approve"];
@@ -95,8 +95,10 @@ pub(crate) fn keeps_a_state(sandbox: &Sandbox, backend: &str, at: &str, leaves_l
     let refused = run("other", APPLY).failure();
     assert!(refused.contains("is locked by another run: "), "{refused}");
     assert_eq!(run("other", &["plan", "-lock=false", "-detailed-exitcode"]).code, 0);
-    drop(held.stdin.take());
-    held.wait().expect("it has ended");
+    // Whoever is ended at the question releases the lock.
+    let pid = rustix::process::Pid::from_child(&held);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    assert_eq!(held.wait().expect("it has ended").code(), Some(1));
     assert_eq!(run("other", PLAN).code, 0);
 
     // Away from it, and back.
@@ -127,6 +129,27 @@ pub(crate) fn keeps_workspaces(sandbox: &Sandbox, backend: &str) {
     run(&["workspace", "select", "default"]).success();
     assert!(run(&["output"]).success().contains("workspace = \"default\""));
     assert!(run(&["workspace", "select", "tset"]).failure().contains("there are: default, test."));
+    // A plan is one of its workspace.
+    run(&["plan", "-out", "of-default"]).success();
+    let with = |name: &str, args: &[&str]| {
+        let mut command = sandbox.lampwright_command("spaces", args);
+        Ran::of(command.env("TF_WORKSPACE", name).output().expect("lampwright runs"))
+    };
+    let refused = with("test", &["apply", "of-default"]).failure();
+    assert!(refused.contains("was made in the workspace \"default\", and \"test\" is selected"), "{refused}");
+    // A word that is misspelled is no empty state.
+    for look in [PLAN, &["state", "list"], APPLY] {
+        let refused = with("tset", look).failure();
+        assert!(refused.contains("nobody has made"), "{refused}");
+        assert!(refused.contains("workspace new tset"), "{refused}");
+    }
+    assert!(
+        with("test", &["workspace", "new", "more"]).failure().contains("TF_WORKSPACE selects the workspace \"test\"")
+    );
+    with("more", &["workspace", "new", "more"]).success();
+    assert_eq!(with("more", &["state", "list"]).success(), "");
+    assert_eq!(run(&["workspace", "list"]).success(), "* default\n  more\n  test\n");
+    run(&["workspace", "delete", "more"]).success();
     assert!(run(&["workspace", "delete", "test"]).failure().contains("the state of \"test\" has 1 object"));
     run(&["workspace", "select", "test"]).success();
     run(&["destroy", "-auto-approve"]).success();
@@ -182,7 +205,13 @@ fn a_state_that_cannot_be_sent_is_kept() {
     assert!(failed.contains(&format!("{at}: the server refused to write it: 503")), "{failed}");
     assert_eq!(unsent(&sandbox, "stack").len(), 1);
     // It is not lost for a look, either.
-    assert!(sandbox.lampwright("stack", &["state", "list"]).success().contains("lamp_cluster.web"));
+    let look = sandbox.lampwright("stack", &["state", "list"]);
+    assert!(
+        look.stderr.contains(&format!("what an earlier run here has done was not sent to {at} yet")),
+        "{}",
+        look.stderr
+    );
+    assert!(look.success().contains("lamp_cluster.web"));
     std::fs::remove_file(sandbox.join("down")).expect("removed");
     let applied = sandbox.lampwright("stack", APPLY);
     assert!(applied.stderr.contains("an earlier run was cut off before it sent the state"), "{}", applied.stderr);
@@ -197,6 +226,8 @@ fn a_state_that_cannot_be_sent_is_kept() {
     write(&sandbox, "other", &backend, 1);
     sandbox.write("other/app/index.php", "<?php echo 'other';\n");
     sandbox.lampwright("other", APPLY).success();
+    let look = sandbox.lampwright("stack", &["state", "list"]).stderr;
+    assert!(look.contains("and somebody else has changed that since; the next apply or destroy puts"), "{look}");
     let refused = sandbox.lampwright("stack", APPLY).failure();
     assert!(refused.contains("somebody else has changed that since"), "{refused}");
     let aside = refused.split("What the run here had done is in ").nth(1).and_then(|rest| rest.split(':').next());
@@ -353,4 +384,71 @@ fn postgresql_keeps_a_state() {
     let at = format!("pg {}/postgres, terraform_remote_state.states, \"default\"", sandbox.join("pg").display());
     keeps_a_state(&sandbox, &backend, &at, false);
     keeps_workspaces(&sandbox, &backend);
+
+    // Who may work with what is there need not have the right to make it.
+    let sql = "CREATE ROLE worker LOGIN; GRANT USAGE ON SCHEMA terraform_remote_state TO worker; GRANT ALL ON ALL TABLES IN SCHEMA terraform_remote_state TO worker; GRANT USAGE ON SEQUENCE public.global_states_id_seq TO worker";
+    let made = Command::new("psql").args(["-q", "-c", sql, &connection]).status().expect("psql runs");
+    assert!(made.success());
+    let worker = connection.replace("user=test", "user=worker");
+    write(&sandbox, "worker", &format!("backend \"pg\" {{\n    conn_str = \"{worker}\"\n  }}"), 0);
+    sandbox.lampwright("worker", APPLY).success();
+    sandbox.lampwright("worker", &["destroy", "-auto-approve"]).success();
+}
+
+/// What leads elsewhere is told from what only looks different.
+#[test]
+fn another_place_is_told_from_another_setting() {
+    let sandbox = Sandbox::new();
+    let (_server, block) = state_server(&sandbox);
+    let (backend, at) = block("one");
+    let run = |args: &[&str]| sandbox.lampwright("stack", args);
+    write(&sandbox, "stack", &backend, 0);
+    run(APPLY).success();
+    let settings = |more: &str| backend.replace("retry_max ", &format!("{more}\n    retry_max "));
+    write(&sandbox, "stack", &settings("username = \"ann\"\n    password = \"new\""), 0);
+    assert_eq!(run(PLAN).code, 0);
+    assert!(run(&["state", "list"]).success().contains("lamp_cluster.web"));
+
+    // A place that was wrong is left without asking it.
+    let (wrong, _) =
+        ("backend \"http\" {\n    address = \"http://127.0.0.1:1/gone?token=hunter2\"\n    retry_max = 0\n  }", ());
+    write(&sandbox, "stack", wrong, 0);
+    let refused = run(&["plan"]).failure();
+    assert!(
+        refused.contains("is in http://127.0.0.1:1/gone?…, and it was in ") && !refused.contains("hunter2"),
+        "{refused}"
+    );
+    assert!(run(&["init", "-reconfigure"]).success().contains("nothing was copied"));
+    run(&["plan"]).failure();
+    assert!(run(&["force-unlock", "-force", "1"]).failure().contains("has no lock"));
+    write(&sandbox, "stack", &backend, 0);
+    assert!(run(&["init", "-migrate-state", "-force-copy"]).failure().contains("127.0.0.1:1"));
+    run(&["init", "-reconfigure"]).success();
+    assert_eq!(run(PLAN).code, 0);
+
+    // A state of another history is nothing to be written over in passing.
+    let (other, there) = block("two");
+    write(&sandbox, "foreign", &other, 0);
+    sandbox.lampwright("foreign", APPLY).success();
+    write(&sandbox, "stack", &other, 0);
+    let refused = run(&["init", "-migrate-state", "-force-copy"]).failure();
+    assert!(
+        refused.contains(&format!("{at} is of another history"))
+            && refused.contains(&format!("goes on with what is in {there}")),
+        "{refused}"
+    );
+    assert_eq!(sandbox.lampwright("foreign", PLAN).code, 0);
+
+    // All workspaces, or none.
+    write(&sandbox, "spaces", "", 0);
+    let spaces = |args: &[&str]| sandbox.lampwright("spaces", args);
+    spaces(APPLY).success();
+    spaces(&["workspace", "new", "test"]).success();
+    spaces(APPLY).success();
+    spaces(&["workspace", "select", "default"]).success();
+    let (third, _) = block("three");
+    write(&sandbox, "spaces", &third, 0);
+    let refused = spaces(&["init", "-migrate-state", "-force-copy"]).failure();
+    assert!(refused.contains("has no workspaces but \"default\""), "{refused}");
+    assert!(!std::fs::read_to_string(sandbox.join("calls")).expect("calls").contains("POST /three"));
 }

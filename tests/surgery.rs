@@ -1,5 +1,8 @@
 //! Changes of the state by hand, with the real terraform reading what comes out.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value as Json;
 
 use crate::sandbox::{Ran, Sandbox};
@@ -120,7 +123,7 @@ fn objects_that_are_renamed_stay() {
         ("lamp_cluster.one", "module.two", "not of one kind"),
         ("lamp_cluster.one", "two", "no address"),
         ("lamp_cluster.many", "lamp_cluster.lots[0]", "several instances"),
-        ("lamp_cluster.one", "lamp_cluster.many[\"a\"]", "in the state already"),
+        ("lamp_cluster.one", "lamp_cluster.many[\"a\"]", "is there already"),
         ("lamp_cluster.none", "lamp_cluster.two", "the state has no lamp_cluster.none"),
     ] {
         let refused = state(&sandbox, &["mv", from, to]).failure();
@@ -213,5 +216,104 @@ fn an_object_is_replaced_on_request() {
     let one = generation("lamp_cluster.one");
     sandbox.lampwright("stack", &["apply", "saved"]).success();
     assert_ne!(generation("lamp_cluster.one"), one);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}
+
+/// What one stack has made goes to another one: nothing is made anew, and both states keep what they had before.
+#[test]
+fn objects_go_to_another_stack() {
+    let sandbox = up();
+    sandbox.write("terraform.rc", "");
+    // The other stack has a state already.
+    sandbox.write("other/app/index.php", "<?php\n");
+    let with = |more: &str| {
+        let own = "resource \"lamp_cluster\" \"own\" {\n  nodes = 0\n  app = \"./app\"\n}\n";
+        sandbox.write("other/main.stack.hcl", &format!("{}{own}{more}", sandbox.provider_block()));
+    };
+    with("");
+    sandbox.lampwright("other", APPLY).success();
+    let mv = |args: &[&str]| state(&sandbox, &[&["mv"], args, &["-stack-out", "../other"]].concat());
+    assert!(mv(&["lamp_cluster.one", "lamp_cluster.own"]).failure().contains("lamp_cluster.own is there already"));
+    let tried = mv(&["-dry-run", "lamp_cluster.many", "lamp_cluster.moved"]).success();
+    assert!(tried.contains("lamp_cluster.many[\"a\"] would become lamp_cluster.moved[\"a\"] in "), "{tried}");
+    assert_eq!(list(&sandbox), ALL);
+    // One that was cut off between the two: both have it, and the same command goes on.
+    let before = state(&sandbox, &["pull"]).success();
+    mv(&["lamp_cluster.many", "lamp_cluster.moved"]).success();
+    sandbox.write("before.json", &before);
+    state(&sandbox, &["push", "-force", "../before.json"]).success();
+    assert_eq!(list(&sandbox), ALL);
+    mv(&["lamp_cluster.many", "lamp_cluster.moved"]).success();
+    assert_eq!(list(&sandbox), ALL[2..]);
+    write(&sandbox, |stack| stack.replace("toset([\"a\", \"b.c\"])", "toset([])"));
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    with(
+        "resource \"lamp_cluster\" \"moved\" {\n  for_each = toset([\"a\", \"b.c\"])\n  name     = \"many-${index([\"a\", \"b.c\"], each.key)}\"\n  nodes    = 0\n  app      = \"./app\"\n}\n",
+    );
+    let plan = sandbox.lampwright("other", &["plan", "-detailed-exitcode"]);
+    assert_eq!(plan.code, 0, "{}", plan.stdout);
+    for backup in ["stack/terraform.tfstate.backup", "other/terraform.tfstate.backup"] {
+        assert!(sandbox.join(backup).exists(), "{backup}");
+    }
+    // Or into a file that nobody has used.
+    state(&sandbox, &["mv", "module.sub", "module.sub", "-state-out", "new.tfstate"]).success();
+    let listed = state(&sandbox, &["list", "-state=new.tfstate"]).success();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), ALL[4..]);
+    state(&sandbox, &["mv", "module.sub", "module.sub", "-state=new.tfstate", "-state-out", "terraform.tfstate"])
+        .success();
+    assert_eq!(list(&sandbox), ALL[2..]);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    sandbox.lampwright("other", &["destroy", "-auto-approve"]).success();
+}
+
+#[test]
+fn another_provider_takes_over() {
+    let sandbox = up();
+    sandbox.write("terraform.rc", "");
+    let replace = |args: &[&str]| state(&sandbox, &[&["replace-provider"], args].concat());
+    let (ours, other) = ("lampwright/lampwright", "example.test/other/lampwright");
+    assert!(replace(&["a b", other]).failure().contains("\"a b\" is no provider"));
+    let unknown = replace(&["hashicorp/aws", other]).failure();
+    assert!(unknown.contains("it has those of: registry.terraform.io/lampwright/lampwright"), "{unknown}");
+    // Nobody says yes.
+    assert!(replace(&[ours, other]).failure().contains("nothing was changed"));
+    let told = replace(&["-auto-approve", ours, other]).success();
+    assert!(told.contains("example.test/other/lampwright manages 6 objects of"), "{told}");
+    let text = state(&sandbox, &["pull"]).success();
+    assert!(text.contains("provider[\\\"example.test/other/lampwright\\\"]"), "{text}");
+    assert!(!text.contains("registry.terraform.io/lampwright"), "{text}");
+    assert_eq!(list(&sandbox), ALL);
+    replace(&["-auto-approve", other, ours]).success();
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+}
+
+/// Who has patience goes on when the other run has ended.
+#[test]
+fn a_lock_is_waited_for() {
+    let sandbox = up();
+    let mut held = sandbox.lampwright_command("stack", &["destroy"]);
+    let mut held = held.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("lampwright runs");
+    let mut shown = BufReader::new(held.stdout.take().expect("its output"));
+    let mut text = String::new();
+    while !text.contains("to destroy") {
+        assert!(shown.read_line(&mut text).expect("UTF-8") > 0, "{text}");
+    }
+    assert!(sandbox.lampwright("stack", &["plan", "-lock-timeout=5x"]).failure().contains("write it like 30s, 5m"));
+    let refused = sandbox.lampwright("stack", &["plan", "-lock-timeout=1s"]).failure();
+    assert!(
+        refused.contains("; waiting for it") && refused.contains("the state is locked by another run"),
+        "{refused}"
+    );
+    let mut patient = sandbox.lampwright_command("stack", &["plan", "-detailed-exitcode", "-lock-timeout=1m30s"]);
+    let mut patient = patient.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("lampwright runs");
+    let mut said = BufReader::new(patient.stderr.take().expect("its errors"));
+    let mut told = String::new();
+    while !told.contains("; waiting for it") {
+        assert!(said.read_line(&mut told).expect("UTF-8") > 0, "{told}");
+    }
+    drop(held.stdin.take());
+    held.wait().expect("it has ended");
+    assert_eq!(patient.wait().expect("it has ended").code(), Some(0));
     sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
 }

@@ -80,6 +80,7 @@ pub(crate) async fn propose_on<'s>(
 /// A plan that was saved, as it is. It is agreed to by whoever saved it.
 pub async fn propose_saved<'s>(saved: &'s SavedPlan, state: &StateAt, parallelism: u16) -> Result<Proposed<'s>> {
     let stack = &saved.stack;
+    saved.check(state)?;
     let opened = state.open(&stack.host, "apply").await?;
     match decoded(saved, &opened, parallelism).await {
         Ok(planned) => Ok(Proposed { stack, planned, opened, recorded: None }),

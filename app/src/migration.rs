@@ -11,8 +11,9 @@ use serde_json::Value as Json;
 use value::codec::json;
 
 use crate::failure::{Result, refuse};
+use crate::host::Host;
 use crate::stack::Stack;
-use crate::state::{Remembered, chosen};
+use crate::state::{Remembered, StateAt, chosen};
 use crate::surgery;
 
 /// States that go from where they were to where the stack says.
@@ -20,10 +21,6 @@ use crate::surgery;
 pub struct Migration {
     now: Remembered,
     before: Remembered,
-    pub from: String,
-    pub to: String,
-    /// Those that have a state where they were.
-    pub workspaces: Vec<String>,
 }
 
 /// What `init` finds of the state.
@@ -36,45 +33,64 @@ pub enum Found {
 
 /// Compares what the stack says with what was used before. Nothing is changed but that what is used for the first time is
 /// remembered.
-pub async fn look(stack: &Stack, inputs: &Inputs, given: Option<Vec<(String, Json)>>) -> Result<Found> {
-    let (host, root) = (&*stack.host, &stack.root);
+pub fn look(stack: &Stack, inputs: &Inputs, given: Option<Vec<(String, Json)>>) -> Result<Found> {
     let chosen = chosen(stack, inputs, given)?;
-    let shown = |one: &Remembered| Ok::<_, crate::failure::Failure>(one.state(host, root, DEFAULT_WORKSPACE)?.shown());
-    let to = shown(&chosen.now)?;
-    match chosen.before {
-        Some(before) if before != chosen.now => {
-            let from = shown(&before)?;
-            let mut workspaces = Vec::new();
-            for name in [DEFAULT_WORKSPACE.to_owned()].into_iter().chain(before.workspaces(host, root).await?) {
-                if !before.state(host, root, &name)?.peek(host).await?.lineage.is_empty() {
-                    workspaces.push(name);
-                }
-            }
-            Ok(Found::Moved(Box::new(Migration { now: chosen.now, before, from, to, workspaces })))
-        }
-        Some(_) => Ok(Found::Same(to)),
-        None => {
-            chosen.now.remember(root)?;
-            Ok(Found::Same(to))
-        }
+    if !chosen.has_changed() {
+        chosen.remember(&stack.root)?;
     }
+    Ok(match chosen.before {
+        Some(before) if !before.is_same_place(&chosen.now) => {
+            Found::Moved(Box::new(Migration { now: chosen.now, before }))
+        }
+        Some(_) | None => Found::Same(chosen.now.at),
+    })
 }
 
 impl Migration {
-    /// Copies every state, and goes on with the new place. What was there before stays as it is. A state of another history at
-    /// the new place is only replaced by force.
-    pub async fn migrate(self, stack: &Stack, is_forced: bool) -> Result<()> {
+    pub fn from(&self) -> &str {
+        &self.before.at
+    }
+
+    pub fn to(&self) -> &str {
+        &self.now.at
+    }
+
+    /// Those that have a state where they were.
+    pub async fn workspaces(&self, stack: &Stack) -> Result<Vec<String>> {
         let (host, root) = (&*stack.host, &stack.root);
-        for name in &self.workspaces {
-            let source = self.before.state(host, root, name)?;
-            let viewed = source.view(host, "init").await?;
-            let target = self.now.state(host, root, name)?;
-            let state = viewed.state().clone();
-            let copied = surgery::replace(host, &target, state, &source.shown(), is_forced).await;
+        self.before.check_place(host, root)?;
+        let mut workspaces = Vec::new();
+        for name in [DEFAULT_WORKSPACE.to_owned()].into_iter().chain(self.before.workspaces(host, root).await?) {
+            if !self.before.state(host, root, &name)?.peek(host).await?.lineage.is_empty() {
+                workspaces.push(name);
+            }
+        }
+        Ok(workspaces)
+    }
+
+    /// Copies the states of workspaces, and goes on with the new place. What was there before stays as it is. Where one of them
+    /// would replace a state at the new place that it does not go on from, none is copied.
+    pub async fn migrate(self, stack: &Stack, workspaces: &[String]) -> Result<()> {
+        let (host, root) = (&*stack.host, &stack.root);
+        let mut places = Vec::new();
+        for name in workspaces {
+            let (from, to) = (self.before.state(host, root, name)?, self.now.state(host, root, name)?.made_here());
+            surgery::check_newer(&to.peek(host).await?, &from.peek(host).await?, &from.shown(), &self.cure(host, &to))?;
+            places.push((from, to));
+        }
+        for (from, to) in &places {
+            let viewed = from.view(host, "init -migrate-state").await?;
+            let (new, cure) = (viewed.state().clone(), self.cure(host, to));
+            let copied = surgery::replace(host, to, new, &from.shown(), Some(&cure), "init -migrate-state").await;
             let closed = viewed.close().await;
             copied.and(closed)?;
         }
         self.leave(stack)
+    }
+
+    fn cure(&self, host: &Host, to: &StateAt) -> String {
+        let leave = host.watch.command("init -reconfigure");
+        format!("`{leave}` goes on with what is in {}; or remove that first", to.shown())
     }
 
     /// Goes on with the new place, whatever was at the old one.

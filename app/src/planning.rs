@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
+use backends::DEFAULT_WORKSPACE;
 use compiler::Inputs;
 use compiler::addr::InstanceAddr;
 use engine::plan::{self, Goal, Plan, PlanOptions, Refresh, file};
@@ -106,8 +107,7 @@ impl SavedPlan {
         let path = root.at(path);
         let file = file::read(&path).map_err(anyhow::Error::from)?;
         let stack = Stack::as_saved(host, root, file.sources.clone())?;
-        let mut inputs = file.inputs.clone();
-        inputs.workspace = Some(stack.workspace()?.into());
+        let inputs = file.inputs.clone();
         Ok(SavedPlan { stack, inputs, file, path })
     }
 
@@ -116,6 +116,28 @@ impl SavedPlan {
             bail!("{} does not fit the providers that are installed now; plan again", self.path.display())
         };
         Ok(plan)
+    }
+
+    /// Refuses another state than the one that it was planned for.
+    pub(crate) fn check(&self, state: &StateAt) -> Result<()> {
+        let selected = self.stack.workspace()?;
+        let meant = self.inputs.workspace.as_deref().unwrap_or(DEFAULT_WORKSPACE);
+        if meant != selected {
+            refuse!(
+                "{} was made in the workspace {meant:?}, and {selected:?} is selected; `{}` selects it",
+                self.path.display(),
+                self.stack.host.watch.command(&format!("workspace select {meant}"))
+            );
+        }
+        if self.file.place != state.identity(&self.stack.root) {
+            refuse!(
+                "{} was made for the state in {}, and this is {}; plan again",
+                self.path.display(),
+                self.file.place,
+                state.shown()
+            );
+        }
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -132,6 +154,8 @@ impl SavedPlan {
 }
 
 /// Writes a plan, to be done later exactly as it is.
-pub fn save(stack: &Stack, plan: &Plan, inputs: &Inputs, path: &Path) -> Result<()> {
-    Ok(file::write(&stack.root.at(path), plan, &stack.sources, inputs).map_err(anyhow::Error::from)?)
+pub fn save(stack: &Stack, plan: &Plan, request: &PlanRequest, path: &Path) -> Result<()> {
+    let place = request.state.identity(&stack.root);
+    let written = file::write(&stack.root.at(path), plan, &stack.sources, &request.inputs, &place);
+    Ok(written.map_err(anyhow::Error::from)?)
 }

@@ -9,14 +9,16 @@ mod told;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use backends::Backend;
+use backends::{Backend, BackendError};
 use engine::operations::dialect;
-use engine::state::store::{self, Known, Store, View};
+use engine::state::lock::LockError;
+use engine::state::store::{self, Known, Store, StoreError, View};
 use engine::state::{State, state_name};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, refuse};
 use crate::host::Host;
 use crate::root::Root;
 use crate::workspace;
@@ -33,7 +35,12 @@ pub struct StateAt {
     place: Place,
     /// Keeps other runs away meanwhile. False is for file systems without locks, and for who only looks.
     lock: bool,
+    /// How long others are waited for.
+    patience: Duration,
 }
+
+/// Between two looks whether others have ended.
+const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone)]
 enum Place {
@@ -44,17 +51,45 @@ enum Place {
 impl StateAt {
     /// A file.
     pub fn file(path: PathBuf) -> StateAt {
-        StateAt { place: Place::File(path), lock: true }
+        StateAt { place: Place::File(path), lock: true, patience: Duration::ZERO }
     }
 
     /// What a backend keeps, for a workspace.
     pub fn backend(root: &Root, backend: Arc<dyn Backend>, workspace: &str) -> StateAt {
-        StateAt { place: Place::Backend(Remote::new(root, backend, workspace)), lock: true }
+        let place = Place::Backend(Remote::new(root, backend, workspace));
+        StateAt { place, lock: true, patience: Duration::ZERO }
     }
 
     #[must_use]
     pub fn with_lock(self, lock: bool) -> StateAt {
         StateAt { lock, ..self }
+    }
+
+    /// Waits so long for other runs that work on it.
+    #[must_use]
+    pub fn waiting(self, patience: Duration) -> StateAt {
+        StateAt { patience, ..self }
+    }
+
+    /// Does what needs the lock, again and again while another run has it and there is patience left.
+    async fn wait<T>(&self, host: &Host, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        let end = Instant::now() + self.patience;
+        let mut cancelled = host.watch.cancelled();
+        let mut is_told = false;
+        loop {
+            let holder = match work().await {
+                Err(Failure::Error(error)) if is_held(&error) && Instant::now() < end => error,
+                done => return done,
+            };
+            if !is_told {
+                host.watch.note(&format!("{holder:#}; waiting for it"));
+                is_told = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                _ = cancelled.wait_for(|is_cancelled| *is_cancelled) => return Err(holder.into()),
+            }
+        }
     }
 
     /// As people know it.
@@ -65,13 +100,30 @@ impl StateAt {
         }
     }
 
+    /// Tells it from every other state.
+    pub(crate) fn identity(&self, root: &Root) -> String {
+        match &self.place {
+            Place::File(path) => root.relative(path).display().to_string(),
+            Place::Backend(remote) => remote.backend.identity(),
+        }
+    }
+
+    /// One that may not have been made yet, of whatever workspace.
+    pub(crate) fn made_here(mut self) -> StateAt {
+        if let Place::Backend(remote) = &mut self.place {
+            remote.may_be_missing = true;
+        }
+        self
+    }
+
     /// To look at. What an earlier run left unfinished is told, and left as it is. It is kept from changes until it is closed.
     pub async fn view(&self, host: &Host, operation: &str) -> Result<Viewed> {
         let (view, held) = match &self.place {
-            Place::File(path) => (if self.lock { View::open(path, operation)? } else { store::peek(path)? }, None),
+            Place::File(path) if self.lock => (self.wait(host, async || Ok(View::open(path, operation)?)).await?, None),
+            Place::File(path) => (store::peek(path)?, None),
             Place::Backend(remote) => {
-                let held = remote.hold(host, operation, self.lock).await?;
-                match remote.look(&held) {
+                let held = self.wait(host, async || remote.hold(host, operation, self.lock).await).await?;
+                match remote.look(host, &held) {
                     Ok(view) => (view, Some(held)),
                     Err(failure) => return Err(held.give_up(failure).await),
                 }
@@ -86,10 +138,10 @@ impl StateAt {
     pub async fn open(&self, host: &Host, operation: &str) -> Result<Opened> {
         let open = if self.lock { Store::open } else { Store::open_without_lock };
         let (store, held) = match &self.place {
-            Place::File(path) => (open(path, operation)?, None),
+            Place::File(path) => (self.wait(host, async || Ok(open(path, operation)?)).await?, None),
             Place::Backend(remote) => {
-                let held = remote.hold(host, operation, self.lock).await?;
-                let opened = match remote.fetch(host, &held) {
+                let mut held = self.wait(host, async || remote.hold(host, operation, self.lock).await).await?;
+                let opened = match remote.fetch(host, &mut held, operation, self.lock) {
                     Ok(()) => open(&remote.copy, operation).map_err(Failure::from),
                     Err(failure) => Err(failure),
                 };
@@ -121,7 +173,7 @@ impl StateAt {
     pub async fn peek(&self, host: &Host) -> Result<State> {
         let View { state, recovered, .. } = match &self.place {
             Place::File(path) => store::peek(path)?,
-            Place::Backend(remote) => remote.look(&remote.hold(host, "", false).await?)?,
+            Place::Backend(remote) => remote.look(host, &remote.hold(host, "", false).await?)?,
         };
         tell_losses(&*host.watch, &recovered, Reader::Looks);
         Ok(state)
@@ -145,18 +197,31 @@ impl StateAt {
         }
     }
 
-    /// Removes the state itself, and what belongs to it here.
-    pub(crate) async fn delete(&self, host: &Host) -> Result<()> {
-        match &self.place {
-            Place::File(path) => {
-                // Kept from others until it is gone.
-                let opened = self.open(host, "workspace delete").await?;
-                let folder = path.parent().unwrap_or(Path::new("."));
-                std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-                opened.close().await
-            }
-            Place::Backend(remote) => remote.delete(host).await,
+    /// Removes the state itself, and what belongs to it here, if `is_agreed` to what it says. Nobody changes it meanwhile.
+    pub(crate) async fn delete(&self, host: &Host, is_agreed: impl FnOnce(&State) -> Result<()>) -> Result<()> {
+        let opened = self.open(host, "workspace delete").await?;
+        if let Err(failure) = is_agreed(opened.store.state()) {
+            return Err(opened.give_up(failure).await);
         }
+        let (folder, held) = match (&self.place, opened) {
+            (Place::File(path), Opened { store, .. }) => {
+                let folder = path.parent().unwrap_or(Path::new("."));
+                remove_folder(folder)?;
+                drop(store);
+                return Ok(());
+            }
+            (Place::Backend(remote), Opened { store, held }) => {
+                drop(store);
+                (remote.folder(), held)
+            }
+        };
+        let Some(held) = held else { return Ok(()) };
+        let removed = match held.delete().await {
+            Ok(()) => remove_folder(folder),
+            Err(failure) => Err(failure),
+        };
+        let released = held.release().await;
+        removed.and(released)
     }
 
     /// Releases a lock by its id, whoever holds it.
@@ -166,8 +231,26 @@ impl StateAt {
                 "the lock of {} ends with the process that holds it; there is nothing to release",
                 path.display()
             ))),
+            Place::Backend(remote) if !remote.backend.can_lock() => {
+                refuse!("{} has no lock, so there is nothing to release", remote.backend.at())
+            }
             Place::Backend(remote) => Ok(remote.backend.unlock(id).await?),
         }
+    }
+}
+
+/// Whether another run has the lock.
+fn is_held(error: &anyhow::Error) -> bool {
+    let by_store = |error: &StoreError| matches!(error, StoreError::Lock(LockError::Held { .. }));
+    let by_backend =
+        |error: &BackendError| matches!(error, BackendError::Held { .. } | BackendError::HeldBySomebody { .. });
+    error.downcast_ref().is_some_and(by_store) || error.downcast_ref().is_some_and(by_backend)
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed.with_context(|| format!("cannot remove {}", folder.display()))?),
     }
 }
 

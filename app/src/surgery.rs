@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use compiler::addr::InstanceAddr;
+use compiler::addr::{InstanceAddr, ProviderSource};
 use compiler::diag::suggest::closest;
 use engine::state::store::Store;
 use engine::state::{State, surgery};
@@ -54,6 +54,81 @@ pub async fn rename(
     with(host, at, "state mv", work).await
 }
 
+/// Gives objects to another state, where they may get another address. First that one has them, too, then this one forgets them:
+/// whoever was cut off in between does the same again. A trial changes nothing.
+pub async fn transfer(
+    host: &Host,
+    at: &StateAt,
+    other: &StateAt,
+    from: &str,
+    to: &str,
+    is_trial: bool,
+) -> Result<Vec<(InstanceAddr, InstanceAddr)>> {
+    let mut source = at.open(host, "state mv").await?;
+    let mut target = match other.open(host, "state mv").await {
+        Ok(target) => target,
+        Err(failure) => return Err(source.give_up(failure).await),
+    };
+    let moved = move_between(&mut source.store, &mut target.store, from, to, is_trial);
+    // What has come into the other state is there before it is gone here.
+    let closed = target.close().await;
+    let done = match (moved, closed) {
+        (Ok(moves), Ok(())) => forget(&mut source.store, &moves, is_trial).map(|()| moves),
+        (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+    };
+    match done {
+        Ok(moves) => source.close().await.map(|()| moves),
+        Err(failure) => Err(source.give_up(failure).await),
+    }
+}
+
+fn move_between(
+    source: &mut Store,
+    target: &mut Store,
+    from: &str,
+    to: &str,
+    is_trial: bool,
+) -> Result<Vec<(InstanceAddr, InstanceAddr)>> {
+    meant(source.state(), from)?;
+    let moved = surgery::transfer(source.state(), target.state(), from, to);
+    let (moves, whole) = moved.map_err(anyhow::Error::from)?;
+    if !is_trial {
+        target.rewrite(|state| *state = whole)?;
+    }
+    Ok(moves)
+}
+
+fn forget(store: &mut Store, moves: &[(InstanceAddr, InstanceAddr)], is_trial: bool) -> Result<()> {
+    let gone = moves.iter().map(|(from, _)| from.clone()).collect();
+    if is_trial { Ok(()) } else { Ok(store.rewrite(|state| surgery::remove(state, &gone))?) }
+}
+
+/// Lets another provider manage what one has made. Returns of how many objects; a trial changes nothing.
+pub async fn replace_provider(
+    host: &Host,
+    at: &StateAt,
+    from: &ProviderSource,
+    to: &ProviderSource,
+    is_trial: bool,
+) -> Result<usize> {
+    let work = |store: &mut Store| {
+        let count = surgery::replace_provider(&mut store.state().clone(), from, to);
+        if count == 0 {
+            let known: BTreeSet<String> =
+                store.state().instances.values().map(|object| object.provider.source.to_string()).collect();
+            let known: Vec<String> = known.into_iter().collect();
+            refuse!("the state has no object of {from}; it has those of: {}", known.join(", "));
+        }
+        if !is_trial {
+            store.rewrite(|state| {
+                surgery::replace_provider(state, from, to);
+            })?;
+        }
+        Ok(count)
+    };
+    with(host, at, "state replace-provider", work).await
+}
+
 /// Forgets objects. A trial changes nothing.
 pub async fn remove(host: &Host, at: &StateAt, addresses: &[String], is_trial: bool) -> Result<BTreeSet<InstanceAddr>> {
     let work = |store: &mut Store| {
@@ -69,30 +144,41 @@ pub async fn remove(host: &Host, at: &StateAt, addresses: &[String], is_trial: b
     with(host, at, "state rm", work).await
 }
 
-/// Puts another state into the place of the one that is there; `what` is how people call it. One that is older or of another
-/// history is only taken by force.
-pub async fn replace(host: &Host, at: &StateAt, new: State, what: &str, is_forced: bool) -> Result<()> {
+/// Refuses a state that does not go on from the one that is there; `what` is how people call it, `cure` what they can do.
+pub(crate) fn check_newer(old: &State, new: &State, what: &str, cure: &str) -> Result<()> {
+    if !old.lineage.is_empty() && old.lineage != new.lineage {
+        refuse!(
+            "{what} is of another history (lineage {}) than the state (lineage {}): it may be that of another stack. {cure}",
+            new.lineage,
+            old.lineage
+        );
+    }
+    if new.serial < old.serial || (new.serial == old.serial && new != old) {
+        refuse!("{what} has the serial {} and the state {}: it is not newer. {cure}", new.serial, old.serial);
+    }
+    Ok(())
+}
+
+/// Puts another state into the place of the one that is there; `what` is how people call it. One that does not go on from that is
+/// refused with the cure; without a cure it is taken all the same.
+pub async fn replace(
+    host: &Host,
+    at: &StateAt,
+    new: State,
+    what: &str,
+    cure: Option<&str>,
+    operation: &str,
+) -> Result<()> {
     if new.lineage.is_empty() {
         refuse!("{what} is no state");
     }
     let work = |store: &mut Store| {
         let old = store.state();
-        if !is_forced && !old.lineage.is_empty() && old.lineage != new.lineage {
-            refuse!(
-                "{what} is of another history (lineage {}) than the state (lineage {}): it may be that of another stack. -force puts it there all the same",
-                new.lineage,
-                old.lineage
-            );
-        }
-        if !is_forced && (new.serial < old.serial || (new.serial == old.serial && new != *old)) {
-            refuse!(
-                "{what} has the serial {} and the state {}: it is not newer. -force puts it there all the same",
-                new.serial,
-                old.serial
-            );
+        if let Some(cure) = cure {
+            check_newer(old, &new, what, cure)?;
         }
         let serial = new.serial.max(old.serial);
         Ok(store.rewrite(|state| *state = State { serial, ..new })?)
     };
-    with(host, at, "state push", work).await
+    with(host, at, operation, work).await
 }

@@ -49,10 +49,19 @@ pub fn check_name(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether TF_WORKSPACE selects it; if that selects another one, no command can.
+pub(crate) fn check_selectable(host: &Host, name: &str) -> anyhow::Result<bool> {
+    match host.environment.text("TF_WORKSPACE") {
+        Some(selected) if selected == name => Ok(true),
+        Some(selected) => bail!("TF_WORKSPACE selects the workspace {selected:?}; unset it to select another one"),
+        None => Ok(false),
+    }
+}
+
 pub fn select(host: &Host, root: &Root, name: &str) -> anyhow::Result<()> {
     check_name(name)?;
-    if host.environment.text("TF_WORKSPACE").is_some() {
-        bail!("TF_WORKSPACE says which workspace is selected; unset it to select another one");
+    if check_selectable(host, name)? {
+        return Ok(());
     }
     let path = selection(host, root);
     let folder = path.parent().unwrap_or(Path::new("."));

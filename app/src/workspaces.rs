@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use backends::DEFAULT_WORKSPACE;
+use engine::state::State;
 
 use crate::failure::{Result, refuse};
 use crate::host::Host;
@@ -26,21 +27,22 @@ pub async fn list(host: &Arc<Host>, root: &Root) -> Result<Vec<String>> {
 /// Makes one, with an empty state, and selects it.
 pub async fn create(host: &Arc<Host>, root: &Root, name: &str) -> Result<()> {
     workspace::check_name(name)?;
-    if list(host, root).await?.iter().any(|known| known == name) {
-        refuse!("there is a workspace {name:?} already; `lampwright workspace select {name}` selects it");
+    let is_named = workspace::check_selectable(host, name)?;
+    let used = used(host, root)?;
+    if name == DEFAULT_WORKSPACE || used.workspaces(host, root).await?.iter().any(|known| known == name) {
+        let select = host.watch.command(&format!("workspace select {name}"));
+        refuse!("there is a workspace {name:?} already; `{select}` selects it");
     }
-    used(host, root)?.state(host, root, name)?.create(host).await?;
-    Ok(workspace::select(host, root, name)?)
+    used.state(host, root, name)?.made_here().create(host).await?;
+    if is_named { Ok(()) } else { Ok(workspace::select(host, root, name)?) }
 }
 
 /// Selects one that is there.
 pub async fn select(host: &Arc<Host>, root: &Root, name: &str) -> Result<()> {
     let known = list(host, root).await?;
     if !known.iter().any(|known| known == name) {
-        refuse!(
-            "there is no workspace {name:?}; there are: {}. `lampwright workspace new {name}` makes it",
-            known.join(", ")
-        );
+        let make = host.watch.command(&format!("workspace new {name}"));
+        refuse!("there is no workspace {name:?}; there are: {}. `{make}` makes it", known.join(", "));
     }
     Ok(workspace::select(host, root, name)?)
 }
@@ -51,19 +53,21 @@ pub async fn delete(host: &Arc<Host>, root: &Root, name: &str, is_forced: bool) 
         refuse!("the workspace {name:?} is always there");
     }
     if workspace::selected(host, root)? == name {
-        refuse!("{name:?} is the selected workspace; select another one first: `lampwright workspace select default`");
+        let select = host.watch.command("workspace select default");
+        refuse!("{name:?} is the selected workspace; select another one first: `{select}`");
     }
     if !list(host, root).await?.iter().any(|known| known == name) {
         refuse!("there is no workspace {name:?}");
     }
-    let at = used(host, root)?.state(host, root, name)?;
-    let state = at.peek(host).await?;
-    if !state.is_empty() && !is_forced {
-        let count = state.instances.len();
-        let objects = if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
-        refuse!(
-            "the state of {name:?} has {objects}: destroy them first. -force forgets them, and what exists goes on without anybody who manages it"
-        );
-    }
-    at.delete(host).await
+    let is_agreed = |state: &State| {
+        if !state.is_empty() && !is_forced {
+            let count = state.instances.len();
+            let objects = if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
+            refuse!(
+                "the state of {name:?} has {objects}: destroy them first. -force forgets them, and what exists goes on without anybody who manages it"
+            );
+        }
+        Ok(())
+    };
+    used(host, root)?.state(host, root, name)?.delete(host, is_agreed).await
 }

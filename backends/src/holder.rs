@@ -13,7 +13,7 @@ pub struct Holder {
     pub id: String,
     /// The command.
     pub operation: String,
-    /// `process N`, of ours.
+    /// `process N`, of ours, and in which space of processes: containers may have the name of a machine in common.
     pub info: String,
     /// `user@host`.
     pub who: String,
@@ -45,7 +45,7 @@ impl Holder {
         Holder {
             id: uuid::Uuid::new_v4().to_string(),
             operation: operation.to_owned(),
-            info: format!("process {}", std::process::id()),
+            info: format!("process {}{SPACE}{}", std::process::id(), processes()),
             who,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             created: jiff::Timestamp::now().to_string(),
@@ -53,11 +53,12 @@ impl Holder {
         }
     }
 
-    /// Whether it was a process of this machine, and has ended.
+    /// Whether it was a process that would be seen from here, and has ended.
     pub fn has_ended(&self) -> bool {
-        let is_here = self.who.rsplit_once('@').is_some_and(|(_, there)| host().as_deref() == Some(there));
-        let process = self.info.strip_prefix("process ");
-        is_here && process.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
+        let Some((pid, space)) = self.info.strip_prefix("process ").and_then(|info| info.split_once(SPACE)) else {
+            return false;
+        };
+        space == processes() && pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()
     }
 
     pub(crate) fn json(&self) -> Vec<u8> {
@@ -73,6 +74,7 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Holder { id, operation, info, who, created, .. } = self;
         write!(f, "{operation} of {who}")?;
+        let info = info.split_once(SPACE).map_or(info.as_str(), |(process, _)| process);
         if !info.is_empty() {
             write!(f, " ({info})")?;
         }
@@ -82,6 +84,15 @@ impl fmt::Display for Holder {
         }
         Ok(())
     }
+}
+
+const SPACE: &str = " of ";
+
+/// Numbers of processes mean something in one running system, and there in one namespace (pid_namespaces(7), random(4)).
+fn processes() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let space = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{} {}", boot.trim(), space.display())
 }
 
 fn host() -> Option<String> {
@@ -99,10 +110,13 @@ mod tests {
         assert!(!holder.has_ended());
         assert_eq!(Holder::read(&holder.json()), Some(holder.clone()));
         // No system gives out such a number (proc(5), pid_max).
-        holder.info = "process 4194305".to_owned();
+        holder.info = format!("process 4194305 of {}", processes());
         assert!(holder.has_ended());
-        assert!(holder.to_string().ends_with(&format!("`lampwright force-unlock {}` does", holder.id)));
-        holder.who = "ann@elsewhere".to_owned();
+        let told = holder.to_string();
+        assert!(told.contains(" (process 4194305) since "), "{told}");
+        assert!(told.ends_with(&format!("`lampwright force-unlock {}` does", holder.id)));
+        // Another container of the same name.
+        holder.info = "process 4194305 of 0000 pid:[1]".to_owned();
         assert!(!holder.has_ended());
         // Terraform says nothing of processes.
         let theirs = br#"{"ID":"1","Operation":"OperationTypeApply","Info":"","Who":"b@h","Version":"1.11.4","Created":"2026-01-01T00:00:00Z","Path":"p"}"#;

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use md5::{Digest as _, Md5};
 use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode, Url};
+use sha2::Sha256;
 
 use super::settings::Setting;
 use super::{Backend, BackendError, BoxFuture, DEFAULT_WORKSPACE, Holder, Kind, Result, Settings};
@@ -163,10 +164,18 @@ fn explain(error: reqwest::Error) -> String {
 
 impl Backend for Http {
     fn at(&self) -> String {
-        // A password may be a part of it.
+        // A password or a token may be a part of it.
         let mut shown = self.address.clone();
         let _ = shown.set_password(None);
-        shown.to_string()
+        if shown.query().is_some() {
+            shown.set_query(Some("…"));
+        }
+        shown.to_string().replace("%E2%80%A6", "…")
+    }
+
+    fn identity(&self) -> String {
+        let query = self.address.query().map(|query| BASE64_STANDARD.encode(Sha256::digest(query)));
+        format!("{} {}", self.at(), query.unwrap_or_default()).trim_end().to_owned()
     }
 
     fn can_lock(&self) -> bool {

@@ -131,20 +131,25 @@ impl Pg {
         // It ends with the client.
         tokio::spawn(connection);
         let Pg { schema, skips, .. } = self;
-        if !skips.schema {
-            client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await.map_err(failed)?;
-        }
-        if !skips.table {
-            let sequence = "CREATE SEQUENCE IF NOT EXISTS public.global_states_id_seq AS bigint";
-            let table = format!(
-                "CREATE TABLE IF NOT EXISTS {schema}.states (id bigint NOT NULL DEFAULT nextval('public.global_states_id_seq') PRIMARY KEY, name text UNIQUE, data text)"
-            );
-            client.batch_execute(&format!("{sequence}; {table}")).await.map_err(failed)?;
-        }
-        if !skips.index {
-            let index = format!("CREATE UNIQUE INDEX IF NOT EXISTS states_by_name ON {schema}.states (name)");
-            client.batch_execute(&index).await.map_err(failed)?;
-        }
+        // IF NOT EXISTS asks for the right to make it, also where it is there (PostgreSQL manual, "CREATE SCHEMA", "CREATE TABLE").
+        // Whoever may only work with what an administrator has made shall not need that.
+        let make = async |is_skipped: bool, is_there: &str, name: &str, command: String| {
+            let is_there = format!("SELECT {is_there}($1) IS NOT NULL");
+            if is_skipped || client.query_one(&is_there, &[&name]).await?.get(0) {
+                return Ok(());
+            }
+            client.batch_execute(&command).await
+        };
+        let relation = "to_regclass";
+        let schema_command = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+        make(skips.schema, "to_regnamespace", schema, schema_command).await.map_err(failed)?;
+        let sequence = "CREATE SEQUENCE IF NOT EXISTS public.global_states_id_seq AS bigint";
+        let table = format!(
+            "{sequence}; CREATE TABLE IF NOT EXISTS {schema}.states (id bigint NOT NULL DEFAULT nextval('public.global_states_id_seq') PRIMARY KEY, name text UNIQUE, data text)"
+        );
+        make(skips.table, relation, &format!("{schema}.states"), table).await.map_err(failed)?;
+        let index = format!("CREATE UNIQUE INDEX IF NOT EXISTS states_by_name ON {schema}.states (name)");
+        make(skips.index, relation, &format!("{schema}.states_by_name"), index).await.map_err(failed)?;
         Ok(Session { client, held: None })
     }
 
@@ -180,7 +185,7 @@ impl Pg {
     /// The session that has an advisory lock, as far as the server tells (PostgreSQL manual, "pg_locks": a number of eight
     /// bytes is two of four).
     async fn holder(&self, session: &Session, number: i64) -> BackendError {
-        let query = "SELECT a.application_name, coalesce(a.client_addr::text, 'a socket'), a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.classid = $1 AND l.objid = $2";
+        let query = "SELECT a.application_name, coalesce(a.client_addr::text, 'a socket'), a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.classid = $1 AND l.objid = $2";
         let (high, low) = ((number >> 32) as u32, number as u32);
         let row = session.client.query_opt(query, &[&high, &low]).await.ok().flatten();
         let text = row.map_or_else(

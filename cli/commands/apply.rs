@@ -93,7 +93,7 @@ pub(super) async fn agree_and_make(
     let plan = proposed.plan();
     show_plan(ui, stack, plan, ShowOptions::default());
     let needs_work = !plan.is_empty();
-    if needs_work && !args.auto_approve && (ui.is_json || !common.input || !ui.confirm(&question(plan))) {
+    if needs_work && !args.auto_approve && (ui.is_json || !common.input || !ui.confirm(&question(plan)).await) {
         proposed.leave().await?;
         if !common.input {
             ui.error("-input=false: nobody may be asked; use -auto-approve to go on without a question");

@@ -23,12 +23,16 @@ pub(crate) struct ForceUnlockArgs {
 
 pub(crate) async fn run(args: &ForceUnlockArgs, invocation: &Invocation) -> Outcome {
     let at = invocation.state(None)?;
-    let question = format!("\nRelease the lock {} of {}? Whoever holds it goes on without.", args.id, at.shown());
-    if !args.force && !invocation.ui.confirm(&question) {
+    let question = format!(
+        "\nRelease the lock {} of {}? If its run still goes on, two runs change the same state.",
+        args.id,
+        at.shown()
+    );
+    if !args.force && !invocation.ui.confirm(&question).await {
         invocation.ui.error("nothing was released");
         return Ok(exit::FAILURE);
     }
     at.force_unlock(&args.id).await?;
-    print::line("The state is not locked any more.");
+    print::line(&format!("The lock {} was released.", args.id));
     Ok(exit::SUCCESS)
 }

@@ -36,7 +36,7 @@ pub(crate) struct InitArgs {
     /// Leave the state where it was, and go on with where the stack says that it is now
     #[arg(long, conflicts_with = "from")]
     reconfigure: bool,
-    /// Copy it without a question, also over a state of another history
+    /// Copy it without a question
     #[arg(long, requires = "migrate_state")]
     force_copy: bool,
     #[command(flatten)]
@@ -93,7 +93,7 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
         [] => None,
         some => Some(backend_config(some, invocation)?),
     };
-    let migration = match migration::look(stack, &inputs, given).await? {
+    let migration = match migration::look(stack, &inputs, given)? {
         Found::Same(at) => {
             // Where nothing is said of it, it is where everybody looks.
             if stack.program.root().backend.is_some() {
@@ -103,16 +103,15 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
         }
         Found::Moved(migration) => migration,
     };
-    let (from, to) = (migration.from.clone(), migration.to.clone());
-    let copied = match migration.workspaces.as_slice() {
-        [] => "nothing is there to be copied".to_owned(),
-        names => format!("workspaces: {}", names.join(", ")),
-    };
-    if args.reconfigure || migration.workspaces.is_empty() {
+    let (from, to) = (migration.from().to_owned(), migration.to().to_owned());
+    // Whoever leaves what was there may not be able to reach it any more.
+    let workspaces = if args.reconfigure { Vec::new() } else { migration.workspaces(stack).await? };
+    if workspaces.is_empty() {
         migration.leave(stack)?;
         print::line(&format!("State: {to} (it was in {from}, and nothing was copied)"));
         return Ok(());
     }
+    let copied = format!("workspaces: {}", workspaces.join(", "));
     if !args.migrate_state {
         return Err(anyhow!(
             "the stack says that its state is in {to}, and it was in {from} ({copied}). `{}` copies it; `{}` leaves it where it is",
@@ -122,10 +121,10 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
         .into());
     }
     let question = format!("\nCopy the state from {from} to {to} ({copied})?");
-    if !args.force_copy && (!args.input || !invocation.ui.confirm(&question)) {
+    if !args.force_copy && (!args.input || !invocation.ui.confirm(&question).await) {
         return Err(anyhow!("the state was not copied; -force-copy does it without a question").into());
     }
-    migration.migrate(stack, args.force_copy).await?;
+    migration.migrate(stack, &workspaces).await?;
     print::line(&format!("State: {to} (copied from {from}, where it stays as it was)"));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use app::failure::Result;
@@ -97,16 +98,49 @@ pub(crate) struct StateArgs {
     /// Whether to keep other runs away from the state meanwhile; false is for file systems without locks
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub(super) lock: bool,
+    /// How long to wait for another run that works on the state, such as 30s or 5m
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = duration)]
+    lock_timeout: Duration,
+}
+
+/// As Terraform writes it: numbers with their units (s, m, h).
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time; write it like 30s, 5m or 1h30m");
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let end = rest.find(|ch: char| !ch.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..end].parse().map_err(|_| wrong())?;
+        let unit = rest[end..].find(|ch: char| ch.is_ascii_digit()).map_or(rest.len(), |next| end + next);
+        let seconds = match &rest[end..unit] {
+            "ms" => {
+                total = total.checked_add(Duration::from_millis(number)).ok_or_else(wrong)?;
+                0
+            }
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return Err(wrong()),
+        };
+        let part = number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
+        rest = &rest[unit..];
+    }
+    Ok(total)
 }
 
 impl StateArgs {
     pub(super) fn of(&self, stack: &Stack, inputs: &Inputs) -> Result<StateAt> {
-        Ok(stack.state(inputs, self.state.as_deref())?.with_lock(self.lock))
+        Ok(self.locked(stack.state(inputs, self.state.as_deref())?))
     }
 
     /// Of a command that does not read the stack.
     pub(super) fn last(&self, invocation: &Invocation) -> Result<StateAt> {
-        Ok(state::last(&invocation.host, &invocation.root, self.state.as_deref())?.with_lock(self.lock))
+        Ok(self.locked(state::last(&invocation.host, &invocation.root, self.state.as_deref())?))
+    }
+
+    /// Another state, locked as these say.
+    pub(super) fn locked(&self, at: StateAt) -> StateAt {
+        at.with_lock(self.lock).waiting(self.lock_timeout)
     }
 
     fn flags(&self, proposal: Proposal) -> Proposal {
@@ -114,7 +148,8 @@ impl StateArgs {
             Some(path) => proposal.argument(format!("-state={}", path.display())),
             None => proposal,
         };
-        proposal.argument_if(!self.lock, "-lock=false")
+        let seconds = self.lock_timeout.as_secs();
+        proposal.argument_if(!self.lock, "-lock=false").argument_if(seconds > 0, format!("-lock-timeout={seconds}s"))
     }
 }
 
@@ -122,12 +157,12 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    let request = PlanRequest { replace: args.replace.read()?, ..args.common.request(&stack, inputs.clone(), goal)? };
+    let request = PlanRequest { replace: args.replace.read()?, ..args.common.request(&stack, inputs, goal)? };
     let plan = planning::plan(&stack, &request).await?;
     show_plan(&invocation.ui, &stack, &plan, ShowOptions { files: args.files });
     let is_told = !args.common.json;
     if let Some(path) = &args.out {
-        planning::save(&stack, &plan, &inputs, path)?;
+        planning::save(&stack, &plan, &request, path)?;
         if is_told {
             let apply = invocation.proposal("apply").argument(path.to_string_lossy());
             print::line(&format!("\nSaved. To do exactly this: {}", args.common.state.flags(apply).text()));

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use app::failure::Result;
+use app::state::{self, StateAt};
 use app::surgery;
 use clap::{Args, Subcommand};
+use compiler::addr::ProviderSource;
 use engine::state::{State, file};
 
 use super::{Outcome, show};
@@ -33,6 +35,8 @@ enum Command {
     Show(ShowArgs),
     /// Give objects another address, when their block has got another name or another place
     Mv(MvArgs),
+    /// Let another provider manage what one has made
+    ReplaceProvider(ReplaceProviderArgs),
     /// Forget objects: what exists of them goes on, and nothing here manages it any more
     Rm(RmArgs),
     /// Print the state as a file has it
@@ -79,6 +83,25 @@ struct MvArgs {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Into the state in this file, which may be new
+    #[arg(long, value_name = "FILE", conflicts_with = "stack_out")]
+    state_out: Option<PathBuf>,
+    /// Into the state of the stack in this folder, wherever that is
+    #[arg(long, value_name = "DIR")]
+    stack_out: Option<PathBuf>,
+    #[command(flatten)]
+    change: super::plan::StateArgs,
+}
+
+#[derive(Debug, Args)]
+struct ReplaceProviderArgs {
+    /// Such as registry.terraform.io/hashicorp/aws, or hashicorp/aws
+    from: String,
+    /// The one that manages its objects from now on
+    to: String,
+    /// Do it without a question
+    #[arg(long)]
+    auto_approve: bool,
     #[command(flatten)]
     change: super::plan::StateArgs,
 }
@@ -111,6 +134,7 @@ pub(crate) async fn run(args: &StateArgs, invocation: &Invocation) -> Outcome {
         Command::List(args) => list(args, invocation).await,
         Command::Show(args) => show(args, invocation).await,
         Command::Mv(args) => mv(args, invocation).await,
+        Command::ReplaceProvider(args) => replace_provider(args, invocation).await,
         Command::Rm(args) => rm(args, invocation).await,
         Command::Pull(args) => {
             print::line(file::encode(&args.look.peek(invocation).await?).trim_end());
@@ -150,10 +174,44 @@ async fn show(args: &ShowArgs, invocation: &Invocation) -> Outcome {
 }
 
 async fn mv(args: &MvArgs, invocation: &Invocation) -> Outcome {
-    let moves =
-        surgery::rename(&invocation.host, &args.change.last(invocation)?, &args.from, &args.to, args.dry_run).await?;
+    let (host, at) = (&*invocation.host, args.change.last(invocation)?);
+    let other = match (&args.state_out, &args.stack_out) {
+        (Some(file), _) => Some(StateAt::file(invocation.path(file))),
+        (None, Some(folder)) => Some(state::last(&invocation.host, &invocation.root.below(folder), None)?),
+        (None, None) => None,
+    };
+    let (moves, place) = match other {
+        Some(other) => {
+            let other = args.change.locked(other);
+            let moves = surgery::transfer(host, &at, &other, &args.from, &args.to, args.dry_run).await?;
+            (moves, format!(" in {}", other.shown()))
+        }
+        None => (surgery::rename(host, &at, &args.from, &args.to, args.dry_run).await?, String::new()),
+    };
     let would = if args.dry_run { "would become" } else { "is now" };
-    moves.iter().for_each(|(from, to)| print::line(&format!("{from} {would} {to}")));
+    moves.iter().for_each(|(from, to)| print::line(&format!("{from} {would} {to}{place}")));
+    Ok(exit::SUCCESS)
+}
+
+async fn replace_provider(args: &ReplaceProviderArgs, invocation: &Invocation) -> Outcome {
+    let parse = |text: &str| {
+        let source = ProviderSource::parse(text);
+        source.with_context(|| format!("{text:?} is no provider; write it like hashicorp/aws"))
+    };
+    let (from, to) = (parse(&args.from)?, parse(&args.to)?);
+    let at = args.change.last(invocation)?;
+    let replaced = |is_trial| surgery::replace_provider(&invocation.host, &at, &from, &to, is_trial);
+    let objects = |count| if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
+    if !args.auto_approve {
+        let count = replaced(true).await?;
+        let question = format!("\nLet {to} manage {} of {from}?", objects(count));
+        if !invocation.ui.confirm(&question).await {
+            invocation.ui.error("nothing was changed");
+            return Ok(exit::FAILURE);
+        }
+    }
+    let count = replaced(false).await?;
+    print::line(&format!("{to} manages {} of {from} now.", objects(count)));
     Ok(exit::SUCCESS)
 }
 
@@ -176,7 +234,9 @@ async fn push(args: &PushArgs, invocation: &Invocation) -> Outcome {
         text = std::fs::read(invocation.path(&args.file)).with_context(|| format!("cannot read {what}"))?;
     }
     let new = file::parse(&args.file, &text)?;
-    surgery::replace(&invocation.host, &args.change.last(invocation)?, new, &what, args.force).await?;
-    print::line(&format!("{} is now what {what} has.", args.change.last(invocation)?.shown()));
+    let at = args.change.last(invocation)?;
+    let cure = (!args.force).then_some("-force puts it there all the same");
+    surgery::replace(&invocation.host, &at, new, &what, cure, "state push").await?;
+    print::line(&format!("{} is now what {what} has.", at.shown()));
     Ok(exit::SUCCESS)
 }

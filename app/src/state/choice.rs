@@ -31,6 +31,10 @@ const LOCAL: &str = "local";
 pub struct Remembered {
     version: u32,
     pub kind: String,
+    /// Where the state of the workspace is that everybody has, as people know it, and what tells that from every other place: settings
+    /// may come from the environment, and one that has changed may lead to the same place (a password).
+    pub at: String,
+    place: String,
     /// What the block says.
     block: Vec<(String, Json)>,
     /// What `init -backend-config` has said besides; it is stronger.
@@ -38,10 +42,35 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn local() -> Remembered {
-        Remembered { version: Remembered::VERSION, kind: LOCAL.to_owned(), block: Vec::new(), given: Vec::new() }
+        Remembered {
+            version: Remembered::VERSION,
+            kind: LOCAL.to_owned(),
+            at: workspace::STATE.to_owned(),
+            place: workspace::STATE.to_owned(),
+            block: Vec::new(),
+            given: Vec::new(),
+        }
+    }
+
+    /// Whether it leads to the same states as the other.
+    pub(crate) fn is_same_place(&self, other: &Remembered) -> bool {
+        self.kind == other.kind && self.place == other.place
+    }
+
+    /// Fails where its settings do not lead any more to where they did: some come from the environment.
+    pub(crate) fn check_place(&self, host: &Host, root: &Root) -> Result<()> {
+        let now = self.state(host, root, DEFAULT_WORKSPACE)?;
+        if now.identity(root) != self.place {
+            refuse!(
+                "the state was in {}, and what the environment says now leads to {}; set it as it was then, and do this again",
+                self.at,
+                now.shown()
+            );
+        }
+        Ok(())
     }
 
     fn path(root: &Root) -> PathBuf {
@@ -81,7 +110,12 @@ impl Remembered {
         let remembered: Remembered =
             serde_json::from_str(&text).with_context(|| format!("{} is damaged; remove it", path.display()))?;
         if remembered.version != Remembered::VERSION {
-            bail!("{} has version {}; this program reads {}", path.display(), remembered.version, Remembered::VERSION);
+            bail!(
+                "{} is of another version of lampwright ({}, this one has {}); remove it, and run init",
+                path.display(),
+                remembered.version,
+                Remembered::VERSION
+            );
         }
         Ok(Some(remembered))
     }
@@ -124,7 +158,12 @@ pub struct Chosen {
 
 impl Chosen {
     pub fn has_changed(&self) -> bool {
-        self.before.as_ref().is_some_and(|before| *before != self.now)
+        self.before.as_ref().is_some_and(|before| !before.is_same_place(&self.now))
+    }
+
+    /// Goes on with it, by the settings that it has now.
+    pub(crate) fn remember(&self, root: &Root) -> anyhow::Result<()> {
+        if self.before.as_ref() == Some(&self.now) { Ok(()) } else { self.now.remember(root) }
     }
 }
 
@@ -155,7 +194,8 @@ pub fn chosen(stack: &Stack, inputs: &Inputs, given: Option<Vec<(String, Json)>>
             let diagnostic = Diagnostic::error("invalid backend", reason.clone()).at(span);
             stack.tell(&Diagnostics(vec![diagnostic]))?;
         }
-        tried?;
+        let tried = tried?;
+        (now.at, now.place) = (tried.shown(), tried.identity(root));
     } else if given.is_some_and(|given| !given.is_empty()) {
         refuse!("-backend-config is for a backend, and the stack has no block: terraform {{ backend \"s3\" {{ }} }}");
     }
@@ -192,15 +232,11 @@ impl Stack {
     pub fn state(&self, inputs: &Inputs, given: Option<&Path>) -> Result<StateAt> {
         let workspace = self.workspace()?;
         let chosen = chosen(self, inputs, None)?;
-        if chosen.has_changed() {
-            let shown = |one: &Remembered| {
-                let at = one.state(&self.host, &self.root, &workspace);
-                at.map_or_else(|_| format!("the backend {}", one.kind), |at| at.shown())
-            };
-            let before = chosen.before.as_ref().map(shown).unwrap_or_default();
+        if let Some(before) = chosen.before.as_ref().filter(|_| chosen.has_changed()) {
             refuse!(
-                "the stack says that its state is in {}, and it was in {before}. `{}` brings it there; `{}` leaves it where it is",
-                shown(&chosen.now),
+                "the stack says that its state is in {}, and it was in {}. `{}` brings it there; `{}` leaves it where it is",
+                chosen.now.at,
+                before.at,
                 self.host.watch.command("init -migrate-state"),
                 self.host.watch.command("init -reconfigure"),
             );
@@ -214,9 +250,7 @@ impl Stack {
             }
             return Ok(StateAt::file(self.root.at(path)));
         }
-        if chosen.before.is_none() {
-            chosen.now.remember(&self.root)?;
-        }
+        chosen.remember(&self.root)?;
         chosen.now.usable(&self.host, &self.root, &workspace)
     }
 }

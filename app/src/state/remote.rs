@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use backends::{Backend, BackendError, Holder};
-use engine::state::store::{self, View};
+use backends::{Backend, BackendError, DEFAULT_WORKSPACE, Holder};
+use engine::state::store::{self, Reserved, View};
 use engine::state::{file, private};
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +24,8 @@ pub(super) struct Remote {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) workspace: String,
     pub(super) copy: PathBuf,
+    /// Whether a workspace is right that has no state yet.
+    pub(super) may_be_missing: bool,
 }
 
 /// The state as it was read, which others cannot change until it is released.
@@ -33,6 +35,8 @@ pub(super) struct Held {
     copy: PathBuf,
     lock: Option<String>,
     bytes: Option<Vec<u8>>,
+    /// Of the copy, from before it is written. The lock of the place may have been released by force.
+    reserved: Option<Reserved>,
 }
 
 fn digest(bytes: Option<&[u8]>) -> String {
@@ -65,12 +69,21 @@ impl Remote {
     pub(super) fn new(root: &Root, backend: Arc<dyn Backend>, workspace: &str) -> Remote {
         let place = hex(&Sha256::digest(backend.identity())[..8]);
         let copy = root.at(Path::new(DATA).join("states").join(place).join(STATE));
-        Remote { backend, workspace: workspace.to_owned(), copy }
+        Remote { backend, workspace: workspace.to_owned(), copy, may_be_missing: workspace == DEFAULT_WORKSPACE }
+    }
+
+    /// Of the copy and what belongs to it.
+    pub(super) fn folder(&self) -> &Path {
+        self.copy.parent().unwrap_or(Path::new("."))
     }
 
     pub(super) async fn hold(&self, host: &Host, operation: &str, lock: bool) -> Result<Held> {
         let at = self.backend.at();
         let mut id = None;
+        if lock {
+            // From here on who wants to end us is heard, and the lock is released.
+            drop(host.watch.cancelled());
+        }
         if lock && self.backend.can_lock() {
             let holder = Holder::new(operation, host.environment.text("USER").as_deref(), &at);
             if let Err(error) = self.backend.lock(&holder).await {
@@ -86,10 +99,17 @@ impl Remote {
             host.watch.note(&format!("{at} has no lock: that nobody else works on the state is your word"));
         }
         let (backend, workspace, copy) = (self.backend.clone(), self.workspace.clone(), self.copy.clone());
-        let mut held = Held { backend, workspace, copy, lock: id, bytes: None };
+        let mut held = Held { backend, workspace, copy, lock: id, bytes: None, reserved: None };
         match held.backend.read().await {
             Ok(bytes) => held.bytes = bytes,
             Err(error) => return Err(held.give_up(error.into()).await),
+        }
+        // A word that is misspelled would be an empty state.
+        if held.bytes.is_none() && !self.may_be_missing && !unsent(&self.copy).exists() {
+            let make = host.watch.command(&format!("workspace new {}", self.workspace));
+            let failure =
+                anyhow!("nobody has made the workspace {:?}: {at} has no state; `{make}` makes it", self.workspace);
+            return Err(held.give_up(failure.into()).await);
         }
         Ok(held)
     }
@@ -101,20 +121,40 @@ impl Remote {
     }
 
     /// To look at; nothing is written.
-    pub(super) fn look(&self, held: &Held) -> Result<View> {
-        if self.base()?.is_some_and(|base| base == digest(held.bytes.as_deref())) {
-            return Ok(store::peek(&self.copy)?);
+    pub(super) fn look(&self, host: &Host, held: &Held) -> Result<View> {
+        let (base, now, at) = (self.base()?, digest(held.bytes.as_deref()), self.backend.at());
+        match base {
+            Some(base) if base == now => {
+                if self.is_ahead(&now)? {
+                    host.watch.note(&format!(
+                        "what an earlier run here has done was not sent to {at} yet; the next apply or destroy sends it"
+                    ));
+                }
+                return Ok(store::peek(&self.copy)?);
+            }
+            Some(_) if self.is_ahead(&now)? => host.watch.note(&format!(
+                "an earlier run here was cut off before it sent the state to {at}, and somebody else has changed that since; the next apply or destroy puts what it had done aside, and tells where"
+            )),
+            Some(_) | None => {}
         }
         // The journal beside the copy belongs to the copy.
         let nowhere = self.copy.with_extension("tfstate.remote");
         Ok(store::look(&nowhere, held.bytes.as_deref().unwrap_or_default())?)
     }
 
+    /// Whether there is something in the copy or its journal that is not what the place has.
+    fn is_ahead(&self, now: &str) -> Result<bool> {
+        Ok(read(&journal(&self.copy))?.is_some() || digest(read(&self.copy)?.as_deref()) != now)
+    }
+
     /// Makes the copy what it shall be before a change.
-    pub(super) fn fetch(&self, host: &Host, held: &Held) -> Result<()> {
+    pub(super) fn fetch(&self, host: &Host, held: &mut Held, operation: &str, lock: bool) -> Result<()> {
         let (copy, marker) = (&self.copy, unsent(&self.copy));
-        let folder = copy.parent().unwrap_or(Path::new("."));
+        let folder = self.folder();
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        if lock {
+            held.reserved = Some(Reserved::new(&folder.with_extension("lock"), operation)?);
+        }
         let now = digest(held.bytes.as_deref());
         let base = self.base()?;
         if base.as_deref() == Some(now.as_str()) {
@@ -139,25 +179,9 @@ impl Remote {
         Ok(())
     }
 
-    pub(super) async fn delete(&self, host: &Host) -> Result<()> {
-        let held = self.hold(host, "workspace delete", true).await?;
-        if let Err(error) = self.backend.delete().await {
-            return Err(held.give_up(error.into()).await);
-        }
-        let folder = self.copy.parent().unwrap_or(Path::new("."));
-        match std::fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                let failure = anyhow!("cannot remove {}: {error}", folder.display());
-                return Err(held.give_up(failure.into()).await);
-            }
-            Ok(()) | Err(_) => {}
-        }
-        held.release().await
-    }
-
     /// Somebody else has changed the state since a run here was cut off. What that run has done is kept for a person to look at.
     fn put_aside(&self) -> Failure {
-        let folder = self.copy.parent().unwrap_or(Path::new("."));
+        let folder = self.folder();
         let aside =
             (1..1000).map(|number| folder.with_extension(format!("unsent-{number}"))).find(|path| !path.exists());
         let moved = aside.ok_or_else(|| anyhow!("no name is free")).and_then(|aside| {
@@ -178,6 +202,11 @@ impl Remote {
 impl Held {
     pub(super) fn identity(&self) -> String {
         self.backend.identity()
+    }
+
+    /// Removes the state from its place.
+    pub(super) async fn delete(&self) -> Result<()> {
+        Ok(self.backend.delete().await?)
     }
 
     /// Sends the copy if it is not what was read, and releases.

@@ -23,7 +23,7 @@ use super::{Action, Change, Deposed, OutputChange, Plan};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 use crate::state::private;
 
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
@@ -49,18 +49,28 @@ pub struct Saved {
     /// By path, as the loader knows them.
     pub sources: BTreeMap<String, String>,
     pub inputs: Inputs,
+    /// Where the state is that it was planned for.
+    pub place: String,
     pub changes: Json,
 }
 
-pub fn write(path: &FsPath, plan: &Plan, sources: &SourceMap, inputs: &Inputs) -> Result<(), PlanFileError> {
+pub fn write(
+    path: &FsPath,
+    plan: &Plan,
+    sources: &SourceMap,
+    inputs: &Inputs,
+    place: &str,
+) -> Result<(), PlanFileError> {
     let texts: Map<String, Json> =
         sources.files().iter().map(|file| (file.name.clone(), Json::from(&*file.text))).collect();
-    let inputs: Map<String, Json> =
+    let values: Map<String, Json> =
         inputs.iter().map(|(name, value)| (name.to_string(), encode_value(value))).collect();
     let document = json!({
         "lampwright_plan": FORMAT,
         "sources": texts,
-        "inputs": inputs,
+        "inputs": values,
+        "workspace": inputs.workspace.as_deref(),
+        "place": place,
         "plan": encode_plan(plan),
     });
     let failed = |cause| PlanFileError::Write { path: path.display().to_string(), cause };
@@ -83,6 +93,8 @@ pub fn read(path: &FsPath) -> Result<Saved, PlanFileError> {
         let value = decode_value(value).ok_or_else(malformed)?;
         saved.inputs.set(name.as_str(), Input { value, span: None });
     }
+    saved.inputs.workspace = document["workspace"].as_str().map(Arc::from);
+    document["place"].as_str().ok_or_else(malformed)?.clone_into(&mut saved.place);
     saved.changes = document["plan"].take();
     Ok(saved)
 }

@@ -48,6 +48,17 @@ pub struct View {
     _lock: Option<Lock>,
 }
 
+/// Keeps other runs of this machine away from a place where a state is about to be put. Released when dropped.
+#[derive(Debug)]
+pub struct Reserved(#[expect(dead_code, reason = "it is held")] Lock);
+
+impl Reserved {
+    /// `path` is for the lock alone: nothing is written there.
+    pub fn new(path: &Path, operation: &str) -> Result<Reserved, StoreError> {
+        Ok(Reserved(Lock::acquire(path, operation, Access::Write)?))
+    }
+}
+
 /// A state that was read elsewhere; a journal beside `path` that goes on from it is taken into account.
 pub fn look(path: &Path, bytes: &[u8]) -> Result<View, StateError> {
     view(path, bytes, None)

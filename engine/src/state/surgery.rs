@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compiler::addr::{InstanceAddr, Key, ModulePath, ResourceAddr};
+use compiler::addr::{InstanceAddr, Key, ModulePath, ProviderSource, ResourceAddr};
 
 use super::State;
 use super::journal::{self, Record};
@@ -21,7 +21,7 @@ pub enum MoveError {
     OtherKind { from: String, to: String },
     #[error("{from} has several instances, so {to} cannot be one of them; leave the key away")]
     Several { from: String, to: String },
-    #[error("{0} is in the state already")]
+    #[error("{0} is there already")]
     Taken(InstanceAddr),
 }
 
@@ -60,8 +60,56 @@ pub fn remove(state: &mut State, addrs: &BTreeSet<InstanceAddr>) {
     state.in_doubt.retain(|addr, _| !addrs.contains(addr));
 }
 
-/// What becomes of which address.
+/// What becomes of which address, in the same state.
 pub fn moves(state: &State, from: &str, to: &str) -> Result<Vec<(InstanceAddr, InstanceAddr)>, MoveError> {
+    let moves = renamed(state, from, to)?;
+    let known: BTreeSet<&InstanceAddr> = objects(state).collect();
+    match moves.iter().find(|(_, to)| known.contains(to)) {
+        Some((_, taken)) => Err(MoveError::Taken(taken.clone())),
+        None => Ok(moves),
+    }
+}
+
+/// What becomes of which address in another state, and that one with what comes into it. A run that was cut off between the two
+/// writings has left objects in both; the same ones may come once more.
+pub fn transfer(
+    state: &State,
+    target: &State,
+    from: &str,
+    to: &str,
+) -> Result<(Vec<(InstanceAddr, InstanceAddr)>, State), MoveError> {
+    let moves = renamed(state, from, to)?;
+    let going: BTreeSet<InstanceAddr> = moves.iter().map(|(from, _)| from.clone()).collect();
+    let mut coming = state.clone();
+    let rest: BTreeSet<InstanceAddr> = objects(state).filter(|addr| !going.contains(*addr)).cloned().collect();
+    remove(&mut coming, &rest);
+    rename(&mut coming, &moves);
+    let mut whole = target.clone();
+    let known: BTreeSet<InstanceAddr> = objects(target).cloned().collect();
+    for (_, to) in &moves {
+        if known.contains(to) && (target.instances.get(to) != coming.instances.get(to)) {
+            return Err(MoveError::Taken(to.clone()));
+        }
+    }
+    whole.instances.extend(coming.instances);
+    whole.deposed.extend(coming.deposed);
+    whole.unfinished.extend(coming.unfinished);
+    whole.in_doubt.extend(coming.in_doubt);
+    Ok((moves, whole))
+}
+
+/// Lets another provider manage what one has made; of how many objects.
+pub fn replace_provider(state: &mut State, from: &ProviderSource, to: &ProviderSource) -> usize {
+    let objects = state.instances.values_mut().chain(state.deposed.values_mut()).chain(state.unfinished.values_mut());
+    let mut count = 0;
+    for object in objects.filter(|object| object.provider.source == *from) {
+        object.provider.source = to.clone();
+        count += 1;
+    }
+    count
+}
+
+fn renamed(state: &State, from: &str, to: &str) -> Result<Vec<(InstanceAddr, InstanceAddr)>, MoveError> {
     let sources = meant(state, from);
     let no_address = |text: &str| MoveError::NoAddress(text.to_owned());
     let other_kind = || MoveError::OtherKind { from: from.to_owned(), to: to.to_owned() };
@@ -100,14 +148,7 @@ pub fn moves(state: &State, from: &str, to: &str) -> Result<Vec<(InstanceAddr, I
         };
         sources.into_iter().map(becomes).collect()
     };
-    if moves.is_empty() {
-        return Err(MoveError::Unknown(from.to_owned()));
-    }
-    let known: BTreeSet<&InstanceAddr> = objects(state).collect();
-    match moves.iter().find(|(_, to)| known.contains(to)) {
-        Some((_, taken)) => Err(MoveError::Taken(taken.clone())),
-        None => Ok(moves),
-    }
+    if moves.is_empty() { Err(MoveError::Unknown(from.to_owned())) } else { Ok(moves) }
 }
 
 /// Gives objects other addresses, also where others refer to them.

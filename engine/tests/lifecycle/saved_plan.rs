@@ -12,7 +12,7 @@ async fn a_saved_plan_reads_back_and_applies() {
     let mut store = bed.store();
     let (plan, _) = plan_for(&run, &store, Goal::Configuration).await;
     let path = bed.folder.path().join("plan");
-    file::write(&path, &plan, &sources, &run.inputs).unwrap();
+    file::write(&path, &plan, &sources, &run.inputs, "here").unwrap();
     let saved = file::read(&path).unwrap();
     let decoded = file::decode(&saved, run.providers.schemas()).unwrap();
     let changes: Vec<_> = decoded.changes.values().map(|change| (change.addr.to_string(), change.action)).collect();
