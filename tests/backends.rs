@@ -1,6 +1,7 @@
 //! States that backends keep, on real servers: in a whole life, from two folders, cut off, and with what Terraform writes.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -299,8 +300,8 @@ fn settings_that_are_not_right_are_told_at_their_place() {
         &["dynamodb_table is not honoured: the lock is an object"],
     );
     says(
-        "backend \"pg\" {\n    conn_str = \"host=db.example.test user=u password=hunter2\"\n  }",
-        &["TLS is not there yet: use a server on this machine"],
+        "backend \"pg\" {\n    conn_str = \"host=db.example.test user=u password=hunter2 sslmode=prefer\"\n  }",
+        &["sslmode may let it go in the clear; say verify-full", "main.stack.hcl:3:16"],
     );
     says(
         "backend \"http\" {\n    address = lamp_cluster.web.id\n  }",
@@ -345,7 +346,7 @@ fn settings_may_use_variables() {
 }
 
 /// PostgreSQL in the folder of a test, reached by its socket.
-fn postgres(sandbox: &Sandbox) -> (Server, String) {
+fn postgres(sandbox: &Sandbox, port: u16, options: &[&str]) -> (Server, String) {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let bin = versions.map(|entry| entry.path().join("bin")).find(|bin| bin.join("initdb").exists());
     let bin = bin.expect("PostgreSQL is installed: scripts/runtime postgresql");
@@ -367,19 +368,23 @@ fn postgres(sandbox: &Sandbox) -> (Server, String) {
     let folder = data.display().to_string();
     let made = as_user("initdb", &["-D", &folder, "-U", "test", "-A", "trust", "-N"]).status().expect("initdb runs");
     assert!(made.success());
-    let args = ["-D", &folder, "-k", &folder, "-c", "listen_addresses=", "-F"];
+    // Who comes over the network has to show a password.
+    let rules = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+    std::fs::write(data.join("pg_hba.conf"), rules).expect("written");
+    let port = port.to_string();
+    let args = [&["-D", &folder, "-k", &folder, "-F", "-p", &port], options].concat();
     let server = Server(as_user("postgres", &args).spawn().expect("postgres runs"));
     wait_for("a database", Duration::from_secs(30), || {
         let mut ready = Command::new(bin.join("pg_isready"));
-        ready.args(["-q", "-h", &folder]).status().is_ok_and(|status| status.success())
+        ready.args(["-q", "-h", &folder, "-p", &port]).status().is_ok_and(|status| status.success())
     });
-    (server, format!("host={folder} user=test dbname=postgres sslmode=disable"))
+    (server, format!("host={folder} port={port} user=test dbname=postgres sslmode=disable"))
 }
 
 #[test]
 fn postgresql_keeps_a_state() {
     let sandbox = Sandbox::new();
-    let (_server, connection) = postgres(&sandbox);
+    let (_server, connection) = postgres(&sandbox, 5432, &["-c", "listen_addresses="]);
     let backend = format!("backend \"pg\" {{\n    conn_str = \"{connection}\"\n  }}");
     let at = format!("pg {}/postgres, terraform_remote_state.states, \"default\"", sandbox.join("pg").display());
     keeps_a_state(&sandbox, &backend, &at, false);
@@ -451,4 +456,62 @@ fn another_place_is_told_from_another_setting() {
     let refused = spaces(&["init", "-migrate-state", "-force-copy"]).failure();
     assert!(refused.contains("has no workspaces but \"default\""), "{refused}");
     assert!(!std::fs::read_to_string(sandbox.join("calls")).expect("calls").contains("POST /three"));
+}
+
+/// A certificate of an authority for a name, in files.
+fn certificate(sandbox: &Sandbox, name: &str) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let key = KeyPair::generate().expect("a key");
+    let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&key).expect("a certificate").pem();
+    let issuer = Issuer::new(authority, key);
+    let own = KeyPair::generate().expect("a key");
+    let server = CertificateParams::new([name.to_owned()]).expect("parameters").signed_by(&own, &issuer);
+    let files =
+        [("root.pem", root), ("server.pem", server.expect("a certificate").pem()), ("server.key", own.serialize_pem())];
+    for (file, text) in files {
+        sandbox.write(file, &text);
+        std::fs::set_permissions(sandbox.join(file), std::fs::Permissions::from_mode(0o600)).expect("private");
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(sandbox.join(file), Some(65534), Some(65534)).expect("given away");
+        }
+    }
+}
+
+/// Over the network: with whoever answers, with one whom an authority knows, with the one who is meant.
+#[test]
+fn postgresql_is_reached_by_tls() {
+    let sandbox = Sandbox::new();
+    certificate(&sandbox, "localhost");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let file = |name: &str| sandbox.join(name).display().to_string();
+    let (cert, key) = (format!("ssl_cert_file={}", file("server.pem")), format!("ssl_key_file={}", file("server.key")));
+    let options = ["-c", "listen_addresses=127.0.0.1", "-c", "ssl=on", "-c", &cert, "-c", &key];
+    let (_server, socket) = postgres(&sandbox, port, &options);
+    let sql = "CREATE ROLE worker LOGIN PASSWORD 'hunter2'; GRANT ALL ON DATABASE postgres TO worker; GRANT ALL ON SCHEMA public TO worker";
+    let made = Command::new("psql").args(["-q", "-c", sql, &socket]).status().expect("psql runs");
+    assert!(made.success());
+    let reach = |host: &str, mode: &str| {
+        let connection = format!("host={host} port={port} user=worker password=hunter2 dbname=postgres {mode}");
+        write(&sandbox, "stack", &format!("backend \"pg\" {{\n    conn_str = \"{connection}\"\n  }}"), 0);
+        sandbox.lampwright("stack", &["init", "-reconfigure"]).success();
+        sandbox.lampwright("stack", &["plan"])
+    };
+    let root = format!("sslrootcert={}", file("root.pem"));
+    reach("localhost", "sslmode=require").success();
+    reach("localhost", &format!("sslmode=verify-full {root}")).success();
+    reach("127.0.0.1", &format!("sslmode=verify-ca {root}")).success();
+    let refused = reach("127.0.0.1", &format!("sslmode=verify-full {root}")).failure();
+    assert!(refused.contains("certificate not valid for name"), "{refused}");
+    let refused = reach("localhost", "sslmode=verify-full").failure();
+    assert!(refused.contains("UnknownIssuer"), "{refused}");
+    // An authority that is named is looked at.
+    certificate(&sandbox, "other");
+    let refused = reach("localhost", &format!("sslmode=require {root}")).failure();
+    assert!(refused.contains("invalid peer certificate"), "{refused}");
+    assert!(!refused.contains("hunter2"), "{refused}");
+    // The server takes nobody in the clear.
+    let refused = reach("localhost", "sslmode=disable").failure();
+    assert!(refused.contains("no pg_hba.conf entry"), "{refused}");
 }

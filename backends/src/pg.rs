@@ -3,16 +3,19 @@
 //! The lock is an advisory one of the session (PostgreSQL manual, "Advisory Locks"): it ends with the connection, so a run
 //! that was cut off leaves none. The name of the session says who holds it.
 
-use std::str::FromStr as _;
+mod connection;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::settings::Setting;
 use super::{Backend, BackendError, BoxFuture, DEFAULT_WORKSPACE, Holder, Kind, Result, Settings};
+use connection::Connection;
 
 pub(crate) const KIND: Kind = Kind {
     name: "pg",
@@ -33,7 +36,7 @@ const CREATION: i64 = -1;
 
 #[derive(Debug)]
 struct Pg {
-    config: Config,
+    connection: Connection,
     /// Quoted.
     schema: String,
     at: String,
@@ -73,27 +76,8 @@ impl Pg {
             name: "conn_str".to_owned(),
             reason: format!("conn_str: {reason}"),
         };
-        let mut config = Config::from_str(settings.or("conn_str", "")).map_err(|error| {
-            // Its text is not repeated: it may have a password.
-            invalid(format!("it is no connection string of PostgreSQL: {error}"))
-        })?;
-        let is_here = |host: &Host| match host {
-            Host::Unix(_) => true,
-            Host::Tcp(name) => {
-                name == "localhost" || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-            }
-        };
-        // A state has secrets: over a network it does not go in the clear but by the user's word.
-        let is_agreed = match config.get_ssl_mode() {
-            SslMode::Disable => true,
-            SslMode::Prefer => config.get_hosts().iter().all(is_here),
-            _ => false,
-        };
-        if !is_agreed {
-            return Err(invalid(
-                "TLS is not there yet: use a server on this machine, or a tunnel, and say sslmode=disable".to_owned(),
-            ));
-        }
+        let mut connection = Connection::parse(settings.or("conn_str", "")).map_err(invalid)?;
+        let config = &mut connection.config;
         config.connect_timeout(PATIENCE).application_name("lampwright");
         let schema = settings.or("schema_name", SCHEMA);
         let hosts: Vec<String> = config
@@ -112,24 +96,30 @@ impl Pg {
             index: settings.flag("skip_index_creation")?,
         };
         let session = Mutex::new(None);
-        Ok(Pg { config, schema: quoted(schema), at, workspace: workspace.to_owned(), skips, session })
+        Ok(Pg { connection, schema: quoted(schema), at, workspace: workspace.to_owned(), skips, session })
     }
 
     fn failed(&self, error: &tokio_postgres::Error) -> BackendError {
-        let mut reason = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            reason = format!("{reason}: {error}");
-            cause = error.source();
-        }
-        BackendError::Failed { at: self.at.clone(), reason }
+        BackendError::Failed { at: self.at.clone(), reason: connection::explain(error) }
     }
 
     async fn connect(&self) -> Result<Session> {
         let failed = |error| self.failed(&error);
-        let (client, connection) = self.config.connect(NoTls).await.map_err(failed)?;
-        // It ends with the client.
-        tokio::spawn(connection);
+        let config = &self.connection.config;
+        let tls = self.connection.tls().map_err(|reason| BackendError::Failed { at: self.at.clone(), reason })?;
+        // The connection ends with the client.
+        let client = match tls {
+            None => {
+                let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+                tokio::spawn(connection);
+                client
+            }
+            Some(tls) => {
+                let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await.map_err(failed)?;
+                tokio::spawn(connection);
+                client
+            }
+        };
         let Pg { schema, skips, .. } = self;
         // IF NOT EXISTS asks for the right to make it, also where it is there (PostgreSQL manual, "CREATE SCHEMA", "CREATE TABLE").
         // Whoever may only work with what an administrator has made shall not need that.
@@ -206,7 +196,7 @@ impl Backend for Pg {
     }
 
     fn identity(&self) -> String {
-        let config = &self.config;
+        let config = &self.connection.config;
         format!("{} {:?} {:?} {:?}", self.at, config.get_hostaddrs(), config.get_ports(), config.get_user())
     }
 
