@@ -68,7 +68,7 @@ enum Command {
     /// Make what the stack describes, after showing the plan
     Apply(apply::ApplyArgs),
     /// Remove everything that the stack has made
-    Destroy(apply::ChangeArgs),
+    Destroy(apply::DestroyArgs),
     /// Record something that exists already, such as a layer whose state was lost
     Import(import::ImportArgs),
     /// Print the outputs of the stack
@@ -112,7 +112,7 @@ impl Cli {
         match &self.command {
             Command::Plan(args) => args.common.json,
             Command::Apply(args) => args.change.common.json,
-            Command::Destroy(args) => args.common.json,
+            Command::Destroy(args) => args.change.common.json,
             Command::Import(args) => args.common.json,
             Command::Scale(args) => args.change.common.json,
             Command::Test(args) => args.json,
@@ -211,7 +211,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             _ => return None,
         },
         ErrorKind::UnknownArgument => match word(ContextKind::InvalidArg)?.split('=').next()? {
-            "target" | "exclude" => "planning a part of a stack is not there yet: a plan is for the whole of it",
+            "target" | "exclude" | "target-file" | "exclude-file" => "`plan`, `apply` and `destroy` take it",
             "replace" => "`plan` and `apply` take it: -replace=ADDRESS",
             "refresh-only" => "not there yet; `plan` shows what has changed outside of the stack, before all else",
             "generate-config-out" => "not there yet; `import` finds what exists, for a stack that describes it already",

@@ -23,6 +23,7 @@ mod load;
 mod modules;
 mod operating;
 mod ownership;
+mod parts;
 mod proposals;
 mod release;
 mod sandbox;

@@ -91,7 +91,7 @@ fn what_is_not_there_is_answered_with_what_is() {
         (&["deploy"], "`apply` makes"),
         (&["get"], "`init` fetches"),
         (&["fmt"], "is not there yet"),
-        (&["plan", "-target=x.y"], "a part of a stack is not there yet"),
+        (&["scale", "x=1", "-target=x.y"], "`plan`, `apply` and `destroy` take it"),
         (&["destroy", "-replace=x.y"], "`plan` and `apply` take it"),
         (&["plan", "-refresh-only"], "not there yet"),
         (&["plan", "-backend-config=x"], "`init` takes it"),

@@ -8,6 +8,7 @@ use anyhow::bail;
 use backends::DEFAULT_WORKSPACE;
 use compiler::Inputs;
 use compiler::addr::InstanceAddr;
+use engine::plan::part::Selection;
 use engine::plan::{self, Goal, Plan, PlanOptions, Refresh, file};
 use engine::run::Run;
 use engine::state::store::Known;
@@ -30,6 +31,8 @@ pub struct PlanRequest {
     pub refresh: Refresh,
     /// Objects that are replaced on request.
     pub replace: BTreeSet<InstanceAddr>,
+    /// The part of the stack that is planned for.
+    pub selection: Selection,
     pub parallelism: u16,
 }
 
@@ -41,6 +44,7 @@ impl PlanRequest {
             goal,
             refresh: Refresh::Everything,
             replace: BTreeSet::new(),
+            selection: Selection::Everything,
             parallelism: PARALLELISM,
         }
     }
@@ -49,7 +53,8 @@ impl PlanRequest {
         if self.goal == Goal::Nothing && !self.replace.is_empty() {
             refuse!("-destroy removes everything, so nothing can be replaced; leave -replace away");
         }
-        Ok(PlanOptions { replace: self.replace.clone(), ..PlanOptions::new(self.goal, self.refresh) })
+        let (replace, selection) = (self.replace.clone(), self.selection.clone());
+        Ok(PlanOptions { replace, selection, ..PlanOptions::new(self.goal, self.refresh) })
     }
 }
 

@@ -9,11 +9,12 @@ use app::planning::{PlanRequest, SavedPlan};
 use app::stack::Stack;
 use clap::Args;
 use compiler::console;
+use engine::plan::part::Selection;
 use engine::plan::show::{self, DataChange, Fate, ShowOptions};
 use engine::plan::{Goal, Plan};
 use engine::state::State;
 
-use super::plan::{CommonArgs, ReplaceArgs, show_plan};
+use super::plan::{CommonArgs, PartArgs, ReplaceArgs, show_plan};
 use super::{InputArgs, Outcome};
 use crate::invocation::Invocation;
 use crate::print;
@@ -30,6 +31,16 @@ pub(crate) struct ApplyArgs {
     destroy: bool,
     #[command(flatten)]
     replace: ReplaceArgs,
+    #[command(flatten)]
+    part: PartArgs,
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DestroyArgs {
+    #[command(flatten)]
+    part: PartArgs,
     #[command(flatten)]
     pub(super) change: ChangeArgs,
 }
@@ -54,6 +65,9 @@ pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
         if !args.replace.read()?.is_empty() {
             return Err(anyhow!("a saved plan says what is replaced; leave -replace away").into());
         }
+        if args.part.read(invocation)? != Selection::Everything {
+            return Err(anyhow!("a saved plan says what it is for; leave -target and -exclude away").into());
+        }
         let common = &args.change.common;
         let saved = SavedPlan::open(&invocation.host, &invocation.root, path)?;
         let proposed =
@@ -61,20 +75,28 @@ pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
         return Ok(report(&invocation.ui, proposed.make().await?, None));
     }
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    run_planned(goal, &args.replace, &args.change, invocation).await
+    run_planned(goal, &args.replace, &args.part, &args.change, invocation).await
 }
 
-pub(crate) async fn run_destroy(args: &ChangeArgs, invocation: &Invocation) -> Outcome {
-    run_planned(Goal::Nothing, &ReplaceArgs::default(), args, invocation).await
+pub(crate) async fn run_destroy(args: &DestroyArgs, invocation: &Invocation) -> Outcome {
+    run_planned(Goal::Nothing, &ReplaceArgs::default(), &args.part, &args.change, invocation).await
 }
 
-async fn run_planned(goal: Goal, replace: &ReplaceArgs, args: &ChangeArgs, invocation: &Invocation) -> Outcome {
+async fn run_planned(
+    goal: Goal,
+    replace: &ReplaceArgs,
+    part: &PartArgs,
+    args: &ChangeArgs,
+    invocation: &Invocation,
+) -> Outcome {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
-    let request = PlanRequest { replace: replace.read()?, ..args.common.request(&stack, inputs, goal)? };
+    let (replaced, selection) = (replace.read()?, part.read(invocation)?);
+    let request = PlanRequest { replace: replaced, selection, ..args.common.request(&stack, inputs, goal)? };
     let proposed = change::propose(&stack, &request).await?;
-    let command =
-        |not_done: &[String]| replace.repeated(invocation.proposal_to(goal), |address| not_done.contains(address));
+    let command = |not_done: &[String]| {
+        part.flags(replace.repeated(invocation.proposal_to(goal), |address| not_done.contains(address)))
+    };
     agree_and_make(&stack, proposed, args, &command, invocation).await
 }
 

@@ -12,7 +12,8 @@ use app::stack::Stack;
 use app::state::{self, STATE, StateAt};
 use clap::Args;
 use compiler::Inputs;
-use compiler::addr::InstanceAddr;
+use compiler::addr::{InstanceAddr, Selector};
+use engine::plan::part::Selection;
 use engine::plan::show::{ShowOptions, show};
 use engine::plan::{Goal, Plan, Refresh};
 
@@ -43,6 +44,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     replace: ReplaceArgs,
     #[command(flatten)]
+    part: PartArgs,
+    #[command(flatten)]
     pub(super) common: CommonArgs,
 }
 
@@ -67,6 +70,65 @@ impl ReplaceArgs {
     pub(super) fn repeated(&self, proposal: Proposal, is_meant: impl Fn(&String) -> bool) -> Proposal {
         let meant = self.addresses.iter().filter(|address| is_meant(address));
         meant.fold(proposal, |proposal, address| proposal.argument(format!("-replace={address}")))
+    }
+}
+
+/// A part of the stack.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PartArgs {
+    /// Plan only for this module, resource or instance, and for what it needs; may be given several times
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["exclude", "exclude_file"])]
+    target: Vec<String>,
+    /// Plan for everything but this module, resource or instance, and what needs it; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    exclude: Vec<String>,
+    /// As -target for every line of a file; # begins a comment
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exclude", "exclude_file"])]
+    target_file: Vec<PathBuf>,
+    /// As -exclude for every line of a file; # begins a comment
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+}
+
+impl PartArgs {
+    pub(super) fn read(&self, invocation: &Invocation) -> anyhow::Result<Selection> {
+        let parse = |text: &str, place: &str| {
+            let what = "a module, a resource or an instance; write it like module.shop, lamp_cluster.web or lamp_cluster.web[0]";
+            Selector::parse(text).with_context(|| format!("{place}{text:?} is no address of {what}"))
+        };
+        let all = |addresses: &[String], files: &[PathBuf]| {
+            let mut found: Vec<Selector> = addresses.iter().map(|text| parse(text, "")).collect::<Result<_, _>>()?;
+            for path in files {
+                let text = std::fs::read_to_string(invocation.path(path));
+                let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+                for (number, line) in text.lines().enumerate() {
+                    let address = line.split('#').next().unwrap_or_default().trim();
+                    if !address.is_empty() {
+                        found.push(parse(address, &format!("{}:{}: ", path.display(), number + 1))?);
+                    }
+                }
+            }
+            anyhow::Ok(found)
+        };
+        let (only, all_but) = (all(&self.target, &self.target_file)?, all(&self.exclude, &self.exclude_file)?);
+        let has_files = !self.target_file.is_empty() || !self.exclude_file.is_empty();
+        Ok(match (only.is_empty(), all_but.is_empty()) {
+            (false, _) => Selection::Only(only),
+            (true, false) => Selection::AllBut(all_but),
+            (true, true) if has_files => anyhow::bail!("the file has no address, so nothing is selected"),
+            (true, true) => Selection::Everything,
+        })
+    }
+
+    /// A command for the same part.
+    pub(super) fn flags(&self, mut proposal: Proposal) -> Proposal {
+        for (flag, values) in [("target", &self.target), ("exclude", &self.exclude)] {
+            proposal = values.iter().fold(proposal, |all, address| all.argument(format!("-{flag}={address}")));
+        }
+        for (flag, files) in [("target-file", &self.target_file), ("exclude-file", &self.exclude_file)] {
+            proposal = files.iter().fold(proposal, |all, path| all.argument(format!("-{flag}={}", path.display())));
+        }
+        proposal
     }
 }
 
@@ -157,7 +219,8 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
     let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
-    let request = PlanRequest { replace: args.replace.read()?, ..args.common.request(&stack, inputs, goal)? };
+    let (replace, selection) = (args.replace.read()?, args.part.read(invocation)?);
+    let request = PlanRequest { replace, selection, ..args.common.request(&stack, inputs, goal)? };
     let plan = planning::plan(&stack, &request).await?;
     show_plan(&invocation.ui, &stack, &plan, ShowOptions { files: args.files });
     let is_told = !args.common.json;
@@ -168,8 +231,9 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
             print::line(&format!("\nSaved. To do exactly this: {}", args.common.state.flags(apply).text()));
         }
     } else if !plan.is_empty() && is_told && !args.files && variable("TF_IN_AUTOMATION").is_none() {
-        let whole =
-            |proposal| args.common.flags(args.replace.repeated(proposal, |_| true), args.inputs.given(), &stack);
+        let whole = |proposal| {
+            args.common.flags(args.part.flags(args.replace.repeated(proposal, |_| true)), args.inputs.given(), &stack)
+        };
         let apply = whole(invocation.proposal_to(goal));
         let plan = whole(invocation.proposal("plan").argument_if(args.destroy, "-destroy")).argument("-files");
         print::line(&format!("\n`{}` does it; `{}` shows the text of every new file.", apply.text(), plan.text()));

@@ -132,6 +132,13 @@ impl ProviderAddr {
     }
 }
 
+impl Key {
+    /// None means every key.
+    fn means(&self, key: &Key) -> bool {
+        *self == Key::None || self == key
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -161,6 +168,12 @@ impl ModulePath {
         let mut calls = self.0.clone();
         calls.push((name, key));
         ModulePath(calls)
+    }
+
+    /// Whether another one is the same or is in it. A call without a key means all of its instances.
+    pub fn leads_to(&self, inner: &ModulePath) -> bool {
+        let mut pairs = self.0.iter().zip(&inner.0);
+        self.0.len() <= inner.0.len() && pairs.all(|(own, its)| own.0 == its.0 && own.1.means(&its.1))
     }
 
     /// The names of the calls, without keys.
@@ -263,6 +276,65 @@ impl InstanceAddr {
             name: name.into(),
             key,
         })
+    }
+}
+
+/// Several objects by one address: all that is in a module, all instances of a resource, or one of them. A module or resource
+/// that is named without its key means all that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    Module(ModulePath),
+    Object(InstanceAddr),
+}
+
+impl Selector {
+    pub fn parse(text: &str) -> Option<Selector> {
+        let module = ModulePath::parse(text).filter(|path| !path.is_root()).map(Selector::Module);
+        module.or_else(|| InstanceAddr::parse(text).map(Selector::Object))
+    }
+
+    pub fn matches(&self, addr: &InstanceAddr) -> bool {
+        match self {
+            Selector::Module(path) => path.leads_to(&addr.module),
+            Selector::Object(object) => {
+                object.module.leads_to(&addr.module) && self.may_match(&addr.resource()) && object.key.means(&addr.key)
+            }
+        }
+    }
+
+    /// The module that it means, or that its object is in.
+    pub fn module(&self) -> &ModulePath {
+        match self {
+            Selector::Module(path) => path,
+            Selector::Object(object) => &object.module,
+        }
+    }
+
+    /// Whether it means all instances of a resource, as far as its module has one instance.
+    pub fn is_whole(&self, resource: &ResourceAddr) -> bool {
+        let has_no_keys = |path: &ModulePath| path.0.iter().all(|(_, key)| *key == Key::None);
+        let is_plain = match self {
+            Selector::Module(path) => has_no_keys(path),
+            Selector::Object(object) => has_no_keys(&object.module) && object.key == Key::None,
+        };
+        is_plain && self.may_match(resource)
+    }
+
+    /// Whether it may mean instances of a resource.
+    pub fn may_match(&self, resource: &ResourceAddr) -> bool {
+        match self {
+            Selector::Module(path) => resource.module.starts_with(&path.config_path()),
+            Selector::Object(object) => object.resource() == *resource,
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selector::Module(path) => path.fmt(f),
+            Selector::Object(object) => object.fmt(f),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use value::schema::Schema;
 
-use crate::addr::{BUILTIN, InstanceAddr, Mode, ProviderAddr, ProviderSource};
+use crate::addr::{BUILTIN, InstanceAddr, Mode, ProviderAddr, ProviderSource, ResourceAddr};
 use crate::diag::Diagnostic;
 use crate::lang::declare::{ModuleDecl, ProviderRef, Resource};
 use crate::program::{ModuleId, Program};
@@ -187,6 +187,13 @@ impl Program {
         // In the root module a default one needs no block.
         let is_default = made_with.module.is_empty() && made_with.alias.is_none();
         (is_default || self.has_provider_block(made_with)).then(|| made_with.clone())
+    }
+
+    /// Whether there is a block of this resource.
+    pub fn has_resource(&self, addr: &ResourceAddr) -> bool {
+        let mut modules = self.ids().filter(|id| self.module(*id).path == addr.module);
+        let key = (addr.mode, addr.ty.clone(), addr.name.clone());
+        modules.any(|id| self.module(id).decl.resources.contains_key(&key))
     }
 
     /// Whether a block configures this provider; one without a block needs no configuration.

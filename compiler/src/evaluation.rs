@@ -11,13 +11,13 @@ mod nodes;
 mod run;
 mod scope;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 use value::Value;
 
-use crate::addr::{InstanceAddr, Key, ModulePath, ProviderAddr};
+use crate::addr::{InstanceAddr, Key, ModulePath, ProviderAddr, ResourceAddr};
 use crate::binding::Schemas;
 use crate::config::{DesiredInstance, DesiredProvider, RootOutput};
 use crate::diag::Diagnostics;
@@ -72,6 +72,8 @@ pub struct Evaluation {
     diags: Diagnostics,
     /// An error was found, perhaps taken already: what is unknown may be so because of it.
     had_errors: bool,
+    /// Only these resources are evaluated, if not all; others are unknown.
+    part: Option<Arc<BTreeSet<ResourceAddr>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -142,7 +144,24 @@ impl Evaluation {
             done: 0,
             diags,
             had_errors: false,
+            part: None,
         }
+    }
+
+    /// Evaluates only these resources; none of them depends on one that is left out. Before the first `ready`.
+    pub fn restrict(&mut self, part: Arc<BTreeSet<ResourceAddr>>) {
+        self.part = Some(part);
+    }
+
+    /// Every resource of the program, with those that it depends on, directly or through names.
+    pub fn resources(&self) -> impl Iterator<Item = (ResourceAddr, &BTreeSet<ResourceAddr>)> {
+        let all = self.nodes.resource_dependencies.iter();
+        all.filter_map(|(node, on)| Some((self.nodes.address(&self.program, *node)?, &**on)))
+    }
+
+    /// The resources that an output of the root module is made of.
+    pub fn behind_output(&self, name: &str) -> impl Iterator<Item = &ResourceAddr> {
+        self.nodes.output_dependencies.get(name).into_iter().flat_map(|set| set.iter())
     }
 
     /// What can be done now. Empty while everything waits for something that was handed out before, and in the

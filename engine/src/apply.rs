@@ -11,12 +11,12 @@ mod rescue;
 mod schedule;
 mod step;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use compiler::addr::{InstanceAddr, Mode, ProviderAddr};
-use compiler::config::DesiredInstance;
+use compiler::config::{DesiredInstance, RootOutput};
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::{Evaluation, Work};
 use tokio::sync::Semaphore;
@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use value::Value;
 
 use crate::event::Event;
+use crate::plan::instance::recorded_value;
 use crate::plan::{Action, Plan};
 use crate::run::Run;
 use crate::state::journal::Record;
@@ -70,6 +71,9 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         applying.record(Record::Move { from: from.clone(), to: to.clone() });
     }
     let mut evaluation = if plan.is_destroy { run.lenient_evaluation() } else { run.evaluation() };
+    if let Some(left_out) = plan.left_out.as_ref().filter(|_| !plan.is_destroy) {
+        evaluation.restrict(left_out.evaluated.clone());
+    }
     applying.drive(&mut evaluation).await;
     applying.finish(&evaluation);
     (applying.summary, evaluation, applying.diags)
@@ -187,6 +191,12 @@ impl Applying<'_> {
 
     /// Starts what is to be done with an instance; `true` if its value was supplied at once.
     fn instance(&mut self, desired: Box<DesiredInstance>, evaluation: &mut Evaluation) -> bool {
+        if self.plan.left_out.as_ref().is_some_and(|left_out| left_out.instances.contains(&desired.addr)) {
+            let recorded = self.store.state().instances.get(&desired.addr);
+            let value = recorded.and_then(|recorded| recorded_value(recorded, &desired.schema));
+            evaluation.supply(&desired.addr, value.unwrap_or(Value::DYNAMIC));
+            return true;
+        }
         let Some(change) = self.plan.changes.get(&desired.addr) else {
             // The configuration asks for something that the plan does not know: another file than was planned.
             let label = format!("{} is not in the plan", desired.addr);
@@ -462,6 +472,7 @@ impl Applying<'_> {
             .instances
             .keys()
             .filter(|addr| addr.mode == Mode::Data && !self.plan.changes.contains_key(addr))
+            .filter(|_| self.plan.left_out.is_none())
             .cloned()
             .collect();
         for addr in gone {
@@ -471,18 +482,22 @@ impl Applying<'_> {
             self.settle();
         }
         let is_whole = !self.diags.has_errors();
+        let nothing = BTreeSet::new();
+        let left_out = self.plan.left_out.as_ref().map_or(&nothing, |left_out| &left_out.outputs);
         if self.plan.is_destroy {
-            if is_whole {
+            if is_whole && self.plan.left_out.is_none() {
                 self.store.set_outputs([]);
             }
         } else {
-            let outputs = evaluation.outputs().into_iter().filter(|output| output.value.is_wholly_known());
+            let is_made = |output: &RootOutput| output.value.is_wholly_known() && !left_out.contains(&output.name);
+            let outputs = evaluation.outputs().into_iter().filter(is_made);
             let outputs = outputs.map(|output| {
                 let sensitive = output.sensitive;
                 (output.name, OutputState { value: output.value.unmark_deep().0, sensitive })
             });
             // What could not be evaluated keeps its old value when something failed.
-            let kept = if is_whole { BTreeMap::new() } else { self.store.state().outputs.clone() };
+            let mut kept = self.store.state().outputs.clone();
+            kept.retain(|name, _| !is_whole || left_out.contains(name));
             self.store.set_outputs(kept.into_iter().chain(outputs).collect::<Vec<_>>());
         }
         let folded = self.store.fold();

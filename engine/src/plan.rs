@@ -2,9 +2,10 @@
 
 pub mod file;
 pub(crate) mod ignore;
-mod instance;
+pub(crate) mod instance;
 pub mod machines;
 pub mod moves;
+pub mod part;
 pub(crate) mod propose;
 pub mod show;
 
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use compiler::addr::{InstanceAddr, Mode, ModulePath, ProviderAddr, ResourceAddr};
-use compiler::config::{DesiredInstance, RootOutput};
+use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::source::Span;
 use compiler::{Evaluation, Work};
@@ -29,6 +30,7 @@ use crate::state::{InstanceState, OutputState, State};
 pub use crate::action::{Action, Reason};
 use instance::Outcome;
 use moves::Moves;
+use part::{LeftOut, Part, Selection};
 
 /// What will be done. Apply needs nothing else to know what and in which order.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +43,8 @@ pub struct Plan {
     pub outputs: BTreeMap<Arc<str>, OutputChange>,
     /// Objects that stay and get another address.
     pub moves: Moves,
+    /// Of a plan for a part of the stack.
+    pub left_out: Option<LeftOut>,
     /// The state that the plan starts from, as read from the providers.
     pub lineage: String,
     pub serial: u64,
@@ -116,11 +120,18 @@ pub struct PlanOptions {
     pub adopt: BTreeMap<InstanceAddr, String>,
     /// Objects that are to be replaced although nothing else says so.
     pub replace: BTreeSet<InstanceAddr>,
+    pub selection: Selection,
 }
 
 impl PlanOptions {
     pub fn new(goal: Goal, refresh: Refresh) -> PlanOptions {
-        PlanOptions { goal, refresh, adopt: BTreeMap::new(), replace: BTreeSet::new() }
+        PlanOptions {
+            goal,
+            refresh,
+            adopt: BTreeMap::new(),
+            replace: BTreeSet::new(),
+            selection: Selection::Everything,
+        }
     }
 }
 
@@ -166,6 +177,18 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         moved = moves::moved(state, &moves);
         &moved
     };
+    let mut evaluation = if options.goal == Goal::Nothing { run.lenient_evaluation() } else { run.evaluation() };
+    let part = match Part::of(&options.selection, options.goal, &evaluation, state) {
+        Ok(part) => part,
+        Err(diags) => return (Plan::default(), evaluation, diags),
+    };
+    let mut left_out = None;
+    if let Some(part) = &part {
+        left_out = Some(LeftOut { evaluated: part.evaluated.clone(), ..LeftOut::default() });
+        if options.goal == Goal::Configuration {
+            evaluation.restrict(part.evaluated.clone());
+        }
+    }
     let mut planning = Planning {
         run: run.clone(),
         state,
@@ -176,8 +199,10 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             lineage: state.lineage.clone(),
             serial: state.serial,
             moves,
+            left_out,
             ..Plan::default()
         },
+        part,
         seen: BTreeSet::new(),
         pending: HashMap::new(),
         recorded: HashMap::new(),
@@ -185,7 +210,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         triggers: BTreeMap::new(),
         diags,
     };
-    let mut evaluation = if options.goal == Goal::Nothing { run.lenient_evaluation() } else { run.evaluation() };
+    planning.diags.extend(Diagnostics(planning.part.iter().map(Part::warning).collect()));
     planning.drive(&mut evaluation).await;
     if !planning.diags.has_errors() && !run.is_cancelled() && options.adopt.is_empty() {
         planning.orphans().await;
@@ -193,7 +218,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     planning.refuse_unknown_replacements();
     planning.spread_create_before_destroy();
     if options.adopt.is_empty() {
-        planning.outputs(evaluation.outputs());
+        planning.outputs(&evaluation);
     }
     (planning.plan, evaluation, planning.diags)
 }
@@ -204,6 +229,8 @@ struct Planning<'p> {
     options: &'p PlanOptions,
     permits: Arc<Semaphore>,
     plan: Plan,
+    /// None: the whole stack.
+    part: Option<Part<'p>>,
     /// Instances that the configuration has.
     seen: BTreeSet<InstanceAddr>,
     /// Managed resources with something to do, and the modules of their instances.
@@ -300,13 +327,18 @@ impl Planning<'_> {
                 }
                 let recorded = self.state.instances.get(&addr).cloned();
                 let is_bystander = !self.options.adopt.is_empty() && !self.options.adopt.contains_key(&addr);
-                if self.options.goal == Goal::Nothing || is_bystander {
+                let is_left = self.options.goal == Goal::Configuration
+                    && self.part.as_ref().is_some_and(|part| !part.plans(&addr));
+                if self.options.goal == Goal::Nothing || is_bystander || is_left {
                     // Only provider configurations, or what is adopted, may need its value.
                     let value = recorded.and_then(|recorded| instance::recorded_value(&recorded, &desired.schema));
                     // What was only imported is not complete before its first apply.
                     let value = value.map(|value| propose::unread(&desired.schema.block, &value));
                     evaluation.supply(&addr, value.unwrap_or(Value::DYNAMIC));
-                    self.seen.remove(&addr);
+                    match &mut self.plan.left_out {
+                        Some(left_out) if is_left => drop(left_out.instances.insert(addr)),
+                        Some(_) | None => drop(self.seen.remove(&addr)),
+                    }
                     return;
                 }
                 let triggered = self.trigger(&desired.lifecycle.replace_triggered_by).map(Reason::Triggered);
@@ -392,7 +424,7 @@ impl Planning<'_> {
         let mut tasks = Tasks::new();
         let unfinished = self.state.unfinished.iter().filter(|(addr, _)| !self.state.instances.contains_key(addr));
         for (addr, recorded) in self.state.instances.iter().chain(unfinished) {
-            if self.seen.contains(addr) {
+            if self.seen.contains(addr) || self.keeps(addr) {
                 continue;
             }
             if addr.mode == Mode::Data {
@@ -428,7 +460,9 @@ impl Planning<'_> {
                 Err(error) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
             }
         }
-        for ((addr, key), instance) in &self.state.deposed {
+        let deposed = self.state.deposed.iter();
+        let deposed: Vec<_> = deposed.filter(|((addr, _), _)| self.seen.contains(addr) || !self.keeps(addr)).collect();
+        for ((addr, key), instance) in deposed {
             let schema = self.run.schema(&instance.provider, addr);
             let value = schema.and_then(|schema| instance::recorded_value(instance, &schema));
             if let Some(value) = value {
@@ -444,6 +478,16 @@ impl Planning<'_> {
                 self.plan.deposed.push(Deposed { addr: addr.clone(), key: key.clone(), instance, value, private });
             }
         }
+    }
+
+    /// Whether an object that the configuration does not have stays all the same: it is left out, or the block that it belongs to is
+    /// not evaluated.
+    fn keeps(&self, addr: &InstanceAddr) -> bool {
+        let Some(part) = &self.part else { return false };
+        let is_configured = || self.run.program.has_resource(&addr.resource());
+        let is_unread =
+            self.options.goal == Goal::Configuration && !part.evaluated.contains(&addr.resource()) && is_configured();
+        is_unread || !part.removes(addr)
     }
 
     /// An object with the provider that removes it, which has to be configured as the one that made it.
@@ -502,10 +546,21 @@ impl Planning<'_> {
         }
     }
 
-    fn outputs(&mut self, outputs: Vec<RootOutput>) {
+    fn outputs(&mut self, evaluation: &Evaluation) {
         let before = |name: &str| self.state.outputs.get(name).map(|output| output.value.clone());
+        let mut kept: BTreeSet<Arc<str>> = BTreeSet::new();
+        if let Some(left_out) = &self.plan.left_out {
+            let cut: BTreeSet<ResourceAddr> = left_out.instances.iter().map(InstanceAddr::resource).collect();
+            let is_left = |resource: &ResourceAddr| !left_out.evaluated.contains(resource) || cut.contains(resource);
+            let outputs = evaluation.outputs().into_iter().map(|output| output.name);
+            kept = match self.options.goal {
+                Goal::Configuration => outputs.filter(|name| evaluation.behind_output(name).any(is_left)).collect(),
+                // They are still there for whoever reads them.
+                Goal::Nothing => self.state.outputs.keys().cloned().collect(),
+            };
+        }
         if self.options.goal == Goal::Configuration {
-            for output in outputs {
+            for output in evaluation.outputs().into_iter().filter(|output| !kept.contains(&output.name)) {
                 let change = OutputChange {
                     before: before(&output.name),
                     after: Some(output.value.unmark_deep().0),
@@ -516,8 +571,14 @@ impl Planning<'_> {
             }
         }
         for (name, OutputState { value, sensitive }) in &self.state.outputs {
+            if kept.contains(name) {
+                continue;
+            }
             let gone = || OutputChange { before: Some(value.clone()), after: None, sensitive: *sensitive };
             self.plan.outputs.entry(name.clone()).or_insert_with(gone);
+        }
+        if let Some(left_out) = &mut self.plan.left_out {
+            left_out.outputs = kept;
         }
     }
 }

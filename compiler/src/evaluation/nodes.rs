@@ -12,7 +12,7 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::graph::Dag;
 use crate::lang::declare::{Condition, ModuleDecl, Repetition};
 use crate::lang::refs::{self, Reference, Target};
-use crate::program::{ModuleId, Program};
+use crate::program::{ModuleId, Program, ROOT};
 use crate::source::Span;
 use crate::syntax::ast::Expr;
 
@@ -56,6 +56,8 @@ pub(super) struct Nodes {
     pub(super) bound: HashMap<NodeId, Bound>,
     /// The resources that a resource depends on, directly or through names.
     pub(super) resource_dependencies: HashMap<NodeId, Arc<BTreeSet<ResourceAddr>>>,
+    /// Those that a root output is made of.
+    pub(super) output_dependencies: HashMap<Arc<str>, Arc<BTreeSet<ResourceAddr>>>,
     pub(super) awaited: HashMap<NodeId, Awaited>,
 }
 
@@ -321,6 +323,10 @@ impl Nodes {
                         Mode::Managed => Arc::new(BTreeSet::from([this])),
                         Mode::Data => Arc::new(set.iter().cloned().chain([this]).collect()),
                     }
+                }
+                NodeKind::Output(name) if self.list[*id].module == ROOT => {
+                    self.output_dependencies.insert(name.clone(), set.clone());
+                    set
                 }
                 _ => set,
             };

@@ -1,5 +1,6 @@
 //! Running a node: what its declaration means in each instance of its module.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -68,7 +69,12 @@ impl Evaluation {
         let name = self.program.module(module).path.last().expect("a called module has a path").clone();
         let Some(call) = parent_decl.calls.get(&name) else { return };
         for parent_inst in self.insts_of[parent.0].clone() {
-            let repeated = self.repetition(&call.repetition, parent, parent_inst);
+            let path = &self.program.module(module).path;
+            let is_left = |part: &Arc<BTreeSet<ResourceAddr>>| !part.iter().any(|one| one.module.starts_with(path));
+            // How often there is something of which nothing is evaluated may follow from what is not, either.
+            let is_left = self.part.as_ref().is_some_and(is_left);
+            let repeated =
+                if is_left { Repeated::Unknown } else { self.repetition(&call.repetition, parent, parent_inst) };
             let mut make = |key: Key, each: Option<(Value, Value)>, count_index: Option<usize>| {
                 let inst = InstId(self.module_insts.len());
                 let path = self.module_insts[parent_inst.0].path.child(name.clone(), key);
@@ -271,6 +277,13 @@ impl Evaluation {
 
     fn resource(&mut self, node: NodeId, inst: InstId, resource: &Resource, work: &mut Vec<Work>) -> usize {
         let module = self.node(node).module;
+        let is_left = |part: &Arc<BTreeSet<ResourceAddr>>| {
+            self.nodes.address(&self.program, node).is_none_or(|addr| !part.contains(&addr))
+        };
+        if self.part.as_ref().is_some_and(is_left) {
+            self.resources.insert((node, inst), Repeated::Unknown);
+            return 0;
+        }
         let repetitions = self.repetition(&resource.repetition, module, inst);
         // A type without a schema has been reported; its values are unknown.
         let Some(bound) = self.nodes.bound.get(&node).cloned() else {

@@ -19,6 +19,7 @@ use serde_json::{Map, Value as Json, json};
 use value::codec::msgpack;
 use value::{Path, Ty, Value};
 
+use super::part::LeftOut;
 use super::{Action, Change, Deposed, OutputChange, Plan};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 use crate::state::private;
@@ -145,6 +146,11 @@ fn encode_plan(plan: &Plan) -> Json {
         "changes": changes.collect::<Vec<_>>(),
         "deposed": deposed.collect::<Vec<_>>(),
         "outputs": outputs,
+        "left_out": plan.left_out.as_ref().map(|left_out| json!({
+            "evaluated": left_out.evaluated.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "instances": left_out.instances.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "outputs": left_out.outputs.iter().map(|name| Json::from(&**name)).collect::<Vec<_>>(),
+        })),
         "moves": plan.moves.iter().map(|(to, from)| [to.to_string(), from.to_string()]).collect::<Vec<_>>(),
     })
 }
@@ -197,6 +203,20 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
         let addr = |idx: usize| InstanceAddr::parse(moved[idx].as_str()?);
         plan.moves.insert(addr(0)?, addr(1)?);
     }
+    plan.left_out = match &json["left_out"] {
+        Json::Null => None,
+        left_out => {
+            let evaluated = left_out["evaluated"].as_array()?.iter();
+            let evaluated = evaluated.map(|text| ResourceAddr::parse(text.as_str()?)).collect::<Option<_>>()?;
+            let instances = left_out["instances"].as_array()?.iter();
+            let outputs = left_out["outputs"].as_array()?.iter();
+            Some(LeftOut {
+                evaluated: Arc::new(evaluated),
+                instances: instances.map(|text| InstanceAddr::parse(text.as_str()?)).collect::<Option<_>>()?,
+                outputs: outputs.map(|name| Some(name.as_str()?.into())).collect::<Option<_>>()?,
+            })
+        }
+    };
     for (name, output) in json["outputs"].as_object()? {
         let decode = |json: &Json| if json.is_null() { Some(None) } else { decode_value(json).map(Some) };
         let change = OutputChange {

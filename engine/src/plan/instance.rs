@@ -38,7 +38,7 @@ pub(super) struct Request<'a> {
 }
 
 /// The value in the state file, as far as the present schema can read it.
-pub(super) fn recorded_value(recorded: &InstanceState, schema: &Schema) -> Option<Value> {
+pub(crate) fn recorded_value(recorded: &InstanceState, schema: &Schema) -> Option<Value> {
     let value = json::decode(&recorded.attributes, &schema.block.implied_ty()).ok()?;
     Some(mark(value, schema, &recorded.sensitive_paths))
 }
