@@ -203,7 +203,9 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "log" => "`logs` shows what the daemons have written",
             "exec" | "shell" | "connect" => "`ssh MACHINE -- COMMAND` runs a command on a machine",
             "rollback" => "go back to the earlier text of the stack and the application, and `apply`",
-            "refresh" => "`plan` asks what exists, and `apply` records it",
+            "refresh" => {
+                "`plan -refresh-only` shows what has changed outside of the stack, and `apply -refresh-only` records it"
+            }
             "get" | "providers" => "`init` fetches modules and shows which providers are found",
             "fmt" | "graph" | "login" | "logout" | "cloud" | "query" | "stacks" | "metadata" => {
                 "Terraform has this command; it is not there yet"
@@ -213,7 +215,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
         ErrorKind::UnknownArgument => match word(ContextKind::InvalidArg)?.split('=').next()? {
             "target" | "exclude" | "target-file" | "exclude-file" => "`plan`, `apply` and `destroy` take it",
             "replace" => "`plan` and `apply` take it: -replace=ADDRESS",
-            "refresh-only" => "not there yet; `plan` shows what has changed outside of the stack, before all else",
+            "refresh-only" => "`plan` and `apply` take it",
             "generate-config-out" => "not there yet; `import` finds what exists, for a stack that describes it already",
             "backend" | "backend-config" | "migrate-state" | "reconfigure" | "force-copy" => "`init` takes it",
             "plugin-dir" | "get-plugins" | "lockfile" | "verify-plugins" => {

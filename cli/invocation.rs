@@ -57,6 +57,7 @@ impl Invocation {
         self.proposal(match goal {
             Goal::Configuration => "apply",
             Goal::Nothing => "destroy",
+            Goal::Record => "apply -refresh-only",
         })
     }
 }

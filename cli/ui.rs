@@ -214,6 +214,7 @@ fn doing(action: Action) -> &'static str {
         Action::Update => "changing",
         Action::Replace { .. } => "replacing",
         Action::Delete => "removing",
+        Action::Forget => "forgetting",
     }
 }
 
@@ -225,5 +226,6 @@ fn done(action: Action) -> &'static str {
         Action::Update => "changed",
         Action::Replace { .. } => "replaced",
         Action::Delete => "removed",
+        Action::Forget => "forgotten",
     }
 }

@@ -25,6 +25,8 @@ mod operating;
 mod ownership;
 mod parts;
 mod proposals;
+mod recorded;
+mod refactoring;
 mod release;
 mod sandbox;
 mod secrets;

@@ -93,7 +93,8 @@ fn what_is_not_there_is_answered_with_what_is() {
         (&["fmt"], "is not there yet"),
         (&["scale", "x=1", "-target=x.y"], "`plan`, `apply` and `destroy` take it"),
         (&["destroy", "-replace=x.y"], "`plan` and `apply` take it"),
-        (&["plan", "-refresh-only"], "not there yet"),
+        (&["destroy", "-refresh-only"], "`plan` and `apply` take it"),
+        (&["refresh"], "`apply -refresh-only` records it"),
         (&["plan", "-backend-config=x"], "`init` takes it"),
     ] {
         let error = sandbox.lampwright(".", args).failure();

@@ -104,7 +104,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
         &[
             &["backend"],
             &["evaluation"],
-            &["binding", "config", "origin", "graph"],
+            &["binding", "config", "origin", "graph", "refactoring"],
             &["program", "console", "testing"],
             &["lang"],
             &["syntax"],

@@ -53,7 +53,11 @@ pub(crate) struct Besides {
 pub async fn propose<'s>(stack: &'s Stack, request: &PlanRequest) -> Result<Proposed<'s>> {
     // What is refused is refused before anything is locked.
     request.options()?;
-    let operation = if request.goal == Goal::Nothing { "destroy" } else { "apply" };
+    let operation = match request.goal {
+        Goal::Configuration => "apply",
+        Goal::Nothing => "destroy",
+        Goal::Record => "apply -refresh-only",
+    };
     let opened = request.state.open(&stack.host, operation).await?;
     propose_on(stack, request, opened, Besides::default()).await
 }
@@ -127,7 +131,7 @@ impl Proposed<'_> {
         }
         let started = Instant::now();
         let data = show::data(&self.planned.plan);
-        let goal = if self.planned.plan.is_destroy { Goal::Nothing } else { Goal::Configuration };
+        let goal = self.planned.plan.goal;
         let (summary, diags) = apply::apply(&self.planned.run, &mut self.opened.store, &self.planned.plan).await;
         self.planned.end().await;
         // The run holds the sender of events; without it the telling sees the end of them.

@@ -14,7 +14,7 @@ use engine::plan::show::{self, DataChange, Fate, ShowOptions};
 use engine::plan::{Goal, Plan};
 use engine::state::State;
 
-use super::plan::{CommonArgs, PartArgs, ReplaceArgs, show_plan};
+use super::plan::{CommonArgs, PartArgs, ReplaceArgs, goal, show_plan};
 use super::{InputArgs, Outcome};
 use crate::invocation::Invocation;
 use crate::print;
@@ -29,6 +29,9 @@ pub(crate) struct ApplyArgs {
     /// Remove everything, as `destroy` does
     #[arg(long)]
     destroy: bool,
+    /// Record what there is, and change nothing that exists
+    #[arg(long, conflicts_with = "destroy")]
+    refresh_only: bool,
     #[command(flatten)]
     replace: ReplaceArgs,
     #[command(flatten)]
@@ -74,7 +77,7 @@ pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
             change::propose_saved(&saved, &common.state.of(&saved.stack, &saved.inputs)?, common.parallelism).await?;
         return Ok(report(&invocation.ui, proposed.make().await?, None));
     }
-    let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
+    let goal = goal(args.destroy, args.refresh_only);
     run_planned(goal, &args.replace, &args.part, &args.change, invocation).await
 }
 
@@ -136,14 +139,18 @@ pub(super) async fn agree_and_make(
 /// Names what is lost by a yes.
 fn question(plan: &Plan) -> String {
     let data = show::data(plan);
-    let what = if plan.is_destroy { "Remove all of this" } else { "Do this" };
+    let what = match plan.goal {
+        Goal::Configuration => "Do this",
+        Goal::Nothing => "Remove all of this",
+        Goal::Record => "Record this",
+    };
     let lost = data.iter().filter(|(_, change)| change.fate == Fate::Deleted);
     let lost: Vec<&str> = lost.map(|(_, change)| change.what.as_str()).collect();
     if !lost.is_empty() {
         return format!("\n{what}, and DELETE {} for good? There is no way back.", lost.join(" and "));
     }
     let is_kept = data.iter().any(|(_, change)| change.fate == Fate::Kept);
-    match plan.is_destroy {
+    match plan.is_destroy() {
         false => format!("\n{what}?"),
         true if is_kept => format!("\n{what}? The data is kept, as said above."),
         true => format!("\n{what}? There is no way back."),
@@ -173,10 +180,14 @@ fn summary(made: &Made, again: Option<Again<'_>>) {
         (_, true) => "Stopped",
         (Goal::Configuration, false) => "Applied",
         (Goal::Nothing, false) => "Destroyed",
+        (Goal::Record, false) => "Recorded",
     };
-    let engine::apply::Summary { added, changed, destroyed, not_done, unwritten } = &made.summary;
+    let engine::apply::Summary { added, changed, destroyed, not_done, forgotten, unwritten } = &made.summary;
     let elapsed = made.elapsed.as_secs_f64();
-    print::line(&format!("\n{verb} in {elapsed:.1} s: {added} added, {changed} changed, {destroyed} destroyed."));
+    let forgotten = if *forgotten > 0 { format!(", {forgotten} forgotten") } else { String::new() };
+    print::line(&format!(
+        "\n{verb} in {elapsed:.1} s: {added} added, {changed} changed, {destroyed} destroyed{forgotten}."
+    ));
     if !not_done.is_empty() {
         print::line(&format!("Not done: {}.", not_done.join(", ")));
         // Where it is not recorded, the errors above say so.

@@ -35,6 +35,9 @@ pub(crate) struct PlanArgs {
     /// Plan to remove everything
     #[arg(long)]
     destroy: bool,
+    /// Plan to record what there is, and to change nothing that exists
+    #[arg(long, conflicts_with = "destroy")]
+    refresh_only: bool,
     /// Exit with 2 if there is something to do, 0 if not, 1 on errors
     #[arg(long)]
     detailed_exitcode: bool,
@@ -215,10 +218,18 @@ impl StateArgs {
     }
 }
 
+pub(super) fn goal(destroys: bool, records: bool) -> Goal {
+    match (destroys, records) {
+        (true, _) => Goal::Nothing,
+        (false, true) => Goal::Record,
+        (false, false) => Goal::Configuration,
+    }
+}
+
 pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
-    let goal = if args.destroy { Goal::Nothing } else { Goal::Configuration };
+    let goal = goal(args.destroy, args.refresh_only);
     let (replace, selection) = (args.replace.read()?, args.part.read(invocation)?);
     let request = PlanRequest { replace, selection, ..args.common.request(&stack, inputs, goal)? };
     let plan = planning::plan(&stack, &request).await?;
@@ -235,8 +246,18 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
             args.common.flags(args.part.flags(args.replace.repeated(proposal, |_| true)), args.inputs.given(), &stack)
         };
         let apply = whole(invocation.proposal_to(goal));
-        let plan = whole(invocation.proposal("plan").argument_if(args.destroy, "-destroy")).argument("-files");
-        print::line(&format!("\n`{}` does it; `{}` shows the text of every new file.", apply.text(), plan.text()));
+        let plan = whole(
+            invocation
+                .proposal("plan")
+                .argument_if(args.destroy, "-destroy")
+                .argument_if(args.refresh_only, "-refresh-only"),
+        )
+        .argument("-files");
+        let files = match goal {
+            Goal::Configuration => format!("; `{}` shows the text of every new file", plan.text()),
+            Goal::Nothing | Goal::Record => String::new(),
+        };
+        print::line(&format!("\n`{}` does it{files}.", apply.text()));
     }
     Ok(if args.detailed_exitcode && !plan.is_empty() { exit::CHANGES } else { exit::SUCCESS })
 }

@@ -107,6 +107,7 @@ impl Evaluation {
     /// Prepares an evaluation. References to nothing and cycles are found here.
     pub fn new(program: Arc<Program>, environment: Environment, inputs: Inputs) -> Evaluation {
         let mut diags = Diagnostics::default();
+        program.check_refactoring(&mut diags);
         let nodes = Nodes::build(&program, &environment.schemas, &mut diags);
         let dependents = nodes.dag.dependents();
         let waiting: Vec<usize> = nodes.dag.dependencies.iter().map(Vec::len).collect();

@@ -22,6 +22,7 @@ pub mod graph;
 pub mod lang;
 pub mod origin;
 pub mod program;
+mod refactoring;
 pub mod source;
 pub mod syntax;
 pub mod testing;

@@ -16,6 +16,8 @@ pub enum Action {
         create_first: bool,
     },
     Delete,
+    /// Its record goes; what there may be of it stays.
+    Forget,
 }
 
 /// Why, where it does not follow from the configuration alone.
@@ -31,6 +33,10 @@ pub enum Reason {
     Requested,
     /// It is no longer in the configuration.
     NotConfigured,
+    /// A `removed` block lets it go on by itself.
+    Removed,
+    /// It is not there any more.
+    Gone,
     /// What it depends on is changed first.
     Awaits(ResourceAddr),
 }
@@ -46,6 +52,7 @@ impl Action {
             Action::Replace { create_first: true } => &["create", "delete"],
             Action::Replace { create_first: false } => &["delete", "create"],
             Action::Delete => &["delete"],
+            Action::Forget => &["forget"],
         }
     }
 
@@ -58,6 +65,7 @@ impl Action {
             Action::Replace { create_first: true } => "+/-",
             Action::Replace { create_first: false } => "-/+",
             Action::Delete => "-",
+            Action::Forget => ".",
         }
     }
 
@@ -77,6 +85,10 @@ impl fmt::Display for Reason {
             Reason::Triggered(by) => write!(f, "{by} changes"),
             Reason::Requested => f.write_str("it was asked for"),
             Reason::Awaits(resource) => write!(f, "it depends on {resource}, which changes first"),
+            Reason::Removed => {
+                f.write_str("a `removed` block says so: it goes on, and nothing here manages it any more")
+            }
+            Reason::Gone => f.write_str("it is not there any more"),
             Reason::NotConfigured => f.write_str("it is no longer in the configuration"),
         }
     }

@@ -25,8 +25,8 @@ use value::Value;
 
 use crate::event::Event;
 use crate::plan::instance::recorded_value;
-use crate::plan::{Action, Plan};
-use crate::run::Run;
+use crate::plan::{Action, Goal, Plan};
+use crate::run::{Run, to_state};
 use crate::state::journal::Record;
 use crate::state::store::Store;
 use crate::state::{InDoubt, InstanceState, Operation, OutputState};
@@ -41,6 +41,8 @@ pub struct Summary {
     pub destroyed: usize,
     /// Planned and not begun, because something before it failed or the run was stopped.
     pub not_done: Vec<String>,
+    /// Whose records have gone, and nothing else.
+    pub forgotten: usize,
     /// A state file that could be written nowhere, and says what no other does: for whoever can still keep it.
     pub unwritten: Option<String>,
 }
@@ -70,11 +72,15 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
     for (to, from) in &plan.moves {
         applying.record(Record::Move { from: from.clone(), to: to.clone() });
     }
-    let mut evaluation = if plan.is_destroy { run.lenient_evaluation() } else { run.evaluation() };
-    if let Some(left_out) = plan.left_out.as_ref().filter(|_| !plan.is_destroy) {
+    let mut evaluation = if plan.is_destroy() { run.lenient_evaluation() } else { run.evaluation() };
+    if let Some(left_out) = plan.left_out.as_ref().filter(|_| !plan.is_destroy()) {
         evaluation.restrict(left_out.evaluated.clone());
     }
-    applying.drive(&mut evaluation).await;
+    applying.forget();
+    match plan.goal {
+        Goal::Configuration | Goal::Nothing => applying.drive(&mut evaluation).await,
+        Goal::Record => applying.record_what_is(),
+    }
     applying.finish(&evaluation);
     (applying.summary, evaluation, applying.diags)
 }
@@ -100,6 +106,27 @@ struct Applying<'a> {
 }
 
 impl Applying<'_> {
+    /// Takes records away; nobody is asked.
+    fn forget(&mut self) {
+        let plan = self.plan;
+        for change in plan.changes.values().filter(|change| change.action == Action::Forget) {
+            if self.record(Record::Remove { addr: change.addr.clone() }) {
+                self.summary.forgotten += usize::from(plan.goal != Goal::Record);
+            }
+        }
+    }
+
+    /// Puts what was read of objects into the state.
+    fn record_what_is(&mut self) {
+        let plan = self.plan;
+        for change in plan.changes.values().filter(|change| change.action == Action::NoOp && change.has_drifted()) {
+            let Some(recorded) = self.store.state().instances.get(&change.addr) else { continue };
+            let private = change.before_private.clone();
+            let instance = to_state(&change.after, &change.schema, &recorded.provider, private, recorded);
+            self.record(Record::Put { addr: change.addr.clone(), instance: Box::new(instance) });
+        }
+    }
+
     async fn drive(&mut self, evaluation: &mut Evaluation) {
         let mut cancelled = self.run.cancelled.clone();
         let mut was_told = false;
@@ -108,7 +135,7 @@ impl Applying<'_> {
                 self.start_what_can(evaluation);
             }
             let found = evaluation.take_diagnostics();
-            if !self.plan.is_destroy {
+            if !self.plan.is_destroy() {
                 self.diags.extend(found);
             }
             if self.tasks.is_empty() {
@@ -142,7 +169,7 @@ impl Applying<'_> {
     fn start_what_can(&mut self, evaluation: &mut Evaluation) {
         loop {
             let batch = evaluation.ready();
-            if evaluation.has_errors() && !self.plan.is_destroy {
+            if evaluation.has_errors() && !self.plan.is_destroy() {
                 // A condition that does not hold now: what was begun is finished, and nothing more is begun.
                 self.is_stopped = true;
                 return;
@@ -150,7 +177,7 @@ impl Applying<'_> {
             let mut supplied = false;
             for work in batch {
                 match work {
-                    Work::Provider(desired) if self.plan.is_destroy && !self.store.state().needs(&desired.addr) => {
+                    Work::Provider(desired) if self.plan.is_destroy() && !self.store.state().needs(&desired.addr) => {
                         evaluation.supply_provider(&desired.addr);
                         supplied = true;
                     }
@@ -161,7 +188,7 @@ impl Applying<'_> {
                             Done::Provider { addr: desired.addr, diags }
                         });
                     }
-                    Work::Instance(desired) if self.plan.is_destroy => {
+                    Work::Instance(desired) if self.plan.is_destroy() => {
                         // Only provider configurations are of interest.
                         let value = self.plan.changes.get(&desired.addr).map(|change| change.recorded.clone());
                         evaluation.supply(&desired.addr, value.unwrap_or(Value::DYNAMIC));
@@ -226,7 +253,7 @@ impl Applying<'_> {
                 }
                 false
             }
-            Action::Delete => false,
+            Action::Delete | Action::Forget => false,
         }
     }
 
@@ -287,9 +314,12 @@ impl Applying<'_> {
                 // A removal has a plan of its own; what makes way for a successor has none.
                 .map(|change| match change.action {
                     Action::Delete => (change.before.clone(), change.private.clone()),
-                    Action::NoOp | Action::Read | Action::Create | Action::Update | Action::Replace { .. } => {
-                        (change.before.clone(), change.before_private.clone())
-                    }
+                    Action::NoOp
+                    | Action::Read
+                    | Action::Create
+                    | Action::Update
+                    | Action::Replace { .. }
+                    | Action::Forget => (change.before.clone(), change.before_private.clone()),
                 }),
             Some(key) => self
                 .plan
@@ -349,7 +379,7 @@ impl Applying<'_> {
                         self.summary.added += 1;
                         self.summary.destroyed += usize::from(action == Action::Replace { create_first: false });
                     }
-                    Action::NoOp | Action::Read | Action::Delete => {}
+                    Action::NoOp | Action::Read | Action::Delete | Action::Forget => {}
                 }
                 self.run.tell(Event::Finished { addr: addr.clone(), action, elapsed: started.elapsed() });
                 self.schedule.made(&addr);
@@ -472,19 +502,23 @@ impl Applying<'_> {
             .instances
             .keys()
             .filter(|addr| addr.mode == Mode::Data && !self.plan.changes.contains_key(addr))
-            .filter(|_| self.plan.left_out.is_none())
+            .filter(|_| self.plan.left_out.is_none() && self.plan.goal != Goal::Record)
             .cloned()
             .collect();
         for addr in gone {
             self.record(Record::Remove { addr });
         }
-        if !self.diags.has_errors() {
+        if !self.diags.has_errors() && self.plan.goal != Goal::Record {
             self.settle();
         }
         let is_whole = !self.diags.has_errors();
         let nothing = BTreeSet::new();
         let left_out = self.plan.left_out.as_ref().map_or(&nothing, |left_out| &left_out.outputs);
-        if self.plan.is_destroy {
+        if self.plan.goal == Goal::Record {
+            if is_whole {
+                self.set_planned_outputs();
+            }
+        } else if self.plan.is_destroy() {
             if is_whole && self.plan.left_out.is_none() {
                 self.store.set_outputs([]);
             }
@@ -521,6 +555,21 @@ impl Applying<'_> {
                 self.summary.unwritten = unwritten;
             }
         }
+    }
+
+    /// Nothing is made that they could wait for. What is not known all the same, and what is not planned, stays.
+    fn set_planned_outputs(&mut self) {
+        let mut outputs = self.store.state().outputs.clone();
+        for (name, output) in &self.plan.outputs {
+            match output.after.clone() {
+                Some(value) if value.is_wholly_known() => {
+                    outputs.insert(name.clone(), OutputState { value, sensitive: output.sensitive });
+                }
+                Some(_) => {}
+                None => drop(outputs.remove(name)),
+            }
+        }
+        self.store.set_outputs(outputs);
     }
 
     /// What earlier runs may have made was told with the plan, and all of that is done.

@@ -5,6 +5,7 @@ pub(crate) mod ignore;
 pub(crate) mod instance;
 pub mod machines;
 pub mod moves;
+mod observe;
 mod orphans;
 pub mod part;
 pub(crate) mod propose;
@@ -36,7 +37,7 @@ use part::{LeftOut, Part, Selection};
 /// What will be done. Apply needs nothing else to know what and in which order.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    pub is_destroy: bool,
+    pub goal: Goal,
     /// By address. Objects that stay as they are, too.
     pub changes: BTreeMap<InstanceAddr, Change>,
     /// Objects that an earlier run replaced and could not remove.
@@ -93,11 +94,15 @@ pub struct OutputChange {
     pub sensitive: bool,
 }
 
-/// Whether to plan for the configuration or for nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is planned for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Goal {
+    #[default]
     Configuration,
+    /// That nothing is left.
     Nothing,
+    /// That the state says what there is; nothing that exists is changed.
+    Record,
 }
 
 /// Which objects the providers are asked about; of others the state is believed.
@@ -139,10 +144,17 @@ impl PlanOptions {
 impl Plan {
     /// Nothing to do, not even for outputs.
     pub fn is_empty(&self) -> bool {
+        if self.goal == Goal::Record && self.has_drift() {
+            return false;
+        }
         self.changes.values().all(|change| change.action == Action::NoOp)
             && self.deposed.is_empty()
             && self.moves.is_empty()
             && self.outputs.values().all(|output| output.before == output.after)
+    }
+
+    pub fn is_destroy(&self) -> bool {
+        self.goal == Goal::Nothing
     }
 
     /// Whether what is there differs from what the state says.
@@ -186,7 +198,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     let mut left_out = None;
     if let Some(part) = &part {
         left_out = Some(LeftOut { evaluated: part.evaluated.clone(), ..LeftOut::default() });
-        if options.goal == Goal::Configuration {
+        if options.goal != Goal::Nothing {
             evaluation.restrict(part.evaluated.clone());
         }
     }
@@ -196,7 +208,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         options,
         permits: Arc::new(Semaphore::new(run.parallelism.max(1))),
         plan: Plan {
-            is_destroy: options.goal == Goal::Nothing,
+            goal: options.goal,
             lineage: state.lineage.clone(),
             serial: state.serial,
             moves,
@@ -205,6 +217,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         },
         part,
         seen: BTreeSet::new(),
+        absent: BTreeSet::new(),
         pending: HashMap::new(),
         recorded: HashMap::new(),
         protected: BTreeMap::new(),
@@ -214,7 +227,10 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     planning.diags.extend(Diagnostics(planning.part.iter().map(Part::warning).collect()));
     planning.drive(&mut evaluation).await;
     if !planning.diags.has_errors() && !run.is_cancelled() && options.adopt.is_empty() {
-        planning.orphans().await;
+        match options.goal {
+            Goal::Configuration | Goal::Nothing => planning.orphans().await,
+            Goal::Record => planning.observe_the_rest().await,
+        }
     }
     planning.refuse_unknown_replacements();
     planning.spread_create_before_destroy();
@@ -234,6 +250,8 @@ struct Planning<'p> {
     part: Option<Part<'p>>,
     /// Instances that the configuration has.
     seen: BTreeSet<InstanceAddr>,
+    /// Resources with instances that are not there, where nothing is made.
+    absent: BTreeSet<ResourceAddr>,
     /// Managed resources with something to do, and the modules of their instances.
     pending: HashMap<ResourceAddr, BTreeSet<ModulePath>>,
     /// What the state has of them.
@@ -282,7 +300,12 @@ impl Planning<'_> {
                         let modules = self.pending.entry(change.addr.resource()).or_default();
                         modules.insert(change.addr.module.clone());
                     }
-                    evaluation.supply(&change.addr, change.after.clone());
+                    if change.action == Action::Forget {
+                        self.absent.insert(change.addr.resource());
+                        evaluation.supply(&change.addr, Value::DYNAMIC);
+                    } else {
+                        evaluation.supply(&change.addr, change.after.clone());
+                    }
                     self.plan.changes.insert(change.addr.clone(), *change);
                 }
                 Outcome::Failed(diags) => {
@@ -302,7 +325,7 @@ impl Planning<'_> {
     /// What the configuration has to say; nothing when all of it goes.
     fn report(&mut self, evaluation: &mut Evaluation) {
         let found = evaluation.take_diagnostics();
-        if self.options.goal == Goal::Configuration {
+        if self.options.goal != Goal::Nothing {
             self.diags.extend(found);
         }
     }
@@ -328,8 +351,8 @@ impl Planning<'_> {
                 }
                 let recorded = self.state.instances.get(&addr).cloned();
                 let is_bystander = !self.options.adopt.is_empty() && !self.options.adopt.contains_key(&addr);
-                let is_left = self.options.goal == Goal::Configuration
-                    && self.part.as_ref().is_some_and(|part| !part.plans(&addr));
+                let is_left =
+                    self.options.goal != Goal::Nothing && self.part.as_ref().is_some_and(|part| !part.plans(&addr));
                 if self.options.goal == Goal::Nothing || is_bystander || is_left {
                     // Only provider configurations, or what is adopted, may need its value.
                     let value = recorded.and_then(|recorded| instance::recorded_value(&recorded, &desired.schema));
@@ -339,6 +362,16 @@ impl Planning<'_> {
                     match &mut self.plan.left_out {
                         Some(left_out) if is_left => drop(left_out.instances.insert(addr)),
                         Some(_) | None => drop(self.seen.remove(&addr)),
+                    }
+                    return;
+                }
+                if self.options.goal == Goal::Record && addr.mode == Mode::Managed {
+                    match recorded {
+                        Some(recorded) => self.observe(addr, &recorded, tasks),
+                        None => {
+                            self.absent.insert(addr.resource());
+                            evaluation.supply(&addr, Value::DYNAMIC);
+                        }
                     }
                     return;
                 }
@@ -451,18 +484,22 @@ impl Planning<'_> {
 
     fn outputs(&mut self, evaluation: &Evaluation) {
         let before = |name: &str| self.state.outputs.get(name).map(|output| output.value.clone());
-        let mut kept: BTreeSet<Arc<str>> = BTreeSet::new();
+        let outputs = || evaluation.outputs().into_iter().map(|output| output.name);
+        let is_absent = |resource: &ResourceAddr| self.absent.contains(resource);
+        let mut kept: BTreeSet<Arc<str>> =
+            outputs().filter(|name| evaluation.behind_output(name).any(is_absent)).collect();
         if let Some(left_out) = &self.plan.left_out {
             let cut: BTreeSet<ResourceAddr> = left_out.instances.iter().map(InstanceAddr::resource).collect();
             let is_left = |resource: &ResourceAddr| !left_out.evaluated.contains(resource) || cut.contains(resource);
-            let outputs = evaluation.outputs().into_iter().map(|output| output.name);
-            kept = match self.options.goal {
-                Goal::Configuration => outputs.filter(|name| evaluation.behind_output(name).any(is_left)).collect(),
+            match self.options.goal {
+                Goal::Configuration | Goal::Record => {
+                    kept.extend(outputs().filter(|name| evaluation.behind_output(name).any(is_left)));
+                }
                 // They are still there for whoever reads them.
-                Goal::Nothing => self.state.outputs.keys().cloned().collect(),
-            };
+                Goal::Nothing => kept.extend(self.state.outputs.keys().cloned()),
+            }
         }
-        if self.options.goal == Goal::Configuration {
+        if self.options.goal != Goal::Nothing {
             for output in evaluation.outputs().into_iter().filter(|output| !kept.contains(&output.name)) {
                 let change = OutputChange {
                     before: before(&output.name),
@@ -491,7 +528,7 @@ fn triggers_by(change: &Change, path: &Path) -> bool {
         Action::Update | Action::Replace { .. } => {
             path.0.is_empty() || path.get(&change.before) != path.get(&change.after)
         }
-        Action::NoOp | Action::Create | Action::Read | Action::Delete => false,
+        Action::NoOp | Action::Create | Action::Read | Action::Delete | Action::Forget => false,
     }
 }
 

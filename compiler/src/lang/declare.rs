@@ -2,6 +2,7 @@
 //! checked.
 
 pub(crate) mod blocks;
+pub mod moves;
 pub(crate) mod resource;
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct ModuleDecl {
     /// By local name: which provider it is.
     pub required_providers: IndexMap<Arc<str>, RequiredProvider>,
     pub providers: Vec<ProviderConfig>,
+    pub moved: Vec<moves::Moved>,
+    pub removed: Vec<moves::Removed>,
     /// Where the state is; of the root module.
     pub backend: Option<Backend>,
 }

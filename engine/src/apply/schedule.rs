@@ -88,7 +88,7 @@ impl Schedule {
             let (is_gone_for_good, create_first) = match change.action {
                 Action::Delete => (true, false),
                 Action::Replace { create_first } => (false, create_first),
-                Action::NoOp | Action::Read | Action::Create | Action::Update => continue,
+                Action::NoOp | Action::Read | Action::Create | Action::Update | Action::Forget => continue,
             };
             if change.addr.mode != Mode::Managed {
                 continue;
@@ -114,7 +114,7 @@ impl Schedule {
         }
         for change in plan.changes.values() {
             let goes = matches!(change.action, Action::Delete | Action::Replace { .. });
-            let is_made = change.action.is_change() && change.action != Action::Delete;
+            let is_made = change.action.is_change() && !matches!(change.action, Action::Delete | Action::Forget);
             // Instances of one resource have no order among themselves.
             let own = change.addr.resource();
             let used = change.dependencies.iter().filter(|dependency| **dependency != own);

@@ -104,7 +104,7 @@ pub(super) async fn prepare(run: &Run, step: Step) -> Done {
             let result = read_data(run, &step).await;
             step.done(result, false)
         }
-        Action::NoOp | Action::Create | Action::Update | Action::Replace { .. } | Action::Delete => {
+        Action::NoOp | Action::Create | Action::Update | Action::Replace { .. } | Action::Delete | Action::Forget => {
             match plan_again(run, &step).await {
                 Ok((planned, config, sensitive, diags)) => {
                     Done::Prepared(Box::new(Prepared { step, planned, config, sensitive, diags }))
@@ -128,7 +128,7 @@ impl Prepared {
         let addr = self.step.change.addr.clone();
         let operation = match self.step.change.action {
             Action::Create | Action::Replace { .. } => Operation::Create,
-            Action::NoOp | Action::Read | Action::Update | Action::Delete => Operation::Update,
+            Action::NoOp | Action::Read | Action::Update | Action::Delete | Action::Forget => Operation::Update,
         };
         match self.intent().filter(|_| operation == Operation::Create) {
             Some(planned) => Record::Intent { addr, planned: Box::new(planned) },

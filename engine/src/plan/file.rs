@@ -20,7 +20,7 @@ use value::codec::msgpack;
 use value::{Path, Ty, Value};
 
 use super::part::LeftOut;
-use super::{Action, Change, Deposed, OutputChange, Plan};
+use super::{Action, Change, Deposed, Goal, OutputChange, Plan};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 use crate::state::private;
 
@@ -140,7 +140,7 @@ fn encode_plan(plan: &Plan) -> Json {
         })
         .collect();
     json!({
-        "is_destroy": plan.is_destroy,
+        "goal": goal_word(plan.goal),
         "lineage": plan.lineage,
         "serial": plan.serial,
         "changes": changes.collect::<Vec<_>>(),
@@ -157,7 +157,7 @@ fn encode_plan(plan: &Plan) -> Json {
 
 fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
     let mut plan = Plan {
-        is_destroy: json["is_destroy"].as_bool()?,
+        goal: GOALS.into_iter().find(|goal| json["goal"].as_str() == Some(goal_word(*goal)))?,
         lineage: json["lineage"].as_str()?.to_owned(),
         serial: json["serial"].as_u64()?,
         ..Plan::default()
@@ -229,6 +229,16 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
     Some(plan)
 }
 
+const GOALS: [Goal; 3] = [Goal::Configuration, Goal::Nothing, Goal::Record];
+
+fn goal_word(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Configuration => "configuration",
+        Goal::Nothing => "nothing",
+        Goal::Record => "record",
+    }
+}
+
 fn encode_action(action: Action) -> String {
     action.json().join(",")
 }
@@ -242,6 +252,7 @@ fn decode_action(text: &str) -> Option<Action> {
         Action::Replace { create_first: true },
         Action::Replace { create_first: false },
         Action::Delete,
+        Action::Forget,
     ]
     .into_iter()
     .find(|action| encode_action(*action) == text)

@@ -345,6 +345,71 @@ pub(super) async fn plan_deposed(
     plan_removal(&*provider, addr, &existing, None, diags).await
 }
 
+/// An object as it is; one that is gone is forgotten.
+pub(super) async fn observe(run: &Run, addr: &InstanceAddr, recorded: InstanceState) -> Outcome {
+    let mut diags = Diagnostics::default();
+    let provider = match run.provider(&recorded.provider).await {
+        Ok(provider) => provider,
+        Err(errors) => return Outcome::Failed(errors),
+    };
+    let Some(schema) = run.schema(&recorded.provider, addr) else { return Outcome::Failed(no_type(addr, &recorded)) };
+    let existing = match existing(run, &*provider, addr, &recorded, true, None, &mut diags).await {
+        Ok(existing) => existing,
+        Err(errors) => return Outcome::Failed(errors),
+    };
+    let is_gone = existing.value.is_null();
+    let change = Change {
+        addr: addr.clone(),
+        provider: recorded.provider.clone(),
+        action: if is_gone { Action::Forget } else { Action::NoOp },
+        reason: is_gone.then_some(Reason::Gone),
+        after: mark(existing.value.clone(), &schema, &recorded.sensitive_paths),
+        recorded: existing.recorded,
+        before: existing.value,
+        requires_replace: Vec::new(),
+        private: existing.private.clone(),
+        before_private: existing.private,
+        dependencies: recorded.dependencies.clone(),
+        create_before_destroy: recorded.create_before_destroy,
+        schema,
+        adopted: None,
+    };
+    Outcome::Planned(Box::new(change), diags)
+}
+
+/// An object that goes on without being managed; nobody is asked about it.
+pub(super) fn forget(
+    run: &Run,
+    addr: &InstanceAddr,
+    recorded: &InstanceState,
+    reason: Reason,
+) -> Result<Change, Diagnostics> {
+    let schema = run.schema(&recorded.provider, addr).ok_or_else(|| no_type(addr, recorded))?;
+    let null = Value::Null(schema.block.implied_ty());
+    let value = recorded_value(recorded, &schema).map_or(null.clone(), |value| value.unmark_deep().0);
+    Ok(Change {
+        addr: addr.clone(),
+        provider: recorded.provider.clone(),
+        action: Action::Forget,
+        reason: Some(reason),
+        recorded: value.clone(),
+        before: value,
+        after: null,
+        requires_replace: Vec::new(),
+        before_private: Vec::new(),
+        private: Vec::new(),
+        dependencies: recorded.dependencies.clone(),
+        create_before_destroy: false,
+        schema,
+        adopted: None,
+    })
+}
+
+fn no_type(addr: &InstanceAddr, recorded: &InstanceState) -> Diagnostics {
+    let note = format!("The state has {addr}, but {} has no such type any more.", recorded.provider.source.short());
+    Diagnostics(vec![Diagnostic::error("unknown type in the state", "").note(note)])
+}
+
 /// An object that is no longer wanted.
 pub(super) async fn plan_orphan(
     run: &Run,
@@ -359,10 +424,7 @@ pub(super) async fn plan_orphan(
         Ok(provider) => provider,
         Err(errors) => return Outcome::Failed(errors),
     };
-    let Some(schema) = run.schema(&recorded.provider, addr) else {
-        let note = format!("The state has {addr}, but {} has no such type any more.", recorded.provider.source.short());
-        return Outcome::Failed(Diagnostics(vec![Diagnostic::error("unknown type in the state", "").note(note)]));
-    };
+    let Some(schema) = run.schema(&recorded.provider, addr) else { return Outcome::Failed(no_type(addr, &recorded)) };
     let existing = match existing(run, &*provider, addr, &recorded, refresh, None, &mut diags).await {
         Ok(existing) => existing,
         Err(errors) => return Outcome::Failed(errors),

@@ -1,6 +1,6 @@
-//! Objects whose address changes and which stay: `count` was added to what had none, or taken away again.
+//! Objects whose address changes and which stay: a `moved` block says so, or `count` was added to what had none, or taken away again.
 //!
-//! Of resources as Terraform has it (its implied moves). Of module calls, too, where Terraform needs a `moved` block:
+//! The latter of resources as Terraform has it (its implied moves). Of module calls, too, where Terraform needs a `moved` block:
 //! without those nothing else keeps the objects of such a module.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,15 +27,26 @@ pub(super) fn implied(program: &Program, state: &State) -> (Moves, Diagnostics) 
         .collect();
     let mut moves = Moves::new();
     let mut blocked = Vec::new();
+    let mut diags = Diagnostics::default();
     for from in &known {
-        let Some(to) = configured(program, from).filter(|to| to != *from) else { continue };
+        let told = match program.moved(from) {
+            Ok(told) => told,
+            Err(span) => {
+                let label = "this block and others lead back to where the object came from";
+                diags.push(Diagnostic::error("moves in a circle", label).at(span));
+                continue;
+            }
+        };
+        let to = configured(program, &told).unwrap_or(told);
+        if to == **from {
+            continue;
+        }
         if known.contains(&to) || moves.contains_key(&to) {
             blocked.push(format!("{from} could not become {to}"));
         } else {
             moves.insert(to, (*from).clone());
         }
     }
-    let mut diags = Diagnostics::default();
     if !blocked.is_empty() {
         let label = "there is an object at the new address already; the one at the old address is removed";
         let warning = Diagnostic::warning("address not changed", label);

@@ -28,6 +28,14 @@ impl Planning<'_> {
                 );
                 continue;
             }
+            let removed = self.run.program.removed(addr).filter(|_| self.options.goal == Goal::Configuration);
+            if removed.is_some_and(|removed| !removed.destroy) {
+                match instance::forget(&self.run, addr, recorded, Reason::Removed) {
+                    Ok(change) => drop(self.plan.changes.insert(addr.clone(), change)),
+                    Err(diags) => self.diags.extend(diags),
+                }
+                continue;
+            }
             let Some(recorded) = self.with_provider(addr, recorded) else { continue };
             let (run, addr) = (self.run.clone(), addr.clone());
             // How much there is of what is unfinished, its provider cannot read.
@@ -71,16 +79,16 @@ impl Planning<'_> {
 
     /// Whether an object that the configuration does not have stays all the same: it is left out, or the block that it belongs to is
     /// not evaluated.
-    fn keeps(&self, addr: &InstanceAddr) -> bool {
+    pub(super) fn keeps(&self, addr: &InstanceAddr) -> bool {
         let Some(part) = &self.part else { return false };
         let is_configured = || self.run.program.has_resource(&addr.resource());
         let is_unread =
-            self.options.goal == Goal::Configuration && !part.evaluated.contains(&addr.resource()) && is_configured();
+            self.options.goal != Goal::Nothing && !part.evaluated.contains(&addr.resource()) && is_configured();
         is_unread || !part.removes(addr)
     }
 
     /// An object with the provider that removes it, which has to be configured as the one that made it.
-    fn with_provider(&mut self, addr: &InstanceAddr, recorded: &InstanceState) -> Option<InstanceState> {
+    pub(super) fn with_provider(&mut self, addr: &InstanceAddr, recorded: &InstanceState) -> Option<InstanceState> {
         let made_with = &recorded.provider;
         let provider = self.run.program.provider_of(addr, made_with, self.run.providers.schemas());
         if let Some(provider) = provider {

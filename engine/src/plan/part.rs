@@ -117,8 +117,8 @@ impl<'s> Part<'s> {
         // What is removed goes with what needs it, and what is kept keeps what it needs.
         let of_recorded = match (goal, is_only) {
             (Goal::Nothing, true) => reversed(&recorded),
-            (Goal::Configuration, true) => Edges::new(),
-            (Goal::Nothing | Goal::Configuration, false) => recorded.clone(),
+            (Goal::Configuration | Goal::Record, true) => Edges::new(),
+            (Goal::Nothing | Goal::Configuration | Goal::Record, false) => recorded.clone(),
         };
         let recorded = reached(selectors, &of_recorded);
         // Of a resource that is left out by an instance others may be planned for.

@@ -11,7 +11,7 @@ use proto::preview::{File, Layer, Preview};
 use similar::TextDiff;
 use value::{Step, Value};
 
-use super::{Action, Change, Plan};
+use super::{Action, Change, Goal, Plan};
 
 /// How much to show.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,7 +47,11 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
     }
     show_data(plan, &mut out);
     show_outputs(plan, &mut out);
-    if plan.is_empty() {
+    if plan.is_empty() && plan.goal == Goal::Record {
+        out.push_str("No changes. The state says what there is.\n");
+    } else if plan.goal == Goal::Record {
+        out.push_str("This plan only records that in the state: nothing that exists is changed.\n");
+    } else if plan.is_empty() {
         out.push_str("No changes. What there is matches the configuration.\n");
     } else {
         let (add, change, destroy) = counts(plan);
@@ -170,7 +174,7 @@ fn show_change(
         writeln!(out, "      moved from {from}").expect(INFALLIBLE);
     }
     match &preview {
-        Some(_) | None if change.action == Action::Delete => {}
+        Some(_) | None if matches!(change.action, Action::Delete | Action::Forget) => {}
         Some(preview) => show_preview(change, preview, options, out),
         None => {
             let mut lines = Vec::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use value::{Ty, Value};
 
+use super::moves;
 use super::resource::{condition, declare_call, declare_resource, provider_ref};
 use super::{Backend, ModuleDecl, Output, ProviderConfig, RequiredProvider, Shape, StackInfo, Variable, without};
 use crate::addr::{Mode, ProviderSource};
@@ -14,11 +15,22 @@ use crate::syntax::ast::{Block, Body, Expr, ExprKind, ObjectKey};
 use crate::version::{Constraints, TERRAFORM, Version};
 
 /// Blocks of the language at the top of a file, for "did you mean".
-const TOP_LEVEL: &[&str] =
-    &["data", "locals", "module", "output", "provider", "resource", "stack", "terraform", "variable"];
+const TOP_LEVEL: &[&str] = &[
+    "data",
+    "locals",
+    "module",
+    "moved",
+    "output",
+    "provider",
+    "removed",
+    "resource",
+    "stack",
+    "terraform",
+    "variable",
+];
 
 /// Blocks that Terraform has and this program does not have yet.
-const NOT_SUPPORTED: &[&str] = &["check", "ephemeral", "import", "moved", "removed"];
+const NOT_SUPPORTED: &[&str] = &["check", "ephemeral", "import"];
 
 /// Adds what a file declares to its module.
 pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
@@ -38,6 +50,8 @@ pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
             "module" => declare_call(module, block, diags),
             "provider" => provider(module, block, diags),
             "terraform" => terraform(module, block, diags),
+            "moved" => moves::moved(module, block, diags),
+            "removed" => moves::removed(module, block, diags),
             kind if NOT_SUPPORTED.contains(&kind) => {
                 let label = format!("`{kind}` blocks are not supported yet");
                 diags.push(Diagnostic::error("unsupported block", label).at(block.header));

@@ -1,0 +1,43 @@
+//! Planning to record what there is: objects are read, and nothing about them is changed.
+
+use compiler::addr::{InstanceAddr, Mode};
+use compiler::diag::Diagnostic;
+
+use super::instance::{self, Outcome};
+use super::{Planning, Tasks};
+use crate::state::InstanceState;
+
+impl Planning<'_> {
+    /// An object of the configuration that the state has.
+    pub(super) fn observe(&mut self, addr: InstanceAddr, recorded: &InstanceState, tasks: &mut Tasks) {
+        let Some(recorded) = self.with_provider(&addr, recorded) else { return };
+        let (run, permits) = (self.run.clone(), self.permits.clone());
+        tasks.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            (Some(addr.clone()), instance::observe(&run, &addr, recorded).await)
+        });
+    }
+
+    /// Those that only the state has.
+    pub(super) async fn observe_the_rest(&mut self) {
+        let mut tasks = Tasks::new();
+        let rest = self.state.instances.iter().filter(|(addr, _)| addr.mode == Mode::Managed);
+        let rest: Vec<(InstanceAddr, InstanceState)> = rest
+            .filter(|(addr, _)| !self.seen.contains(addr) && !self.keeps(addr))
+            .map(|(addr, recorded)| (addr.clone(), recorded.clone()))
+            .collect();
+        for (addr, recorded) in rest {
+            self.observe(addr, &recorded, &mut tasks);
+        }
+        while let Some(done) = tasks.join_next().await {
+            match done {
+                Ok((_, Outcome::Planned(change, diags))) => {
+                    self.diags.extend(diags);
+                    self.plan.changes.insert(change.addr.clone(), *change);
+                }
+                Ok((_, Outcome::Failed(diags) | Outcome::Provider(_, diags))) => self.diags.extend(diags),
+                Err(error) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `moved` and `removed` blocks, beside the real terraform: neither makes anything anew.
+
+use crate::sandbox::Sandbox;
+use crate::terraform::{Terraform, program, write_config};
+
+const APPLY: &[&str] = &["apply", "-auto-approve"];
+
+const BEFORE: &str = r#"
+resource "terraform_data" "a" { input = "a" }
+resource "terraform_data" "single" { input = "s" }
+resource "terraform_data" "keyed" {
+  for_each = toset(["x", "y"])
+  input    = each.key
+}
+resource "terraform_data" "user" { input = terraform_data.a.output }
+module "old" { source = "./m" }
+module "many" {
+  source   = "./m"
+  for_each = toset(["p", "q"])
+}
+"#;
+const AFTER: &str = r#"
+resource "terraform_data" "c" { input = "a" }
+moved {
+  from = terraform_data.a
+  to   = terraform_data.b
+}
+moved {
+  from = terraform_data.b
+  to   = terraform_data.c
+}
+resource "terraform_data" "single" {
+  for_each = toset(["one"])
+  input    = "s"
+}
+moved {
+  from = terraform_data.single
+  to   = terraform_data.single["one"]
+}
+resource "terraform_data" "x" { input = "x" }
+moved {
+  from = terraform_data.keyed["x"]
+  to   = terraform_data.x
+}
+resource "terraform_data" "others" {
+  for_each = toset(["y"])
+  input    = each.key
+}
+moved {
+  from = terraform_data.keyed
+  to   = terraform_data.others
+}
+resource "terraform_data" "user" { input = terraform_data.c.output }
+module "new" { source = "./m" }
+moved {
+  from = module.old
+  to   = module.new
+}
+module "lots" {
+  source   = "./m"
+  for_each = toset(["p", "r"])
+}
+moved {
+  from = module.many
+  to   = module.lots
+}
+moved {
+  from = module.lots["q"]
+  to   = module.lots["r"]
+}
+"#;
+const MODULE: &str = "resource \"terraform_data\" \"in\" { input = \"m\" }\n";
+const MODULE_AFTER: &str = r#"
+resource "terraform_data" "inner" { input = "m" }
+moved {
+  from = terraform_data.in
+  to   = terraform_data.inner
+}
+"#;
+
+struct Both {
+    sandbox: Sandbox,
+    terraform: Option<std::path::PathBuf>,
+}
+
+impl Both {
+    fn new() -> Both {
+        let sandbox = Sandbox::new();
+        write_config(&sandbox);
+        let both = Both { sandbox, terraform: program() };
+        both.write(BEFORE, MODULE);
+        if let Some(theirs) = both.theirs() {
+            theirs.run(&["init"]).success();
+        }
+        both
+    }
+
+    fn write(&self, main: &str, module: &str) {
+        for folder in ["ours", "theirs"] {
+            self.sandbox.write(&format!("{folder}/main.tf"), main);
+            self.sandbox.write(&format!("{folder}/m/main.tf"), module);
+        }
+    }
+
+    fn theirs(&self) -> Option<Terraform<'_>> {
+        Some(Terraform { sandbox: &self.sandbox, program: self.terraform.clone()?, folder: "theirs" })
+    }
+
+    /// Both do it, and have the same in their states then.
+    fn apply(&self) -> (String, Vec<String>) {
+        let sorted = |text: String| {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let said = self.sandbox.lampwright("ours", APPLY).success();
+        let list = sorted(self.sandbox.lampwright("ours", &["state", "list"]).success());
+        if let Some(theirs) = self.theirs() {
+            // Modules are installed by name.
+            theirs.run(&["get"]).success();
+            let told = theirs.run(APPLY).success();
+            assert_eq!(list, sorted(theirs.run(&["state", "list"]).success()));
+            let counted = |text: &str| {
+                let line = text.lines().find(|line| line.contains(" added, ")).expect("a summary");
+                let (_, counts) = line.split_once(": ").expect("counts");
+                counts.split(" destroyed").next().expect("counts").to_owned()
+            };
+            assert_eq!(counted(&said), counted(&told));
+        }
+        assert_eq!(self.sandbox.lampwright("ours", &["plan", "-detailed-exitcode"]).code, 0);
+        (said, list)
+    }
+}
+
+#[test]
+fn what_has_moved_stays() {
+    let both = Both::new();
+    let (_, before) = both.apply();
+    assert_eq!(before.len(), 8);
+    both.write(AFTER, MODULE_AFTER);
+    let plan = both.sandbox.lampwright("ours", &["plan"]).success();
+    assert!(plan.contains("terraform_data.a has moved to terraform_data.c"), "{plan}");
+    assert!(plan.contains("Plan: 0 to add, 0 to change, 0 to destroy."), "{plan}");
+    let (said, after) = both.apply();
+    assert!(said.contains("0 added, 0 changed, 0 destroyed."), "{said}");
+    assert_eq!(
+        after,
+        [
+            "module.lots[\"p\"].terraform_data.inner",
+            "module.lots[\"r\"].terraform_data.inner",
+            "module.new.terraform_data.inner",
+            "terraform_data.c",
+            "terraform_data.others[\"y\"]",
+            "terraform_data.single[\"one\"]",
+            "terraform_data.user",
+            "terraform_data.x",
+        ]
+    );
+}
+
+/// Its record goes, and nothing else; or what exists goes, too.
+#[test]
+fn what_is_removed_goes_on_by_itself() {
+    let both = Both::new();
+    both.apply();
+    let rest = BEFORE.replace("resource \"terraform_data\" \"single\" { input = \"s\" }\n", "");
+    let rest = rest.replace("module \"old\" { source = \"./m\" }\n", "");
+    let block =
+        |from: &str, destroy: bool| format!("removed {{\n  from = {from}\n  lifecycle {{ destroy = {destroy} }}\n}}\n");
+    both.write(&format!("{rest}{}{}", block("terraform_data.single", false), block("module.old", false)), MODULE);
+    let plan = both.sandbox.lampwright("ours", &["plan"]).success();
+    assert!(plan.contains(". terraform_data.single\n      because a `removed` block says so"), "{plan}");
+    assert!(plan.contains("Plan: 0 to add, 0 to change, 0 to destroy."), "{plan}");
+    let (said, list) = both.apply();
+    assert!(said.contains("0 added, 0 changed, 0 destroyed, 2 forgotten."), "{said}");
+    assert_eq!(list.len(), 6);
+    let fewer = rest.replace("resource \"terraform_data\" \"user\" { input = terraform_data.a.output }\n", "");
+    both.write(&format!("{fewer}{}", block("terraform_data.user", true)), MODULE);
+    let (said, _) = both.apply();
+    assert!(said.contains("0 added, 0 changed, 1 destroyed."), "{said}");
+}
+
+/// A layer with machines keeps serving, whoever manages it.
+#[test]
+fn machines_of_a_layer_that_is_removed_stay() {
+    let sandbox = Sandbox::new();
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    let layer = "resource \"lamp_cluster\" \"web\" {\n  nodes = 1\n  app   = \"./app\"\n}\n";
+    sandbox.write("stack/main.stack.hcl", &format!("{}{layer}", sandbox.provider_block()));
+    sandbox.lampwright("stack", APPLY).success();
+    let pid = sandbox.pid("web-1", "apache2");
+    let removed = "removed {\n  from = lamp_cluster.web\n  lifecycle { destroy = false }\n}\n";
+    sandbox.write("stack/main.stack.hcl", &format!("{}{removed}", sandbox.provider_block()));
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.lampwright("stack", &["state", "list"]).success(), "");
+    assert_eq!((sandbox.machines(), sandbox.pid("web-1", "apache2")), (vec!["web-1".to_owned()], pid));
+    // And comes back.
+    sandbox.write("stack/main.stack.hcl", &format!("{}{layer}", sandbox.provider_block()));
+    sandbox.lampwright("stack", APPLY).success();
+    assert_eq!(sandbox.pid("web-1", "apache2"), pid);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    assert_eq!(sandbox.machines(), Vec::<String>::new());
+}
+
+#[test]
+fn blocks_that_cannot_be_are_refused_at_their_place() {
+    let sandbox = Sandbox::new();
+    let says = |text: &str, expected: &str| {
+        sandbox.write("stack/main.tf", &format!("resource \"terraform_data\" \"a\" {{}}\n{text}"));
+        let refused = sandbox.lampwright("stack", &["plan"]).failure();
+        assert!(refused.contains(expected) && refused.contains("main.tf:"), "{expected:?} is not in:\n{refused}");
+    };
+    says(
+        "moved {\n  from = terraform_data.a\n  to = terraform_data.b\n}\n",
+        "terraform_data.a has moved, and is still in",
+    );
+    says("removed {\n  from = terraform_data.a\n}\n", "terraform_data.a is removed, and is still in");
+    says("moved {\n  from = terraform_data.x\n}\n", "`to` is required here");
+    says(
+        "moved {\n  from = terraform_data.x\n  to = other_thing.x\n}\n",
+        "a resource becomes a resource of the same type",
+    );
+    says("moved {\n  from = \"terraform_data.x\"\n  to = terraform_data.y\n}\n", "an address is required here");
+    says("removed {\n  from = terraform_data.x[0]\n}\n", "leave the key away");
+    sandbox.write("stack/main.tf", "resource \"terraform_data\" \"a\" {}\n");
+    sandbox.lampwright("stack", APPLY).success();
+    let circle = "moved {\n  from = terraform_data.a\n  to = terraform_data.b\n}\nmoved {\n  from = terraform_data.b\n  to = terraform_data.a\n}\n";
+    sandbox.write("stack/main.tf", circle);
+    let refused = sandbox.lampwright("stack", &["plan"]).failure();
+    assert!(refused.contains("moves in a circle") && refused.contains("main.tf:5:"), "{refused}");
+}
