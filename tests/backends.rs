@@ -13,7 +13,7 @@ const APPLY: &[&str] = &["apply", "-auto-approve"];
 const PLAN: &[&str] = &["plan", "-detailed-exitcode"];
 
 /// Ends with its test.
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -167,7 +167,7 @@ fn files_beside_the_stack_keep_workspaces() {
 }
 
 /// A server for states, and the block that leads to one of them.
-fn state_server(sandbox: &Sandbox) -> (Server, impl Fn(&str) -> (String, String) + use<>) {
+pub(crate) fn state_server(sandbox: &Sandbox) -> (Server, impl Fn(&str) -> (String, String) + use<>) {
     let script = repository().join("tests/testbeds/state_server.py");
     let mut command = Command::new("python3");
     let child = command.arg(script).arg("0").arg(sandbox.path()).stdout(Stdio::piped()).spawn().expect("python3 runs");

@@ -12,6 +12,7 @@ mod cli;
 mod clouds;
 mod data;
 mod encodings;
+mod encryption;
 mod environment;
 mod faulty_clouds;
 mod found_layers;

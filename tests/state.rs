@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::state::store::Store;
@@ -85,7 +86,7 @@ fn terraform_is_kept_out_from_recovery_to_the_end_and_keeps_us_out() {
     };
     for round in 0..3 {
         // Also of a state without a file, and one that was folded meanwhile.
-        let mut store = Store::open(&path, "test").expect("the state opens");
+        let mut store = Store::open(&path, "test", &Arc::default()).expect("the state opens");
         // As a configuration may do it.
         std::fs::read(&path).expect("a file");
         let refused = terraform.run(&["apply", "-auto-approve", "-no-color"]).failure();
@@ -95,7 +96,7 @@ fn terraform_is_kept_out_from_recovery_to_the_end_and_keeps_us_out() {
         assert!(refused.contains("Error acquiring the state lock"), "{refused}");
     }
     // One that waits for the lock goes on from what we wrote last.
-    let mut store = Store::open(&path, "test").expect("the state opens");
+    let mut store = Store::open(&path, "test", &Arc::default()).expect("the state opens");
     let mut waiting = Command::new(&program);
     waiting.args(["output", "-no-color"]).current_dir(sandbox.join("stack"));
     change(&mut store, 99);
@@ -128,7 +129,7 @@ fn a_damaged_journal_is_told_by_plan_and_stops_one_apply() {
     sandbox.lampwright(".", &["apply", "-auto-approve"]).success();
     {
         // A run that was cut off after two changes.
-        let mut store = Store::open(&path, "test").expect("the state opens");
+        let mut store = Store::open(&path, "test", &Arc::default()).expect("the state opens");
         let gone: Vec<_> = store.state().instances.keys().take(2).cloned().collect();
         for addr in gone {
             store.record(engine::state::journal::Record::Remove { addr }).expect("recorded");

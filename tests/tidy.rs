@@ -102,6 +102,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     (
         "compiler/src",
         &[
+            &["encryption"],
             &["backend"],
             &["evaluation"],
             &["binding", "config", "origin", "graph", "refactoring"],

@@ -14,8 +14,9 @@ use engine::host::{
     ApplyRequest, ApplyResponse, BoxFuture, HostError, ImportResponse, PlanRequest, PlanResponse, Provider,
     ReadRequest, ReadResponse, Result,
 };
+use engine::state::State;
+use engine::state::seal::Seal;
 use engine::state::store;
-use engine::state::{State, file};
 use value::codec::json;
 use value::schema::{Attribute, Block, Schema};
 use value::value::Attributes;
@@ -34,12 +35,21 @@ pub(crate) struct Launch {
     pub(crate) plugins: PluginLauncher,
     pub(crate) host: Arc<Host>,
     pub(crate) root: Root,
+    pub(crate) remote_states: Seals,
 }
+
+/// How states of other stacks are encrypted, by the name of their data source; `None` is for all others.
+pub(crate) type Seals = Vec<(Option<Arc<str>>, Arc<Seal>)>;
 
 impl Launcher for Launch {
     fn launch<'a>(&'a self, source: &'a ProviderSource) -> BoxFuture<'a, Result<Arc<dyn Provider>>> {
         if *source == ProviderSource::builtin() {
-            let builtin = Builtin { host: self.host.clone(), root: self.root.clone(), schemas: Arc::new(schemas()) };
+            let builtin = Builtin {
+                host: self.host.clone(),
+                root: self.root.clone(),
+                schemas: Arc::new(schemas()),
+                remote_states: self.remote_states.clone(),
+            };
             return now(Ok(Arc::new(builtin) as Arc<dyn Provider>));
         }
         self.plugins.launch(source)
@@ -51,6 +61,7 @@ struct Builtin {
     host: Arc<Host>,
     root: Root,
     schemas: Arc<ProviderSchemas>,
+    remote_states: Seals,
 }
 
 fn schema<const N: usize>(attributes: [(&str, Attribute); N]) -> Arc<Schema> {
@@ -139,6 +150,15 @@ enum Place {
 }
 
 impl Builtin {
+    /// As OpenTofu has it: by the name of the data source, with its module in front, else what holds for all others.
+    fn seal(&self, address: &str) -> Arc<Seal> {
+        let name = address.replace(&format!("data.{REMOTE_STATE}."), "");
+        let name = name.strip_prefix("module.").unwrap_or(&name);
+        let named = self.remote_states.iter().find(|(known, _)| known.as_deref() == Some(name));
+        let found = named.or_else(|| self.remote_states.iter().find(|(known, _)| known.is_none()));
+        found.map(|(_, seal)| seal.clone()).unwrap_or_default()
+    }
+
     fn place(&self, config: &Value) -> std::result::Result<Place, Problem> {
         let kind = config.get("backend").and_then(Value::as_str).unwrap_or_default();
         let named = config.get("workspace").and_then(Value::as_str);
@@ -159,17 +179,18 @@ impl Builtin {
         })?))
     }
 
-    async fn outputs(&self, config: &Value) -> std::result::Result<Value, Problem> {
+    async fn outputs(&self, config: &Value, address: &str) -> std::result::Result<Value, Problem> {
+        let seal = &self.seal(address);
         let failed = |error: anyhow::Error| unreadable(format!("{error:#}"));
         let (at, state) = match self.place(config)? {
             Place::File(path) => {
-                let view = store::peek(&path).map_err(|error| failed(error.into()))?;
+                let view = store::peek(&path, seal).map_err(|error| failed(error.into()))?;
                 (path.display().to_string(), view.state)
             }
             Place::Backend(backend) => {
                 let (at, bytes) = (backend.at(), backend.read().await.map_err(|error| failed(error.into()))?);
                 let state = match bytes {
-                    Some(bytes) => file::parse(at.as_ref(), &bytes).map_err(|error| failed(error.into()))?,
+                    Some(bytes) => store::look(at.as_ref(), &bytes, seal).map_err(|error| failed(error.into()))?.state,
                     None => State::default(),
                 };
                 (at, state)
@@ -277,10 +298,10 @@ impl Provider for Builtin {
         &'a self,
         _: &'a str,
         config: &'a Value,
-        _: &'a str,
+        address: &'a str,
     ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
         Box::pin(async move {
-            Ok(match self.outputs(config).await {
+            Ok(match self.outputs(config, address).await {
                 Ok(outputs) => (with(config, [("outputs", outputs)]), Vec::new()),
                 Err(problem) => (config.clone(), vec![problem]),
             })

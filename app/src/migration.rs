@@ -1,12 +1,14 @@
 //! From one place of a state to another.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use backends::DEFAULT_WORKSPACE;
 use compiler::lang::eval;
 use compiler::source::SourceMap;
 use compiler::{Inputs, syntax};
+use engine::state::seal::Seal;
 use serde_json::Value as Json;
 use value::codec::json;
 
@@ -56,12 +58,13 @@ impl Migration {
     }
 
     /// Those that have a state where they were.
-    pub async fn workspaces(&self, stack: &Stack) -> Result<Vec<String>> {
+    pub async fn workspaces(&self, stack: &Stack, inputs: &Inputs) -> Result<Vec<String>> {
         let (host, root) = (&*stack.host, &stack.root);
+        let seal = Arc::new(Seal::new(stack.encryption(inputs)?.state));
         self.before.check_place(host, root)?;
         let mut workspaces = Vec::new();
         for name in [DEFAULT_WORKSPACE.to_owned()].into_iter().chain(self.before.workspaces(host, root).await?) {
-            if !self.before.state(host, root, &name)?.peek(host).await?.lineage.is_empty() {
+            if !self.before.state(host, root, &name)?.sealed(seal.clone()).peek(host).await?.lineage.is_empty() {
                 workspaces.push(name);
             }
         }
@@ -70,11 +73,13 @@ impl Migration {
 
     /// Copies the states of workspaces, and goes on with the new place. What was there before stays as it is. Where one of them
     /// would replace a state at the new place that it does not go on from, none is copied.
-    pub async fn migrate(self, stack: &Stack, workspaces: &[String]) -> Result<()> {
+    pub async fn migrate(self, stack: &Stack, inputs: &Inputs, workspaces: &[String]) -> Result<()> {
         let (host, root) = (&*stack.host, &stack.root);
+        let seal = Arc::new(Seal::new(stack.encryption(inputs)?.state));
         let mut places = Vec::new();
         for name in workspaces {
-            let (from, to) = (self.before.state(host, root, name)?, self.now.state(host, root, name)?.made_here());
+            let from = self.before.state(host, root, name)?.sealed(seal.clone());
+            let to = self.now.state(host, root, name)?.made_here().sealed(seal.clone());
             surgery::check_newer(&to.peek(host).await?, &from.peek(host).await?, &from.shown(), &self.cure(host, &to))?;
             places.push((from, to));
         }

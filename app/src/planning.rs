@@ -11,6 +11,7 @@ use compiler::addr::InstanceAddr;
 use engine::plan::part::Selection;
 use engine::plan::{self, Goal, Plan, PlanOptions, Refresh, file};
 use engine::run::Run;
+use engine::state::seal::Seal;
 use engine::state::store::Known;
 
 use crate::failure::{Result, refuse};
@@ -116,7 +117,15 @@ pub struct SavedPlan {
 impl SavedPlan {
     pub fn open(host: &Arc<Host>, root: &Root, path: &Path) -> Result<SavedPlan> {
         let path = root.at(path);
-        let file = file::read(&path).map_err(anyhow::Error::from)?;
+        // What the stack says now, with the values that its variables have without flags: those of the plan are in it.
+        let (mut stack, _) = Stack::read(host, root);
+        let seal = if stack.says_encryption() {
+            let inputs = stack.inputs(&[])?;
+            Seal::new(stack.encryption(&inputs)?.plan)
+        } else {
+            Seal::default()
+        };
+        let file = file::read(&path, &seal).map_err(anyhow::Error::from)?;
         let stack = Stack::as_saved(host, root, file.sources.clone())?;
         let inputs = file.inputs.clone();
         Ok(SavedPlan { stack, inputs, file, path })
@@ -167,6 +176,7 @@ impl SavedPlan {
 /// Writes a plan, to be done later exactly as it is.
 pub fn save(stack: &Stack, plan: &Plan, request: &PlanRequest, path: &Path) -> Result<()> {
     let place = request.state.identity(&stack.root);
-    let written = file::write(&stack.root.at(path), plan, &stack.sources, &request.inputs, &place);
+    let seal = Seal::new(stack.encryption(&request.inputs)?.plan);
+    let written = file::write(&stack.root.at(path), plan, &stack.sources, &request.inputs, &place, &seal);
     Ok(written.map_err(anyhow::Error::from)?)
 }

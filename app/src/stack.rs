@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use compiler::diag::Diagnostics;
+use compiler::encryption::{self, Encryption};
 use compiler::program::{self, Program};
 use compiler::source::{SourceLoader, SourceMap};
 use compiler::{Inputs, addr::ProviderSource};
@@ -13,12 +14,13 @@ use engine::host::launch::{PluginSearch, Progress};
 use engine::host::providers::{PluginLauncher, Providers};
 use engine::operations::dialect;
 use engine::run::{Run, host_diagnostics};
+use engine::state::seal::Seal;
 use engine::state::store::Known;
 use engine::state::{State, state_name};
 use engine::testing::Tester;
 use tokio::sync::mpsc;
 
-use crate::builtin::Launch;
+use crate::builtin::{Launch, Seals};
 use crate::failure::{Failure, Result};
 use crate::host::Host;
 use crate::plugins;
@@ -122,6 +124,24 @@ impl Stack {
         Ok(workspace::selected(&self.host, &self.root)?)
     }
 
+    /// Whether anything is said of encryption, here or in the environment.
+    pub(crate) fn says_encryption(&self) -> bool {
+        self.program.root().encryption.is_some() || self.host.environment.text("TF_ENCRYPTION").is_some()
+    }
+
+    /// How what is written is encrypted.
+    pub(crate) fn encryption(&self, inputs: &Inputs) -> Result<Encryption> {
+        let variable = self.host.environment.text("TF_ENCRYPTION");
+        let mut sources = self.sources.clone();
+        match encryption::settings(&self.program, inputs, &*self.loader, variable.as_deref(), &mut sources) {
+            Ok(settings) => Ok(settings),
+            Err(diags) => {
+                self.host.watch.diagnostics(&diags, &sources);
+                Err(Failure::Told)
+            }
+        }
+    }
+
     /// What the stack is called: by its `stack` block, else by its folder.
     pub fn name(&self) -> String {
         match &self.program.root().stack {
@@ -194,7 +214,12 @@ impl Stack {
         });
         let search = self.search()?;
         self.tell(&plugins::unchecked(&search, &sources))?;
-        let launcher = self.launcher(search, progress, environment);
+        let mut seals = Seals::new();
+        if sources.contains(&ProviderSource::builtin()) && self.says_encryption() {
+            let found = self.encryption(&inputs)?.remote_states.into_iter();
+            seals = found.map(|(name, methods)| (name, Arc::new(Seal::new(methods)))).collect();
+        }
+        let launcher = self.launcher(search, progress, environment, seals);
         let providers = match Providers::start(Arc::new(launcher), sources).await {
             Ok(providers) => providers,
             Err(error) => {
@@ -219,10 +244,11 @@ impl Stack {
         search: PluginSearch,
         progress: mpsc::UnboundedSender<Progress>,
         environment: Vec<(String, String)>,
+        remote_states: Seals,
     ) -> Launch {
         let folder = self.root.absolute().to_owned();
         let plugins = PluginLauncher { search, folder, progress, environment, guard: self.host.guard.clone() };
-        Launch { plugins, host: self.host.clone(), root: self.root.clone() }
+        Launch { plugins, host: self.host.clone(), root: self.root.clone(), remote_states }
     }
 
     /// Where plugins are. What has no effect of what the user has said of it is told once.
@@ -242,7 +268,7 @@ impl Stack {
         let search = self.search()?;
         let launcher = |variable: (String, String)| {
             let (progress, _) = mpsc::unbounded_channel();
-            Arc::new(self.launcher(search.clone(), progress, vec![variable]))
+            Arc::new(self.launcher(search.clone(), progress, vec![variable], Seals::new()))
         };
         // What happens inside of a run is of interest only in the log.
         let (events, _) = mpsc::unbounded_channel();

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use backends::{Backend, BackendError};
 use engine::operations::dialect;
 use engine::state::lock::LockError;
+use engine::state::seal::Seal;
 use engine::state::store::{self, Known, Store, StoreError, View};
 use engine::state::{State, state_name};
 
@@ -22,8 +23,8 @@ use crate::failure::{Failure, Result, refuse};
 use crate::host::Host;
 use crate::root::Root;
 use crate::workspace;
-pub(crate) use choice::used;
 pub use choice::{Chosen, Remembered, chosen, last};
+pub(crate) use choice::{seal_of, used};
 use remote::Remote;
 use told::{Reader, tell, tell_losses};
 
@@ -37,6 +38,8 @@ pub struct StateAt {
     lock: bool,
     /// How long others are waited for.
     patience: Duration,
+    /// How it is encrypted.
+    seal: Arc<Seal>,
 }
 
 /// Between two looks whether others have ended.
@@ -51,13 +54,22 @@ enum Place {
 impl StateAt {
     /// A file.
     pub fn file(path: PathBuf) -> StateAt {
-        StateAt { place: Place::File(path), lock: true, patience: Duration::ZERO }
+        StateAt::at(Place::File(path))
     }
 
     /// What a backend keeps, for a workspace.
     pub fn backend(root: &Root, backend: Arc<dyn Backend>, workspace: &str) -> StateAt {
-        let place = Place::Backend(Remote::new(root, backend, workspace));
-        StateAt { place, lock: true, patience: Duration::ZERO }
+        StateAt::at(Place::Backend(Remote::new(root, backend, workspace)))
+    }
+
+    fn at(place: Place) -> StateAt {
+        StateAt { place, lock: true, patience: Duration::ZERO, seal: Arc::default() }
+    }
+
+    /// Encrypted as its stack says.
+    #[must_use]
+    pub fn sealed(self, seal: Arc<Seal>) -> StateAt {
+        StateAt { seal, ..self }
     }
 
     #[must_use]
@@ -119,11 +131,13 @@ impl StateAt {
     /// To look at. What an earlier run left unfinished is told, and left as it is. It is kept from changes until it is closed.
     pub async fn view(&self, host: &Host, operation: &str) -> Result<Viewed> {
         let (view, held) = match &self.place {
-            Place::File(path) if self.lock => (self.wait(host, async || Ok(View::open(path, operation)?)).await?, None),
-            Place::File(path) => (store::peek(path)?, None),
+            Place::File(path) if self.lock => {
+                (self.wait(host, async || Ok(View::open(path, operation, &self.seal)?)).await?, None)
+            }
+            Place::File(path) => (store::peek(path, &self.seal)?, None),
             Place::Backend(remote) => {
                 let held = self.wait(host, async || remote.hold(host, operation, self.lock).await).await?;
-                match remote.look(host, &held) {
+                match remote.look(host, &held, &self.seal) {
                     Ok(view) => (view, Some(held)),
                     Err(failure) => return Err(held.give_up(failure).await),
                 }
@@ -138,11 +152,11 @@ impl StateAt {
     pub async fn open(&self, host: &Host, operation: &str) -> Result<Opened> {
         let open = if self.lock { Store::open } else { Store::open_without_lock };
         let (store, held) = match &self.place {
-            Place::File(path) => (self.wait(host, async || Ok(open(path, operation)?)).await?, None),
+            Place::File(path) => (self.wait(host, async || Ok(open(path, operation, &self.seal)?)).await?, None),
             Place::Backend(remote) => {
                 let mut held = self.wait(host, async || remote.hold(host, operation, self.lock).await).await?;
                 let opened = match remote.fetch(host, &mut held, operation, self.lock) {
-                    Ok(()) => open(&remote.copy, operation).map_err(Failure::from),
+                    Ok(()) => open(&remote.copy, operation, &self.seal).map_err(Failure::from),
                     Err(failure) => Err(failure),
                 };
                 match opened {
@@ -152,7 +166,7 @@ impl StateAt {
             }
         };
         let is_lost = tell(&*host.watch, &store.recovered, store.state(), Reader::Changes);
-        let opened = Opened { store, held };
+        let opened = Opened { store, held, seal: self.seal.clone() };
         if is_lost {
             opened.close().await?;
             return Err(Failure::Told);
@@ -172,8 +186,8 @@ impl StateAt {
     /// What it says, for who only reads. What cannot be read of it is told.
     pub async fn peek(&self, host: &Host) -> Result<State> {
         let View { state, recovered, .. } = match &self.place {
-            Place::File(path) => store::peek(path)?,
-            Place::Backend(remote) => remote.look(host, &remote.hold(host, "", false).await?)?,
+            Place::File(path) => store::peek(path, &self.seal)?,
+            Place::Backend(remote) => remote.look(host, &remote.hold(host, "", false).await?, &self.seal)?,
         };
         tell_losses(&*host.watch, &recovered, Reader::Looks);
         Ok(state)
@@ -210,7 +224,7 @@ impl StateAt {
                 drop(store);
                 return Ok(());
             }
-            (Place::Backend(remote), Opened { store, held }) => {
+            (Place::Backend(remote), Opened { store, held, .. }) => {
                 drop(store);
                 (remote.folder(), held)
             }
@@ -282,6 +296,7 @@ impl Viewed {
 pub struct Opened {
     pub(crate) store: Store,
     held: Option<remote::Held>,
+    seal: Arc<Seal>,
 }
 
 impl Opened {
@@ -291,10 +306,10 @@ impl Opened {
 
     /// Sends what was changed to where the state is, and releases it.
     pub async fn close(self) -> Result<()> {
-        let Opened { store, held } = self;
+        let Opened { store, held, seal } = self;
         drop(store);
         match held {
-            Some(held) => held.send_and_release().await,
+            Some(held) => held.send_and_release(&seal).await,
             None => Ok(()),
         }
     }

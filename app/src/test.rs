@@ -193,7 +193,7 @@ fn left_behind(stack: &Stack) -> Result<()> {
         let names_something = |path: &PathBuf| match path.extension().and_then(OsStr::to_str) {
             Some("journal") => true,
             // What cannot be read may name something.
-            Some("tfstate") => !store::peek(path).is_ok_and(|view| view.state.is_empty()),
+            Some("tfstate") => !store::peek(path, &Arc::default()).is_ok_and(|view| view.state.is_empty()),
             _ => false,
         };
         if files.any(|path| names_something(&path)) {

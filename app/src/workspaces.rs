@@ -8,7 +8,7 @@ use engine::state::State;
 use crate::failure::{Result, refuse};
 use crate::host::Host;
 use crate::root::Root;
-use crate::state::used;
+use crate::state::{seal_of, used};
 use crate::workspace;
 
 /// All that have a state, and the selected one; in their order, the one that everybody has first.
@@ -33,7 +33,7 @@ pub async fn create(host: &Arc<Host>, root: &Root, name: &str) -> Result<()> {
         let select = host.watch.command(&format!("workspace select {name}"));
         refuse!("there is a workspace {name:?} already; `{select}` selects it");
     }
-    used.state(host, root, name)?.made_here().create(host).await?;
+    used.state(host, root, name)?.made_here().sealed(seal_of(host, root)?).create(host).await?;
     if is_named { Ok(()) } else { Ok(workspace::select(host, root, name)?) }
 }
 
@@ -69,5 +69,5 @@ pub async fn delete(host: &Arc<Host>, root: &Root, name: &str, is_forced: bool) 
         }
         Ok(())
     };
-    used(host, root)?.state(host, root, name)?.delete(host, is_agreed).await
+    used(host, root)?.state(host, root, name)?.sealed(seal_of(host, root)?).delete(host, is_agreed).await
 }

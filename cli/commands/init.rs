@@ -105,7 +105,7 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
     };
     let (from, to) = (migration.from().to_owned(), migration.to().to_owned());
     // Whoever leaves what was there may not be able to reach it any more.
-    let workspaces = if args.reconfigure { Vec::new() } else { migration.workspaces(stack).await? };
+    let workspaces = if args.reconfigure { Vec::new() } else { migration.workspaces(stack, &inputs).await? };
     if workspaces.is_empty() {
         migration.leave(stack)?;
         print::line(&format!("State: {to} (it was in {from}, and nothing was copied)"));
@@ -124,7 +124,7 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
     if !args.force_copy && (!args.input || !invocation.ui.confirm(&question).await) {
         return Err(anyhow!("the state was not copied; -force-copy does it without a question").into());
     }
-    migration.migrate(stack, &workspaces).await?;
+    migration.migrate(stack, &inputs, &workspaces).await?;
     print::line(&format!("State: {to} (copied from {from}, where it stays as it was)"));
     Ok(())
 }

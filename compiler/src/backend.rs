@@ -34,7 +34,7 @@ pub fn settings(
 ) -> Result<Option<Settings>, Diagnostics> {
     let module = program.root();
     let Some(backend) = &module.backend else { return Ok(None) };
-    let scope = Given { module, inputs, loader, locals: RefCell::default() };
+    let scope = Given::new(module, inputs, loader);
     let mut diags = Diagnostics::default();
     let mut values = IndexMap::new();
     for attribute in &backend.settings {
@@ -48,7 +48,7 @@ pub fn settings(
 }
 
 /// What is known before anything is evaluated.
-struct Given<'p> {
+pub(crate) struct Given<'p> {
     module: &'p ModuleDecl,
     inputs: &'p Inputs,
     loader: &'p dyn SourceLoader,
@@ -56,7 +56,11 @@ struct Given<'p> {
     locals: RefCell<HashMap<Arc<str>, Option<Value>>>,
 }
 
-impl Given<'_> {
+impl<'p> Given<'p> {
+    pub(crate) fn new(module: &'p ModuleDecl, inputs: &'p Inputs, loader: &'p dyn SourceLoader) -> Given<'p> {
+        Given { module, inputs, loader, locals: RefCell::default() }
+    }
+
     fn local(&self, local: &Attribute, span: Span) -> Result<Value, Diagnostic> {
         let name = &local.name.name;
         match self.locals.borrow().get(name) {

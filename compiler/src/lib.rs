@@ -17,6 +17,7 @@ pub mod binding;
 pub mod config;
 pub mod console;
 pub mod diag;
+pub mod encryption;
 pub mod evaluation;
 pub mod graph;
 pub mod lang;

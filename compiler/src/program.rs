@@ -76,6 +76,10 @@ fn check_backends(program: &Program, diags: &mut Diagnostics) {
             let label = "this module is called by another one, whose state has its objects, too";
             diags.push(Diagnostic::warning("the backend has no effect", label).at(backend.header));
         }
+        if let Some(header) = module.decl.encryption.as_ref().and_then(|encryption| encryption.header) {
+            let label = "this module is called by another one, which says how the state is encrypted";
+            diags.push(Diagnostic::error("encryption belongs to the root module", label).at(header));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod journal;
 pub mod lock;
 pub mod private;
 pub mod recovery;
+pub mod seal;
 pub mod store;
 pub mod surgery;
 

@@ -315,7 +315,7 @@ impl<'t> Running<'t> {
             let scratch = &self.tester.scratch;
             std::fs::create_dir_all(scratch).map_err(|error| failed(&format!("{}: {error}", scratch.display())))?;
             let path = scratch.join(format!("{}.tfstate", self.states.len()));
-            let store = Store::open(&path, "test").map_err(|error| failed(&error.to_string()))?;
+            let store = Store::open(&path, "test", &Arc::default()).map_err(|error| failed(&error.to_string()))?;
             self.states.insert(key.to_owned(), Shared { store, last: None });
         }
         // The latest is removed first.

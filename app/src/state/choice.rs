@@ -12,12 +12,13 @@ use compiler::Inputs;
 use compiler::backend;
 use compiler::diag::{Diagnostic, Diagnostics};
 use engine::state::private;
+use engine::state::seal::Seal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use value::codec::json;
 
 use super::{Place, StateAt};
-use crate::failure::{Result, refuse};
+use crate::failure::{Failure, Result, refuse};
 use crate::host::Host;
 use crate::root::{DATA, Root};
 use crate::stack::Stack;
@@ -187,7 +188,7 @@ pub fn chosen(stack: &Stack, inputs: &Inputs, given: Option<Vec<(String, Json)>>
         now.given = given.or_else(|| same.map(|before| before.given.clone())).unwrap_or_default();
         let tried = now.state(&stack.host, root, DEFAULT_WORKSPACE);
         // A setting that is not right is told at its place.
-        if let Err(crate::failure::Failure::Error(error)) = &tried
+        if let Err(Failure::Error(error)) = &tried
             && let Some(backends::BackendError::Setting { name, reason }) = error.downcast_ref()
         {
             let span = settings.values.get(name.as_str()).map_or(settings.span, |(_, span)| *span);
@@ -227,10 +228,21 @@ pub(crate) fn used(host: &Arc<Host>, root: &Root) -> Result<Remembered> {
     }
 }
 
+/// Of the state of a folder, for who does not read the stack: its variables have the values that they have without flags.
+pub(crate) fn seal_of(host: &Arc<Host>, root: &Root) -> Result<Arc<Seal>> {
+    let (mut stack, _) = Stack::read(host, root);
+    if !stack.says_encryption() {
+        return Ok(Arc::default());
+    }
+    let inputs = stack.inputs(&[])?;
+    Ok(Arc::new(Seal::new(stack.encryption(&inputs)?.state)))
+}
+
 impl Stack {
     /// The state that this stack has, in the selected workspace; `given` names a file instead.
     pub fn state(&self, inputs: &Inputs, given: Option<&Path>) -> Result<StateAt> {
         let workspace = self.workspace()?;
+        let seal = Arc::new(Seal::new(self.encryption(inputs)?.state));
         let chosen = chosen(self, inputs, None)?;
         if let Some(before) = chosen.before.as_ref().filter(|_| chosen.has_changed()) {
             refuse!(
@@ -248,10 +260,10 @@ impl Stack {
                     chosen.now.state(&self.host, &self.root, &workspace)?.shown()
                 );
             }
-            return Ok(StateAt::file(self.root.at(path)));
+            return Ok(StateAt::file(self.root.at(path)).sealed(seal));
         }
         chosen.remember(&self.root)?;
-        chosen.now.usable(&self.host, &self.root, &workspace)
+        Ok(chosen.now.usable(&self.host, &self.root, &workspace)?.sealed(seal))
     }
 }
 
@@ -263,12 +275,13 @@ fn has_local(root: &Root) -> anyhow::Result<bool> {
 pub fn last(host: &Arc<Host>, root: &Root, given: Option<&Path>) -> Result<StateAt> {
     let remembered = used(host, root)?;
     let workspace = workspace::selected(host, root)?;
+    let seal = seal_of(host, root)?;
     match given {
-        Some(path) if remembered.kind == LOCAL => Ok(StateAt::file(root.at(path))),
+        Some(path) if remembered.kind == LOCAL => Ok(StateAt::file(root.at(path)).sealed(seal)),
         Some(_) => {
             let at = remembered.state(host, root, &workspace)?;
             refuse!("-state names a file, and the state of this stack is in {}", at.shown())
         }
-        None => remembered.usable(host, root, &workspace),
+        None => Ok(remembered.usable(host, root, &workspace)?.sealed(seal)),
     }
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use backends::{Backend, BackendError, DEFAULT_WORKSPACE, Holder};
+use engine::state::private;
+use engine::state::seal::Seal;
 use engine::state::store::{self, Reserved, View};
-use engine::state::{file, private};
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Failure, Result};
@@ -121,7 +122,7 @@ impl Remote {
     }
 
     /// To look at; nothing is written.
-    pub(super) fn look(&self, host: &Host, held: &Held) -> Result<View> {
+    pub(super) fn look(&self, host: &Host, held: &Held, seal: &Arc<Seal>) -> Result<View> {
         let (base, now, at) = (self.base()?, digest(held.bytes.as_deref()), self.backend.at());
         match base {
             Some(base) if base == now => {
@@ -130,7 +131,7 @@ impl Remote {
                         "what an earlier run here has done was not sent to {at} yet; the next apply or destroy sends it"
                     ));
                 }
-                return Ok(store::peek(&self.copy)?);
+                return Ok(store::peek(&self.copy, seal)?);
             }
             Some(_) if self.is_ahead(&now)? => host.watch.note(&format!(
                 "an earlier run here was cut off before it sent the state to {at}, and somebody else has changed that since; the next apply or destroy puts what it had done aside, and tells where"
@@ -139,7 +140,7 @@ impl Remote {
         }
         // The journal beside the copy belongs to the copy.
         let nowhere = self.copy.with_extension("tfstate.remote");
-        Ok(store::look(&nowhere, held.bytes.as_deref().unwrap_or_default())?)
+        Ok(store::look(&nowhere, held.bytes.as_deref().unwrap_or_default(), seal)?)
     }
 
     /// Whether there is something in the copy or its journal that is not what the place has.
@@ -210,18 +211,18 @@ impl Held {
     }
 
     /// Sends the copy if it is not what was read, and releases.
-    pub(super) async fn send_and_release(self) -> Result<()> {
-        let sent = self.send().await;
+    pub(super) async fn send_and_release(self, seal: &Seal) -> Result<()> {
+        let sent = self.send(seal).await;
         let released = self.release().await;
         sent?;
         released
     }
 
-    async fn send(&self) -> Result<()> {
+    async fn send(&self, seal: &Seal) -> Result<()> {
         let now = read(&self.copy)?;
         if let Some(bytes) = now.as_ref().filter(|_| digest(now.as_deref()) != digest(self.bytes.as_deref())) {
             // One whose writing was cut off (a full disk) is whole beside it, and the next run makes it good.
-            file::parse(&self.copy, bytes)?;
+            store::check(&self.copy, bytes, seal)?;
             let written = self.backend.write(bytes, self.lock.as_deref()).await;
             written.map_err(anyhow::Error::from).with_context(|| {
                 format!(

@@ -2,6 +2,7 @@
 //! checked.
 
 pub(crate) mod blocks;
+pub mod encryption;
 pub mod moves;
 pub(crate) mod resource;
 
@@ -37,6 +38,7 @@ pub struct ModuleDecl {
     pub removed: Vec<moves::Removed>,
     /// Where the state is; of the root module.
     pub backend: Option<Backend>,
+    pub encryption: Option<encryption::EncryptionDecl>,
 }
 
 /// `backend "KIND" { .. }` in a `terraform` block.

@@ -23,6 +23,7 @@ use super::part::LeftOut;
 use super::{Action, Change, Deposed, Goal, OutputChange, Plan};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 use crate::state::private;
+use crate::state::seal::{Seal, SealError, is_sealed};
 
 const FORMAT: u32 = 5;
 
@@ -40,6 +41,12 @@ pub enum PlanFileError {
         #[source]
         cause: std::io::Error,
     },
+    #[error("{path}: {cause}")]
+    Sealed { path: String, cause: SealError },
+    #[error(
+        "{path} is encrypted, and nothing says how: `plan` in an `encryption` block of the stack does, or TF_ENCRYPTION"
+    )]
+    Encrypted { path: String },
     #[error("{path} is not a plan of this version of lampwright")]
     Malformed { path: String },
 }
@@ -61,6 +68,7 @@ pub fn write(
     sources: &SourceMap,
     inputs: &Inputs,
     place: &str,
+    seal: &Seal,
 ) -> Result<(), PlanFileError> {
     let texts: Map<String, Json> =
         sources.files().iter().map(|file| (file.name.clone(), Json::from(&*file.text))).collect();
@@ -75,14 +83,20 @@ pub fn write(
         "plan": encode_plan(plan),
     });
     let failed = |cause| PlanFileError::Write { path: path.display().to_string(), cause };
-    private::replace(path, document.to_string().as_bytes()).map_err(failed)
+    let sealed = seal.seal(document.to_string().as_bytes(), None);
+    let sealed = sealed.map_err(|cause| PlanFileError::Sealed { path: path.display().to_string(), cause })?;
+    private::replace(path, &sealed).map_err(failed)
 }
 
-pub fn read(path: &FsPath) -> Result<Saved, PlanFileError> {
+pub fn read(path: &FsPath, seal: &Seal) -> Result<Saved, PlanFileError> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|cause| PlanFileError::Read { path: name.clone(), cause })?;
     let malformed = || PlanFileError::Malformed { path: name.clone() };
-    let mut document: Json = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
+    let opened = seal.open(&bytes).map_err(|cause| PlanFileError::Sealed { path: name.clone(), cause })?;
+    let mut document: Json = serde_json::from_slice(&opened.text).map_err(|_| malformed())?;
+    if is_sealed(&document) {
+        return Err(PlanFileError::Encrypted { path: name.clone() });
+    }
     if document["lampwright_plan"].as_u64() != Some(u64::from(FORMAT)) {
         return Err(malformed());
     }

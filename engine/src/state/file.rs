@@ -16,6 +16,7 @@ use serde_json::{Map, Value as Json, json};
 use value::codec::json as values;
 use value::{Path, Step, Ty};
 
+use super::seal::{self, Opened, Seal, SealError};
 use super::{InDoubt, InstanceState, Operation, OutputState, State, private};
 
 /// Named in the file, as the version of Terraform that could have written it.
@@ -51,6 +52,8 @@ pub enum StateError {
     },
     #[error("{path} has state format {found}; this program reads format 4")]
     Version { path: String, found: String },
+    #[error("{path}: {cause}")]
+    Sealed { path: String, cause: SealError },
 }
 
 /// The state in a file; an empty one if there is no file.
@@ -60,13 +63,23 @@ pub fn read(path: &FsPath) -> Result<State, StateError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::default()),
         Err(cause) => return Err(StateError::Read { path: path.display().to_string(), cause }),
     };
-    Ok(decode_or_copy(path, &bytes)?.0)
+    Ok(decode_or_copy(path, &bytes, &Seal::default())?.state)
 }
 
-/// What the bytes of a state file say; of one whose writing was cut off, what its whole copy says, which comes with it.
-pub(super) fn decode_or_copy(path: &FsPath, bytes: &[u8]) -> Result<(State, Option<Vec<u8>>), StateError> {
+/// What a state file says.
+pub(super) struct Decoded {
+    pub(super) state: State,
+    /// What it was read from: the file, or its whole copy where the writing of it was cut off; as it would be written now.
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_from_copy: bool,
+    /// It is encrypted as it would be now.
+    pub(super) is_current: bool,
+}
+
+/// What the bytes of a state file say; of one whose writing was cut off, what its whole copy says.
+pub(super) fn decode_or_copy(path: &FsPath, bytes: &[u8], seal: &Seal) -> Result<Decoded, StateError> {
     if bytes.first() != Some(&BEING_WRITTEN) {
-        return parse(path, bytes).map(|state| (state, None));
+        return decode_sealed(path, bytes, seal);
     }
     let copy = copy_path(path);
     let whole = std::fs::read(&copy).map_err(|cause| StateError::CutOff {
@@ -75,7 +88,26 @@ pub(super) fn decode_or_copy(path: &FsPath, bytes: &[u8]) -> Result<(State, Opti
         cause,
         advice: without_copy(path),
     })?;
-    parse(&copy, &whole).map(|state| (state, Some(whole)))
+    decode_sealed(&copy, &whole, seal).map(|decoded| Decoded { is_from_copy: true, ..decoded })
+}
+
+fn decode_sealed(path: &FsPath, bytes: &[u8], seal: &Seal) -> Result<Decoded, StateError> {
+    let failed = |cause| StateError::Sealed { path: path.display().to_string(), cause };
+    let Opened { text, is_current } = seal.open(bytes).map_err(failed)?;
+    let state = parse(path, &text)?;
+    // A backup shall not say what the state does not say any more.
+    let bytes = if is_current { bytes.to_vec() } else { sealed(&state, &text, seal).map_err(failed)? };
+    Ok(Decoded { state, bytes, is_from_copy: false, is_current })
+}
+
+fn sealed(state: &State, text: &[u8], seal: &Seal) -> Result<Vec<u8>, SealError> {
+    seal.seal(text, Some((state.serial, &state.lineage)))
+}
+
+/// The bytes of the file.
+pub(super) fn encode_sealed(path: &FsPath, state: &State, seal: &Seal) -> Result<Vec<u8>, StateError> {
+    let encoded = sealed(state, encode(state).as_bytes(), seal);
+    encoded.map_err(|cause| StateError::Sealed { path: path.display().to_string(), cause })
 }
 
 /// How to go on with a state file whose writing was cut off, and that has lost its copy.
@@ -106,6 +138,11 @@ pub fn parse(path: &FsPath, bytes: &[u8]) -> Result<State, StateError> {
         Some("4") => {}
         Some(found) => {
             return Err(StateError::Version { path: path.display().to_string(), found: found.to_owned() });
+        }
+        None if seal::is_sealed(&json) => {
+            let reason =
+                "it is encrypted, and nothing says how: an `encryption` block of the stack does, or TF_ENCRYPTION";
+            return Err(malformed(reason.to_owned()));
         }
         None => return Err(malformed("it has no version".to_owned())),
     }

@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use compiler::addr::InstanceAddr;
 use rustix::fs::{FallocateFlags, fallocate};
@@ -20,6 +21,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::file::{StateError, doubt_from_json, doubt_to_json, object_from_json, object_to_json};
+use super::seal::Seal;
 use super::{InDoubt, InstanceState, Operation, State, private};
 
 /// Room that is taken ahead of what is begun, so that the disk has some left for what became of it.
@@ -74,6 +76,7 @@ pub enum Record {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    seal: Arc<Seal>,
     file: Option<File>,
     /// Up to where the file has room on the disk.
     room: u64,
@@ -81,8 +84,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub fn beside(state_path: &Path) -> Journal {
-        Journal { path: private::beside(state_path, ".journal"), file: None, room: 0, records: 0 }
+    pub fn beside(state_path: &Path, seal: &Arc<Seal>) -> Journal {
+        let path = private::beside(state_path, ".journal");
+        Journal { path, seal: seal.clone(), file: None, room: 0, records: 0 }
+    }
+
+    pub(super) fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -120,6 +128,7 @@ impl Journal {
         let mut json = encode(record);
         json["n"] = (self.records + 1).into();
         json["of"] = of(state).into();
+        let json = self.seal.seal_record(json).map_err(std::io::Error::other)?;
         let written = file.write_all(line(&json).as_bytes()).and_then(|()| file.sync_data());
         if written.is_err() {
             // Half a line would be taken for damage by whoever reads the lines behind it.

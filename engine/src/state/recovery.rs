@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::file::StateError;
 use super::journal::{self, Journal, Record, checked, decode};
+use super::seal::Seal;
 use super::{InDoubt, Operation, State};
 
 /// What was found beside the state when it was opened.
@@ -49,14 +50,22 @@ pub(super) fn replay(journal: &Journal, state: &mut State) -> Result<Recovered, 
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Recovered::default()),
         Err(cause) => return Err(StateError::Read { path: journal.path().display().to_string(), cause }),
     };
-    let mut replay =
-        Replay { state, found: Recovered::default(), next: 1, unread: 0, is_other: false, seen: BTreeSet::new() };
+    let mut replay = Replay {
+        seal: journal.seal(),
+        state,
+        found: Recovered::default(),
+        next: 1,
+        unread: 0,
+        is_other: false,
+        seen: BTreeSet::new(),
+    };
     replay.found.journal = Some(journal.path().to_owned());
     replay.all(&bytes);
     Ok(replay.found)
 }
 
 struct Replay<'s> {
+    seal: &'s Seal,
     state: &'s mut State,
     found: Recovered,
     /// The number that the next record should have.
@@ -93,6 +102,9 @@ impl Replay<'_> {
         }
         if lines.is_empty() && !is_beginning(tail) {
             self.found.damage.push("it is no journal".to_owned());
+        }
+        for (number, found, _) in &mut read {
+            self.unseal(*number, found);
         }
         for json in read.iter().flat_map(|(_, found, _)| found) {
             self.seen.extend(goes_on_from(json));
@@ -138,6 +150,18 @@ impl Replay<'_> {
         if !has_header && !lines.is_empty() && self.found.damage.is_empty() {
             self.found.damage.push("it does not say which state it goes on from".to_owned());
         }
+    }
+
+    /// Decrypts what is encrypted; what cannot be is damage.
+    fn unseal(&mut self, number: usize, records: &mut Vec<Json>) {
+        let mut opened = Vec::with_capacity(records.len());
+        for record in records.drain(..) {
+            match self.seal.open_record(record) {
+                Ok(record) => opened.push(record),
+                Err(error) => self.found.damage.push(format!("line {number}: {error}")),
+            }
+        }
+        *records = opened;
     }
 
     /// A state without a file has no lineage yet: the journal's is the one it was given.

@@ -3,13 +3,15 @@
 //! **Invariant:** only who opens the state for a change writes anything: a [`View`] leaves files and journals as they are.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proto::state_name;
 
-use super::file::{self, StateError};
+use super::file::{self, Decoded, StateError};
 use super::journal::{self, Journal, Record};
 use super::lock::{self, Access, Lock, LockError};
 use super::recovery::{Recovered, replay};
+use super::seal::Seal;
 use super::{OutputState, State, private};
 
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,7 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    seal: Arc<Seal>,
     state: State,
     journal: Journal,
     lock: Lock,
@@ -60,25 +63,30 @@ impl Reserved {
 }
 
 /// A state that was read elsewhere; a journal beside `path` that goes on from it is taken into account.
-pub fn look(path: &Path, bytes: &[u8]) -> Result<View, StateError> {
-    view(path, bytes, None)
+pub fn look(path: &Path, bytes: &[u8], seal: &Arc<Seal>) -> Result<View, StateError> {
+    view(path, bytes, None, seal)
 }
 
 /// The state as it is, without a lock; a journal that a run has left is taken into account.
-pub fn peek(path: &Path) -> Result<View, StateError> {
+pub fn peek(path: &Path, seal: &Arc<Seal>) -> Result<View, StateError> {
     let path = lock::resolve(path);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(cause) => return Err(StateError::Read { path: path.display().to_string(), cause }),
     };
-    view(&path, &bytes, None)
+    view(&path, &bytes, None, seal)
 }
 
-fn view(path: &Path, bytes: &[u8], lock: Option<Lock>) -> Result<View, StateError> {
-    let (mut state, copy) = file::decode_or_copy(path, bytes)?;
-    let mut recovered = replay(&Journal::beside(path), &mut state)?;
-    recovered.is_from_copy = copy.is_some();
+/// Whether bytes are a whole state.
+pub fn check(path: &Path, bytes: &[u8], seal: &Seal) -> Result<(), StateError> {
+    file::decode_or_copy(path, bytes, seal).map(drop)
+}
+
+fn view(path: &Path, bytes: &[u8], lock: Option<Lock>, seal: &Arc<Seal>) -> Result<View, StateError> {
+    let Decoded { mut state, is_from_copy, .. } = file::decode_or_copy(path, bytes, seal)?;
+    let mut recovered = replay(&Journal::beside(path, seal), &mut state)?;
+    recovered.is_from_copy = is_from_copy;
     if recovered.records > 0 || recovered.is_from_copy {
         state.serial += 1;
     }
@@ -112,40 +120,43 @@ impl View {
     }
 
     /// Keeps changes away, as far as that needs no writing.
-    pub fn open(path: &Path, operation: &str) -> Result<View, StoreError> {
+    pub fn open(path: &Path, operation: &str, seal: &Arc<Seal>) -> Result<View, StoreError> {
         let path = lock::resolve(path);
         let lock = Lock::acquire(&path, operation, Access::Read)?;
         let bytes = lock.read().map_err(|cause| StateError::Read { path: path.display().to_string(), cause })?;
-        Ok(view(&path, &bytes, Some(lock))?)
+        Ok(view(&path, &bytes, Some(lock), seal)?)
     }
 }
 
 impl Store {
     /// Locks and reads. What an earlier run that was cut off has left is folded in at once; a journal that cannot be read
     /// whole is set aside.
-    pub fn open(path: &Path, operation: &str) -> Result<Store, StoreError> {
-        Store::open_with(path, operation, Access::Write)
+    pub fn open(path: &Path, operation: &str, seal: &Arc<Seal>) -> Result<Store, StoreError> {
+        Store::open_with(path, operation, Access::Write, seal)
     }
 
     /// For file systems that have no locks: that nobody else works on the state is the user's word.
-    pub fn open_without_lock(path: &Path, operation: &str) -> Result<Store, StoreError> {
-        Store::open_with(path, operation, Access::WriteWithoutLock)
+    pub fn open_without_lock(path: &Path, operation: &str, seal: &Arc<Seal>) -> Result<Store, StoreError> {
+        Store::open_with(path, operation, Access::WriteWithoutLock, seal)
     }
 
-    fn open_with(path: &Path, operation: &str, access: Access) -> Result<Store, StoreError> {
+    fn open_with(path: &Path, operation: &str, access: Access, seal: &Arc<Seal>) -> Result<Store, StoreError> {
         let path = lock::resolve(path);
         let lock = Lock::acquire(&path, operation, access)?;
         let failed = |cause| StateError::Read { path: path.display().to_string(), cause };
         let bytes = lock.read().map_err(failed)?;
-        let (mut state, copy) = file::decode_or_copy(&path, &bytes)?;
-        let journal = Journal::beside(&path);
+        let decoded = file::decode_or_copy(&path, &bytes, seal)?;
+        let Decoded { mut state, bytes: old, is_from_copy, is_current } = decoded;
+        let journal = Journal::beside(&path, seal);
         let mut recovered = replay(&journal, &mut state)?;
-        recovered.is_from_copy = copy.is_some();
-        let is_dirty = recovered.records > 0 || recovered.is_from_copy;
-        let old = copy.or(Some(bytes)).filter(|bytes| !bytes.is_empty());
+        recovered.is_from_copy = is_from_copy;
+        // What is encrypted otherwise than it shall be is written anew.
+        let is_dirty = recovered.records > 0 || recovered.is_from_copy || !is_current;
+        let old = Some(old).filter(|bytes| !bytes.is_empty());
         let lineage = lineage(&state);
         let mut store = Store {
             path,
+            seal: seal.clone(),
             state,
             journal,
             lock,
@@ -250,6 +261,7 @@ impl Store {
 
     fn write_file(&mut self) -> Result<(), StateError> {
         let failed = |cause| StateError::Write { path: self.path.display().to_string(), cause };
+        let text = file::encode_sealed(&self.path, &self.state, &self.seal)?;
         let file = self.lock.state().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
         if let Some(old) = &self.old {
             let backup = file::backup_path(&self.path);
@@ -259,13 +271,15 @@ impl Store {
             // That of before this run, as Terraform has it.
             self.old = None;
         }
-        file::write(&self.path, file, file::encode(&self.state).as_bytes())
+        file::write(&self.path, file, &text)
     }
 
     /// What is known here and nowhere on the disk, as a state file: for whoever can still put it somewhere.
     pub fn unwritten(&self) -> Option<String> {
         let next = || State { serial: self.state.serial + 1, ..self.state.clone() };
-        (self.is_dirty && self.is_unrecorded).then(|| file::encode(&next()))
+        let text = || file::encode_sealed(&self.path, &next(), &self.seal).ok();
+        let text = (self.is_dirty && self.is_unrecorded).then(text).flatten();
+        text.map(|text| String::from_utf8_lossy(&text).into_owned())
     }
 
     pub fn path(&self) -> &Path {

@@ -83,7 +83,7 @@ impl Bed {
     }
 
     pub(crate) fn store(&self) -> Store {
-        Store::open(&self.state_path(), "test").expect("the state opens")
+        Store::open(&self.state_path(), "test", &Arc::default()).expect("the state opens")
     }
 
     pub(crate) async fn run(self: &mut Bed, text: &str) -> (Run, SourceMap) {

@@ -14,7 +14,7 @@ const NOTHING: &str = "resource \"thing\" \"none\" {\n  count = 0\n}\n";
 const STACK: &str = "resource \"thing\" \"a\" {\n  count = 12\n}\n";
 
 fn doubts(bed: &Bed) -> Vec<String> {
-    let state = peek(&bed.state_path()).expect("a state").state;
+    let state = peek(&bed.state_path(), &std::sync::Arc::default()).expect("a state").state;
     state.in_doubt.iter().map(|(addr, doubt)| doubt.explain(addr)).collect()
 }
 

@@ -1,6 +1,7 @@
 //! A journal that is damaged, at every place and in every way: nothing of it is lost without a word.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use engine::state::State;
 use engine::state::journal::Record;
@@ -75,7 +76,7 @@ fn check(bed: &Bed, state: &[u8], journal: &[u8], whole: &State, what: &str) -> 
 #[track_caller]
 fn look(bed: &Bed, state: &[u8], journal: &[u8], whole: &State, what: &str) -> bool {
     put_back(bed, state, journal);
-    let view = peek(&bed.state_path()).expect("the state is as it was");
+    let view = peek(&bed.state_path(), &Arc::default()).expect("the state is as it was");
     assert_eq!(std::fs::read(bed.folder.path().join("terraform.tfstate.journal")).expect("still there"), journal);
     let is_told = view.recovered.is_incomplete();
     assert!(is_told || without_serial(&view.state) == *whole, "{what}: lost without a word");
@@ -113,7 +114,7 @@ fn every_cut_leaves_all_records_before_it() {
         let recovered = match cut % 40 {
             0 => std::mem::take(&mut bed.store().recovered),
             // Opening for a change reads as looking does, and takes its time to write.
-            _ => peek(&bed.state_path()).expect("the state is as it was").recovered,
+            _ => peek(&bed.state_path(), &Arc::default()).expect("the state is as it was").recovered,
         };
         assert_eq!(recovered.records, lines.saturating_sub(1), "{cut}");
         assert!(recovered.journal.is_some() && !recovered.is_incomplete(), "{cut}");
@@ -259,5 +260,5 @@ fn a_journal_that_is_there_is_not_written_over() {
     assert_eq!(store.state().instances.len(), 1);
     assert!(store.unwritten().is_some());
     drop(store);
-    assert!(Store::open(&bed.state_path(), "test").expect("opens").recovered.is_incomplete());
+    assert!(Store::open(&bed.state_path(), "test", &Arc::default()).expect("opens").recovered.is_incomplete());
 }

@@ -1,4 +1,5 @@
 use engine::plan::{Goal, file};
+use engine::state::seal::Seal;
 use engine::{apply, plan::Action};
 
 use super::bed::{Bed, plan_for};
@@ -12,8 +13,8 @@ async fn a_saved_plan_reads_back_and_applies() {
     let mut store = bed.store();
     let (plan, _) = plan_for(&run, &store, Goal::Configuration).await;
     let path = bed.folder.path().join("plan");
-    file::write(&path, &plan, &sources, &run.inputs, "here").unwrap();
-    let saved = file::read(&path).unwrap();
+    file::write(&path, &plan, &sources, &run.inputs, "here", &Seal::default()).unwrap();
+    let saved = file::read(&path, &Seal::default()).unwrap();
     let decoded = file::decode(&saved, run.providers.schemas()).unwrap();
     let changes: Vec<_> = decoded.changes.values().map(|change| (change.addr.to_string(), change.action)).collect();
     assert_eq!(changes, [("thing.a".to_owned(), Action::Create)]);
@@ -30,5 +31,5 @@ fn another_file_is_not_a_plan() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");
     std::fs::write(&path, "{}").unwrap();
-    assert!(matches!(file::read(&path), Err(file::PlanFileError::Malformed { .. })));
+    assert!(matches!(file::read(&path, &Seal::default()), Err(file::PlanFileError::Malformed { .. })));
 }

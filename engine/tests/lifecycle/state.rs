@@ -5,6 +5,7 @@ use engine::state::journal::Record;
 use engine::state::store::{Store, StoreError, View, peek};
 use engine::state::{InDoubt, InstanceState, Operation, file};
 use rustix::fs::FlockOperation;
+use std::sync::Arc;
 
 use super::bed::Bed;
 
@@ -80,7 +81,7 @@ fn a_torn_last_line_does_not_count() {
     let mut bytes = std::fs::read(&journal).unwrap();
     bytes.extend_from_slice(b"0123");
     std::fs::write(&journal, bytes).unwrap();
-    let view = peek(&bed.state_path()).unwrap();
+    let view = peek(&bed.state_path(), &Arc::default()).unwrap();
     assert!(view.state.instances.contains_key(&addr("thing.a")));
     assert!(view.recovered.is_torn && !view.recovered.is_incomplete());
     assert_eq!(bed.store().state().instances.len(), 1);
@@ -90,7 +91,7 @@ fn a_torn_last_line_does_not_count() {
 fn one_run_at_a_time() {
     let bed = Bed::new();
     let _first = bed.store();
-    let second = Store::open(&bed.state_path(), "second");
+    let second = Store::open(&bed.state_path(), "second", &Arc::default());
     let Err(StoreError::Lock(error)) = second else { panic!("the second run got the lock") };
     assert!(error.to_string().contains("test since"), "{error}");
 }
@@ -126,25 +127,29 @@ fn one_state_has_one_lock() {
         link.clone(),
         bed.folder.path().join("../").join(bed.folder.path().file_name().unwrap()).join("terraform.tfstate"),
     ] {
-        assert!(matches!(Store::open(&path, "second"), Err(StoreError::Lock(_))), "{}", path.display());
-        assert!(matches!(View::open(&path, "second"), Err(StoreError::Lock(_))), "{}", path.display());
+        assert!(
+            matches!(Store::open(&path, "second", &Arc::default()), Err(StoreError::Lock(_))),
+            "{}",
+            path.display()
+        );
+        assert!(matches!(View::open(&path, "second", &Arc::default()), Err(StoreError::Lock(_))), "{}", path.display());
     }
     drop(first);
     // Nothing was written, so nothing is left.
     assert_eq!(std::fs::read_dir(bed.folder.path()).unwrap().count(), 0);
-    let mut through_link = Store::open(&link, "test").unwrap();
+    let mut through_link = Store::open(&link, "test", &Arc::default()).unwrap();
     through_link.record(Record::Put { addr: addr("thing.a"), instance: instance() }).unwrap();
     drop(through_link);
     // The journal lies where the file is, and the link stays one.
     assert_eq!(bed.store().state().instances.len(), 1);
     assert!(link.is_symlink());
-    assert_eq!(Store::open(&link, "test").unwrap().state().instances.len(), 1);
+    assert_eq!(Store::open(&link, "test", &Arc::default()).unwrap().state().instances.len(), 1);
 }
 
 #[test]
 fn two_states_in_one_folder_share_nothing() {
     let bed = Bed::new();
-    let open = |name: &str| Store::open(&bed.folder.path().join(name), "test").unwrap();
+    let open = |name: &str| Store::open(&bed.folder.path().join(name), "test", &Arc::default()).unwrap();
     let (mut first, mut second) = (open("shop.a"), open("shop.b"));
     first.record(Record::Put { addr: addr("thing.a"), instance: instance() }).unwrap();
     second.record(Record::Put { addr: addr("thing.b"), instance: instance() }).unwrap();
@@ -187,7 +192,7 @@ fn a_write_that_was_cut_off_is_made_good() {
         torn[0] = 0;
         std::fs::write(bed.state_path(), &torn).unwrap();
         std::fs::write(bed.folder.path().join("terraform.tfstate.new"), &whole).unwrap();
-        assert_eq!(peek(&bed.state_path()).unwrap().state.instances.len(), 1);
+        assert_eq!(peek(&bed.state_path(), &Arc::default()).unwrap().state.instances.len(), 1);
         assert_eq!(file::read(&bed.state_path()).unwrap().instances.len(), 1);
         let store = bed.store();
         assert!(store.recovered.is_from_copy);
@@ -215,7 +220,7 @@ fn a_state_that_has_lost_its_copy_names_the_backup() {
     let backup = bed.folder.path().join("terraform.tfstate.backup");
     std::fs::write(&backup, &before).unwrap();
     std::fs::write(bed.state_path(), "\u{0}\u{1}").unwrap();
-    let refused = || Store::open(&bed.state_path(), "test").unwrap_err().to_string();
+    let refused = || Store::open(&bed.state_path(), "test", &Arc::default()).unwrap_err().to_string();
     let told = refused();
     assert!(told.contains("was cut off") && told.contains("terraform.tfstate.new"), "{told}");
     assert!(told.contains(&format!("{} has the state from before", backup.display())), "{told}");
@@ -245,7 +250,7 @@ fn a_state_that_has_an_object_twice_is_refused() {
         all.push(twice.clone());
         json["resources"][0]["instances"] = all.into();
         std::fs::write(bed.state_path(), json.to_string()).unwrap();
-        let error = Store::open(&bed.state_path(), "test").unwrap_err().to_string();
+        let error = Store::open(&bed.state_path(), "test", &Arc::default()).unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
     }
 }
@@ -262,7 +267,7 @@ fn a_look_at_a_state_writes_nothing() {
         files
     };
     let before = all();
-    let view = View::open(&bed.state_path(), "test").unwrap();
+    let view = View::open(&bed.state_path(), "test", &Arc::default()).unwrap();
     assert_eq!((view.state.instances.len(), view.recovered.records), (1, 1));
     let serial = view.state.serial;
     drop(view);
@@ -276,7 +281,7 @@ fn a_file_that_is_no_state_is_refused_and_left_alone() {
     let bed = Bed::new();
     for text in ["{", "[]", "{\"version\": 3}", "{\"version\": 4}", "\u{0}\u{1}"] {
         std::fs::write(bed.state_path(), text).unwrap();
-        let opened = Store::open(&bed.state_path(), "test");
+        let opened = Store::open(&bed.state_path(), "test", &Arc::default());
         assert!(opened.is_err(), "{text:?}");
         assert_eq!(std::fs::read_to_string(bed.state_path()).unwrap(), text);
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use value::{Ty, Value};
 
-use super::moves;
 use super::resource::{condition, declare_call, declare_resource, provider_ref};
 use super::{Backend, ModuleDecl, Output, ProviderConfig, RequiredProvider, Shape, StackInfo, Variable, without};
+use super::{encryption, moves};
 use crate::addr::{Mode, ProviderSource};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::eval::{self, NoScope};
@@ -203,7 +203,7 @@ fn terraform(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
     let shape = Shape {
         labels: &[],
         attributes: &["required_version"],
-        blocks: &["backend", "cloud", "provider_meta", "required_providers"],
+        blocks: &["backend", "cloud", "encryption", "provider_meta", "required_providers"],
     };
     shape.check(block, diags);
     required_version(&block.body, diags);
@@ -211,6 +211,7 @@ fn terraform(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
         match &*nested.kind.name {
             "required_providers" => required_providers(module, nested, diags),
             "backend" => backend(module, nested, diags),
+            "encryption" => encryption::encryption(module, nested, diags),
             kind @ ("cloud" | "provider_meta") => {
                 let label = format!("`{kind}` is not supported");
                 diags.push(Diagnostic::error("unsupported block", label).at(nested.header));
