@@ -515,3 +515,20 @@ fn postgresql_is_reached_by_tls() {
     let refused = reach("localhost", "sslmode=disable").failure();
     assert!(refused.contains("no pg_hba.conf entry"), "{refused}");
 }
+
+/// Some of what `scripts/faults` does at length: killed at writes of the state and its journal, and two runs at once.
+#[test]
+fn nothing_is_lost_or_doubled_on_any_backend() {
+    let sandbox = Sandbox::new();
+    let script = repository().join("tests/faults/states.py");
+    let program = sandbox.lampwright_command(".", &[]).get_program().to_owned();
+    for backend in ["local", "http", "pg"] {
+        for (what, count) in [("kill", "4"), ("two", "3")] {
+            let mut command = Command::new("python3");
+            let run = command.arg(&script).args([what, backend, count]).arg(&program).output().expect("python3 runs");
+            let said = String::from_utf8_lossy(&run.stdout);
+            assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));
+            assert!(said.contains(&format!("{what} {backend}: ")) && said.contains(" 0 bad"), "{said}");
+        }
+    }
+}
