@@ -8,6 +8,7 @@ mod balancer;
 mod builtin;
 mod bundles;
 mod changed_clouds;
+mod checks;
 mod cli;
 mod clouds;
 mod data;

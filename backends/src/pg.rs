@@ -128,7 +128,11 @@ impl Pg {
             if is_skipped || client.query_one(&is_there, &[&name]).await?.get(0) {
                 return Ok(());
             }
-            client.batch_execute(&command).await
+            match client.batch_execute(&command).await {
+                // Two who make the same at once: one of them is refused, in spite of IF NOT EXISTS.
+                Err(_) if client.query_one(&is_there, &[&name]).await?.get(0) => Ok(()),
+                made => made,
+            }
         };
         let relation = "to_regclass";
         let schema_command = format!("CREATE SCHEMA IF NOT EXISTS {schema}");

@@ -24,6 +24,8 @@ pub struct DesiredInstance {
     /// Of a data source: the managed resources whose changes are to be made before it is read.
     pub awaits: Arc<BTreeSet<ResourceAddr>>,
     pub lifecycle: DesiredLifecycle,
+    /// What goes wrong with it is only a warning.
+    pub may_fail: bool,
     pub spans: Spans,
     /// The header of the block.
     pub span: Span,

@@ -113,6 +113,13 @@ impl Diagnostics {
         }
     }
 
+    /// With warnings in the place of errors.
+    #[must_use]
+    pub fn softened(self) -> Diagnostics {
+        let soft = |diagnostic| Diagnostic { severity: Severity::Warning, ..diagnostic };
+        Diagnostics(self.0.into_iter().map(soft).collect())
+    }
+
     /// Each once: the same place evaluated for many instances has one thing to say.
     #[must_use]
     pub fn without_repetitions(self) -> Diagnostics {

@@ -63,6 +63,7 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         waiting: HashMap::new(),
         held: Vec::new(),
         configured: HashSet::new(),
+        may_fail: HashSet::new(),
         tasks: JoinSet::new(),
         summary: Summary::default(),
         diags: Diagnostics::default(),
@@ -96,6 +97,8 @@ struct Applying<'a> {
     /// Removals whose provider is not configured yet.
     held: Vec<Removal>,
     configured: HashSet<ProviderAddr>,
+    /// Data sources of checks.
+    may_fail: HashSet<InstanceAddr>,
     tasks: JoinSet<Done>,
     summary: Summary,
     diags: Diagnostics,
@@ -222,6 +225,14 @@ impl Applying<'_> {
             let recorded = self.store.state().instances.get(&desired.addr);
             let value = recorded.and_then(|recorded| recorded_value(recorded, &desired.schema));
             evaluation.supply(&desired.addr, value.unwrap_or(Value::DYNAMIC));
+            return true;
+        }
+        if desired.may_fail {
+            self.may_fail.insert(desired.addr.clone());
+        }
+        if desired.may_fail && !self.plan.changes.contains_key(&desired.addr) {
+            // It could not be planned, which was told.
+            evaluation.supply(&desired.addr, Value::DYNAMIC);
             return true;
         }
         let Some(change) = self.plan.changes.get(&desired.addr) else {
@@ -354,6 +365,11 @@ impl Applying<'_> {
             Done::Removable(removable) => self.begin_removal(*removable),
             Done::Made { addr, action, instance, value, diags, started, is_lost } => {
                 let failed = diags.has_errors();
+                if failed && self.may_fail.contains(&addr) {
+                    self.diags.extend(diags.softened());
+                    self.schedule.made(&addr);
+                    return evaluation.supply(&addr, Value::DYNAMIC);
+                }
                 self.diags.extend(diags);
                 if let Some(instance) = instance {
                     self.record(Record::Put { addr: addr.clone(), instance });

@@ -218,6 +218,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         part,
         seen: BTreeSet::new(),
         absent: BTreeSet::new(),
+        may_fail: BTreeSet::new(),
         pending: HashMap::new(),
         recorded: HashMap::new(),
         protected: BTreeMap::new(),
@@ -252,6 +253,8 @@ struct Planning<'p> {
     seen: BTreeSet<InstanceAddr>,
     /// Resources with instances that are not there, where nothing is made.
     absent: BTreeSet<ResourceAddr>,
+    /// Data sources of checks.
+    may_fail: BTreeSet<InstanceAddr>,
     /// Managed resources with something to do, and the modules of their instances.
     pending: HashMap<ResourceAddr, BTreeSet<ModulePath>>,
     /// What the state has of them.
@@ -309,7 +312,8 @@ impl Planning<'_> {
                     self.plan.changes.insert(change.addr.clone(), *change);
                 }
                 Outcome::Failed(diags) => {
-                    self.diags.extend(diags);
+                    let is_needed = addr.as_ref().is_none_or(|addr| !self.may_fail.contains(addr));
+                    self.diags.extend(if is_needed { diags } else { diags.softened() });
                     if let Some(addr) = addr {
                         evaluation.supply(&addr, Value::DYNAMIC);
                     }
@@ -346,6 +350,9 @@ impl Planning<'_> {
             Work::Instance(desired) => {
                 let addr = desired.addr.clone();
                 self.seen.insert(addr.clone());
+                if desired.may_fail {
+                    self.may_fail.insert(addr.clone());
+                }
                 if desired.lifecycle.prevent_destroy {
                     self.protected.insert(addr.resource(), desired.span);
                 }

@@ -153,6 +153,9 @@ def kill(place, count, program):
             runs += 1
             killed = ran.returncode != 0
             kills += killed
+            if not isinstance(place, Local) and not os.path.exists(stack.folder + "/.lampwright/backend.json"):
+                # Before anything was asked of the place: who does not read the stack is told to do this.
+                stack.run("init").check_returncode()
             bad, _ = look(stack, operation, ran.stdout)
             if not isinstance(place, Local):
                 unlock(stack, bad)

@@ -35,6 +35,7 @@ pub(super) enum NodeKind {
     Variable(Arc<str>),
     Local(Arc<str>),
     Output(Arc<str>),
+    Check(Arc<str>),
     Resource(Mode, Arc<str>, Arc<str>),
     /// By position in the module's list.
     Provider(usize),
@@ -100,6 +101,8 @@ impl Nodes {
         if program.module(module).parent.is_some() {
             kinds.push(NodeKind::Close);
         }
+        // Nobody waits for these.
+        kinds.extend(decl.checks.keys().cloned().map(NodeKind::Check));
         for kind in kinds {
             self.by_kind.insert((module, kind.clone()), NodeId(self.list.len()));
             self.list.push(Node { module, kind });
@@ -162,6 +165,9 @@ impl Nodes {
                 refs::of_expr(&output.value, &mut here);
                 self.depend_on_explicit(program, id, module, &output.depends_on, diags);
                 output.preconditions.iter().for_each(|condition| condition_refs(condition, &mut here));
+            }
+            NodeKind::Check(name) => {
+                decl.checks[name].asserts.iter().for_each(|condition| condition_refs(condition, &mut here));
             }
             NodeKind::Provider(idx) => refs::of_body(&decl.providers[*idx].body, &mut here),
             NodeKind::Resource(mode, ty, name) => {
@@ -363,6 +369,7 @@ impl Nodes {
             NodeKind::Variable(name) => format!("{prefix}var.{name}"),
             NodeKind::Local(name) => format!("{prefix}local.{name}"),
             NodeKind::Output(name) => format!("{prefix}output.{name}"),
+            NodeKind::Check(name) => format!("{prefix}check.{name}"),
             NodeKind::Resource(mode, ty, name) => format!("{prefix}{}{ty}.{name}", mode.prefix()),
             NodeKind::Provider(_) => format!("{prefix}provider"),
         }
@@ -376,6 +383,7 @@ impl Nodes {
             NodeKind::Variable(name) => decl.variables.get(name)?.name.span,
             NodeKind::Local(name) => decl.locals.get(name)?.name.span,
             NodeKind::Output(name) => decl.outputs.get(name)?.name.span,
+            NodeKind::Check(name) => decl.checks.get(name)?.header,
             NodeKind::Resource(mode, ty, name) => decl.resources.get(&(*mode, ty.clone(), name.clone()))?.header,
             NodeKind::Provider(idx) => decl.providers.get(*idx)?.header,
         })

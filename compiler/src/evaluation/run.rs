@@ -47,6 +47,10 @@ impl Evaluation {
                 insts.into_iter().for_each(|inst| self.output(node, inst, &name));
                 0
             }
+            NodeKind::Check(name) => {
+                insts.into_iter().for_each(|inst| self.check(module, inst, &name));
+                0
+            }
             NodeKind::Provider(idx) => usize::from(self.provider(node, module, idx, work)),
             NodeKind::Resource(mode, ty, name) => {
                 let decl = self.program.module(module).decl.clone();
@@ -199,6 +203,16 @@ impl Evaluation {
             value = Value::unknown(variable.ty.ty.without_optional()).with_mark(variable.sensitive);
         }
         self.values.insert((node, inst), value);
+    }
+
+    /// What does not hold is told, and stops nothing.
+    fn check(&mut self, module: ModuleId, inst: InstId, name: &Arc<str>) {
+        let decl = self.program.module(module).decl.clone();
+        for assert in &decl.checks[name].asserts {
+            let blame = Blame { subject: subject(module, || format!("check.{name}")), at: None };
+            let found = check(assert, &ModuleScope::new(self, module, inst), "check failed", blame);
+            self.diags.extend(found.softened());
+        }
     }
 
     fn output(&mut self, node: NodeId, inst: InstId, name: &Arc<str>) {
@@ -369,6 +383,7 @@ impl Evaluation {
             config,
             dependencies: self.nodes.resource_dependencies.get(&node).cloned().unwrap_or_default(),
             awaits: self.nodes.awaited.get(&node).cloned().unwrap_or_default(),
+            may_fail: resource.is_in_check,
             lifecycle: DesiredLifecycle {
                 create_before_destroy: lifecycle.create_before_destroy,
                 prevent_destroy: lifecycle.prevent_destroy,

@@ -34,6 +34,7 @@ pub struct ModuleDecl {
     /// By local name: which provider it is.
     pub required_providers: IndexMap<Arc<str>, RequiredProvider>,
     pub providers: Vec<ProviderConfig>,
+    pub checks: IndexMap<Arc<str>, Check>,
     pub moved: Vec<moves::Moved>,
     pub removed: Vec<moves::Removed>,
     /// Where the state is; of the root module.
@@ -100,6 +101,16 @@ pub struct Resource {
     pub provider: Option<ProviderRef>,
     pub depends_on: Vec<Expr>,
     pub lifecycle: Lifecycle,
+    /// A data source of a `check` block: what goes wrong with it is only a warning.
+    pub is_in_check: bool,
+}
+
+/// `check "NAME" { .. }`: what should hold, and stops nothing if it does not.
+#[derive(Debug, Clone)]
+pub struct Check {
+    pub name: Ident,
+    pub asserts: Vec<Condition>,
+    pub header: Span,
 }
 
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use value::{Ty, Value};
 
-use super::resource::{condition, declare_call, declare_resource, provider_ref};
+use super::resource::{condition, declare_call, declare_check, declare_resource, provider_ref};
 use super::{Backend, ModuleDecl, Output, ProviderConfig, RequiredProvider, Shape, StackInfo, Variable, without};
 use super::{encryption, moves};
 use crate::addr::{Mode, ProviderSource};
@@ -16,6 +16,7 @@ use crate::version::{Constraints, TERRAFORM, Version};
 
 /// Blocks of the language at the top of a file, for "did you mean".
 const TOP_LEVEL: &[&str] = &[
+    "check",
     "data",
     "locals",
     "module",
@@ -30,7 +31,7 @@ const TOP_LEVEL: &[&str] = &[
 ];
 
 /// Blocks that Terraform has and this program does not have yet.
-const NOT_SUPPORTED: &[&str] = &["check", "ephemeral", "import"];
+const NOT_SUPPORTED: &[&str] = &["ephemeral", "import"];
 
 /// Adds what a file declares to its module.
 pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
@@ -52,6 +53,7 @@ pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
             "terraform" => terraform(module, block, diags),
             "moved" => moves::moved(module, block, diags),
             "removed" => moves::removed(module, block, diags),
+            "check" => declare_check(module, block, diags),
             kind if NOT_SUPPORTED.contains(&kind) => {
                 let label = format!("`{kind}` blocks are not supported yet");
                 diags.push(Diagnostic::error("unsupported block", label).at(block.header));

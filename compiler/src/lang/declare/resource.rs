@@ -3,7 +3,9 @@
 use value::{Path, Step};
 
 use super::blocks::{expressions, flag, missing, provider_argument, text, twice};
-use super::{Condition, Ignore, Lifecycle, ModuleCall, ModuleDecl, ProviderRef, Repetition, Resource, Shape, without};
+use super::{
+    Check, Condition, Ignore, Lifecycle, ModuleCall, ModuleDecl, ProviderRef, Repetition, Resource, Shape, without,
+};
 use crate::addr::Mode;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::syntax::ast::{Block, Body, Expr, ExprKind, ObjectKey, StepKind};
@@ -12,6 +14,36 @@ use crate::version::Constraints;
 const META: &[&str] = &["count", "depends_on", "for_each", "provider"];
 
 pub(super) fn declare_resource(module: &mut ModuleDecl, mode: Mode, block: &Block, diags: &mut Diagnostics) {
+    declare(module, mode, block, false, diags);
+}
+
+pub(super) fn declare_check(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
+    let shape = Shape { labels: &["name"], attributes: &[], blocks: &["assert", "data"] };
+    if !shape.check(block, diags) {
+        return;
+    }
+    let name = block.labels[0].clone();
+    if let Some(first) = module.checks.get(&name.name) {
+        diags.push(twice("check", &name.name, block.header, first.header));
+        return;
+    }
+    let asserts: Vec<Condition> =
+        block.body.blocks_of("assert").filter_map(|assert| condition(assert, diags)).collect();
+    if block.body.blocks_of("assert").next().is_none() {
+        let label = "a check has at least one `assert` block";
+        diags.push(Diagnostic::error("nothing is checked", label).at(block.header));
+    }
+    let mut data = block.body.blocks_of("data");
+    if let Some(data) = data.next() {
+        declare(module, Mode::Data, data, true, diags);
+    }
+    if let Some(second) = data.next() {
+        diags.push(Diagnostic::error("two data sources", "a check has at most one of its own").at(second.header));
+    }
+    module.checks.insert(name.name.clone(), Check { name, asserts, header: block.header });
+}
+
+fn declare(module: &mut ModuleDecl, mode: Mode, block: &Block, is_in_check: bool, diags: &mut Diagnostics) {
     let shape = Shape { labels: &["type", "name"], attributes: &[], blocks: &[] };
     if !shape.check_labels(block, diags) {
         return;
@@ -34,6 +66,7 @@ pub(super) fn declare_resource(module: &mut ModuleDecl, mode: Mode, block: &Bloc
         body: without(&block.body, META, &["lifecycle", "connection", "provisioner"]),
         ty: ty.clone(),
         name: name.clone(),
+        is_in_check,
     };
     let key = (mode, ty.name, name.name.clone());
     if let Some(first) = module.resources.get(&key) {
