@@ -21,6 +21,7 @@ mod golden_images;
 mod guarded_clouds;
 mod health;
 mod hostile_plugins;
+mod imports;
 mod load;
 mod modules;
 mod operating;

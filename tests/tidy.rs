@@ -102,7 +102,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     (
         "compiler/src",
         &[
-            &["encryption"],
+            &["encryption", "imports"],
             &["backend"],
             &["evaluation"],
             &["binding", "config", "origin", "graph", "refactoring"],

@@ -45,7 +45,7 @@ async fn import_into(
         let known: Vec<String> = plan.changes.keys().map(ToString::to_string).collect();
         refuse!("the stack has no {addr}; describe it first. The stack has: {}", known.join(", "));
     };
-    opened.store.record(Record::Put { addr: addr.clone(), instance })?;
+    opened.store.record(Record::Put { addr: addr.clone(), instance: Box::new(instance.instance) })?;
     opened.store.fold()?;
     Ok(plan)
 }

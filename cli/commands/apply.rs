@@ -182,11 +182,12 @@ fn summary(made: &Made, again: Option<Again<'_>>) {
         (Goal::Nothing, false) => "Destroyed",
         (Goal::Record, false) => "Recorded",
     };
-    let engine::apply::Summary { added, changed, destroyed, not_done, forgotten, unwritten } = &made.summary;
+    let engine::apply::Summary { added, changed, destroyed, not_done, forgotten, imported, unwritten } = &made.summary;
     let elapsed = made.elapsed.as_secs_f64();
+    let imported = if *imported > 0 { format!("{imported} imported, ") } else { String::new() };
     let forgotten = if *forgotten > 0 { format!(", {forgotten} forgotten") } else { String::new() };
     print::line(&format!(
-        "\n{verb} in {elapsed:.1} s: {added} added, {changed} changed, {destroyed} destroyed{forgotten}."
+        "\n{verb} in {elapsed:.1} s: {imported}{added} added, {changed} changed, {destroyed} destroyed{forgotten}."
     ));
     if !not_done.is_empty() {
         print::line(&format!("Not done: {}.", not_done.join(", ")));

@@ -288,6 +288,25 @@ pub enum Selector {
 }
 
 impl Selector {
+    /// `module.NAME[KEY].. TYPE.NAME[KEY]`, by its words.
+    pub(crate) fn of_words(words: Vec<(Arc<str>, Key)>) -> Option<Selector> {
+        let mut words = words.into_iter().peekable();
+        let mut module = ModulePath::default();
+        while let Some((word, Key::None)) = words.peek()
+            && &**word == "module"
+        {
+            words.next();
+            let (name, key) = words.next()?;
+            module = module.child(name, key);
+        }
+        let Some((ty, Key::None)) = words.next() else {
+            return (!module.is_root()).then_some(Selector::Module(module));
+        };
+        let (name, key) = words.next()?;
+        let is_whole = words.next().is_none() && &*ty != "data";
+        is_whole.then_some(Selector::Object(InstanceAddr { module, mode: Mode::Managed, ty, name, key }))
+    }
+
     pub fn parse(text: &str) -> Option<Selector> {
         let module = ModulePath::parse(text).filter(|path| !path.is_root()).map(Selector::Module);
         module.or_else(|| InstanceAddr::parse(text).map(Selector::Object))

@@ -54,11 +54,17 @@ pub(crate) struct Given<'p> {
     loader: &'p dyn SourceLoader,
     /// Each is evaluated once; none while it is.
     locals: RefCell<HashMap<Arc<str>, Option<Value>>>,
+    /// `each.key` and `each.value`, where there is a `for_each`.
+    each: Option<(Value, Value)>,
 }
 
 impl<'p> Given<'p> {
     pub(crate) fn new(module: &'p ModuleDecl, inputs: &'p Inputs, loader: &'p dyn SourceLoader) -> Given<'p> {
-        Given { module, inputs, loader, locals: RefCell::default() }
+        Given { module, inputs, loader, locals: RefCell::default(), each: None }
+    }
+
+    pub(crate) fn with_each(self, each: Option<(Value, Value)>) -> Given<'p> {
+        Given { each, ..self }
     }
 
     fn local(&self, local: &Attribute, span: Span) -> Result<Value, Diagnostic> {
@@ -110,6 +116,10 @@ impl Scope for Given<'_> {
         };
         match (root, self.module.locals.get(name)) {
             ("var", _) => Ok((self.variable(name, span)?, 1)),
+            ("each", _) if self.each.is_some() && ["key", "value"].contains(&name) => {
+                let (key, value) = self.each.clone().unwrap_or((Value::DYNAMIC, Value::DYNAMIC));
+                Ok((if name == "key" { key } else { value }, 1))
+            }
             ("local", Some(local)) => Ok((self.local(local, span)?, 1)),
             ("local", None) => {
                 let label = format!("no local `{name}` is declared");
@@ -119,7 +129,7 @@ impl Scope for Given<'_> {
             _ => {
                 let label = format!("`{root}` cannot be used here");
                 let diagnostic = Diagnostic::error("reference to what is not known yet", label).at(span);
-                Err(diagnostic.note("the state is found before anything else: its settings may use variables, and locals that are made of variables"))
+                Err(diagnostic.note("it is needed before anything else is known: it may use variables, and locals that are made of variables"))
             }
         }
     }

@@ -7,6 +7,7 @@
 //! else goes on. Every change is on the disk before its step counts as done, and what is about to be done before it is
 //! begun: without that nothing more is.
 
+mod records;
 mod rescue;
 mod schedule;
 mod step;
@@ -26,7 +27,7 @@ use value::Value;
 use crate::event::Event;
 use crate::plan::instance::recorded_value;
 use crate::plan::{Action, Goal, Plan};
-use crate::run::{Run, to_state};
+use crate::run::Run;
 use crate::state::journal::Record;
 use crate::state::store::Store;
 use crate::state::{InDoubt, InstanceState, Operation, OutputState};
@@ -43,6 +44,7 @@ pub struct Summary {
     pub not_done: Vec<String>,
     /// Whose records have gone, and nothing else.
     pub forgotten: usize,
+    pub imported: usize,
     /// A state file that could be written nowhere, and says what no other does: for whoever can still keep it.
     pub unwritten: Option<String>,
 }
@@ -78,6 +80,7 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         evaluation.restrict(left_out.evaluated.clone());
     }
     applying.forget();
+    applying.adopt();
     match plan.goal {
         Goal::Configuration | Goal::Nothing => applying.drive(&mut evaluation).await,
         Goal::Record => applying.record_what_is(),
@@ -109,27 +112,6 @@ struct Applying<'a> {
 }
 
 impl Applying<'_> {
-    /// Takes records away; nobody is asked.
-    fn forget(&mut self) {
-        let plan = self.plan;
-        for change in plan.changes.values().filter(|change| change.action == Action::Forget) {
-            if self.record(Record::Remove { addr: change.addr.clone() }) {
-                self.summary.forgotten += usize::from(plan.goal != Goal::Record);
-            }
-        }
-    }
-
-    /// Puts what was read of objects into the state.
-    fn record_what_is(&mut self) {
-        let plan = self.plan;
-        for change in plan.changes.values().filter(|change| change.action == Action::NoOp && change.has_drifted()) {
-            let Some(recorded) = self.store.state().instances.get(&change.addr) else { continue };
-            let private = change.before_private.clone();
-            let instance = to_state(&change.after, &change.schema, &recorded.provider, private, recorded);
-            self.record(Record::Put { addr: change.addr.clone(), instance: Box::new(instance) });
-        }
-    }
-
     async fn drive(&mut self, evaluation: &mut Evaluation) {
         let mut cancelled = self.run.cancelled.clone();
         let mut was_told = false;
@@ -571,21 +553,6 @@ impl Applying<'_> {
                 self.summary.unwritten = unwritten;
             }
         }
-    }
-
-    /// Nothing is made that they could wait for. What is not known all the same, and what is not planned, stays.
-    fn set_planned_outputs(&mut self) {
-        let mut outputs = self.store.state().outputs.clone();
-        for (name, output) in &self.plan.outputs {
-            match output.after.clone() {
-                Some(value) if value.is_wholly_known() => {
-                    outputs.insert(name.clone(), OutputState { value, sensitive: output.sensitive });
-                }
-                Some(_) => {}
-                None => drop(outputs.remove(name)),
-            }
-        }
-        self.store.set_outputs(outputs);
     }
 
     /// What earlier runs may have made was told with the plan, and all of that is done.

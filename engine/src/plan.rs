@@ -17,6 +17,7 @@ use std::sync::Arc;
 use compiler::addr::{InstanceAddr, Mode, ModulePath, ProviderAddr, ResourceAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::imports::{self, Imports};
 use compiler::source::Span;
 use compiler::{Evaluation, Work};
 pub use proto::preview;
@@ -74,7 +75,15 @@ pub struct Change {
     pub dependencies: BTreeSet<ResourceAddr>,
     pub create_before_destroy: bool,
     /// What an import has found; it is in no state yet.
-    pub adopted: Option<Box<InstanceState>>,
+    pub adopted: Option<Box<Adopted>>,
+}
+
+/// An object that is taken in.
+#[derive(Debug, Clone)]
+pub struct Adopted {
+    /// By which its provider knows it.
+    pub id: String,
+    pub instance: InstanceState,
 }
 
 #[derive(Debug, Clone)]
@@ -147,7 +156,7 @@ impl Plan {
         if self.goal == Goal::Record && self.has_drift() {
             return false;
         }
-        self.changes.values().all(|change| change.action == Action::NoOp)
+        self.changes.values().all(|change| change.action == Action::NoOp && change.adopted.is_none())
             && self.deposed.is_empty()
             && self.moves.is_empty()
             && self.outputs.values().all(|output| output.before == output.after)
@@ -195,6 +204,14 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         Ok(part) => part,
         Err(diags) => return (Plan::default(), evaluation, diags),
     };
+    let (imports, mut diags) = match options.goal {
+        Goal::Configuration => {
+            let (imports, found) = imports::named(&run.program, &run.inputs, &*run.loader);
+            (imports, Diagnostics(diags.0.into_iter().chain(found.0).collect()))
+        }
+        Goal::Nothing | Goal::Record => (Imports::new(), diags),
+    };
+    diags.extend(unconfigured(&imports, run, state));
     let mut left_out = None;
     if let Some(part) = &part {
         left_out = Some(LeftOut { evaluated: part.evaluated.clone(), ..LeftOut::default() });
@@ -219,6 +236,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         seen: BTreeSet::new(),
         absent: BTreeSet::new(),
         may_fail: BTreeSet::new(),
+        imports,
         pending: HashMap::new(),
         recorded: HashMap::new(),
         protected: BTreeMap::new(),
@@ -255,6 +273,8 @@ struct Planning<'p> {
     absent: BTreeSet<ResourceAddr>,
     /// Data sources of checks.
     may_fail: BTreeSet<InstanceAddr>,
+    /// What `import` blocks name.
+    imports: Imports,
     /// Managed resources with something to do, and the modules of their instances.
     pending: HashMap<ResourceAddr, BTreeSet<ModulePath>>,
     /// What the state has of them.
@@ -386,7 +406,8 @@ impl Planning<'_> {
                 let triggered = triggered.or_else(|| self.options.replace.contains(&addr).then_some(Reason::Requested));
                 let awaited = self.awaited(&desired);
                 let (permits, refresh) = (self.permits.clone(), self.refreshes(&addr));
-                let adopt = self.options.adopt.get(&addr).cloned();
+                let named = self.imports.get(&addr).map(|(id, _)| id);
+                let adopt = self.options.adopt.get(&addr).or(named).cloned();
                 tasks.spawn(async move {
                     let _permit = permits.acquire_owned().await;
                     let request = instance::Request { desired: &desired, recorded, triggered, awaited, refresh, adopt };
@@ -528,6 +549,17 @@ impl Planning<'_> {
             left_out.outputs = kept;
         }
     }
+}
+
+/// What is imported and nobody describes would be removed by the same apply.
+fn unconfigured(imports: &Imports, run: &Run, state: &State) -> Diagnostics {
+    let missing = imports.iter().filter(|(addr, _)| !run.program.has_resource(&addr.resource()));
+    let missing = missing.filter(|(addr, _)| !state.instances.contains_key(addr));
+    let diagnostics = missing.map(|(addr, (_, span))| {
+        let label = format!("the stack does not describe {addr}");
+        Diagnostic::error("import of what is not described", label).at(*span).note("write its block first")
+    });
+    Diagnostics(diagnostics.collect())
 }
 
 fn triggers_by(change: &Change, path: &Path) -> bool {

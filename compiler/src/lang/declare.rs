@@ -3,6 +3,7 @@
 
 pub(crate) mod blocks;
 pub mod encryption;
+pub mod imports;
 pub mod moves;
 pub(crate) mod resource;
 
@@ -35,6 +36,7 @@ pub struct ModuleDecl {
     pub required_providers: IndexMap<Arc<str>, RequiredProvider>,
     pub providers: Vec<ProviderConfig>,
     pub checks: IndexMap<Arc<str>, Check>,
+    pub imports: Vec<imports::Import>,
     pub moved: Vec<moves::Moved>,
     pub removed: Vec<moves::Removed>,
     /// Where the state is; of the root module.

@@ -20,7 +20,7 @@ use value::codec::msgpack;
 use value::{Path, Ty, Value};
 
 use super::part::LeftOut;
-use super::{Action, Change, Deposed, Goal, OutputChange, Plan};
+use super::{Action, Adopted, Change, Deposed, Goal, OutputChange, Plan};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 use crate::state::private;
 use crate::state::seal::{Seal, SealError, is_sealed};
@@ -133,6 +133,9 @@ fn encode_plan(plan: &Plan) -> Json {
             "private": STANDARD.encode(&change.private),
             "dependencies": change.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "create_before_destroy": change.create_before_destroy,
+            "adopted": change.adopted.as_ref().map(
+                |adopted| json!({ "id": adopted.id, "object": object_to_json(&adopted.instance) })
+            ),
         })
     });
     let deposed = plan.deposed.iter().map(|deposed| {
@@ -199,8 +202,13 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
             create_before_destroy: change["create_before_destroy"].as_bool()?,
             provider,
             addr: addr.clone(),
-            // An import is no part of a plan that is saved.
-            adopted: None,
+            adopted: match &change["adopted"] {
+                Json::Null => None,
+                adopted => {
+                    let id = adopted["id"].as_str()?.to_owned();
+                    Some(Box::new(Adopted { id, instance: object_from_json(&adopted["object"])? }))
+                }
+            },
         };
         plan.changes.insert(addr, decoded);
     }

@@ -12,7 +12,7 @@ use value::{Path, Value};
 
 use super::ignore::ignoring;
 use super::propose::{proposed, unread};
-use super::{Action, Change, Reason};
+use super::{Action, Adopted, Change, Reason};
 use crate::event::Event;
 use crate::host::check::plan_violations;
 use crate::host::{PlanRequest, Provider, ReadRequest};
@@ -77,8 +77,9 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     let address = desired.addr.to_string();
     let mut adopted = None;
     if let Some(id) = adopt.filter(|_| recorded.is_none()) {
-        adopted = Some(import(&*provider, desired, &id, diags).await?);
-        recorded.clone_from(&adopted);
+        let instance = import(&*provider, desired, &id, diags).await?;
+        recorded = Some(instance.clone());
+        adopted = Some(Box::new(Adopted { id, instance }));
     }
     let existing = match &recorded {
         Some(recorded) => existing(run, &*provider, &desired.addr, recorded, refresh, span, diags).await?,
@@ -161,7 +162,7 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         private: answer.private,
         dependencies,
         create_before_destroy: create_first,
-        adopted: adopted.map(Box::new),
+        adopted,
     })
 }
 

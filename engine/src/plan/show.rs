@@ -38,6 +38,11 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
     for (to, from) in &moved {
         writeln!(out, "    {from} has moved to {to}").expect(INFALLIBLE);
     }
+    for change in plan.changes.values() {
+        if let Some(adopted) = &change.adopted {
+            writeln!(out, "    {} is imported (id {})", change.addr, adopted.id).expect(INFALLIBLE);
+        }
+    }
     for deposed in &plan.deposed {
         writeln!(out, "  - {} (an older object, {}, is still to be removed)", deposed.addr, deposed.key)
             .expect(INFALLIBLE);
@@ -55,7 +60,9 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
         out.push_str("No changes. What there is matches the configuration.\n");
     } else {
         let (add, change, destroy) = counts(plan);
-        write!(out, "Plan: {add} to add, {change} to change, {destroy} to destroy.").expect(INFALLIBLE);
+        let imports = plan.changes.values().filter(|change| change.adopted.is_some()).count();
+        let imports = if imports > 0 { format!("{imports} to import, ") } else { String::new() };
+        write!(out, "Plan: {imports}{add} to add, {change} to change, {destroy} to destroy.").expect(INFALLIBLE);
         out.push('\n');
     }
     out

@@ -6,7 +6,7 @@ use value::{Ty, Value};
 
 use super::resource::{condition, declare_call, declare_check, declare_resource, provider_ref};
 use super::{Backend, ModuleDecl, Output, ProviderConfig, RequiredProvider, Shape, StackInfo, Variable, without};
-use super::{encryption, moves};
+use super::{encryption, imports, moves};
 use crate::addr::{Mode, ProviderSource};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::eval::{self, NoScope};
@@ -18,6 +18,7 @@ use crate::version::{Constraints, TERRAFORM, Version};
 const TOP_LEVEL: &[&str] = &[
     "check",
     "data",
+    "import",
     "locals",
     "module",
     "moved",
@@ -31,7 +32,7 @@ const TOP_LEVEL: &[&str] = &[
 ];
 
 /// Blocks that Terraform has and this program does not have yet.
-const NOT_SUPPORTED: &[&str] = &["ephemeral", "import"];
+const NOT_SUPPORTED: &[&str] = &["ephemeral"];
 
 /// Adds what a file declares to its module.
 pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
@@ -54,6 +55,7 @@ pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
             "moved" => moves::moved(module, block, diags),
             "removed" => moves::removed(module, block, diags),
             "check" => declare_check(module, block, diags),
+            "import" => imports::import(module, block, diags),
             kind if NOT_SUPPORTED.contains(&kind) => {
                 let label = format!("`{kind}` blocks are not supported yet");
                 diags.push(Diagnostic::error("unsupported block", label).at(block.header));

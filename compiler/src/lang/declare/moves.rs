@@ -5,7 +5,7 @@ use std::sync::Arc;
 use value::Value;
 
 use super::{ModuleDecl, Shape};
-use crate::addr::{InstanceAddr, Key, Mode, ModulePath, Selector};
+use crate::addr::{Key, ModulePath, Selector};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::eval::{self, NoScope};
 use crate::source::Span;
@@ -120,19 +120,5 @@ fn selector(expr: &Expr) -> Option<Selector> {
             StepKind::Splat { .. } => return None,
         }
     }
-    let mut words = words.into_iter().peekable();
-    let mut module = ModulePath::default();
-    while let Some((word, Key::None)) = words.peek()
-        && &**word == "module"
-    {
-        words.next();
-        let (name, key) = words.next()?;
-        module = module.child(name, key);
-    }
-    let Some((ty, Key::None)) = words.next() else {
-        return (!module.is_root()).then_some(Selector::Module(module));
-    };
-    let (name, key) = words.next()?;
-    let is_whole = words.next().is_none() && &*ty != "data";
-    is_whole.then_some(Selector::Object(InstanceAddr { module, mode: Mode::Managed, ty, name, key }))
+    Selector::of_words(words)
 }

@@ -1,0 +1,116 @@
+//! `import` blocks: what exists is taken in by a plan, and changed like everything else; beside the real terraform.
+
+use crate::sandbox::Sandbox;
+use crate::terraform::{Terraform, program, write_config};
+
+const STACK: &str = r#"
+variable "prefix" { default = "known" }
+locals { more = { x = "1", y = "2" } }
+resource "terraform_data" "plain" {}
+resource "terraform_data" "changed" { input = "new" }
+resource "terraform_data" "many" { for_each = local.more }
+module "m" { source = "./m" }
+import {
+  to = terraform_data.plain
+  id = "${var.prefix}-plain"
+}
+import {
+  to = terraform_data.changed
+  id = "${var.prefix}-changed"
+}
+import {
+  for_each = local.more
+  to       = terraform_data.many[each.key]
+  id       = "${var.prefix}-${each.value}"
+}
+import {
+  to = module.m.terraform_data.inner
+  id = "inner"
+}
+output "ids" {
+  value = [terraform_data.plain.id, terraform_data.changed.id, terraform_data.many["y"].id, module.m.id]
+}
+"#;
+const MODULE: &str = "resource \"terraform_data\" \"inner\" {}\noutput \"id\" { value = terraform_data.inner.id }\n";
+
+#[test]
+fn what_exists_is_taken_in_by_a_plan() {
+    let sandbox = Sandbox::new();
+    write_config(&sandbox);
+    for folder in ["ours", "theirs"] {
+        sandbox.write(&format!("{folder}/main.tf"), STACK);
+        sandbox.write(&format!("{folder}/m/main.tf"), MODULE);
+    }
+    let ours = |args: &[&str]| sandbox.lampwright("ours", args);
+    let counts = "Plan: 5 to import, 0 to add, 1 to change, 0 to destroy.";
+    let plan = ours(&["plan"]).success();
+    assert!(plan.contains(counts) && plan.contains("terraform_data.plain is imported (id known-plain)"), "{plan}");
+    // As it was saved.
+    ours(&["plan", "-out=saved"]).success();
+    let applied = ours(&["apply", "saved"]).success();
+    assert!(applied.contains("5 imported, 0 added, 1 changed, 0 destroyed."), "{applied}");
+    let ids = "[\"known-plain\",\"known-changed\",\"known-2\",\"inner\"]";
+    assert_eq!(ours(&["output", "-json", "ids"]).success().trim(), ids);
+    assert_eq!(ours(&["plan", "-detailed-exitcode"]).code, 0);
+    if let Some(program) = program() {
+        let theirs = Terraform { sandbox: &sandbox, program, folder: "theirs" };
+        theirs.run(&["init"]).success();
+        assert!(theirs.run(&["plan", "-no-color"]).success().contains(counts));
+        theirs.run(&["apply", "-auto-approve"]).success();
+        assert_eq!(theirs.run(&["output", "-json", "ids"]).success().trim(), ids);
+    }
+    // One that is in the state is not imported again.
+    ours(&["state", "rm", "terraform_data.plain"]).success();
+    let plan = ours(&["plan", "-target=terraform_data.plain"]).success();
+    assert!(plan.contains("Plan: 1 to import, 0 to add, 0 to change, 0 to destroy."), "{plan}");
+    ours(&["apply", "-auto-approve"]).success();
+    ours(&["destroy", "-auto-approve"]).success();
+    assert_eq!(ours(&["state", "list"]).success(), "");
+}
+
+/// A layer whose state was lost keeps its machines.
+#[test]
+fn a_layer_is_taken_in_by_a_block() {
+    let sandbox = Sandbox::new();
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    let layer = "resource \"lamp_cluster\" \"web\" {\n  nodes = 1\n  app   = \"./app\"\n}\n";
+    sandbox.write("stack/main.stack.hcl", &format!("{}{layer}", sandbox.provider_block()));
+    sandbox.lampwright("stack", &["apply", "-auto-approve"]).success();
+    let pid = sandbox.pid("web-1", "apache2");
+    let id = sandbox.lampwright("stack", &["state", "show", "lamp_cluster.web"]).success();
+    let id = id
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("id = \""))
+        .expect("an id")
+        .trim_end_matches('"')
+        .to_owned();
+    std::fs::remove_file(sandbox.join("stack/terraform.tfstate")).expect("removed");
+    let block = format!("import {{\n  to = lamp_cluster.web\n  id = \"{id}\"\n}}\n");
+    sandbox.write("stack/main.stack.hcl", &format!("{}{layer}{block}", sandbox.provider_block()));
+    let applied = sandbox.lampwright("stack", &["apply", "-auto-approve"]).success();
+    assert!(applied.contains("1 imported, 0 added, "), "{applied}");
+    assert_eq!(sandbox.pid("web-1", "apache2"), pid);
+    assert_eq!(sandbox.lampwright("stack", &["plan", "-detailed-exitcode"]).code, 0);
+    sandbox.lampwright("stack", &["destroy", "-auto-approve"]).success();
+    assert_eq!(sandbox.machines(), Vec::<String>::new());
+}
+
+#[test]
+fn imports_that_cannot_be_are_refused_at_their_place() {
+    let sandbox = Sandbox::new();
+    let says = |text: &str, expected: &str| {
+        sandbox.write("stack/main.tf", &format!("resource \"terraform_data\" \"a\" {{}}\n{text}"));
+        let refused = sandbox.lampwright("stack", &["plan"]).failure();
+        assert!(refused.contains(expected) && refused.contains("main.tf:"), "{expected:?} is not in:\n{refused}");
+    };
+    let import = |to: &str, id: &str| format!("import {{\n  to = {to}\n  id = {id}\n}}\n");
+    says(&import("terraform_data.b", "\"x\""), "the stack does not describe terraform_data.b");
+    says(&import("terraform_data.a", "\"\""), "a text that is not empty is required here");
+    says(&import("terraform_data.a", "terraform_data.a.id"), "`terraform_data` cannot be used here");
+    says(&import("module.m", "\"x\""), "the address of one object is required here");
+    says("import {\n  to = terraform_data.a\n}\n", "`id` is required here");
+    says(
+        &[import("terraform_data.a", "\"x\""), import("terraform_data.a", "\"y\"")].concat(),
+        "terraform_data.a is imported twice",
+    );
+}
