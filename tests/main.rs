@@ -12,6 +12,7 @@ mod checks;
 mod cli;
 mod clouds;
 mod data;
+mod documents;
 mod encodings;
 mod encryption;
 mod environment;
