@@ -415,8 +415,7 @@ fn another_place_is_told_from_another_setting() {
     assert!(run(&["state", "list"]).success().contains("lamp_cluster.web"));
 
     // A place that was wrong is left without asking it.
-    let (wrong, _) =
-        ("backend \"http\" {\n    address = \"http://127.0.0.1:1/gone?token=hunter2\"\n    retry_max = 0\n  }", ());
+    let wrong = "backend \"http\" {\n    address = \"http://127.0.0.1:1/gone?token=hunter2\"\n    retry_max = 0\n  }";
     write(&sandbox, "stack", wrong, 0);
     let refused = run(&["plan"]).failure();
     assert!(

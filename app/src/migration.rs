@@ -80,12 +80,12 @@ impl Migration {
         for name in workspaces {
             let from = self.before.state(host, root, name)?.sealed(seal.clone());
             let to = self.now.state(host, root, name)?.made_here().sealed(seal.clone());
-            surgery::check_newer(&to.peek(host).await?, &from.peek(host).await?, &from.shown(), &self.cure(host, &to))?;
+            surgery::check_newer(&to.peek(host).await?, &from.peek(host).await?, &from.shown(), &cure(host, &to))?;
             places.push((from, to));
         }
         for (from, to) in &places {
             let viewed = from.view(host, "init -migrate-state").await?;
-            let (new, cure) = (viewed.state().clone(), self.cure(host, to));
+            let (new, cure) = (viewed.state().clone(), cure(host, to));
             let copied = surgery::replace(host, to, new, &from.shown(), Some(&cure), "init -migrate-state").await;
             let closed = viewed.close().await;
             copied.and(closed)?;
@@ -93,15 +93,16 @@ impl Migration {
         self.leave(stack)
     }
 
-    fn cure(&self, host: &Host, to: &StateAt) -> String {
-        let leave = host.watch.command("init -reconfigure");
-        format!("`{leave}` goes on with what is in {}; or remove that first", to.shown())
-    }
-
     /// Goes on with the new place, whatever was at the old one.
     pub fn leave(self, stack: &Stack) -> Result<()> {
         Ok(self.now.remember(&stack.root)?)
     }
+}
+
+/// What can be done where a state would be replaced.
+fn cure(host: &Host, to: &StateAt) -> String {
+    let leave = host.watch.command("init -reconfigure");
+    format!("`{leave}` goes on with what is in {}; or remove that first", to.shown())
 }
 
 /// Settings of a backend in a file, `name = "value"` each.

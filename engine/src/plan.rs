@@ -243,7 +243,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         triggers: BTreeMap::new(),
         diags,
     };
-    planning.diags.extend(Diagnostics(planning.part.iter().map(Part::warning).collect()));
+    planning.diags.extend(Diagnostics(planning.part.iter().map(|_| Part::warning()).collect()));
     planning.drive(&mut evaluation).await;
     if !planning.diags.has_errors() && !run.is_cancelled() && options.adopt.is_empty() {
         match options.goal {

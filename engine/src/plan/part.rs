@@ -153,7 +153,7 @@ impl<'s> Part<'s> {
     }
 
     /// What people have to know of such a plan.
-    pub(super) fn warning(&self) -> Diagnostic {
+    pub(super) fn warning() -> Diagnostic {
         let label = "what is left out is not planned, and outputs that are made of it keep their value";
         Diagnostic::warning("the plan is for a part of the stack", label)
             .note("this is for exceptions, such as mending one layer in a hurry; afterwards plan the whole once")
