@@ -70,7 +70,7 @@ class S3:
         self.endpoint = os.environ["LAMPWRIGHT_TESTBED_AWS"].rstrip("/")
         self.bucket = f"faults-{os.getpid()}"
         os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
-        api = [sys.executable, HERE + "/../testbeds/apis.py", "aws", self.endpoint, "bucket", self.bucket]
+        api = [sys.executable, HERE + "/../testbeds/apis.py", "aws", self.endpoint + "/", "bucket", self.bucket]
         subprocess.run(api, check=True, stdout=subprocess.DEVNULL)
         self.child = None
 
