@@ -122,6 +122,12 @@ fn nothing_of_a_state_can_be_read_where_it_lies() {
     assert_eq!((run(PLAN).code, journal.exists()), (0, false));
     assert_ne!(run(&["state", "show", "terraform_data.many[0]"]).success(), id);
 
+    // What goes into another file goes there as it was.
+    run(&["state", "mv", "terraform_data.many[2]", "terraform_data.gone", "-state-out=gone.tfstate"]).success();
+    assert_eq!(leaks(&sandbox, "stack"), Vec::<String>::new());
+    assert!(run(&["state", "pull", "-state=gone.tfstate"]).success().contains(SECRET));
+    run(APPLY).success();
+
     // Without a word of how, nobody guesses.
     write(&sandbox, "stack", "");
     let refused = run(&["plan"]).failure();

@@ -254,8 +254,10 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
         )
         .argument("-files");
         let files = match goal {
-            Goal::Configuration => format!("; `{}` shows the text of every new file", plan.text()),
-            Goal::Nothing | Goal::Record => String::new(),
+            Goal::Configuration | Goal::Nothing => {
+                format!("; `{}` shows the text of every new file", plan.text())
+            }
+            Goal::Record => String::new(),
         };
         print::line(&format!("\n`{}` does it{files}.", apply.text()));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use app::failure::Result;
-use app::state::{self, StateAt};
+use app::state;
 use app::surgery;
 use clap::{Args, Subcommand};
 use compiler::addr::ProviderSource;
@@ -176,7 +176,7 @@ async fn show(args: &ShowArgs, invocation: &Invocation) -> Outcome {
 async fn mv(args: &MvArgs, invocation: &Invocation) -> Outcome {
     let (host, at) = (&*invocation.host, args.change.last(invocation)?);
     let other = match (&args.state_out, &args.stack_out) {
-        (Some(file), _) => Some(StateAt::file(invocation.path(file))),
+        (Some(file), _) => Some(state::beside(&invocation.host, &invocation.root, file)?),
         (None, Some(folder)) => Some(state::last(&invocation.host, &invocation.root.below(folder), None)?),
         (None, None) => None,
     };

@@ -271,6 +271,11 @@ fn has_local(root: &Root) -> anyhow::Result<bool> {
     Ok(root.at(workspace::STATE).exists() || !workspace::local(root)?.is_empty())
 }
 
+/// Another file, encrypted as the state of this folder is.
+pub fn beside(host: &Arc<Host>, root: &Root, path: &Path) -> Result<StateAt> {
+    Ok(StateAt::file(root.at(path)).sealed(seal_of(host, root)?))
+}
+
 /// The state that was used last, for who does not read the stack; `given` names a file instead.
 pub fn last(host: &Arc<Host>, root: &Root, given: Option<&Path>) -> Result<StateAt> {
     let remembered = used(host, root)?;

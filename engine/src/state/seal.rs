@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 const VERSION: &str = "v0";
+const MAX_ITERATIONS: u32 = 50_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
@@ -105,7 +106,9 @@ fn derive(from: &Pbkdf2, metadata: &Metadata) -> Result<Key, SealError> {
     };
     let closed = |what: &str| SealError::Closed(vec![what.to_owned()]);
     let salt = STANDARD.decode(&metadata.salt).map_err(|_| closed("the salt of its key cannot be read"))?;
-    let iterations = NonZeroU32::new(metadata.iterations).ok_or_else(|| closed("its key has no iterations"))?;
+    let iterations = NonZeroU32::new(metadata.iterations).filter(|number| number.get() <= MAX_ITERATIONS);
+    // What lies beside it is not encrypted: whoever wrote it shall not keep us busy for hours.
+    let iterations = iterations.ok_or_else(|| closed("its key has no iterations, or more than anybody needs"))?;
     let mut bytes = vec![0; metadata.key_length];
     pbkdf2::derive(algorithm, iterations, &salt, from.passphrase.as_bytes(), &mut bytes);
     let key = UnboundKey::new(cipher, &bytes).map_err(|_| SealError::Crypto)?;
