@@ -136,6 +136,19 @@ fn nothing_of_a_state_can_be_read_where_it_lies() {
         "{refused}"
     );
     run(&["output"]).failure();
+    // A part of it, argument by argument.
+    write(&sandbox, "stack", &encrypted.replace("passphrase = var.phrase", "iterations = 600000"));
+    assert!(run(&["plan"]).failure().contains("`passphrase` is required here, or in TF_ENCRYPTION"));
+    let phrase = "key_provider \"pbkdf2\" \"one\" {\n  passphrase = \"a phrase of the stack\"\n}\nstate {\n  enforced = true\n}\n";
+    assert_eq!(with(&sandbox, "stack", PLAN, ("TF_ENCRYPTION", phrase)).code, 0);
+    // Half of it is nothing to go on with.
+    let state = sandbox.join("stack/terraform.tfstate");
+    let whole = std::fs::read(&state).expect("a state");
+    std::fs::write(&state, &whole[..200]).expect("written");
+    let refused = with(&sandbox, "stack", APPLY, ("TF_ENCRYPTION", phrase)).failure();
+    assert!(refused.contains("it is neither a state nor an encrypted one"), "{refused}");
+    std::fs::write(&state, &whole).expect("written");
+    write(&sandbox, "stack", "");
     // The environment may say all of it.
     let variable = block("\"a phrase of the stack\"", TARGETS);
     let variable = variable.trim_start_matches("encryption {").trim_end_matches('}');

@@ -116,8 +116,14 @@ fn merge(decl: &mut EncryptionDecl, given: EncryptionDecl) {
     for (into, from) in [(&mut decl.state, given.state), (&mut decl.plan, given.plan)] {
         if let Some(from) = from {
             let enforced = from.enforced || into.as_ref().is_some_and(|target| target.enforced);
-            let before = into.take().and_then(|target| target.fallback);
-            *into = Some(Target { enforced, fallback: from.fallback.clone().or(before), ..from });
+            let before = into.take();
+            let (method, fallback) = before.map_or((None, None), |target| (target.method, target.fallback));
+            *into = Some(Target {
+                enforced,
+                method: from.method.or(method),
+                fallback: from.fallback.or(fallback),
+                span: from.span,
+            });
         }
     }
     decl.remote_states.default = given.remote_states.default.or(decl.remote_states.default.take());

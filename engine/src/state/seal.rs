@@ -28,6 +28,8 @@ pub enum SealError {
         "it is not encrypted, and the stack does not allow that: a method \"unencrypted\" as a fallback does, until it is written the next time"
     )]
     Plain,
+    #[error("it is neither a state nor an encrypted one: {0}")]
+    Malformed(String),
     #[error("it is encrypted in a form that this program does not know ({0})")]
     Version(String),
     #[error("it cannot be decrypted: {}", .0.join("; "))]
@@ -224,7 +226,8 @@ impl Seal {
         if bytes.is_empty() || self.methods.is_empty() {
             return Ok(Opened { text: bytes.to_vec(), is_current: true });
         }
-        let envelope: Envelope = serde_json::from_slice(bytes).unwrap_or_default();
+        let envelope: Envelope =
+            serde_json::from_slice(bytes).map_err(|error| SealError::Malformed(error.to_string()))?;
         if envelope.encryption_version.is_empty() {
             if !self.methods.contains(&Method::Unencrypted) {
                 return Err(SealError::Plain);
