@@ -5,6 +5,7 @@ mod bundle;
 mod console;
 mod export;
 mod force_unlock;
+mod graph;
 mod import;
 mod init;
 mod logs;
@@ -90,6 +91,7 @@ enum Command {
     Module(module::ModuleArgs),
     /// Write the stack and the modules it calls as Terraform modules
     Export(export::ExportArgs),
+    Graph(graph::GraphArgs),
     ForceUnlock(force_unlock::ForceUnlockArgs),
     Workspace(workspace::WorkspaceArgs),
     /// Print the version
@@ -121,7 +123,7 @@ impl Cli {
                 false
             }
             Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => false,
-            Command::Version(_) | Command::ForceUnlock(_) | Command::Workspace(_) => false,
+            Command::Version(_) | Command::Graph(_) | Command::ForceUnlock(_) | Command::Workspace(_) => false,
         }
     }
 
@@ -156,6 +158,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
         Command::Scale(args) => scale::run(&args, invocation).await,
         Command::Ssh(args) => ssh::run(&args, invocation).await,
         Command::State(args) => state::run(&args, invocation).await,
+        Command::Graph(args) => graph::run(&args, invocation),
         Command::ForceUnlock(args) => force_unlock::run(&args, invocation).await,
         Command::Workspace(args) => workspace::run(&args, invocation).await,
         Command::Console(args) => console::run(&args, invocation).await,
@@ -207,7 +210,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
                 "`plan -refresh-only` shows what has changed outside of the stack, and `apply -refresh-only` records it"
             }
             "get" | "providers" => "`init` fetches modules and shows which providers are found",
-            "fmt" | "graph" | "login" | "logout" | "cloud" | "query" | "stacks" | "metadata" => {
+            "fmt" | "login" | "logout" | "cloud" | "query" | "stacks" | "metadata" => {
                 "Terraform has this command; it is not there yet"
             }
             _ => return None,

@@ -19,6 +19,7 @@ mod environment;
 mod faulty_clouds;
 mod found_layers;
 mod golden_images;
+mod graph;
 mod guarded_clouds;
 mod health;
 mod hostile_plugins;

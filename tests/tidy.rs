@@ -56,6 +56,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
                 "console",
                 "docs",
                 "export",
+                "graph",
                 "import",
                 "init",
                 "migration",

@@ -15,6 +15,7 @@ pub mod disk;
 pub mod docs;
 pub mod export;
 pub mod failure;
+pub mod graph;
 pub mod host;
 pub mod import;
 pub mod init;
