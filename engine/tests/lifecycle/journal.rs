@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use compiler::encryption::{Hash, Method, Pbkdf2};
 use engine::state::State;
 use engine::state::journal::Record;
+use engine::state::seal::{Methods, Seal};
 use engine::state::store::{Store, peek};
 
 use super::bed::Bed;
@@ -261,4 +263,47 @@ fn a_journal_that_is_there_is_not_written_over() {
     assert!(store.unwritten().is_some());
     drop(store);
     assert!(Store::open(&bed.state_path(), "test", &Arc::default()).expect("opens").recovered.is_incomplete());
+}
+
+/// Of a state that is encrypted so are the records, each for itself; a journal that nobody can decrypt is told and kept.
+#[test]
+fn records_are_encrypted_as_the_state_is() {
+    let bed = Bed::new();
+    let seal = |passphrase: &str| {
+        let key = Pbkdf2 {
+            address: "key_provider.pbkdf2.one".to_owned(),
+            passphrase: passphrase.to_owned(),
+            key_length: 32,
+            iterations: 200_000,
+            salt_length: 32,
+            hash: Hash::Sha512,
+        };
+        Arc::new(Seal::new(Methods(vec![Method::AesGcm { key: Box::new(key), aad: Vec::new() }])))
+    };
+    let (path, journal) = (bed.state_path(), bed.folder.path().join("terraform.tfstate.journal"));
+    let secret = instance().attributes.to_string();
+    let ours = seal("a passphrase of ours");
+    {
+        let mut store = Store::open(&path, "test", &ours).expect("the state opens");
+        for name in ["thing.a", "thing.b"] {
+            store.record(Record::Put { addr: addr(name), instance: instance() }).expect("recorded");
+        }
+    }
+    let text = std::fs::read_to_string(&journal).expect("a journal");
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(!text.contains("thing.a") && !text.contains(&secret) && text.contains("\"sealed\""), "{text}");
+    // Whoever has another key loses nothing.
+    let view = peek(&path, &seal("a passphrase of others")).expect("a look");
+    assert!(view.recovered.is_incomplete() && view.recovered.damage[0].contains("cannot be decrypted"), "{view:?}");
+    assert_eq!(std::fs::read_to_string(&journal).expect("a journal"), text);
+    // The line before it is not needed to read a line.
+    let lines: Vec<&str> = text.lines().collect();
+    std::fs::write(&journal, format!("{}\n{}\n", lines[0], lines[2])).expect("written");
+    let view = peek(&path, &ours).expect("a look");
+    assert_eq!((view.state.instances.len(), view.recovered.is_incomplete()), (1, true));
+    std::fs::write(&journal, &text).expect("written");
+    let store = Store::open(&path, "test", &ours).expect("the state opens");
+    assert_eq!((store.recovered.records, store.state().instances.len()), (2, 2));
+    let written = std::fs::read_to_string(&path).expect("a state");
+    assert!(written.contains("\"encrypted_data\"") && !written.contains("thing"), "{written}");
 }
