@@ -9,6 +9,7 @@ mod graph;
 mod import;
 mod init;
 mod logs;
+mod manual;
 mod module;
 mod operate;
 mod output;
@@ -94,6 +95,8 @@ enum Command {
     Graph(graph::GraphArgs),
     ForceUnlock(force_unlock::ForceUnlockArgs),
     Workspace(workspace::WorkspaceArgs),
+    Completion(manual::CompletionArgs),
+    Man(manual::ManArgs),
     /// Print the version
     Version(VersionArgs),
 }
@@ -123,6 +126,7 @@ impl Cli {
                 false
             }
             Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => false,
+            Command::Completion(_) | Command::Man(_) => false,
             Command::Version(_) | Command::Graph(_) | Command::ForceUnlock(_) | Command::Workspace(_) => false,
         }
     }
@@ -158,6 +162,8 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
         Command::Scale(args) => scale::run(&args, invocation).await,
         Command::Ssh(args) => ssh::run(&args, invocation).await,
         Command::State(args) => state::run(&args, invocation).await,
+        Command::Completion(args) => manual::completion(&args),
+        Command::Man(args) => manual::man(&args, invocation),
         Command::Graph(args) => graph::run(&args, invocation),
         Command::ForceUnlock(args) => force_unlock::run(&args, invocation).await,
         Command::Workspace(args) => workspace::run(&args, invocation).await,

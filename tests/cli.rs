@@ -218,3 +218,28 @@ fn a_copy_of_a_module_comes_into_an_empty_place() {
     let ignored = std::fs::read_to_string(sandbox.join("empty/.gitignore")).expect("the file");
     assert!(ignored.contains("*.tfstate\n"), "{ignored}");
 }
+
+/// Shells complete commands and flags, and every command has a page of the manual.
+#[test]
+fn shells_and_the_manual_know_the_commands() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = sandbox.lampwright(".", &["completion", shell]).success();
+        assert!(script.contains("lampwright") && script.contains("refresh-only"), "{shell}: {script}");
+        sandbox.write(&format!("completion.{shell}"), &script);
+    }
+    let complete = |words: &str, count: usize| {
+        let script = format!(
+            ". ./completion.bash; COMP_WORDS=({words}); COMP_CWORD={count}; _lampwright lampwright \"${{COMP_WORDS[{count}]}}\" x; echo \"${{COMPREPLY[@]}}\""
+        );
+        let output = std::process::Command::new("bash").args(["-c", &script]).current_dir(sandbox.path()).output();
+        String::from_utf8(output.expect("bash runs").stdout).expect("UTF-8").trim().to_owned()
+    };
+    assert_eq!(complete("lampwright pl", 1), "plan");
+    assert_eq!(complete("lampwright plan --refresh-o", 2), "--refresh-only");
+    sandbox.lampwright(".", &["man", "pages"]).success();
+    for page in ["lampwright.1", "lampwright-plan.1", "lampwright-state-mv.1"] {
+        let text = std::fs::read_to_string(sandbox.join("pages").join(page)).expect("a page");
+        assert!(text.contains(".TH lampwright"), "{page}: {text}");
+    }
+}
