@@ -21,6 +21,7 @@ mod ssh;
 mod state;
 mod status;
 pub(crate) mod test;
+mod topics;
 mod validate;
 mod workspace;
 
@@ -30,7 +31,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use app::failure::Result;
 use app::inputs::Given;
-use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
 use crate::environment;
 use crate::invocation::Invocation;
@@ -97,6 +98,7 @@ enum Command {
     Workspace(workspace::WorkspaceArgs),
     Completion(manual::CompletionArgs),
     Man(manual::ManArgs),
+    Docs(topics::TopicArgs),
     /// Print the version
     Version(VersionArgs),
 }
@@ -126,7 +128,7 @@ impl Cli {
                 false
             }
             Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => false,
-            Command::Completion(_) | Command::Man(_) => false,
+            Command::Completion(_) | Command::Man(_) | Command::Docs(_) => false,
             Command::Version(_) | Command::Graph(_) | Command::ForceUnlock(_) | Command::Workspace(_) => false,
         }
     }
@@ -164,6 +166,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
         Command::State(args) => state::run(&args, invocation).await,
         Command::Completion(args) => manual::completion(&args),
         Command::Man(args) => manual::man(&args, invocation),
+        Command::Docs(args) => topics::run(&args),
         Command::Graph(args) => graph::run(&args, invocation),
         Command::ForceUnlock(args) => force_unlock::run(&args, invocation).await,
         Command::Workspace(args) => workspace::run(&args, invocation).await,
@@ -179,6 +182,17 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
             });
             Ok(crate::exit::SUCCESS)
         }
+    }
+}
+
+/// `lampwright help TOPIC`, where the topic is no command.
+pub(crate) fn with_topics(args: Vec<OsString>) -> Vec<OsString> {
+    let is_topic = |name: &str| topics::is_topic(name) && Cli::command().find_subcommand(name).is_none();
+    match args.as_slice() {
+        [program, help, topic] if help == "help" && topic.to_str().is_some_and(is_topic) => {
+            vec![program.clone(), "docs".into(), topic.clone()]
+        }
+        _ => args,
     }
 }
 

@@ -53,7 +53,7 @@ fn run() -> ExitCode {
             return ExitCode::from(exit::FAILURE);
         }
     };
-    let args = commands::with_version(commands::long_flags(args));
+    let args = commands::with_topics(commands::with_version(commands::long_flags(args)));
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

@@ -243,3 +243,22 @@ fn shells_and_the_manual_know_the_commands() {
         assert!(text.contains(".TH lampwright"), "{page}: {text}");
     }
 }
+
+/// What is in docs is in the program, but for decisions.
+#[test]
+fn documents_are_in_the_program() {
+    let sandbox = Sandbox::new();
+    let listed = sandbox.lampwright(".", &["docs"]).success();
+    assert_eq!(sandbox.lampwright(".", &["help", "topics"]).success(), listed);
+    let folder = std::fs::read_dir(crate::sandbox::repository().join("docs")).expect("a folder").flatten();
+    let mut names: Vec<String> =
+        folder.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".md")?.to_owned())).collect();
+    names.sort();
+    let topics: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(topics, names);
+    assert!(sandbox.lampwright(".", &["help", "planning"]).success().starts_with("# What a plan is for\n"));
+    // A command of the same name is what is meant.
+    assert!(sandbox.lampwright(".", &["help", "state"]).success().contains("Usage"));
+    assert!(sandbox.lampwright(".", &["docs", "state"]).success().contains("# Where the state is"));
+    assert!(sandbox.lampwright(".", &["docs", "planing"]).failure().contains("did you mean planning?"));
+}

@@ -1,0 +1,62 @@
+//! `lampwright help TOPIC`: the documents that otherwise only a clone has.
+
+use anyhow::anyhow;
+use clap::Args;
+use compiler::diag::suggest::closest;
+
+use super::Outcome;
+use crate::{exit, print};
+
+/// Print a document
+///
+/// Without a topic the list of them. `lampwright help TOPIC` does the same, where no command has that name.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct TopicArgs {
+    topic: Option<String>,
+}
+
+/// In alphabetical order: the name, what it is about, the text.
+const TOPICS: &[(&str, &str, &str)] = &[
+    ("attributes", "every attribute, changed on machines that serve", include_str!("../../docs/attributes.md")),
+    ("bundles", "every file of every machine as an artefact", include_str!("../../docs/bundles.md")),
+    ("clouds", "layers on AWS and OpenStack", include_str!("../../docs/clouds.md")),
+    ("data", "what becomes of data when layers go", include_str!("../../docs/data.md")),
+    ("environment", "variables, CLI configuration and versions", include_str!("../../docs/environment.md")),
+    ("local", "the cloud that is this machine", include_str!("../../docs/local.md")),
+    ("modules", "modules of the library, of repositories, as archives", include_str!("../../docs/modules.md")),
+    ("operating", "status, logs, scale, ssh", include_str!("../../docs/operating.md")),
+    (
+        "planning",
+        "plans for a part, for the record; moved, removed, import, check",
+        include_str!("../../docs/planning.md"),
+    ),
+    ("reference", "every resource and every setting of the provider", include_str!("../../docs/reference.md")),
+    ("robustness", "the faults that were found, and what guards each", include_str!("../../docs/robustness.md")),
+    ("state", "files, backends, locks, encryption, workspaces", include_str!("../../docs/state.md")),
+    ("testing-modules", "tests with snapshots", include_str!("../../docs/testing-modules.md")),
+];
+
+/// Whether `help` is asked for a document, and not for a command.
+pub(crate) fn is_topic(name: &str) -> bool {
+    name == "topics" || TOPICS.iter().any(|(known, _, _)| *known == name)
+}
+
+pub(crate) fn run(args: &TopicArgs) -> Outcome {
+    let Some(name) = args.topic.as_deref().filter(|name| *name != "topics") else {
+        let width = TOPICS.iter().map(|(name, _, _)| name.len()).max().unwrap_or(0);
+        for (name, about, _) in TOPICS {
+            print::line(&format!("{name:width$}  {about}"));
+        }
+        return Ok(exit::SUCCESS);
+    };
+    let Some((_, _, text)) = TOPICS.iter().find(|(known, _, _)| *known == name) else {
+        let all: Vec<&str> = TOPICS.iter().map(|(known, _, _)| *known).collect();
+        let hint = closest(name, all.iter().copied());
+        let hint =
+            hint.map_or_else(|| format!("there are: {}", all.join(", ")), |near| format!("did you mean {near}?"));
+        return Err(anyhow!("there is no topic {name:?}; {hint}").into());
+    };
+    print::raw(text);
+    Ok(exit::SUCCESS)
+}
