@@ -164,7 +164,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
         Command::Scale(args) => scale::run(&args, invocation).await,
         Command::Ssh(args) => ssh::run(&args, invocation).await,
         Command::State(args) => state::run(&args, invocation).await,
-        Command::Completion(args) => manual::completion(&args),
+        Command::Completion(args) => Ok(manual::completion(&args)),
         Command::Man(args) => manual::man(&args, invocation),
         Command::Docs(args) => topics::run(&args),
         Command::Graph(args) => graph::run(&args, invocation),

@@ -31,11 +31,11 @@ pub(crate) struct ManArgs {
 
 const NAME: &str = "lampwright";
 
-pub(crate) fn completion(args: &CompletionArgs) -> Outcome {
+pub(crate) fn completion(args: &CompletionArgs) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut script);
     print::raw(&String::from_utf8_lossy(&script));
-    Ok(exit::SUCCESS)
+    exit::SUCCESS
 }
 
 pub(crate) fn man(args: &ManArgs, invocation: &Invocation) -> Outcome {
