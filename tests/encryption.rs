@@ -167,6 +167,12 @@ fn keys_are_exchanged() {
     let exchange = "    state {\n      method = method.aes_gcm.two\n      fallback {\n        method = method.aes_gcm.one\n      }\n    }";
     sandbox.write("stack/key", "the key of this year, in a file");
     write(&sandbox, "stack", &block("\"the key of last year\"", &format!("{both}{exchange}")));
+    // Also by a plan that was saved: nothing has changed meanwhile.
+    let saved = run(&["plan", "-out=saved", "-replace=terraform_data.many[0]"]);
+    assert!(saved.stderr.contains("saved is not encrypted, and has what the state has"), "{}", saved.stderr);
+    saved.success();
+    run(&["apply", "saved"]).success();
+    std::fs::remove_file(sandbox.join("stack/saved")).expect("removed");
     run(APPLY).success();
     let text = std::fs::read_to_string(sandbox.join("stack/terraform.tfstate")).expect("a state");
     assert!(text.contains("key_provider.pbkdf2.two") && !text.contains("key_provider.pbkdf2.one"), "{text}");
@@ -218,10 +224,12 @@ fn what_cannot_be_is_refused_at_its_place() {
     );
     says(
         &block("\"long enough for this\"\n      iterations = 1000", TARGETS),
-        "a number of at least 200000 is required here",
+        "a number from 200000 to 50000000 is required here",
     );
     says(&block("\"long enough for this\"\n      chain = 1", TARGETS), "there is no argument `chain` here");
     says(&block("\"long enough for this\"", "    state {}"), "`method` is required here");
+    let two = "    state {\n      method = method.aes_gcm.one\n      fallback {\n        method = method.aes_gcm.one\n      }\n      fallback {\n        method = method.aes_gcm.two\n      }\n    }";
+    says(&block("\"long enough for this\"", two), "`fallback` is there already");
     says(
         &block(
             "\"long enough for this\"",
@@ -233,6 +241,18 @@ fn what_cannot_be_is_refused_at_its_place() {
         "encryption {\n    key_provider \"aws_kms\" \"x\" {}\n    method \"aes_gcm\" \"x\" {\n      keys = key_provider.aws_kms.x\n    }\n    state {\n      method = method.aes_gcm.x\n    }\n  }",
         "there is no key provider \"aws_kms\" here; there is: pbkdf2",
     );
+    let wrong = "key_provider \"pbkdf2\" \"k\" { passphrase = \"hunter2\" }\nmethod \"aes_gcm\" \"m\" { keys = key_provider.pbkdf2.k }\nstate { method = method.aes_gcm.m }";
+    let refused = with(&sandbox, "stack", &["output"], ("TF_ENCRYPTION", wrong)).failure();
+    assert!(
+        refused.contains("in TF_ENCRYPTION: a text of at least 16 bytes") && !refused.contains("hunter2"),
+        "{refused}"
+    );
+    // Half of a text is not taken for nothing.
+    sandbox.write("stack/main.tf", "terraform {\n  encryption {{\n}\n");
+    sandbox.write("plain.json", "{\"version\":4,\"terraform_version\":\"1.11.4\",\"serial\":1,\"lineage\":\"x\",\"outputs\":{},\"resources\":[]}");
+    sandbox.lampwright("stack", &["state", "push", "../plain.json"]).failure();
+    assert!(!sandbox.join("stack/terraform.tfstate").exists());
+    write(&sandbox, "stack", "");
     let refused = with(&sandbox, "stack", &["output"], ("TF_ENCRYPTION", "{}")).failure();
     assert!(refused.contains("it is read in HCL only"), "{refused}");
 }

@@ -105,6 +105,7 @@ fn imports_that_cannot_be_are_refused_at_their_place() {
     };
     let import = |to: &str, id: &str| format!("import {{\n  to = {to}\n  id = {id}\n}}\n");
     says(&import("terraform_data.b", "\"x\""), "the stack does not describe terraform_data.b");
+    says(&import("terraform_data.a[5]", "\"x\""), "the stack does not describe terraform_data.a[5]");
     says(&import("terraform_data.a", "\"\""), "a text that is not empty is required here");
     says(&import("terraform_data.a", "terraform_data.a.id"), "`terraform_data` cannot be used here");
     says(&import("module.m", "\"x\""), "the address of one object is required here");

@@ -216,6 +216,10 @@ fn blocks_that_cannot_be_are_refused_at_their_place() {
     );
     says("removed {\n  from = terraform_data.a\n}\n", "terraform_data.a is removed, and is still in");
     says("moved {\n  from = terraform_data.x\n}\n", "`to` is required here");
+    let to =
+        |from: &str, to: &str| format!("moved {{\n  from = terraform_data.{from}\n  to = terraform_data.{to}\n}}\n");
+    says(&[to("x", "a"), to("y", "a")].concat(), "two blocks are about terraform_data.a");
+    says(&[to("x", "a"), to("x", "b")].concat(), "two blocks are about terraform_data.x");
     says(
         "moved {\n  from = terraform_data.x\n  to = other_thing.x\n}\n",
         "a resource becomes a resource of the same type",
@@ -227,5 +231,50 @@ fn blocks_that_cannot_be_are_refused_at_their_place() {
     let circle = "moved {\n  from = terraform_data.a\n  to = terraform_data.b\n}\nmoved {\n  from = terraform_data.b\n  to = terraform_data.a\n}\n";
     sandbox.write("stack/main.tf", circle);
     let refused = sandbox.lampwright("stack", &["plan"]).failure();
-    assert!(refused.contains("moves in a circle") && refused.contains("main.tf:5:"), "{refused}");
+    assert!(refused.contains("moves in a circle") && refused.contains("main.tf:1:"), "{refused}");
+}
+
+/// Blocks follow each other: what stands in the way of the first one is where it was when the second one comes.
+#[test]
+fn what_is_in_the_way_of_a_chain_goes_first() {
+    let both = Both::new();
+    let resource = |name: &str| format!("resource \"terraform_data\" \"{name}\" {{ input = \"{name}\" }}\n");
+    let moved = |from: &str, to: &str| format!("moved {{\n  from = {from}\n  to   = {to}\n}}\n");
+    both.write(&[resource("a"), resource("b")].concat(), MODULE);
+    both.apply();
+    let id = |name: &str| both.sandbox.lampwright("ours", &["state", "show", name]).success();
+    let b = id("terraform_data.b").lines().find(|line| line.contains("id = ")).expect("an id").to_owned();
+    let chain = [moved("terraform_data.a", "terraform_data.b"), moved("terraform_data.b", "terraform_data.c")].concat();
+    both.write(&format!("resource \"terraform_data\" \"c\" {{ input = \"b\" }}\n{chain}"), MODULE);
+    let (said, list) = both.apply();
+    assert!(said.contains("0 added, 0 changed, 1 destroyed."), "{said}");
+    assert_eq!(list, ["terraform_data.c"]);
+    assert!(id("terraform_data.c").contains(&b), "{b}");
+}
+
+/// Of what is left out nothing moves, and of outer modules the very instance is meant.
+#[test]
+fn moves_keep_to_what_they_name() {
+    let sandbox = Sandbox::new();
+    let run = |args: &[&str]| sandbox.lampwright("stack", args);
+    let outer = |call: &str| format!("module \"{call}\" {{ source = \"../b\" }}\n");
+    sandbox.write("stack/b/main.tf", MODULE);
+    sandbox.write("stack/a/main.tf", &outer("b"));
+    let root = "resource \"terraform_data\" \"z\" {}\nmodule \"a\" {\n  source   = \"./a\"\n  for_each = toset([\"k\", \"l\"])\n}\n";
+    sandbox.write("stack/main.tf", &format!("resource \"terraform_data\" \"old\" {{}}\n{root}"));
+    run(APPLY).success();
+    let moved = "moved {\n  from = terraform_data.old\n  to   = terraform_data.new\n}\n";
+    sandbox.write("stack/main.tf", &format!("resource \"terraform_data\" \"new\" {{}}\n{root}{moved}"));
+    let part = run(&["plan", "-target=terraform_data.z"]).success();
+    assert!(part.contains("No changes") && !part.contains("moved"), "{part}");
+    // Without a key nothing of a["k"] is meant.
+    sandbox.write("stack/a/main.tf", &outer("c"));
+    let middle = "moved {\n  from = module.a.module.b\n  to   = module.a.module.c\n}\n";
+    sandbox.write("stack/main.tf", &format!("resource \"terraform_data\" \"new\" {{}}\n{root}{moved}{middle}"));
+    let plan = run(&["plan"]).success();
+    assert!(plan.contains("Plan: 2 to add, 0 to change, 2 to destroy."), "{plan}");
+    let within = "moved {\n  from = module.b\n  to   = module.c\n}\n";
+    sandbox.write("stack/a/main.tf", &format!("{}{within}", outer("c")));
+    sandbox.write("stack/main.tf", &format!("resource \"terraform_data\" \"new\" {{}}\n{root}{moved}"));
+    assert!(run(APPLY).success().contains("0 added, 0 changed, 0 destroyed."));
 }

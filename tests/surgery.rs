@@ -234,6 +234,10 @@ fn objects_go_to_another_stack() {
     sandbox.lampwright("other", APPLY).success();
     let mv = |args: &[&str]| state(&sandbox, &[&["mv"], args, &["-stack-out", "../other"]].concat());
     assert!(mv(&["lamp_cluster.one", "lamp_cluster.own"]).failure().contains("lamp_cluster.own is there already"));
+    for same in ["terraform.tfstate", "../stack/terraform.tfstate"] {
+        let refused = state(&sandbox, &["mv", "-lock=false", "-state-out", same, "lamp_cluster.one", "lamp_cluster.z"]);
+        assert!(refused.failure().contains("is the same state"), "{same}");
+    }
     let tried = mv(&["-dry-run", "lamp_cluster.many", "lamp_cluster.moved"]).success();
     assert!(tried.contains("lamp_cluster.many[\"a\"] would become lamp_cluster.moved[\"a\"] in "), "{tried}");
     assert_eq!(list(&sandbox), ALL);

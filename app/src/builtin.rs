@@ -190,7 +190,7 @@ impl Builtin {
             Place::Backend(backend) => {
                 let (at, bytes) = (backend.at(), backend.read().await.map_err(|error| failed(error.into()))?);
                 let state = match bytes {
-                    Some(bytes) => store::look(at.as_ref(), &bytes, seal).map_err(|error| failed(error.into()))?.state,
+                    Some(bytes) => store::decode(&at, &bytes, seal).map_err(|error| failed(error.into()))?,
                     None => State::default(),
                 };
                 (at, state)

@@ -118,7 +118,10 @@ impl SavedPlan {
     pub fn open(host: &Arc<Host>, root: &Root, path: &Path) -> Result<SavedPlan> {
         let path = root.at(path);
         // What the stack says now, with the values that its variables have without flags: those of the plan are in it.
-        let (mut stack, _) = Stack::read(host, root);
+        let (mut stack, diags) = Stack::read(host, root);
+        if diags.has_errors() && stack.mentions_encryption() {
+            stack.tell(&diags)?;
+        }
         let seal = if stack.says_encryption() {
             let inputs = stack.inputs(&[])?;
             Seal::new(stack.encryption(&inputs)?.plan)
@@ -176,7 +179,14 @@ impl SavedPlan {
 /// Writes a plan, to be done later exactly as it is.
 pub fn save(stack: &Stack, plan: &Plan, request: &PlanRequest, path: &Path) -> Result<()> {
     let place = request.state.identity(&stack.root);
-    let seal = Seal::new(stack.encryption(&request.inputs)?.plan);
+    let encryption = stack.encryption(&request.inputs)?;
+    if encryption.state.encrypts() && !encryption.plan.encrypts() {
+        stack.host.watch.note(&format!(
+            "{} is not encrypted, and has what the state has, and the values of variables; `plan` in the `encryption` block encrypts it",
+            path.display()
+        ));
+    }
+    let seal = Seal::new(encryption.plan);
     let written = file::write(&stack.root.at(path), plan, &stack.sources, &request.inputs, &place, &seal);
     Ok(written.map_err(anyhow::Error::from)?)
 }

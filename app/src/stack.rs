@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use compiler::diag::Diagnostics;
+use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::encryption::{self, Encryption};
 use compiler::program::{self, Program};
 use compiler::source::{SourceLoader, SourceMap};
@@ -129,6 +129,11 @@ impl Stack {
         self.program.root().encryption.is_some() || self.host.environment.text("TF_ENCRYPTION").is_some()
     }
 
+    /// Whether its texts have the word, read or not.
+    pub(crate) fn mentions_encryption(&self) -> bool {
+        self.sources.files().iter().any(|file| file.text.contains("encryption"))
+    }
+
     /// How what is written is encrypted.
     pub(crate) fn encryption(&self, inputs: &Inputs) -> Result<Encryption> {
         let variable = self.host.environment.text("TF_ENCRYPTION");
@@ -136,7 +141,18 @@ impl Stack {
         match encryption::settings(&self.program, inputs, &*self.loader, variable.as_deref(), &mut sources) {
             Ok(settings) => Ok(settings),
             Err(diags) => {
-                self.host.watch.diagnostics(&diags, &sources);
+                // Of the variable no text is shown: it may have a passphrase.
+                let known = self.sources.files().len();
+                let conceal =
+                    |diagnostic: Diagnostic| match diagnostic.span.filter(|span| span.file.0 as usize >= known) {
+                        Some(_) => {
+                            let label = format!("in TF_ENCRYPTION: {}", diagnostic.label);
+                            Diagnostic { label: label.into(), span: None, related: Vec::new(), ..diagnostic }
+                        }
+                        None => diagnostic,
+                    };
+                let diags = Diagnostics(diags.0.into_iter().map(conceal).collect());
+                self.host.watch.diagnostics(&diags, &self.sources);
                 Err(Failure::Told)
             }
         }

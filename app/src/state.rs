@@ -85,12 +85,13 @@ impl StateAt {
 
     /// Does what needs the lock, again and again while another run has it and there is patience left.
     async fn wait<T>(&self, host: &Host, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-        let end = Instant::now() + self.patience;
+        // None: for longer than a clock can tell.
+        let end = Instant::now().checked_add(self.patience);
         let mut cancelled = host.watch.cancelled();
         let mut is_told = false;
         loop {
             let holder = match work().await {
-                Err(Failure::Error(error)) if is_held(&error) && Instant::now() < end => error,
+                Err(Failure::Error(error)) if is_held(&error) && end.is_none_or(|end| Instant::now() < end) => error,
                 done => return done,
             };
             if !is_told {
@@ -117,6 +118,19 @@ impl StateAt {
         match &self.place {
             Place::File(path) => root.relative(path).display().to_string(),
             Place::Backend(remote) => remote.backend.identity(),
+        }
+    }
+
+    /// Whether both are one state, whatever they are called.
+    pub(crate) fn is_same(&self, other: &StateAt) -> bool {
+        let resolved = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+        match (&self.place, &other.place) {
+            (Place::File(one), Place::File(other)) => match (resolved(one), resolved(other)) {
+                (Ok(one), Ok(other)) => one == other,
+                _ => one == other,
+            },
+            (Place::Backend(one), Place::Backend(other)) => one.backend.identity() == other.backend.identity(),
+            _ => false,
         }
     }
 

@@ -64,6 +64,12 @@ pub async fn transfer(
     to: &str,
     is_trial: bool,
 ) -> Result<Vec<(InstanceAddr, InstanceAddr)>> {
+    if at.is_same(other) {
+        refuse!(
+            "{} is the same state; without -state-out and -stack-out objects get another address in it",
+            other.shown()
+        );
+    }
     let mut source = at.open(host, "state mv").await?;
     let mut target = match other.open(host, "state mv").await {
         Ok(target) => target,

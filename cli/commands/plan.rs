@@ -105,7 +105,10 @@ impl PartArgs {
                 let text = std::fs::read_to_string(invocation.path(path));
                 let text = text.with_context(|| format!("cannot read {}", path.display()))?;
                 for (number, line) in text.lines().enumerate() {
-                    let address = line.split('#').next().unwrap_or_default().trim();
+                    // Within a key it is no comment.
+                    let line = line.trim();
+                    let comment = if line.starts_with('#') { Some(0) } else { line.find(" #") };
+                    let address = line[..comment.unwrap_or(line.len())].trim();
                     if !address.is_empty() {
                         found.push(parse(address, &format!("{}:{}: ", path.display(), number + 1))?);
                     }
@@ -172,6 +175,9 @@ pub(crate) struct StateArgs {
 fn duration(text: &str) -> std::result::Result<Duration, String> {
     let wrong = || format!("{text:?} is no time; write it like 30s, 5m or 1h30m");
     let (mut total, mut rest) = (Duration::ZERO, text);
+    if text.is_empty() {
+        return Err(wrong());
+    }
     while !rest.is_empty() {
         let end = rest.find(|ch: char| !ch.is_ascii_digit()).ok_or_else(wrong)?;
         let number: u64 = rest[..end].parse().map_err(|_| wrong())?;

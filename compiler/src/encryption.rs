@@ -29,6 +29,13 @@ pub struct Encryption {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Methods(pub Vec<Method>);
 
+impl Methods {
+    /// Whether what is written cannot be read by everybody.
+    pub fn encrypts(&self) -> bool {
+        matches!(self.0.first(), Some(Method::AesGcm { .. }))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Method {
     Unencrypted,
@@ -67,6 +74,8 @@ impl fmt::Debug for Pbkdf2 {
 const MIN_PASSPHRASE: usize = 16;
 const MIN_ITERATIONS: u32 = 200_000;
 const ITERATIONS: u32 = 600_000;
+/// More would keep whoever reads it busy for minutes.
+pub const MAX_ITERATIONS: u32 = 50_000_000;
 
 /// Of the root module, with the text of TF_ENCRYPTION.
 pub fn settings(
@@ -254,14 +263,17 @@ impl Reader<'_> {
                 ("hash_function", Some("sha512"), _) => key.hash = Hash::Sha512,
                 ("key_length", _, Some(number @ (16 | 24 | 32))) => key.key_length = number,
                 ("salt_length", _, Some(number @ 1..=1024)) => key.salt_length = number,
-                ("iterations", _, Some(number)) if u32::try_from(number).is_ok_and(|n| n >= MIN_ITERATIONS) => {
+                ("iterations", _, Some(number))
+                    if u32::try_from(number).is_ok_and(|n| (MIN_ITERATIONS..=MAX_ITERATIONS).contains(&n)) =>
+                {
                     key.iterations = number as u32;
                 }
                 ("hash_function", _, _) => self.wrong(attribute, "sha256 or sha512 is required here"),
                 ("key_length", _, _) => self.wrong(attribute, "16, 24 or 32 is required here"),
                 ("salt_length", _, _) => self.wrong(attribute, "a number from 1 to 1024 is required here"),
                 ("iterations", _, _) => {
-                    self.wrong(attribute, &format!("a number of at least {MIN_ITERATIONS} is required here"));
+                    let label = format!("a number from {MIN_ITERATIONS} to {MAX_ITERATIONS} is required here");
+                    self.wrong(attribute, &label);
                 }
                 // What does not belong was told.
                 _ => {}

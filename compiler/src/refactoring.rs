@@ -1,6 +1,5 @@
 //! What `moved` and `removed` blocks say of objects that an earlier configuration has made.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::addr::{InstanceAddr, Key, ModulePath, ResourceAddr, Selector};
@@ -10,19 +9,23 @@ use crate::program::Program;
 use crate::source::Span;
 
 impl Program {
-    /// Where an object is looked for now; an error is the place of a block that leads back to where it came from.
-    pub fn moved(&self, addr: &InstanceAddr) -> Result<InstanceAddr, Span> {
-        let mut now = addr.clone();
-        let mut seen = BTreeSet::from([now.clone()]);
-        while let Some((next, span)) = self.modules.iter().find_map(|module| {
-            module.decl.moved.iter().find_map(|moved| Some((step(&module.path, moved, &now)?, moved.span)))
-        }) {
-            if !seen.insert(next.clone()) {
-                return Err(span);
-            }
-            now = next;
+    /// The `moved` blocks of all modules, in an order in which what one has moved is there for the next; an error is the place of one
+    /// that leads back to where others begin.
+    pub fn moves(&self) -> Result<Vec<Move<'_>>, Span> {
+        let all = self
+            .modules
+            .iter()
+            .flat_map(|module| module.decl.moved.iter().map(|moved| Move { path: &module.path, moved }));
+        let mut left: Vec<Move<'_>> = all.collect();
+        let mut ordered = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            // The first one that nothing else leads to.
+            let free =
+                left.iter().position(|one| !left.iter().any(|other| other.moved != one.moved && other.leads_to(one)));
+            let Some(free) = free else { return Err(left[0].moved.span) };
+            ordered.push(left.remove(free));
         }
-        Ok(now)
+        Ok(ordered)
     }
 
     /// What a `removed` block says of an object that the configuration does not have.
@@ -50,6 +53,18 @@ impl Program {
                 complain(&moved.from, &module.path, moved.span, "has moved");
             }
         }
+        for module in &self.modules {
+            for (idx, moved) in module.decl.moved.iter().enumerate() {
+                let others = &module.decl.moved[..idx];
+                let twice = others.iter().find(|other| other.from == moved.from || other.to == moved.to);
+                if let Some(first) = twice {
+                    let what = if first.from == moved.from { &moved.from } else { &moved.to };
+                    let label = format!("two blocks are about {what}");
+                    let diagnostic = Diagnostic::error("ambiguous moves", label).at(moved.span);
+                    diags.push(diagnostic.related(first.span, "the first one is here"));
+                }
+            }
+        }
     }
 
     fn declares(&self, path: &[Arc<str>], selector: &Selector) -> bool {
@@ -60,6 +75,45 @@ impl Program {
                 let resource = ResourceAddr { module: absolute(&object.module), ..object.resource() };
                 self.has_resource(&resource)
             }
+        }
+    }
+}
+
+/// A `moved` block and the module that has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Move<'p> {
+    path: &'p [Arc<str>],
+    pub moved: &'p Moved,
+}
+
+impl Move<'_> {
+    /// The address of an object behind the move, if it is one of those that move.
+    pub fn of(&self, addr: &InstanceAddr) -> Option<InstanceAddr> {
+        step(self.path, self.moved, addr)
+    }
+
+    /// Whether what it moves may be moved on by another one.
+    fn leads_to(&self, next: &Move<'_>) -> bool {
+        self.path == next.path && overlaps(&self.moved.to, &next.moved.from)
+    }
+}
+
+/// Whether some object may be meant by both.
+fn overlaps(one: &Selector, other: &Selector) -> bool {
+    let compatible = |one: &Key, other: &Key| *one == Key::None || *other == Key::None || one == other;
+    let paths = |one: &ModulePath, other: &ModulePath| {
+        one.0.iter().zip(&other.0).all(|(one, other)| one.0 == other.0 && compatible(&one.1, &other.1))
+    };
+    match (one, other) {
+        (Selector::Object(one), Selector::Object(other)) => {
+            one.module.0.len() == other.module.0.len()
+                && paths(&one.module, &other.module)
+                && (one.mode, &one.ty, &one.name) == (other.mode, &other.ty, &other.name)
+                && compatible(&one.key, &other.key)
+        }
+        (Selector::Module(one), Selector::Module(other)) => paths(one, other),
+        (Selector::Module(path), Selector::Object(object)) | (Selector::Object(object), Selector::Module(path)) => {
+            path.0.len() <= object.module.0.len() && paths(path, &object.module)
         }
     }
 }
@@ -87,21 +141,20 @@ fn step(path: &[Arc<str>], moved: &Moved, addr: &InstanceAddr) -> Option<Instanc
     let (outer, rest) = within(path, addr)?;
     let inner = match (&moved.from, &moved.to) {
         (Selector::Object(from), Selector::Object(to)) => {
-            let is_there = from.module.0.len() == rest.module.0.len() && from.module.leads_to(&rest.module);
+            let is_there = from.module == rest.module;
             let is_named = (from.mode, &from.ty, &from.name) == (rest.mode, &rest.ty, &rest.name);
             let key = becomes(&from.key, &to.key, &rest.key)?;
             (is_there && is_named).then(|| InstanceAddr { key, ..to.clone() })?
         }
         (Selector::Module(from), Selector::Module(to)) => {
             let depth = from.0.len();
-            let (_, outermost) = from.0.split_last()?;
-            let ((_, from_key), (_, its_key)) = (from.0.last()?, rest.module.0.get(depth - 1)?);
-            let names = |path: &[(Arc<str>, Key)]| path.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-            if names(&rest.module.0[..depth]) != names(&from.0)
-                || !ModulePath(outermost.to_vec()).leads_to(&rest.module)
-            {
+            let (last_of_from, outer_of_from) = from.0.split_last()?;
+            let (last_of_rest, outer_of_rest) = rest.module.0.get(..depth)?.split_last()?;
+            // Of outer modules the very instance is meant.
+            if outer_of_from != outer_of_rest || last_of_from.0 != last_of_rest.0 {
                 return None;
             }
+            let (from_key, its_key) = (&last_of_from.1, &last_of_rest.1);
             let mut calls = to.0.clone();
             let last = calls.last_mut()?;
             last.1 = becomes(from_key, &last.1, its_key)?;

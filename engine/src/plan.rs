@@ -43,6 +43,8 @@ pub struct Plan {
     pub changes: BTreeMap<InstanceAddr, Change>,
     /// Objects that an earlier run replaced and could not remove.
     pub deposed: Vec<Deposed>,
+    /// Such objects whose record goes, and nothing else.
+    pub forgotten: Vec<(InstanceAddr, String)>,
     pub outputs: BTreeMap<Arc<str>, OutputChange>,
     /// Objects that stay and get another address.
     pub moves: Moves,
@@ -158,6 +160,7 @@ impl Plan {
         }
         self.changes.values().all(|change| change.action == Action::NoOp && change.adopted.is_none())
             && self.deposed.is_empty()
+            && self.forgotten.is_empty()
             && self.moves.is_empty()
             && self.outputs.values().all(|output| output.before == output.after)
     }
@@ -191,9 +194,10 @@ pub async fn plan(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Dia
 
 /// As `plan`, with everything that was evaluated, for whoever has questions about it.
 pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Evaluation, Diagnostics) {
-    let (moves, diags) = moves::implied(&run.program, state);
-    let moved;
-    let state = if moves.is_empty() {
+    let (mut moves, diags) = moves::implied(&run.program, state);
+    let unmoved = state;
+    let mut moved;
+    let mut state = if moves.is_empty() {
         state
     } else {
         moved = moves::moved(state, &moves);
@@ -204,14 +208,19 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         Ok(part) => part,
         Err(diags) => return (Plan::default(), evaluation, diags),
     };
-    let (imports, mut diags) = match options.goal {
+    if let Some(part) = part.as_ref().filter(|_| !moves.is_empty()) {
+        // What is left out stays where it is.
+        moves.retain(|to, _| part.plans(to));
+        moved = moves::moved(unmoved, &moves);
+        state = &moved;
+    }
+    let (imports, diags) = match options.goal {
         Goal::Configuration => {
             let (imports, found) = imports::named(&run.program, &run.inputs, &*run.loader);
             (imports, Diagnostics(diags.0.into_iter().chain(found.0).collect()))
         }
         Goal::Nothing | Goal::Record => (Imports::new(), diags),
     };
-    diags.extend(unconfigured(&imports, run, state));
     let mut left_out = None;
     if let Some(part) = &part {
         left_out = Some(LeftOut { evaluated: part.evaluated.clone(), ..LeftOut::default() });
@@ -251,6 +260,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             Goal::Record => planning.observe_the_rest().await,
         }
     }
+    planning.refuse_unknown_imports();
     planning.refuse_unknown_replacements();
     planning.spread_create_before_destroy();
     if options.adopt.is_empty() {
@@ -417,6 +427,21 @@ impl Planning<'_> {
         }
     }
 
+    /// Of an instance that the stack does not have.
+    fn refuse_unknown_imports(&mut self) {
+        let is_there = |addr: &InstanceAddr| self.seen.contains(addr) || self.state.instances.contains_key(addr);
+        let is_planned = |addr: &InstanceAddr| self.part.as_ref().is_none_or(|part| part.plans(addr));
+        let missing = self.imports.iter().filter(|(addr, _)| is_planned(addr) && !is_there(addr));
+        let missing = missing.map(|(addr, (_, span))| {
+            let label = format!("the stack does not describe {addr}");
+            Diagnostic::error("import of what is not described", label).at(*span).note("write its block first")
+        });
+        let missing = Diagnostics(missing.collect());
+        if !self.diags.has_errors() {
+            self.diags.extend(missing);
+        }
+    }
+
     /// Whoever misspells an address would wait for a replacement in vain.
     fn refuse_unknown_replacements(&mut self) {
         let is_planned =
@@ -427,8 +452,9 @@ impl Planning<'_> {
             return;
         }
         let known: Vec<String> = self.plan.changes.keys().map(ToString::to_string).collect();
+        let has = if self.part.is_some() { "the part of the stack that is planned" } else { "the stack" };
         self.diags.push(
-            Diagnostic::error("nothing to replace", format!("the stack has no {}", unknown.join(", ")))
+            Diagnostic::error("nothing to replace", format!("{has} has no {}", unknown.join(", ")))
                 .note(format!("It has: {}", known.join(", "))),
         );
     }
@@ -517,7 +543,9 @@ impl Planning<'_> {
         let mut kept: BTreeSet<Arc<str>> =
             outputs().filter(|name| evaluation.behind_output(name).any(is_absent)).collect();
         if let Some(left_out) = &self.plan.left_out {
-            let cut: BTreeSet<ResourceAddr> = left_out.instances.iter().map(InstanceAddr::resource).collect();
+            let rest = self.state.instances.keys().filter(|addr| !self.seen.contains(addr) && self.keeps(addr));
+            let cut: BTreeSet<ResourceAddr> =
+                left_out.instances.iter().chain(rest).map(InstanceAddr::resource).collect();
             let is_left = |resource: &ResourceAddr| !left_out.evaluated.contains(resource) || cut.contains(resource);
             match self.options.goal {
                 Goal::Configuration | Goal::Record => {
@@ -549,17 +577,6 @@ impl Planning<'_> {
             left_out.outputs = kept;
         }
     }
-}
-
-/// What is imported and nobody describes would be removed by the same apply.
-fn unconfigured(imports: &Imports, run: &Run, state: &State) -> Diagnostics {
-    let missing = imports.iter().filter(|(addr, _)| !run.program.has_resource(&addr.resource()));
-    let missing = missing.filter(|(addr, _)| !state.instances.contains_key(addr));
-    let diagnostics = missing.map(|(addr, (_, span))| {
-        let label = format!("the stack does not describe {addr}");
-        Diagnostic::error("import of what is not described", label).at(*span).note("write its block first")
-    });
-    Diagnostics(diagnostics.collect())
 }
 
 fn triggers_by(change: &Change, path: &Path) -> bool {

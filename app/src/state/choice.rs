@@ -230,7 +230,11 @@ pub(crate) fn used(host: &Arc<Host>, root: &Root) -> Result<Remembered> {
 
 /// Of the state of a folder, for who does not read the stack: its variables have the values that they have without flags.
 pub(crate) fn seal_of(host: &Arc<Host>, root: &Root) -> Result<Arc<Seal>> {
-    let (mut stack, _) = Stack::read(host, root);
+    let (mut stack, diags) = Stack::read(host, root);
+    if diags.has_errors() && stack.mentions_encryption() {
+        // Half of what it says would be taken for nothing.
+        stack.tell(&diags)?;
+    }
     if !stack.says_encryption() {
         return Ok(Arc::default());
     }

@@ -47,7 +47,11 @@ impl Connection {
                 name == "localhost" || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
             }
         };
-        let is_near = config.get_hosts().iter().all(is_here);
+        // An address is where it goes, whatever the host is called.
+        let has_place = !config.get_hosts().is_empty() || !config.get_hostaddrs().is_empty();
+        let is_near = has_place
+            && config.get_hosts().iter().all(is_here)
+            && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback);
         let proof = match options.mode.as_deref() {
             Some("disable") => None,
             // A state has secrets: over a network it does not go in the clear but by the user's word.
@@ -295,6 +299,9 @@ mod tests {
             proof("postgres://db.example.test/s?sslrootcert=%2Fa%20b%2Fca.pem&sslmode=verify-ca"),
             "Some(Authority) \"s\""
         );
+        assert_eq!(proof("hostaddr=192.0.2.2 dbname=s"), "Some(Name) \"s\"");
+        assert_eq!(proof("host=localhost hostaddr=192.0.2.2 dbname=s"), "Some(Name) \"s\"");
+        assert_eq!(proof("host=localhost hostaddr=127.0.0.1 dbname=s"), "None \"s\"");
         assert!(proof("host=db.example.test sslmode=prefer").starts_with("sslmode may let it go in the clear"));
         assert!(proof("host=db sslmode=verify").starts_with("sslmode is one of"));
         assert_eq!(proof("host=db sslcert=x"), "sslcert and sslkey are given together");

@@ -15,6 +15,9 @@ impl Applying<'_> {
                 self.summary.forgotten += usize::from(plan.goal != Goal::Record);
             }
         }
+        for (addr, key) in &plan.forgotten {
+            self.record(Record::RemoveDeposed { addr: addr.clone(), key: key.clone() });
+        }
     }
 
     /// Takes in what exists already; what is to be changed of it is changed like everything else.

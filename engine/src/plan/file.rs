@@ -162,6 +162,7 @@ fn encode_plan(plan: &Plan) -> Json {
         "serial": plan.serial,
         "changes": changes.collect::<Vec<_>>(),
         "deposed": deposed.collect::<Vec<_>>(),
+        "forgotten": plan.forgotten.iter().map(|(addr, key)| [addr.to_string(), key.clone()]).collect::<Vec<_>>(),
         "outputs": outputs,
         "left_out": plan.left_out.as_ref().map(|left_out| json!({
             "evaluated": left_out.evaluated.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -220,6 +221,10 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
             value: decode_value(&deposed["value"])?,
             private: STANDARD.decode(deposed["private"].as_str()?).ok()?,
         });
+    }
+    for forgotten in json["forgotten"].as_array()? {
+        let addr = InstanceAddr::parse(forgotten[0].as_str()?)?;
+        plan.forgotten.push((addr, forgotten[1].as_str()?.to_owned()));
     }
     for moved in json["moves"].as_array()? {
         let addr = |idx: usize| InstanceAddr::parse(moved[idx].as_str()?);

@@ -25,28 +25,36 @@ pub(super) fn implied(program: &Program, state: &State) -> (Moves, Diagnostics) 
         .chain(state.unfinished.keys())
         .filter(|addr| addr.mode == Mode::Managed)
         .collect();
-    let mut moves = Moves::new();
     let mut blocked = Vec::new();
     let mut diags = Diagnostics::default();
-    for from in &known {
-        let told = match program.moved(from) {
-            Ok(told) => told,
-            Err(span) => {
-                let label = "this block and others lead back to where the object came from";
-                diags.push(Diagnostic::error("moves in a circle", label).at(span));
-                continue;
-            }
-        };
-        let to = configured(program, &told).unwrap_or(told);
-        if to == **from {
-            continue;
-        }
-        if known.contains(&to) || moves.contains_key(&to) {
+    // Where each object is now, and where it was.
+    let mut places: BTreeMap<InstanceAddr, InstanceAddr> =
+        known.iter().map(|addr| ((*addr).clone(), (*addr).clone())).collect();
+    let mut go = |from: &InstanceAddr, to: InstanceAddr, places: &mut BTreeMap<InstanceAddr, InstanceAddr>| {
+        if places.contains_key(&to) {
             blocked.push(format!("{from} could not become {to}"));
-        } else {
-            moves.insert(to, (*from).clone());
+        } else if let Some(origin) = places.remove(from) {
+            places.insert(to, origin);
+        }
+    };
+    match program.moves() {
+        Err(span) => {
+            let label = "this block and others lead back to where the object came from";
+            diags.push(Diagnostic::error("moves in a circle", label).at(span));
+        }
+        Ok(statements) => {
+            for statement in statements {
+                let meant: Vec<_> =
+                    places.keys().filter_map(|from| Some((from.clone(), statement.of(from)?))).collect();
+                meant.into_iter().for_each(|(from, to)| go(&from, to, &mut places));
+            }
         }
     }
+    let implied: Vec<_> = places.keys().filter_map(|from| Some((from.clone(), configured(program, from)?))).collect();
+    for (from, to) in implied.into_iter().filter(|(from, to)| from != to) {
+        go(&from, to, &mut places);
+    }
+    let moves: Moves = places.into_iter().filter(|(to, from)| to != from).collect();
     if !blocked.is_empty() {
         let label = "there is an object at the new address already; the one at the old address is removed";
         let warning = Diagnostic::warning("address not changed", label);

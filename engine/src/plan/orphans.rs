@@ -60,6 +60,11 @@ impl Planning<'_> {
         let deposed = self.state.deposed.iter();
         let deposed: Vec<_> = deposed.filter(|((addr, _), _)| self.seen.contains(addr) || !self.keeps(addr)).collect();
         for ((addr, key), instance) in deposed {
+            let removed = self.run.program.removed(addr).filter(|_| self.options.goal == Goal::Configuration);
+            if removed.is_some_and(|removed| !removed.destroy) && !self.seen.contains(addr) {
+                self.plan.forgotten.push((addr.clone(), key.clone()));
+                continue;
+            }
             let schema = self.run.schema(&instance.provider, addr);
             let value = schema.and_then(|schema| instance::recorded_value(instance, &schema));
             if let Some(value) = value {

@@ -43,6 +43,10 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
             writeln!(out, "    {} is imported (id {})", change.addr, adopted.id).expect(INFALLIBLE);
         }
     }
+    for (addr, key) in &plan.forgotten {
+        writeln!(out, "  . {addr} (an older object, {key}, is forgotten: a `removed` block says so)")
+            .expect(INFALLIBLE);
+    }
     for deposed in &plan.deposed {
         writeln!(out, "  - {} (an older object, {}, is still to be removed)", deposed.addr, deposed.key)
             .expect(INFALLIBLE);

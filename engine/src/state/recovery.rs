@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::file::StateError;
 use super::journal::{self, Journal, Record, checked, decode};
-use super::seal::Seal;
+use super::seal::{Seal, SealError};
 use super::{InDoubt, Operation, State};
 
 /// What was found beside the state when it was opened.
@@ -60,7 +60,8 @@ pub(super) fn replay(journal: &Journal, state: &mut State) -> Result<Recovered, 
         seen: BTreeSet::new(),
     };
     replay.found.journal = Some(journal.path().to_owned());
-    replay.all(&bytes);
+    let replayed = replay.all(&bytes);
+    replayed.map_err(|cause| StateError::Sealed { path: journal.path().display().to_string(), cause })?;
     Ok(replay.found)
 }
 
@@ -79,7 +80,7 @@ struct Replay<'s> {
 }
 
 impl Replay<'_> {
-    fn all(&mut self, bytes: &[u8]) {
+    fn all(&mut self, bytes: &[u8]) -> Result<(), SealError> {
         let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
         // A line counts only with its newline.
         let tail = lines.pop().unwrap_or_default();
@@ -103,8 +104,8 @@ impl Replay<'_> {
         if lines.is_empty() && !is_beginning(tail) {
             self.found.damage.push("it is no journal".to_owned());
         }
-        for (number, found, _) in &mut read {
-            self.unseal(*number, found);
+        for (_, found, _) in &mut read {
+            self.unseal(found)?;
         }
         for json in read.iter().flat_map(|(_, found, _)| found) {
             self.seen.extend(goes_on_from(json));
@@ -123,7 +124,7 @@ impl Replay<'_> {
             let broken = read.iter().filter(|(_, _, is_whole)| !is_whole);
             self.found.damage =
                 broken.map(|(number, _, _)| format!("line {number}: its checksum does not fit")).collect();
-            return;
+            return Ok(());
         }
         let mut has_header = false;
         for (number, found, is_whole) in read {
@@ -150,18 +151,16 @@ impl Replay<'_> {
         if !has_header && !lines.is_empty() && self.found.damage.is_empty() {
             self.found.damage.push("it does not say which state it goes on from".to_owned());
         }
+        Ok(())
     }
 
-    /// Decrypts what is encrypted; what cannot be is damage.
-    fn unseal(&mut self, number: usize, records: &mut Vec<Json>) {
-        let mut opened = Vec::with_capacity(records.len());
-        for record in records.drain(..) {
-            match self.seal.open_record(record) {
-                Ok(record) => opened.push(record),
-                Err(error) => self.found.damage.push(format!("line {number}: {error}")),
-            }
-        }
-        *records = opened;
+    /// Decrypts what is encrypted. What is whole and cannot be decrypted is no damage: with the right key it counts, so nothing is done
+    /// without it.
+    fn unseal(&self, records: &mut Vec<Json>) -> Result<(), SealError> {
+        let opened: Result<Vec<Json>, SealError> =
+            records.drain(..).map(|record| self.seal.open_record(record)).collect();
+        *records = opened?;
+        Ok(())
     }
 
     /// A state without a file has no lineage yet: the journal's is the one it was given.

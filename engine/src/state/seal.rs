@@ -15,12 +15,11 @@ use aws_lc_rs::{pbkdf2, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use compiler::encryption::Methods;
-use compiler::encryption::{Hash, Method, Pbkdf2};
+use compiler::encryption::{Hash, MAX_ITERATIONS, Method, Pbkdf2};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 const VERSION: &str = "v0";
-const MAX_ITERATIONS: u32 = 50_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
@@ -259,9 +258,19 @@ impl Seal {
         }
     }
 
-    /// One that is not encrypted is what it is: it was written before the stack asked for that.
+    /// One that is not encrypted is taken where a state would be. The first record of a journal never is: it says of which state
+    /// it is.
     pub(super) fn open_record(&self, record: Json) -> Result<Json, SealError> {
-        let Some(data) = record["sealed"].as_str() else { return Ok(record) };
+        let Some(data) = record["sealed"].as_str() else {
+            let is_header = record.get("lineage").is_some();
+            let may_be_plain = self.methods.is_empty() || self.methods.contains(&Method::Unencrypted);
+            return if is_header || may_be_plain { Ok(record) } else { Err(SealError::Plain) };
+        };
+        if self.methods.is_empty() {
+            return Err(SealError::Closed(vec![
+                "nothing says how: an `encryption` block of the stack does, or TF_ENCRYPTION".to_owned(),
+            ]));
+        }
         let meta = record["meta"].as_object().into_iter().flatten();
         let meta = meta.map(|(address, metadata)| (address.clone(), metadata.clone())).collect();
         let opened = self.decrypt(&meta, data)?;

@@ -34,6 +34,8 @@ pub struct Store {
     /// What the state file said, until it is in the backup.
     old: Option<Vec<u8>>,
     is_dirty: bool,
+    /// It is encrypted as it shall be.
+    is_current: bool,
     /// Of a state that has none yet, what it gets with its first record.
     lineage: String,
     /// A change is known here and could not be written to the journal.
@@ -76,6 +78,11 @@ pub fn peek(path: &Path, seal: &Arc<Seal>) -> Result<View, StateError> {
         Err(cause) => return Err(StateError::Read { path: path.display().to_string(), cause }),
     };
     view(&path, &bytes, None, seal)
+}
+
+/// What the bytes of a state say, wherever they come from.
+pub fn decode(at: &str, bytes: &[u8], seal: &Seal) -> Result<State, StateError> {
+    file::decode_or_copy(at.as_ref(), bytes, seal).map(|decoded| decoded.state)
 }
 
 /// Whether bytes are a whole state.
@@ -150,8 +157,7 @@ impl Store {
         let journal = Journal::beside(&path, seal);
         let mut recovered = replay(&journal, &mut state)?;
         recovered.is_from_copy = is_from_copy;
-        // What is encrypted otherwise than it shall be is written anew.
-        let is_dirty = recovered.records > 0 || recovered.is_from_copy || !is_current;
+        let is_dirty = recovered.records > 0 || recovered.is_from_copy;
         let old = Some(old).filter(|bytes| !bytes.is_empty());
         let lineage = lineage(&state);
         let mut store = Store {
@@ -163,6 +169,7 @@ impl Store {
             recovered,
             old,
             is_dirty,
+            is_current,
             lineage,
             is_unrecorded: false,
             backup_failed: None,
@@ -171,7 +178,9 @@ impl Store {
             // First of all: what is void after the folding would be taken for harmless if we were cut off here.
             store.recovered.set_aside = Some(store.journal.keep()?);
         }
-        store.fold()?;
+        if store.is_dirty {
+            store.fold()?;
+        }
         store.journal.discard()?;
         let copy = file::copy_path(&store.path);
         let failed = |cause| StateError::Write { path: copy.display().to_string(), cause };
@@ -236,9 +245,10 @@ impl Store {
         }
     }
 
-    /// Folds the journal into the state file, if anything changed.
+    /// Folds the journal into the state file, if anything changed, or if it is encrypted otherwise than it shall be.
     pub fn fold(&mut self) -> Result<(), StateError> {
-        if !self.is_dirty {
+        let is_written = !self.state.lineage.is_empty();
+        if !self.is_dirty && (self.is_current || !is_written) {
             return Ok(());
         }
         self.write()?;
@@ -252,7 +262,7 @@ impl Store {
         self.state.serial += 1;
         let written = self.write_file();
         match written {
-            Ok(()) => (self.is_dirty, self.is_unrecorded) = (false, false),
+            Ok(()) => (self.is_dirty, self.is_unrecorded, self.is_current) = (false, false, true),
             // The journal goes on from the serial that the file has.
             Err(_) => self.state.serial -= 1,
         }

@@ -21,7 +21,9 @@ pub enum MoveError {
     OtherKind { from: String, to: String },
     #[error("{from} has several instances, so {to} cannot be one of them; leave the key away")]
     Several { from: String, to: String },
-    #[error("{0} is there already")]
+    #[error(
+        "{0} is there already. If it is the same object, of a move that was cut off, `lampwright state rm` takes it out of the state that shall not have it"
+    )]
     Taken(InstanceAddr),
 }
 
@@ -87,7 +89,10 @@ pub fn transfer(
     let mut whole = target.clone();
     let known: BTreeSet<InstanceAddr> = objects(target).cloned().collect();
     for (_, to) in &moves {
-        if known.contains(to) && (target.instances.get(to) != coming.instances.get(to)) {
+        let is_same = target.instances.get(to) == coming.instances.get(to)
+            && target.unfinished.get(to) == coming.unfinished.get(to)
+            && target.in_doubt.get(to) == coming.in_doubt.get(to);
+        if known.contains(to) && !is_same {
             return Err(MoveError::Taken(to.clone()));
         }
     }

@@ -292,10 +292,19 @@ fn records_are_encrypted_as_the_state_is() {
     let text = std::fs::read_to_string(&journal).expect("a journal");
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(!text.contains("thing.a") && !text.contains(&secret) && text.contains("\"sealed\""), "{text}");
-    // Whoever has another key loses nothing.
-    let view = peek(&path, &seal("a passphrase of others")).expect("a look");
-    assert!(view.recovered.is_incomplete() && view.recovered.damage[0].contains("cannot be decrypted"), "{view:?}");
-    assert_eq!(std::fs::read_to_string(&journal).expect("a journal"), text);
+    // Whoever has another key, or none, changes nothing.
+    for other in [seal("a passphrase of others"), Arc::default()] {
+        let refused = [
+            peek(&path, &other).expect_err("refused").to_string(),
+            Store::open(&path, "test", &other).expect_err("refused").to_string(),
+        ];
+        assert!(refused.iter().all(|refused| refused.contains("cannot be decrypted")), "{refused:?}");
+        assert_eq!(std::fs::read_to_string(&journal).expect("a journal"), text);
+    }
+    // Nor is a record believed that anybody could have written.
+    let plain = cut_off_records(&bed, &[Record::Remove { addr: addr("thing.a") }]);
+    std::fs::write(&journal, plain).expect("written");
+    assert!(peek(&path, &ours).expect_err("refused").to_string().contains("it is not encrypted"));
     // The line before it is not needed to read a line.
     let lines: Vec<&str> = text.lines().collect();
     std::fs::write(&journal, format!("{}\n{}\n", lines[0], lines[2])).expect("written");
@@ -306,4 +315,12 @@ fn records_are_encrypted_as_the_state_is() {
     assert_eq!((store.recovered.records, store.state().instances.len()), (2, 2));
     let written = std::fs::read_to_string(&path).expect("a state");
     assert!(written.contains("\"encrypted_data\"") && !written.contains("thing"), "{written}");
+}
+
+/// The text of a journal that is not encrypted.
+fn cut_off_records(bed: &Bed, records: &[Record]) -> Vec<u8> {
+    let other = Bed::new();
+    cut_off(&other, records);
+    assert_ne!(other.state_path(), bed.state_path());
+    std::fs::read(other.folder.path().join("terraform.tfstate.journal")).expect("a journal")
 }

@@ -106,6 +106,11 @@ fn once(place: &mut Option<Target>, block: &Block, diags: &mut Diagnostics) {
     *place = target(block, &[], true, diags);
 }
 
+fn again(name: &str, block: &Block, first: Span) -> Diagnostic {
+    let label = format!("`{name}` is there already");
+    Diagnostic::error("declared twice", label).at(block.header).related(first, "the first one is here")
+}
+
 fn remote_states(found: &mut RemoteStates, block: &Block, diags: &mut Diagnostics) {
     let shape = Shape { labels: &[], attributes: &[], blocks: &["default", "remote_state_data_source"] };
     if !shape.check(block, diags) {
@@ -113,9 +118,16 @@ fn remote_states(found: &mut RemoteStates, block: &Block, diags: &mut Diagnostic
     }
     for inner in &block.body.blocks {
         if &*inner.kind.name == "default" {
+            if let Some(first) = &found.default {
+                diags.push(again("default", inner, first.span));
+            }
             found.default = target(inner, &[], false, diags);
         } else if let Some(target) = target(inner, &["name"], false, diags) {
-            found.named.push((inner.labels[0].name.clone(), target));
+            let name = inner.labels[0].name.clone();
+            if let Some((_, first)) = found.named.iter().find(|(known, _)| *known == name) {
+                diags.push(again(&name, inner, first.span));
+            }
+            found.named.push((name, target));
         }
     }
 }
@@ -148,7 +160,12 @@ fn target(
             }
         }
     }
-    let fallback = block.body.blocks_of("fallback").next().and_then(|inner| target(inner, &[], false, diags));
+    let mut fallbacks = block.body.blocks_of("fallback");
+    let first = fallbacks.next();
+    if let (Some(first), Some(second)) = (first, fallbacks.next()) {
+        diags.push(again("fallback", second, first.header).note("a further one stands within the first"));
+    }
+    let fallback = first.and_then(|inner| target(inner, &[], false, diags));
     Some(Target { method, enforced, fallback: fallback.map(Box::new), span: block.header })
 }
 
