@@ -128,6 +128,12 @@ fn nothing_of_a_state_can_be_read_where_it_lies() {
     assert!(run(&["state", "pull", "-state=gone.tfstate"]).success().contains(SECRET));
     run(APPLY).success();
 
+    // Into a stack that encrypts nothing it goes as that has it, and not without a word.
+    sandbox.write("bare/main.tf", "output \"o\" { value = 1 }\n");
+    let told = run(&["state", "mv", "-dry-run", "terraform_data.many[2]", "terraform_data.b", "-stack-out=../bare"]);
+    assert!(told.stderr.contains("is not encrypted there"), "{}", told.stderr);
+    told.success();
+
     // Without a word of how, nobody guesses.
     write(&sandbox, "stack", "");
     let refused = run(&["plan"]).failure();

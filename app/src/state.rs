@@ -121,6 +121,11 @@ impl StateAt {
         }
     }
 
+    /// Whether everybody can read it where it lies.
+    pub(crate) fn is_open(&self) -> bool {
+        self.seal.is_open()
+    }
+
     /// Whether both are one state, whatever they are called.
     pub(crate) fn is_same(&self, other: &StateAt) -> bool {
         let resolved = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));

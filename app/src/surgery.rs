@@ -70,6 +70,9 @@ pub async fn transfer(
             other.shown()
         );
     }
+    if other.is_open() && !at.is_open() {
+        host.watch.note(&format!("what goes to {} is not encrypted there", other.shown()));
+    }
     let mut source = at.open(host, "state mv").await?;
     let mut target = match other.open(host, "state mv").await {
         Ok(target) => target,

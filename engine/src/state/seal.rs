@@ -123,7 +123,7 @@ impl Seal {
     }
 
     /// Whether what is written can be read by everybody.
-    fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         matches!(self.methods.first(), None | Some(Method::Unencrypted))
     }
 
