@@ -1,19 +1,19 @@
 //! What `import` blocks name. As a backend's settings, ids may use variables, and locals that are made of variables.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use value::Value;
 
-use crate::addr::{InstanceAddr, Key, Selector};
+use crate::addr::{InstanceAddr, Selector};
 use crate::backend::Given;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::evaluation::Inputs;
 use crate::lang::declare::imports::Import;
+use crate::lang::declare::moves::selector;
 use crate::lang::eval::evaluate;
 use crate::program::Program;
 use crate::source::{SourceLoader, Span};
-use crate::syntax::ast::{Expr, ExprKind, StepKind};
+use crate::syntax::ast::Expr;
 
 /// The provider's id of an object, and where that is said.
 pub type Imports = BTreeMap<InstanceAddr, (String, Span)>;
@@ -85,24 +85,7 @@ fn one(import: &Import, given: &Given<'_>, diags: &mut Diagnostics) -> Option<(I
 }
 
 fn address(expr: &Expr, given: &Given<'_>, diags: &mut Diagnostics) -> Option<InstanceAddr> {
-    let ExprKind::Access(base, steps) = &expr.kind else { return None };
-    let ExprKind::Name(first) = &base.kind else { return None };
-    let mut words: Vec<(Arc<str>, Key)> = vec![(first.clone(), Key::None)];
-    for step in steps {
-        match &step.kind {
-            StepKind::Attribute(name) => words.push((name.clone(), Key::None)),
-            StepKind::Index(index) => {
-                let last = words.last_mut().filter(|(_, key)| *key == Key::None)?;
-                last.1 = match evaluate(index, given, diags).unmark_deep().0 {
-                    Value::String(text) => Key::Str(text),
-                    Value::Number(number) => Key::Int(number.to_usize()?),
-                    _ => return None,
-                };
-            }
-            StepKind::Splat { .. } => return None,
-        }
-    }
-    match Selector::of_words(words)? {
+    match selector(expr, &mut |key| Some(evaluate(key, given, diags).unmark_deep().0))? {
         Selector::Object(addr) => Some(addr),
         Selector::Module(_) => None,
     }

@@ -1,9 +1,8 @@
 //! Planning to record what there is: objects are read, and nothing about them is changed.
 
 use compiler::addr::{InstanceAddr, Mode};
-use compiler::diag::Diagnostic;
 
-use super::instance::{self, Outcome};
+use super::instance;
 use super::{Planning, Tasks};
 use crate::state::InstanceState;
 
@@ -29,15 +28,6 @@ impl Planning<'_> {
         for (addr, recorded) in rest {
             self.observe(addr, &recorded, &mut tasks);
         }
-        while let Some(done) = tasks.join_next().await {
-            match done {
-                Ok((_, Outcome::Planned(change, diags))) => {
-                    self.diags.extend(diags);
-                    self.plan.changes.insert(change.addr.clone(), *change);
-                }
-                Ok((_, Outcome::Failed(diags) | Outcome::Provider(_, diags))) => self.diags.extend(diags),
-                Err(error) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
-            }
-        }
+        self.gather(tasks).await;
     }
 }

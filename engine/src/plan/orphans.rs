@@ -47,16 +47,7 @@ impl Planning<'_> {
                 (Some(addr.clone()), instance::plan_orphan(&run, &addr, recorded, refresh, only_looks, reason).await)
             });
         }
-        while let Some(done) = tasks.join_next().await {
-            match done {
-                Ok((_, Outcome::Planned(change, diags))) => {
-                    self.diags.extend(diags);
-                    self.plan.changes.insert(change.addr.clone(), *change);
-                }
-                Ok((_, Outcome::Failed(diags) | Outcome::Provider(_, diags))) => self.diags.extend(diags),
-                Err(error) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
-            }
-        }
+        self.gather(tasks).await;
         let deposed = self.state.deposed.iter();
         let deposed: Vec<_> = deposed.filter(|((addr, _), _)| self.seen.contains(addr) || !self.keeps(addr)).collect();
         for ((addr, key), instance) in deposed {
@@ -78,6 +69,20 @@ impl Planning<'_> {
                     }
                 };
                 self.plan.deposed.push(Deposed { addr: addr.clone(), key: key.clone(), instance, value, private });
+            }
+        }
+    }
+
+    /// What was planned of objects that nothing waits for.
+    pub(super) async fn gather(&mut self, mut tasks: Tasks) {
+        while let Some(done) = tasks.join_next().await {
+            match done {
+                Ok((_, Outcome::Planned(change, diags))) => {
+                    self.diags.extend(diags);
+                    self.plan.changes.insert(change.addr.clone(), *change);
+                }
+                Ok((_, Outcome::Failed(diags) | Outcome::Provider(_, diags))) => self.diags.extend(diags),
+                Err(error) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
             }
         }
     }

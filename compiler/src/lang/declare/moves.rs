@@ -92,7 +92,7 @@ fn address(block: &Block, name: &str, diags: &mut Diagnostics) -> Option<Selecto
         diags.push(Diagnostic::error("missing argument", label).at(block.header));
         return None;
     };
-    let found = selector(expr);
+    let found = selector(expr, &mut literal);
     if found.is_none() {
         let label = "an address is required here, such as type.name, type.name[key] or module.name";
         diags.push(Diagnostic::error("invalid address", label).at(expr.span));
@@ -100,8 +100,8 @@ fn address(block: &Block, name: &str, diags: &mut Diagnostics) -> Option<Selecto
     found
 }
 
-/// An address as an expression has it; nothing of it is evaluated but keys.
-fn selector(expr: &Expr) -> Option<Selector> {
+/// An address as an expression has it; nothing of it is evaluated but keys, by `evaluate`.
+pub(crate) fn selector(expr: &Expr, evaluate: &mut dyn FnMut(&Expr) -> Option<Value>) -> Option<Selector> {
     let ExprKind::Access(base, steps) = &expr.kind else { return None };
     let ExprKind::Name(first) = &base.kind else { return None };
     let mut words: Vec<(Arc<str>, Key)> = vec![(first.clone(), Key::None)];
@@ -109,10 +109,9 @@ fn selector(expr: &Expr) -> Option<Selector> {
         match &step.kind {
             StepKind::Attribute(name) => words.push((name.clone(), Key::None)),
             StepKind::Index(index) => {
-                let ExprKind::Literal(key) = &index.kind else { return None };
                 let last = words.last_mut().filter(|(_, key)| *key == Key::None)?;
-                last.1 = match key {
-                    Value::String(text) => Key::Str(text.clone()),
+                last.1 = match evaluate(index)? {
+                    Value::String(text) => Key::Str(text),
                     Value::Number(number) => Key::Int(number.to_usize()?),
                     _ => return None,
                 };
@@ -121,4 +120,11 @@ fn selector(expr: &Expr) -> Option<Selector> {
         }
     }
     Selector::of_words(words)
+}
+
+fn literal(expr: &Expr) -> Option<Value> {
+    match &expr.kind {
+        ExprKind::Literal(value) => Some(value.clone()),
+        _ => None,
+    }
 }
