@@ -1,7 +1,7 @@
 //! Plans for a part of a stack, beside the real terraform where that has them.
 
 use crate::sandbox::Sandbox;
-use crate::terraform::{Terraform, program, write_config};
+use crate::terraform::Both;
 
 const STACK: &str = r#"
 variable "word" { default = "one" }
@@ -42,83 +42,55 @@ resource "terraform_data" "y" { input = terraform_data.x.output }
 output "x" { value = terraform_data.y.output }
 "#;
 
-/// Ours and terraform's on the same text, each with a state of its own.
-struct Both {
-    sandbox: Sandbox,
-    terraform: Option<std::path::PathBuf>,
+fn both() -> Both {
+    let known = STACK.replace("terraform_data.d.id == \"\" ? 0 : 1", "1");
+    Both::new(&[("main.tf", &known), ("m/main.tf", MODULE)])
 }
 
-impl Both {
-    fn new() -> Both {
-        let sandbox = Sandbox::new();
-        write_config(&sandbox);
-        for folder in ["ours", "theirs"] {
-            sandbox.write(&format!("{folder}/main.tf"), &STACK.replace("terraform_data.d.id == \"\" ? 0 : 1", "1"));
-            sandbox.write(&format!("{folder}/m/main.tf"), MODULE);
-        }
-        let both = Both { sandbox, terraform: program() };
-        if let Some(theirs) = both.theirs() {
-            theirs.run(&["init"]).success();
-        }
-        both
+/// What a plan counts; both agree.
+fn plan(both: &Both, args: &[&str]) -> String {
+    let args = [&["plan", "-no-color"], args].concat();
+    let counted = |text: String| {
+        let found = text.lines().find_map(|line| line.strip_prefix("Plan: "));
+        found.unwrap_or("Nothing").to_owned()
+    };
+    let ours = counted(both.ours(&args).success());
+    if let Some(theirs) = both.theirs() {
+        assert_eq!(ours, counted(theirs.run(&args).success()), "{args:?}");
     }
+    ours
+}
 
-    fn theirs(&self) -> Option<Terraform<'_>> {
-        Some(Terraform { sandbox: &self.sandbox, program: self.terraform.clone()?, folder: "theirs" })
+fn run(both: &Both, args: &[&str]) {
+    both.ours(args).success();
+    if let Some(theirs) = both.theirs() {
+        theirs.run(args).success();
     }
-
-    /// What a plan counts; both agree.
-    fn plan(&self, args: &[&str]) -> String {
-        let args = [&["plan", "-no-color"], args].concat();
-        let counted = |text: String| {
-            let found = text.lines().find_map(|line| line.strip_prefix("Plan: "));
-            found.unwrap_or("Nothing").to_owned()
-        };
-        let ours = counted(self.sandbox.lampwright("ours", &args).success());
-        if let Some(theirs) = self.theirs() {
-            assert_eq!(ours, counted(theirs.run(&args).success()), "{args:?}");
-        }
-        ours
-    }
-
-    fn run(&self, args: &[&str]) {
-        self.sandbox.lampwright("ours", args).success();
-        if let Some(theirs) = self.theirs() {
-            theirs.run(args).success();
-            let list = ["state", "list"];
-            let sorted = |text: String| {
-                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-                lines.sort();
-                lines
-            };
-            let ours = self.sandbox.lampwright("ours", &list).success();
-            assert_eq!(sorted(ours), sorted(theirs.run(&list).success()), "{args:?}");
-        }
-    }
+    both.objects();
 }
 
 #[test]
 fn what_is_aimed_at_is_planned_with_what_it_needs() {
-    let both = Both::new();
-    assert_eq!(both.plan(&["-target=terraform_data.b"]), "2 to add, 0 to change, 0 to destroy.");
-    assert_eq!(both.plan(&["-target=terraform_data.c[1]"]), "3 to add, 0 to change, 0 to destroy.");
-    assert_eq!(both.plan(&["-target=module.m"]), "5 to add, 0 to change, 0 to destroy.");
-    assert_eq!(both.plan(&["-target=module.m[0].terraform_data.x"]), "2 to add, 0 to change, 0 to destroy.");
+    let both = both();
+    assert_eq!(plan(&both, &["-target=terraform_data.b"]), "2 to add, 0 to change, 0 to destroy.");
+    assert_eq!(plan(&both, &["-target=terraform_data.c[1]"]), "3 to add, 0 to change, 0 to destroy.");
+    assert_eq!(plan(&both, &["-target=module.m"]), "5 to add, 0 to change, 0 to destroy.");
+    assert_eq!(plan(&both, &["-target=module.m[0].terraform_data.x"]), "2 to add, 0 to change, 0 to destroy.");
     assert_eq!(
-        both.plan(&["-target=terraform_data.d", "-target=terraform_data.a"]),
+        plan(&both, &["-target=terraform_data.d", "-target=terraform_data.a"]),
         "2 to add, 0 to change, 0 to destroy."
     );
-    both.run(&["apply", "-auto-approve", "-target=terraform_data.c[1]"]);
-    let told = both.sandbox.lampwright("ours", &["plan", "-target=terraform_data.d"]);
+    run(&both, &["apply", "-auto-approve", "-target=terraform_data.c[1]"]);
+    let told = both.ours(&["plan", "-target=terraform_data.d"]);
     assert!(told.stderr.contains("the plan is for a part of the stack"), "{}", told.stderr);
     let proposed = told.success();
     assert!(proposed.contains("`lampwright apply -target=terraform_data.d` does it"), "{proposed}");
-    both.run(&["apply", "-auto-approve"]);
+    run(&both, &["apply", "-auto-approve"]);
     // What is left out is not even looked at: its conditions do not stop anything.
     let broken = ["-var=word=broken", "-target=terraform_data.c"];
-    assert_eq!(both.plan(&broken), "0 to add, 4 to change, 0 to destroy.");
-    both.run(&[&["apply", "-auto-approve"], &broken[..]].concat());
-    let outputs = both.sandbox.lampwright("ours", &["output"]).success();
+    assert_eq!(plan(&both, &broken), "0 to add, 4 to change, 0 to destroy.");
+    run(&both, &[&["apply", "-auto-approve"], &broken[..]].concat());
+    let outputs = both.ours(&["output"]).success();
     assert!(
         outputs.contains("\"broken-0\"") && outputs.contains("d = \"one\"") && outputs.contains("m = \"one\""),
         "{outputs}"
@@ -126,27 +98,27 @@ fn what_is_aimed_at_is_planned_with_what_it_needs() {
     // Of those that are too many only what is aimed at goes.
     let fewer = ["-var=word=broken", "-var=nodes=0"];
     assert_eq!(
-        both.plan(&[&fewer[..], &["-target=terraform_data.c[1]"]].concat()),
+        plan(&both, &[&fewer[..], &["-target=terraform_data.c[1]"]].concat()),
         "0 to add, 0 to change, 1 to destroy."
     );
-    assert_eq!(both.plan(&[&fewer[..], &["-target=terraform_data.a"]].concat()), "Nothing");
+    assert_eq!(plan(&both, &[&fewer[..], &["-target=terraform_data.a"]].concat()), "Nothing");
     // A saved plan is one of its part.
-    let ours = |args: &[&str]| both.sandbox.lampwright("ours", args);
+    let ours = |args: &[&str]| both.ours(args);
     ours(&["plan", "-var=word=two", "-target=terraform_data.d", "-out=part"]).success();
     assert!(ours(&["apply", "-target=terraform_data.d", "part"]).failure().contains("leave -target and -exclude away"));
     assert!(ours(&["apply", "part"]).success().contains("0 added, 1 changed, 0 destroyed."));
     assert!(ours(&["output", "d"]).success().contains("two"));
     // Removing takes what needs it, too.
-    assert_eq!(both.plan(&["-destroy", "-target=terraform_data.b"]), "0 to add, 0 to change, 3 to destroy.");
-    assert_eq!(both.plan(&["-destroy", "-target=module.m[1]"]), "0 to add, 0 to change, 2 to destroy.");
-    both.run(&["destroy", "-auto-approve", "-target=terraform_data.b"]);
+    assert_eq!(plan(&both, &["-destroy", "-target=terraform_data.b"]), "0 to add, 0 to change, 3 to destroy.");
+    assert_eq!(plan(&both, &["-destroy", "-target=module.m[1]"]), "0 to add, 0 to change, 2 to destroy.");
+    run(&both, &["destroy", "-auto-approve", "-target=terraform_data.b"]);
     let misspelt = ours(&["plan", "-target=terraform_data.aa"]).failure();
     assert!(
         misspelt.contains("has terraform_data.aa") && misspelt.contains("did you mean terraform_data.a?"),
         "{misspelt}"
     );
     assert!(ours(&["plan", "-target=aa"]).failure().contains("\"aa\" is no address of a module"));
-    both.run(&["destroy", "-auto-approve"]);
+    run(&both, &["destroy", "-auto-approve"]);
 }
 
 /// As OpenTofu has it.

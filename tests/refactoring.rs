@@ -1,7 +1,7 @@
 //! `moved` and `removed` blocks, beside the real terraform: neither makes anything anew.
 
 use crate::sandbox::Sandbox;
-use crate::terraform::{Terraform, program, write_config};
+use crate::terraform::Both;
 
 const APPLY: &[&str] = &["apply", "-auto-approve"];
 
@@ -78,70 +78,39 @@ moved {
 }
 "#;
 
-struct Both {
-    sandbox: Sandbox,
-    terraform: Option<std::path::PathBuf>,
+fn both(main: &str) -> Both {
+    Both::new(&[("main.tf", main), ("m/main.tf", MODULE)])
 }
 
-impl Both {
-    fn new() -> Both {
-        let sandbox = Sandbox::new();
-        write_config(&sandbox);
-        let both = Both { sandbox, terraform: program() };
-        both.write(BEFORE, MODULE);
-        if let Some(theirs) = both.theirs() {
-            theirs.run(&["init"]).success();
-        }
-        both
-    }
-
-    fn write(&self, main: &str, module: &str) {
-        for folder in ["ours", "theirs"] {
-            self.sandbox.write(&format!("{folder}/main.tf"), main);
-            self.sandbox.write(&format!("{folder}/m/main.tf"), module);
-        }
-    }
-
-    fn theirs(&self) -> Option<Terraform<'_>> {
-        Some(Terraform { sandbox: &self.sandbox, program: self.terraform.clone()?, folder: "theirs" })
-    }
-
-    /// Both do it, and have the same in their states then.
-    fn apply(&self) -> (String, Vec<String>) {
-        let sorted = |text: String| {
-            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            lines.sort();
-            lines
+/// Both do it, and have the same in their states then.
+fn apply(both: &Both) -> (String, Vec<String>) {
+    let said = both.ours(APPLY).success();
+    if let Some(theirs) = both.theirs() {
+        // Modules are installed by name.
+        theirs.run(&["get"]).success();
+        let told = theirs.run(APPLY).success();
+        let counted = |text: &str| {
+            let line = text.lines().find(|line| line.contains(" added, ")).expect("a summary");
+            let (_, counts) = line.split_once(": ").expect("counts");
+            counts.split(" destroyed").next().expect("counts").to_owned()
         };
-        let said = self.sandbox.lampwright("ours", APPLY).success();
-        let list = sorted(self.sandbox.lampwright("ours", &["state", "list"]).success());
-        if let Some(theirs) = self.theirs() {
-            // Modules are installed by name.
-            theirs.run(&["get"]).success();
-            let told = theirs.run(APPLY).success();
-            assert_eq!(list, sorted(theirs.run(&["state", "list"]).success()));
-            let counted = |text: &str| {
-                let line = text.lines().find(|line| line.contains(" added, ")).expect("a summary");
-                let (_, counts) = line.split_once(": ").expect("counts");
-                counts.split(" destroyed").next().expect("counts").to_owned()
-            };
-            assert_eq!(counted(&said), counted(&told));
-        }
-        assert_eq!(self.sandbox.lampwright("ours", &["plan", "-detailed-exitcode"]).code, 0);
-        (said, list)
+        assert_eq!(counted(&said), counted(&told));
     }
+    assert_eq!(both.ours(&["plan", "-detailed-exitcode"]).code, 0);
+    let objects = both.objects();
+    (said, objects)
 }
 
 #[test]
 fn what_has_moved_stays() {
-    let both = Both::new();
-    let (_, before) = both.apply();
+    let both = both(BEFORE);
+    let (_, before) = apply(&both);
     assert_eq!(before.len(), 8);
-    both.write(AFTER, MODULE_AFTER);
-    let plan = both.sandbox.lampwright("ours", &["plan"]).success();
+    both.write(&[("main.tf", AFTER), ("m/main.tf", MODULE_AFTER)]);
+    let plan = both.ours(&["plan"]).success();
     assert!(plan.contains("terraform_data.a has moved to terraform_data.c"), "{plan}");
     assert!(plan.contains("Plan: 0 to add, 0 to change, 0 to destroy."), "{plan}");
-    let (said, after) = both.apply();
+    let (said, after) = apply(&both);
     assert!(said.contains("0 added, 0 changed, 0 destroyed."), "{said}");
     assert_eq!(
         after,
@@ -161,22 +130,25 @@ fn what_has_moved_stays() {
 /// Its record goes, and nothing else; or what exists goes, too.
 #[test]
 fn what_is_removed_goes_on_by_itself() {
-    let both = Both::new();
-    both.apply();
+    let both = both(BEFORE);
+    apply(&both);
     let rest = BEFORE.replace("resource \"terraform_data\" \"single\" { input = \"s\" }\n", "");
     let rest = rest.replace("module \"old\" { source = \"./m\" }\n", "");
     let block =
         |from: &str, destroy: bool| format!("removed {{\n  from = {from}\n  lifecycle {{ destroy = {destroy} }}\n}}\n");
-    both.write(&format!("{rest}{}{}", block("terraform_data.single", false), block("module.old", false)), MODULE);
-    let plan = both.sandbox.lampwright("ours", &["plan"]).success();
+    both.write(&[(
+        "main.tf",
+        &format!("{rest}{}{}", block("terraform_data.single", false), block("module.old", false)),
+    )]);
+    let plan = both.ours(&["plan"]).success();
     assert!(plan.contains(". terraform_data.single\n      because a `removed` block says so"), "{plan}");
     assert!(plan.contains("Plan: 0 to add, 0 to change, 0 to destroy."), "{plan}");
-    let (said, list) = both.apply();
+    let (said, list) = apply(&both);
     assert!(said.contains("0 added, 0 changed, 0 destroyed, 2 forgotten."), "{said}");
     assert_eq!(list.len(), 6);
     let fewer = rest.replace("resource \"terraform_data\" \"user\" { input = terraform_data.a.output }\n", "");
-    both.write(&format!("{fewer}{}", block("terraform_data.user", true)), MODULE);
-    let (said, _) = both.apply();
+    both.write(&[("main.tf", &format!("{fewer}{}", block("terraform_data.user", true)))]);
+    let (said, _) = apply(&both);
     assert!(said.contains("0 added, 0 changed, 1 destroyed."), "{said}");
 }
 
@@ -237,16 +209,15 @@ fn blocks_that_cannot_be_are_refused_at_their_place() {
 /// Blocks follow each other: what stands in the way of the first one is where it was when the second one comes.
 #[test]
 fn what_is_in_the_way_of_a_chain_goes_first() {
-    let both = Both::new();
     let resource = |name: &str| format!("resource \"terraform_data\" \"{name}\" {{ input = \"{name}\" }}\n");
     let moved = |from: &str, to: &str| format!("moved {{\n  from = {from}\n  to   = {to}\n}}\n");
-    both.write(&[resource("a"), resource("b")].concat(), MODULE);
-    both.apply();
-    let id = |name: &str| both.sandbox.lampwright("ours", &["state", "show", name]).success();
+    let both = both(&[resource("a"), resource("b")].concat());
+    apply(&both);
+    let id = |name: &str| both.ours(&["state", "show", name]).success();
     let b = id("terraform_data.b").lines().find(|line| line.contains("id = ")).expect("an id").to_owned();
     let chain = [moved("terraform_data.a", "terraform_data.b"), moved("terraform_data.b", "terraform_data.c")].concat();
-    both.write(&format!("resource \"terraform_data\" \"c\" {{ input = \"b\" }}\n{chain}"), MODULE);
-    let (said, list) = both.apply();
+    both.write(&[("main.tf", &format!("resource \"terraform_data\" \"c\" {{ input = \"b\" }}\n{chain}"))]);
+    let (said, list) = apply(&both);
     assert!(said.contains("0 added, 0 changed, 1 destroyed."), "{said}");
     assert_eq!(list, ["terraform_data.c"]);
     assert!(id("terraform_data.c").contains(&b), "{b}");

@@ -54,6 +54,53 @@ impl Terraform<'_> {
     }
 }
 
+/// Ours and the real terraform on the same texts, each in a folder and with a state of its own.
+pub(crate) struct Both {
+    pub(crate) sandbox: Sandbox,
+    program: Option<std::path::PathBuf>,
+}
+
+impl Both {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Both {
+        let sandbox = Sandbox::new();
+        write_config(&sandbox);
+        let both = Both { sandbox, program: program() };
+        both.write(files);
+        if let Some(theirs) = both.theirs() {
+            theirs.run(&["init"]).success();
+        }
+        both
+    }
+
+    pub(crate) fn write(&self, files: &[(&str, &str)]) {
+        for folder in ["ours", "theirs"] {
+            files.iter().for_each(|(name, text)| self.sandbox.write(&format!("{folder}/{name}"), text));
+        }
+    }
+
+    pub(crate) fn ours(&self, args: &[&str]) -> Ran {
+        self.sandbox.lampwright("ours", args)
+    }
+
+    pub(crate) fn theirs(&self) -> Option<Terraform<'_>> {
+        Some(Terraform { sandbox: &self.sandbox, program: self.program.clone()?, folder: "theirs" })
+    }
+
+    /// The objects of both states, which are the same.
+    pub(crate) fn objects(&self) -> Vec<String> {
+        let sorted = |ran: Ran| {
+            let mut lines: Vec<String> = ran.success().lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let ours = sorted(self.ours(&["state", "list"]));
+        if let Some(theirs) = self.theirs() {
+            assert_eq!(ours, sorted(theirs.run(&["state", "list"])));
+        }
+        ours
+    }
+}
+
 /// A config that takes the plugin from a folder of its own: beside build files terraform may pick a wrong one.
 pub(crate) fn write_config(sandbox: &Sandbox) {
     let plugins = sandbox.join("plugins");
