@@ -11,13 +11,23 @@ pub const COOKIE_VALUE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219
 pub const CLIENT_CERT: &str = "PLUGIN_CLIENT_CERT";
 /// The protocol versions that the host knows, separated by commas, in no order.
 pub const PROTOCOL_VERSIONS: &str = "PLUGIN_PROTOCOL_VERSIONS";
-/// The version that this project speaks.
+/// The version that our plugin speaks.
 pub const PROTOCOL_VERSION: u32 = 6;
+/// The versions that our engine speaks, as [`PROTOCOL_VERSIONS`] has them.
+pub const HOST_VERSIONS: &str = "5,6";
 const CORE_VERSION: u32 = 1;
+
+/// A version of Terraform's provider protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    V5,
+    V6,
+}
 
 /// The line that a plugin prints: `1|6|unix|/path|grpc|certificate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
+    pub protocol: Protocol,
     pub network: Network,
     pub address: String,
     /// The plugin's certificate as DER, when it serves TLS.
@@ -34,7 +44,7 @@ pub enum Network {
 pub enum HandshakeError {
     #[error("it printed {0:?} instead of a handshake line; is it a Terraform provider?")]
     NotAHandshake(String),
-    #[error("it speaks plugin protocol {found}; this program speaks protocol 6")]
+    #[error("it speaks plugin protocol {found}; this program speaks protocols 5 and 6")]
     Version { found: String },
     #[error("it speaks {found:?} over {network:?}; only gRPC over a unix or tcp socket is supported")]
     Transport { network: String, found: String },
@@ -51,7 +61,11 @@ impl Handshake {
             Network::Tcp => "tcp",
         };
         let certificate = self.certificate.as_ref().map(|der| STANDARD_NO_PAD.encode(der)).unwrap_or_default();
-        format!("{CORE_VERSION}|{PROTOCOL_VERSION}|{network}|{}|grpc|{certificate}", self.address)
+        let protocol = match self.protocol {
+            Protocol::V5 => 5,
+            Protocol::V6 => 6,
+        };
+        format!("{CORE_VERSION}|{protocol}|{network}|{}|grpc|{certificate}", self.address)
     }
 
     pub fn parse(line: &str) -> Result<Handshake, HandshakeError> {
@@ -62,9 +76,11 @@ impl Handshake {
         if *core != CORE_VERSION.to_string() {
             return Err(HandshakeError::NotAHandshake(line.chars().take(200).collect()));
         }
-        if *version != PROTOCOL_VERSION.to_string() {
-            return Err(HandshakeError::Version { found: (*version).to_owned() });
-        }
+        let protocol = match *version {
+            "5" => Protocol::V5,
+            "6" => Protocol::V6,
+            other => return Err(HandshakeError::Version { found: other.to_owned() }),
+        };
         let network = match (*network, *transport) {
             ("unix", "grpc") => Network::Unix,
             ("tcp", "grpc") => Network::Tcp,
@@ -79,7 +95,7 @@ impl Handshake {
             }
             _ => None,
         };
-        Ok(Handshake { network, address: (*address).to_owned(), certificate })
+        Ok(Handshake { protocol, network, address: (*address).to_owned(), certificate })
     }
 }
 
@@ -89,15 +105,17 @@ mod tests {
 
     #[test]
     fn the_line_reads_back() {
-        let handshake =
-            Handshake { network: Network::Unix, address: "/tmp/x/plugin".to_owned(), certificate: Some(vec![1; 80]) };
-        assert_eq!(Handshake::parse(&handshake.to_line()), Ok(handshake));
+        for protocol in [Protocol::V5, Protocol::V6] {
+            let address = "/tmp/x/plugin".to_owned();
+            let handshake = Handshake { protocol, network: Network::Unix, address, certificate: Some(vec![1; 80]) };
+            assert_eq!(Handshake::parse(&handshake.to_line()), Ok(handshake));
+        }
     }
 
     #[test]
     fn other_programs_and_versions_are_told_apart() {
         assert!(matches!(Handshake::parse("usage: cat"), Err(HandshakeError::NotAHandshake(_))));
-        assert_eq!(Handshake::parse("1|5|unix|/x|grpc|"), Err(HandshakeError::Version { found: "5".to_owned() }));
+        assert_eq!(Handshake::parse("1|4|unix|/x|grpc|"), Err(HandshakeError::Version { found: "4".to_owned() }));
         assert!(matches!(Handshake::parse("1|6|unix|/x|netrpc|"), Err(HandshakeError::Transport { .. })));
         assert_eq!(Handshake::parse("1|6|unix|/x|grpc|%%%"), Err(HandshakeError::Certificate));
     }

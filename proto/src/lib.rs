@@ -1,4 +1,4 @@
-//! What engine and plugin speak on the wire: go-plugin's handshake and services, and tfplugin6.
+//! What engine and plugin speak on the wire: go-plugin's handshake and services, and Terraform's provider protocol.
 //!
 //! `tfplugin6`, `plugin` and `lampwright` are generated (`cargo regen`) from the `.proto` files of this folder; [`convert`] is
 //! the only place that turns their messages into the nouns of the `value` crate and back.
@@ -22,6 +22,7 @@ pub mod convert;
 pub mod dialect;
 pub mod handshake;
 pub mod preview;
+pub mod rpc;
 pub mod state_name;
 pub mod tls;
 

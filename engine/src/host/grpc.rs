@@ -10,11 +10,11 @@ use proto::dialect;
 use proto::lampwright::Question;
 use proto::lampwright::operations_client::OperationsClient;
 use proto::plugin::grpc_controller_client::GrpcControllerClient;
+use proto::rpc::{self, Rpc};
 use proto::tfplugin6 as wire;
-use proto::tfplugin6::provider_client::ProviderClient;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataValue;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, IntoRequest, Request, Status};
 use value::codec::msgpack;
 use value::schema::Schema;
 use value::{Problem, Ty, Value};
@@ -40,9 +40,8 @@ impl GrpcProvider {
     /// Asks for the schemas, which everything else needs.
     pub(super) async fn new(source: ProviderSource, plugin: Plugin) -> Result<GrpcProvider> {
         let mut provider = GrpcProvider { source, plugin, schemas: Arc::default(), plans_destroy: false };
-        let call = "GetProviderSchema";
-        let answer = provider.client().get_provider_schema(wire::get_provider_schema::Request {}).await;
-        let answer = answer.map_err(|status| provider.failed(call, &status))?.into_inner();
+        let call = rpc::GET_PROVIDER_SCHEMA.name;
+        let answer = provider.call(rpc::GET_PROVIDER_SCHEMA, wire::get_provider_schema::Request {}).await?;
         if let Some(error) = answer.diagnostics.iter().map(problem_from_wire).find(Problem::is_error) {
             return Err(provider.unreadable(call, &format!("{}: {}", error.summary, error.detail)));
         }
@@ -62,10 +61,19 @@ impl GrpcProvider {
         Ok(provider)
     }
 
-    fn client(&self) -> ProviderClient<Channel> {
-        ProviderClient::new(self.plugin.channel.clone())
+    async fn call<Q, A>(&self, rpc: Rpc<Q, A>, message: impl IntoRequest<Q>) -> Result<A>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let mut client = tonic::client::Grpc::new(self.plugin.channel.clone())
             .max_decoding_message_size(proto::MAX_MESSAGE)
-            .max_encoding_message_size(proto::MAX_MESSAGE)
+            .max_encoding_message_size(proto::MAX_MESSAGE);
+        client.ready().await.map_err(|error| self.failed(rpc.name, &Status::from_error(error.into())))?;
+        let path = PathAndQuery::from_static(rpc.path(self.plugin.protocol));
+        let codec = tonic_prost::ProstCodec::<Q, A>::default();
+        let answer = client.unary(message.into_request(), path, codec).await;
+        Ok(answer.map_err(|status| self.failed(rpc.name, &status))?.into_inner())
     }
 
     fn failed(&self, call: &'static str, status: &Status) -> HostError {
@@ -151,10 +159,8 @@ impl Provider for GrpcProvider {
             let source = self.source.short();
             let _timed = timed("ValidateProviderConfig", &source);
             let config = Some(value_to_wire(config, &self.schemas.provider.block.implied_ty()));
-            let answer =
-                self.client().validate_provider_config(wire::validate_provider_config::Request { config }).await;
-            let answer = answer.map_err(|status| self.failed("ValidateProviderConfig", &status))?;
-            Ok(problems(&answer.into_inner().diagnostics))
+            let request = wire::validate_provider_config::Request { config };
+            Ok(problems(&self.call(rpc::VALIDATE_PROVIDER_CONFIG, request).await?.diagnostics))
         })
     }
 
@@ -168,9 +174,7 @@ impl Provider for GrpcProvider {
                 config: Some(value_to_wire(config, &self.schemas.provider.block.implied_ty())),
                 client_capabilities: capabilities(),
             };
-            let answer = self.client().configure_provider(request).await;
-            let answer = answer.map_err(|status| self.failed("ConfigureProvider", &status))?;
-            Ok(problems(&answer.into_inner().diagnostics))
+            Ok(problems(&self.call(rpc::CONFIGURE_PROVIDER, request).await?.diagnostics))
         })
     }
 
@@ -192,17 +196,14 @@ impl Provider for GrpcProvider {
                         config,
                         client_capabilities: capabilities(),
                     };
-                    self.client().validate_resource_config(request).await.map(|answer| answer.into_inner().diagnostics)
+                    self.call(rpc::VALIDATE_RESOURCE_CONFIG, request).await?.diagnostics
                 }
                 Mode::Data => {
                     let request = wire::validate_data_resource_config::Request { type_name, config };
-                    self.client()
-                        .validate_data_resource_config(request)
-                        .await
-                        .map(|answer| answer.into_inner().diagnostics)
+                    self.call(rpc::VALIDATE_DATA_SOURCE_CONFIG, request).await?.diagnostics
                 }
             };
-            Ok(problems(&diagnostics.map_err(|status| self.failed(call, &status))?))
+            Ok(problems(&diagnostics))
         })
     }
 
@@ -221,8 +222,7 @@ impl Provider for GrpcProvider {
                 version: version as i64,
                 raw_state: Some(wire::RawState { json: attributes.to_vec(), ..wire::RawState::default() }),
             };
-            let answer = self.client().upgrade_resource_state(request).await;
-            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            let answer = self.call(rpc::UPGRADE_RESOURCE_STATE, request).await?;
             let found = problems(&answer.diagnostics);
             let state = self.value(answer.upgraded_state.as_ref(), &value_ty, call)?;
             Ok((state, found))
@@ -241,8 +241,7 @@ impl Provider for GrpcProvider {
                 provider_meta: None,
                 client_capabilities: capabilities(),
             };
-            let answer = self.client().read_resource(about(request.address, message)).await;
-            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            let answer = self.call(rpc::READ_RESOURCE, about(request.address, message)).await?;
             Ok(ReadResponse {
                 state: self.value(answer.new_state.as_ref(), &ty, call)?,
                 private: answer.private,
@@ -261,8 +260,7 @@ impl Provider for GrpcProvider {
                 id: id.to_owned(),
                 client_capabilities: capabilities(),
             };
-            let answer = self.client().import_resource_state(about(address, message)).await;
-            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            let answer = self.call(rpc::IMPORT_RESOURCE_STATE, about(address, message)).await?;
             // A provider may find more than was asked for; what is not of this type has no address here.
             let found = answer.imported_resources.into_iter().find(|found| found.type_name == ty);
             let (state, private) = match found {
@@ -291,8 +289,7 @@ impl Provider for GrpcProvider {
             if request.is_final {
                 message.metadata_mut().insert(dialect::FINAL_PLAN_HEADER, MetadataValue::from_static("1"));
             }
-            let answer = self.client().plan_resource_change(message).await;
-            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            let answer = self.call(rpc::PLAN_RESOURCE_CHANGE, message).await?;
             Ok(PlanResponse {
                 planned: self.value(answer.planned_state.as_ref(), &ty, call)?,
                 requires_replace: answer.requires_replace.iter().map(path_from_wire).collect(),
@@ -316,8 +313,7 @@ impl Provider for GrpcProvider {
                 planned_private: request.planned_private.to_vec(),
                 provider_meta: None,
             };
-            let answer = self.client().apply_resource_change(about(request.address, message)).await;
-            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            let answer = self.call(rpc::APPLY_RESOURCE_CHANGE, about(request.address, message)).await?;
             Ok(ApplyResponse {
                 state: self.value(answer.new_state.as_ref(), &ty, call)?,
                 private: answer.private,
@@ -374,8 +370,7 @@ impl Provider for GrpcProvider {
                 provider_meta: None,
                 client_capabilities: capabilities(),
             };
-            let answer = self.client().read_data_source(request).await;
-            let answer = answer.map_err(|status| self.failed(call, &status))?.into_inner();
+            let answer = self.call(rpc::READ_DATA_SOURCE, request).await?;
             Ok((self.value(answer.state.as_ref(), &value_ty, call)?, problems(&answer.diagnostics)))
         })
     }
@@ -383,7 +378,7 @@ impl Provider for GrpcProvider {
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // A plugin that cannot even be told to stop ends with its connection.
-            let _ = self.client().stop_provider(wire::stop_provider::Request {}).await;
+            let _ = self.call(rpc::STOP_PROVIDER, wire::stop_provider::Request {}).await;
         })
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use compiler::addr::ProviderSource;
 use compiler::version::{Constraints, Version};
 use hyper_util::rt::TokioIo;
-use proto::handshake::{self, Handshake, Network};
+use proto::handshake::{self, Handshake, Network, Protocol};
 use proto::tls::{self, Identity};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
@@ -41,6 +41,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub(super) struct Plugin {
     pub(super) channel: Channel,
+    pub(super) protocol: Protocol,
     pub(super) child: Mutex<Option<Child>>,
     pub(super) log: Log,
 }
@@ -175,7 +176,7 @@ pub(super) async fn start(program: &Path, provider: &ProviderSource, launcher: &
         .current_dir(&launcher.folder)
         .envs(launcher.environment.iter().map(|(name, value)| (name, value)))
         .env(handshake::COOKIE_KEY, handshake::COOKIE_VALUE)
-        .env(handshake::PROTOCOL_VERSIONS, handshake::PROTOCOL_VERSION.to_string())
+        .env(handshake::PROTOCOL_VERSIONS, handshake::HOST_VERSIONS)
         .env("PLUGIN_MIN_PORT", "10000")
         .env("PLUGIN_MAX_PORT", "25000")
         .env(handshake::CLIENT_CERT, identity.certificate_pem())
@@ -206,8 +207,9 @@ pub(super) async fn start(program: &Path, provider: &ProviderSource, launcher: &
     // Later output goes nowhere, but it must be taken, or the plugin would block.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     let handshake = Handshake::parse(&line).map_err(|error| failed(error.to_string()))?;
+    let protocol = handshake.protocol;
     let channel = connect(handshake, identity, provider).await?;
-    Ok(Plugin { channel, child: Mutex::new(Some(child)), log })
+    Ok(Plugin { channel, protocol, child: Mutex::new(Some(child)), log })
 }
 
 async fn connect(handshake: Handshake, identity: Identity, provider: &ProviderSource) -> Result<Channel> {

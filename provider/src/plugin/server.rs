@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use proto::handshake::{self, Handshake, Network};
+use proto::handshake::{self, Handshake, Network, Protocol};
 use proto::lampwright::operations_server::OperationsServer;
 use proto::plugin::grpc_broker_server::GrpcBrokerServer;
 use proto::plugin::grpc_controller_server::GrpcControllerServer;
@@ -105,7 +105,13 @@ pub async fn serve() -> Result<(), ServeError> {
         }
         Err(_) => (None, None),
     };
-    let line = Handshake { network: Network::Unix, address: socket.display().to_string(), certificate }.to_line();
+    let line = Handshake {
+        protocol: Protocol::V6,
+        network: Network::Unix,
+        address: socket.display().to_string(),
+        certificate,
+    }
+    .to_line();
     // Before the line: a host that is gone by now no longer reads it, and one that goes later is another parent then.
     let host = std::os::unix::process::parent_id();
     announce(&line).map_err(ServeError::Socket)?;
