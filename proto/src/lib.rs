@@ -1,6 +1,6 @@
 //! What engine and plugin speak on the wire: go-plugin's handshake and services, and Terraform's provider protocol.
 //!
-//! `tfplugin6`, `plugin` and `lampwright` are generated (`cargo regen`) from the `.proto` files of this folder; [`convert`] is
+//! `tfplugin5`, `tfplugin6`, `plugin` and `lampwright` are generated (`cargo regen`) from the `.proto` files of this folder; [`convert`] is
 //! the only place that turns their messages into the nouns of the `value` crate and back.
 //!
 //! **Invariant:** nothing here decides anything; both ends of the protocol use it alike.
@@ -13,6 +13,10 @@ pub mod lampwright;
 #[path = "gen/plugin.rs"]
 #[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
 pub mod plugin;
+#[rustfmt::skip]
+#[path = "gen/tfplugin5.rs"]
+#[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
+pub mod tfplugin5;
 #[rustfmt::skip]
 #[path = "gen/tfplugin6.rs"]
 #[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]

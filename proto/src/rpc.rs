@@ -1,13 +1,13 @@
 //! The calls of Terraform's provider protocol as its two versions name them.
 //!
-//! Protocol 5 (`tfplugin5.proto`) and protocol 6 (`tfplugin6.proto`) have the same messages with the same numbers of fields; 5
-//! lacks `nested_type`, gives a `prepared_config` that Terraform does not use, and calls some things by other names. So there
-//! is one set of messages, and each call knows its path in both.
+//! Protocols 5 and 6 have the same messages with the same numbers of fields, but for schemas (`tfplugin5.proto`); 5 gives a
+//! `prepared_config` that Terraform does not use, and calls some things by other names. So there is one set of messages, and
+//! each call knows its path in both.
 
 use std::marker::PhantomData;
 
 use crate::handshake::Protocol;
-use crate::tfplugin6 as wire;
+use crate::{tfplugin5, tfplugin6 as wire};
 
 /// A call: what is asked, `Q`, and what is answered, `A`.
 #[derive(Debug)]
@@ -28,6 +28,10 @@ impl<Q, A> Rpc<Q, A> {
         }
     }
 }
+
+/// The schemas, as a plugin of protocol 5 tells them.
+pub const GET_SCHEMA: Rpc<tfplugin5::get_provider_schema::Request, tfplugin5::get_provider_schema::Response> =
+    Rpc { name: "GetProviderSchema", v5: "/tfplugin5.Provider/GetSchema", v6: "", of: PhantomData };
 
 macro_rules! calls {
     ($($constant:ident: $messages:ident = $v5:literal, $v6:literal;)*) => {

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use compiler::addr::{Mode, ProviderSource};
 use compiler::binding::ProviderSchemas;
-use proto::convert::{path_from_wire, problem_from_wire, schema_from_wire, value_from_wire, value_to_wire};
+use proto::convert::{
+    path_from_wire, problem_from_wire, schema_from_wire, schemas_of_protocol_5, value_from_wire, value_to_wire,
+};
 use proto::dialect;
+use proto::handshake::Protocol;
 use proto::lampwright::Question;
 use proto::lampwright::operations_client::OperationsClient;
 use proto::plugin::grpc_controller_client::GrpcControllerClient;
 use proto::rpc::{self, Rpc};
-use proto::tfplugin6 as wire;
+use proto::{tfplugin5, tfplugin6 as wire};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, IntoRequest, Request, Status};
@@ -41,7 +44,12 @@ impl GrpcProvider {
     pub(super) async fn new(source: ProviderSource, plugin: Plugin) -> Result<GrpcProvider> {
         let mut provider = GrpcProvider { source, plugin, schemas: Arc::default(), plans_destroy: false };
         let call = rpc::GET_PROVIDER_SCHEMA.name;
-        let answer = provider.call(rpc::GET_PROVIDER_SCHEMA, wire::get_provider_schema::Request {}).await?;
+        let answer = match provider.plugin.protocol {
+            Protocol::V5 => {
+                schemas_of_protocol_5(provider.call(rpc::GET_SCHEMA, tfplugin5::get_provider_schema::Request {}).await?)
+            }
+            Protocol::V6 => provider.call(rpc::GET_PROVIDER_SCHEMA, wire::get_provider_schema::Request {}).await?,
+        };
         if let Some(error) = answer.diagnostics.iter().map(problem_from_wire).find(Problem::is_error) {
             return Err(provider.unreadable(call, &format!("{}: {}", error.summary, error.detail)));
         }

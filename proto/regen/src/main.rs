@@ -16,9 +16,12 @@ fn main() -> anyhow::Result<()> {
     // Clients go by `proto/src/rpc.rs`, in both versions of the protocol. Default stubs answer "unimplemented" to calls that we do not serve; they do not go with streaming services.
     let tfplugin6 = protox::compile(["tfplugin6.proto"], ["proto"])?;
     configure().build_client(false).generate_default_stubs(true).compile_fds(tfplugin6)?;
+    let tfplugin5 = protox::compile(["tfplugin5.proto"], ["proto"])?;
+    let shared = configure().build_client(false).build_server(false).extern_path(".tfplugin6", "crate::tfplugin6");
+    shared.compile_fds(tfplugin5)?;
     configure().compile_fds(protox::compile(["plugin.proto"], ["proto"])?)?;
     configure().compile_fds(protox::compile(["lampwright.proto"], ["proto"])?)?;
-    for name in ["lampwright.rs", "plugin.rs", "tfplugin6.rs"] {
+    for name in ["lampwright.rs", "plugin.rs", "tfplugin5.rs", "tfplugin6.rs"] {
         let fresh = std::fs::read_to_string(scratch.join(name))?;
         let path = target.join(name);
         if check {

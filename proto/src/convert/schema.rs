@@ -1,12 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use value::Ty;
 use value::schema::{Attribute, AttributeTy, Block, NestedBlock, Nesting, Schema};
 
 use super::ConvertError;
-use crate::tfplugin6 as wire;
 use crate::tfplugin6::schema::{self, nested_block, object};
+use crate::{tfplugin5, tfplugin6 as wire};
 
 pub fn schema_to_wire(schema: &Schema) -> wire::Schema {
     wire::Schema { version: schema.version as i64, block: Some(block_to_wire(&schema.block)) }
@@ -137,4 +137,54 @@ fn nested_from_wire(wire: &schema::NestedBlock) -> Result<NestedBlock, ConvertEr
         min_items: wire.min_items.try_into().unwrap_or(0),
         max_items: wire.max_items.try_into().unwrap_or(0),
     })
+}
+
+/// In the form of protocol 6, which has all that protocol 5 has.
+pub fn schemas_of_protocol_5(answer: tfplugin5::get_provider_schema::Response) -> wire::get_provider_schema::Response {
+    fn schema(of: tfplugin5::Schema) -> wire::Schema {
+        wire::Schema { version: of.version, block: of.block.map(block) }
+    }
+    fn block(of: tfplugin5::schema::Block) -> schema::Block {
+        let nested = |of: tfplugin5::schema::NestedBlock| schema::NestedBlock {
+            type_name: of.type_name,
+            block: of.block.map(block),
+            nesting: of.nesting,
+            min_items: of.min_items,
+            max_items: of.max_items,
+        };
+        schema::Block {
+            version: of.version,
+            attributes: of.attributes.into_iter().map(attribute).collect(),
+            block_types: of.block_types.into_iter().map(nested).collect(),
+            description: of.description,
+            description_kind: of.description_kind,
+            deprecated: of.deprecated,
+        }
+    }
+    fn attribute(of: tfplugin5::schema::Attribute) -> schema::Attribute {
+        schema::Attribute {
+            name: of.name,
+            r#type: of.r#type,
+            nested_type: None,
+            description: of.description,
+            description_kind: of.description_kind,
+            required: of.required,
+            optional: of.optional,
+            computed: of.computed,
+            sensitive: of.sensitive,
+            write_only: of.write_only,
+            deprecated: of.deprecated,
+        }
+    }
+    let all = |of: HashMap<String, tfplugin5::Schema>| of.into_iter().map(|(name, of)| (name, schema(of))).collect();
+    wire::get_provider_schema::Response {
+        provider: answer.provider.map(schema),
+        resource_schemas: all(answer.resource_schemas),
+        data_source_schemas: all(answer.data_source_schemas),
+        diagnostics: answer.diagnostics,
+        provider_meta: answer.provider_meta.map(schema),
+        server_capabilities: answer.server_capabilities,
+        functions: answer.functions,
+        ephemeral_resource_schemas: all(answer.ephemeral_resource_schemas),
+    }
 }
