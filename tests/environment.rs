@@ -175,14 +175,14 @@ fn the_cli_configuration_says_where_plugins_are() {
     assert!(ran.code == 1 && ran.stderr.contains("has a version that fits >= 3: there is 2.0.0 in"), "{}", ran.stderr);
     // One that is being developed is taken, and told.
     let config = format!(
-        "provider_installation {{\n  dev_overrides {{\n    \"example.test/a/other\" = \"{}\"\n  }}\n  network_mirror {{ url = \"https://x/\" }}\n}}\n",
+        "provider_installation {{\n  dev_overrides {{\n    \"example.test/a/other\" = \"{}\"\n  }}\n  }}\nproviders {{ }}\n",
         sandbox.join("dev").display()
     );
     sandbox.write("rc", &config);
     let rc = sandbox.join("rc").display().to_string();
     let ran = with(&[("PATH", &path), ("TF_CLI_CONFIG_FILE", &rc)], "stack", &mut sandbox, &["plan"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    for part in ["provider under development", "dev/terraform-provider-other", "`network_mirror` has no effect"] {
+    for part in ["provider under development", "dev/terraform-provider-other", "`providers` has no effect"] {
         assert!(ran.stderr.contains(part), "{}", ran.stderr);
     }
     let ran = with(&[("TF_CLI_CONFIG_FILE", "/none")], "stack", &mut sandbox, &["plan"]);

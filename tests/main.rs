@@ -32,6 +32,7 @@ mod parts;
 mod proposals;
 mod recorded;
 mod refactoring;
+mod registries;
 mod release;
 mod sandbox;
 mod secrets;

@@ -33,6 +33,11 @@ impl Environment {
         self.0.get(name.as_ref()).map(OsString::as_os_str)
     }
 
+    /// All that are text.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?.to_owned())))
+    }
+
     /// An empty one counts as not set.
     pub fn text(&self, name: &str) -> Option<String> {
         self.os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())

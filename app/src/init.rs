@@ -1,16 +1,17 @@
 //! Fetches modules of git repositories, and says whether everything is there. Or makes a copy of a library module that is the
 //! user's own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use compiler::Inputs;
 use compiler::addr::ProviderSource;
-use engine::run::host_diagnostics;
 
-use crate::failure::{Failure, Result, refuse};
+use crate::failure::{Result, refuse};
 use crate::host::Host;
+use crate::plugins::install::Installer;
+pub use crate::plugins::install::{Plugin, Wish};
 use crate::root::Root;
 use crate::sources::git::Fetcher;
 use crate::sources::{self, library};
@@ -41,13 +42,6 @@ pub fn fork<'m>(module: &'m str, folder: &Path) -> Result<&'m str> {
     Ok(name)
 }
 
-/// A provider that the stack needs, and where it is.
-#[derive(Debug)]
-pub struct Plugin {
-    pub source: String,
-    pub path: PathBuf,
-}
-
 /// Reads the stack; modules that are missing are fetched. `upgrades` takes the newest right ones.
 pub fn fetch(host: &Arc<Host>, root: &Root, upgrades: bool) -> Result<Stack> {
     let fetcher = Arc::new(Fetcher::new(Stack::disk(host, root), host.environment.clone(), upgrades)?);
@@ -56,21 +50,14 @@ pub fn fetch(host: &Arc<Host>, root: &Root, upgrades: bool) -> Result<Stack> {
     Ok(stack)
 }
 
-/// The providers of a stack; `found` is told of each. Each is started once, so that a broken one shows here and not in the
-/// middle of something.
-pub async fn check(stack: &Stack, found: &dyn Fn(&Plugin)) -> Result<()> {
-    let search = stack.search()?;
-    let mut is_whole = true;
+/// The providers of a stack: those that are missing are installed; `found` is told of each. Each is started once, so that a
+/// broken one shows here and not in the middle of something.
+pub async fn check(stack: &Stack, wish: Wish, found: &dyn Fn(&Plugin)) -> Result<()> {
     let builtin = ProviderSource::builtin();
-    for requirement in stack.program.requirements().into_iter().filter(|requirement| requirement.source != builtin) {
-        match search.find(&requirement.source) {
-            Ok(plugin) => found(&Plugin { source: requirement.source.short(), path: plugin.path }),
-            Err(error) => is_whole &= stack.tell(&host_diagnostics(&error, requirement.span)).is_ok(),
-        }
-    }
-    if !is_whole {
-        return Err(Failure::Told);
-    }
+    let sources = stack.program.requirements().into_iter().map(|requirement| requirement.source);
+    let sources: Vec<ProviderSource> = sources.filter(|source| *source != builtin).collect();
+    let installer = Installer::new(&stack.host, &stack.root, stack.search()?, wish)?;
+    stack.found(installer.install(&sources, found).await?);
     let (run, _telling) = stack.run(Inputs::default()).await?;
     run.providers.shutdown().await;
     Ok(())

@@ -10,8 +10,9 @@ use compiler::program::{self, Program};
 use compiler::source::{SourceLoader, SourceMap};
 use compiler::{Inputs, addr::ProviderSource};
 use engine::event::Event;
-use engine::host::launch::{PluginSearch, Progress};
+use engine::host::launch::Progress;
 use engine::host::providers::{PluginLauncher, Providers};
+use engine::host::search::PluginSearch;
 use engine::operations::dialect;
 use engine::run::{Run, host_diagnostics};
 use engine::state::seal::Seal;
@@ -229,7 +230,7 @@ impl Stack {
             }
         });
         let search = self.search()?;
-        self.tell(&plugins::unchecked(&search, &sources))?;
+        self.tell(&plugins::check(&search, &self.root, &sources)?)?;
         let mut seals = Seals::new();
         if sources.contains(&ProviderSource::builtin()) && self.says_encryption() {
             let found = self.encryption(&inputs)?.remote_states.into_iter();
@@ -277,6 +278,11 @@ impl Stack {
         told.iter().for_each(|text| self.host.watch.note(text));
         *found = Some(search.clone());
         Ok(search)
+    }
+
+    /// Plugins were installed.
+    pub(crate) fn found(&self, search: PluginSearch) {
+        *self.search.lock().unwrap_or_else(PoisonError::into_inner) = Some(search);
     }
 
     /// Prepares tests. `name` tells what they make from everything else.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use app::failure::Result;
-use app::init::{self, Plugin};
+use app::init::{self, Plugin, Wish};
 use app::migration::{self, Found};
 use app::stack::Stack;
 use clap::Args;
@@ -24,9 +24,12 @@ pub(crate) struct InitArgs {
     /// The folder for the copy; must not exist, or be empty
     #[arg(requires = "from")]
     dir: Option<PathBuf>,
-    /// Take the newest right versions of modules of git repositories, instead of those in lampwright.lock
+    /// Take the newest right versions of providers and of modules of git repositories, instead of those that are locked
     #[arg(long, conflicts_with = "from")]
     upgrade: bool,
+    /// `readonly`: leave .terraform.lock.hcl as it is, and fail where it would have to change
+    #[arg(long, value_name = "MODE", value_parser = ["readonly"], conflicts_with = "from")]
+    lockfile: Option<String>,
     /// A setting of the backend, NAME=VALUE, or a file with settings; may be given several times
     #[arg(long, value_name = "NAME=VALUE|FILE", conflicts_with = "from")]
     backend_config: Vec<String>,
@@ -80,10 +83,18 @@ async fn check(args: &InitArgs, invocation: &Invocation) -> Outcome {
     if args.backend {
         state(args, &mut stack, invocation).await?;
     }
-    let found = |plugin: &Plugin| print::line(&format!("Provider {}: {}", plugin.source, plugin.path.display()));
-    init::check(&stack, &found).await?;
+    let wish = Wish { upgrades: args.upgrade, keeps_lock: args.lockfile.is_some() };
+    init::check(&stack, wish, &|plugin| print::line(&shown(plugin))).await?;
     print::line(&format!("Everything is there. Next: {}", invocation.proposal("plan").text()));
     Ok(exit::SUCCESS)
+}
+
+/// `Provider acme/thing 1.2.3: path (from registry.example.com, signed by 51852D87348FFC4C)`.
+fn shown(plugin: &Plugin) -> String {
+    let version = plugin.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    let signer = plugin.signer.as_ref().map(|key| format!(", signed by {key}")).unwrap_or_default();
+    let from = plugin.from.as_ref().map(|from| format!(" (from {from}{signer})")).unwrap_or_default();
+    format!("Provider {}{version}: {}{from}", plugin.source, plugin.path.display())
 }
 
 /// Where the state is, and whether it has to go elsewhere.

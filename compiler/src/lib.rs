@@ -25,6 +25,7 @@ pub mod lang;
 pub mod origin;
 pub mod program;
 mod refactoring;
+pub mod selection;
 pub mod source;
 pub mod syntax;
 pub mod testing;

@@ -25,7 +25,7 @@ pub enum Identifier {
 }
 
 /// `>= 1.2, < 2.0`: all have to hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Constraints(Vec<(Operator, Version)>);
 
 /// The part that could not be read.
@@ -55,6 +55,51 @@ const OPERATORS: &[(&str, Operator)] = &[
     (">", Operator::Greater),
     ("<", Operator::Less),
 ];
+
+impl Operator {
+    /// Of those with one bound, as Terraform orders them.
+    fn rank(self) -> usize {
+        match self {
+            Operator::Greater => 0,
+            Operator::AtLeast => 1,
+            Operator::Equal => 2,
+            Operator::Pessimistic => 3,
+            Operator::AtMost => 4,
+            Operator::Less => 5,
+            Operator::NotEqual => 6,
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Operator::Greater => "> ",
+            Operator::AtLeast => ">= ",
+            Operator::Equal => "",
+            Operator::Pessimistic => "~> ",
+            Operator::AtMost => "<= ",
+            Operator::Less => "< ",
+            Operator::NotEqual => "!= ",
+        }
+    }
+}
+
+/// As lock files have them.
+impl fmt::Display for Constraints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (idx, (operator, bound)) in self.0.iter().enumerate() {
+            let separator = if idx == 0 { "" } else { ", " };
+            write!(f, "{separator}{}", operator.sign())?;
+            let text = bound.to_string();
+            let is_short = *operator == Operator::Pessimistic && bound.n_written == 2;
+            match text.split_once('-') {
+                _ if !is_short => f.write_str(&text)?,
+                Some((_, prerelease)) => write!(f, "{}.{}-{prerelease}", bound.numbers[0], bound.numbers[1])?,
+                None => write!(f, "{}.{}", bound.numbers[0], bound.numbers[1])?,
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Version {
     /// None if the text is no version. A `v` in front, as tags have it, is no part of it; nor is what follows a `+`.
@@ -128,6 +173,26 @@ impl Constraints {
             .map(Constraints)
     }
 
+    /// What all modules say of a provider's version, each constraint once. As Terraform has it of providers, and of nothing
+    /// else, `~> 1` means `~> 1.0`.
+    pub fn of_provider(texts: &[String]) -> Result<Constraints, InvalidConstraint> {
+        let mut all = Vec::new();
+        for text in texts {
+            all.extend(Constraints::parse(text)?.0);
+        }
+        for (operator, bound) in &mut all {
+            let least = if *operator == Operator::Pessimistic { 2 } else { 3 };
+            bound.n_written = bound.n_written.max(least);
+        }
+        all.sort_by(|(one, bound), (other, other_bound)| {
+            bound
+                .cmp(other_bound)
+                .then_with(|| (one.rank(), other_bound.n_written).cmp(&(other.rank(), bound.n_written)))
+        });
+        all.dedup();
+        Ok(Constraints(all))
+    }
+
     pub fn allow(&self, version: &Version) -> bool {
         self.0.iter().all(|(operator, bound)| allows(*operator, bound, version))
     }
@@ -185,6 +250,25 @@ mod tests {
         let constraints = Constraints::parse(constraints).unwrap();
         let allowed = VERSIONS.iter().filter(|text| constraints.allow(&Version::parse(text).unwrap()));
         allowed.copied().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Asked of `terraform providers`, 1.11.4.
+    #[test]
+    fn constraints_on_providers_are_put_in_terraforms_order() {
+        let canonical = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            Constraints::of_provider(&texts).unwrap().to_string()
+        };
+        assert_eq!(
+            canonical(&["< 2.0, >= 1, != 1.1, ~> 1.2, >1.0.1-beta, = 1.2.3, 1.2.3", "~> 1.0, ~>1, <=3, >= 1"]),
+            ">= 1.0.0, ~> 1.0, > 1.0.1-beta, != 1.1.0, ~> 1.2, 1.2.3, < 2.0.0, <= 3.0.0"
+        );
+        assert_eq!(
+            canonical(&["<= 1.0.0, ~> 1.0, > 1.0.0, != 1.0.0, ~> 1.0.0, = 1.0.0, < 1.0.0, >= 1.0.0"]),
+            "> 1.0.0, >= 1.0.0, 1.0.0, ~> 1.0.0, ~> 1.0, <= 1.0.0, < 1.0.0, != 1.0.0"
+        );
+        assert_eq!(canonical(&["1, 1.0, ~> 1.2-beta, !=2"]), "1.0.0, ~> 1.2-beta, != 2.0.0");
+        assert_eq!(canonical(&[]), "");
     }
 
     #[test]

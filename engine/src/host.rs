@@ -7,6 +7,7 @@ pub mod fake;
 mod grpc;
 pub mod launch;
 pub mod providers;
+pub mod search;
 
 use std::fmt;
 use std::future::Future;
@@ -26,6 +27,12 @@ pub enum HostError {
     NotFound { source_name: String, looked_in: Vec<String> },
     #[error("no plugin for provider {source_name} has a version that fits {}: there is {}", wanted.join(" and "), found.join(", "))]
     Version { source_name: String, wanted: Vec<String>, found: Vec<String> },
+    #[error("{source_name} is locked at {locked}, which does not fit {}", wanted.join(" and "))]
+    Locked { source_name: String, wanted: Vec<String>, locked: String },
+    #[error("the plugin for provider {source_name} {version} is not installed here")]
+    NotInstalled { source_name: String, version: String },
+    #[error("the plugin for provider {source_name} {version}, {path}, is not what is locked")]
+    Altered { source_name: String, version: String, path: String },
     #[error("the plugin {path} could not be started")]
     Start {
         path: String,
@@ -64,6 +71,9 @@ impl HostError {
             HostError::Call { .. } | HostError::Answer { .. } => true,
             HostError::NotFound { .. }
             | HostError::Version { .. }
+            | HostError::Locked { .. }
+            | HostError::NotInstalled { .. }
+            | HostError::Altered { .. }
             | HostError::Start { .. }
             | HostError::Handshake { .. }
             | HostError::Connect { .. }

@@ -169,7 +169,13 @@ pub fn host_diagnostics(error: &HostError, span: Option<Span>) -> Diagnostics {
     }
     if let HostError::NotFound { looked_in, .. } = error {
         notes.push(format!("looked in: {}", looked_in.join(", ")));
-        notes.push("put the plugin's program into one of these folders; `init` shows what is found".to_owned());
+        notes.push("`init` installs it, if a registry or a mirror has it".to_owned());
+    }
+    if matches!(error, HostError::NotInstalled { .. } | HostError::Altered { .. }) {
+        notes.push("`init` installs it".to_owned());
+    }
+    if let HostError::Locked { .. } = error {
+        notes.push("`init -upgrade` takes another version".to_owned());
     }
     let diagnostic = Diagnostic::error("a provider cannot be used", "").at_opt(span);
     Diagnostics(vec![notes.into_iter().fold(diagnostic, Diagnostic::note)])

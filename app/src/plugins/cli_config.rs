@@ -1,17 +1,20 @@
 //! Terraform's CLI configuration: TF_CLI_CONFIG_FILE, else ~/.terraformrc and ~/.terraform.d/*.tfrc and *.tfrc.json.
 //!
-//! Of it is honoured what says where plugins are: `dev_overrides`, `filesystem_mirror` and the plugin cache, whose folders
-//! are laid out as mirrors are. The rest is about installing, registries and HCP Terraform, which are not there; of that,
-//! what may have been meant to choose a plugin is told.
+//! Of it is honoured what says where plugins are and where they come from: `provider_installation`, `plugin_cache_dir`,
+//! `credentials` and `host`. The rest is about Terraform's own updates and HCP Terraform, which are not there; what may have been
+//! meant to choose a plugin is told.
 //!
 //! As in Terraform, the file is looked up from where the command was started, and the folders that it names from where -chdir
 //! leads to.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use compiler::addr::ProviderSource;
+use compiler::selection::{Pattern, Selection};
+use registry::{Hosts, Method, Origin};
 use serde_json::Value as Json;
 
 use crate::host::{Environment, Host};
@@ -20,7 +23,13 @@ use crate::host::{Environment, Host};
 pub(crate) struct CliConfig {
     /// Folders of plugins that are being developed.
     pub(crate) overrides: BTreeMap<ProviderSource, PathBuf>,
-    pub(crate) mirrors: Vec<PathBuf>,
+    /// Where packages come from, if that is said.
+    pub(crate) origins: Option<Vec<Origin>>,
+    /// Where packages are kept for all stacks.
+    pub(crate) cache: Option<PathBuf>,
+    /// What is in the cache is taken though the lock does not know it yet.
+    pub(crate) trusts_cache: bool,
+    pub(crate) hosts: Hosts,
     /// What has no effect.
     pub(crate) told: Vec<String>,
 }
@@ -39,7 +48,7 @@ pub(crate) fn read(host: &Host) -> anyhow::Result<CliConfig> {
         let items = parse(&text).with_context(|| format!("the CLI configuration {name}"))?;
         config.take(&items, &name, home(&host.environment).as_deref())?;
     }
-    config.mirrors.extend(host.environment.text("TF_PLUGIN_CACHE_DIR").map(PathBuf::from));
+    config.take_variables(&host.environment)?;
     Ok(config)
 }
 
@@ -66,15 +75,37 @@ impl CliConfig {
         for item in items {
             match (item.name.as_str(), &item.value) {
                 ("provider_installation", Given::Items(methods)) => self.installation(methods, file, home)?,
-                ("plugin_cache_dir", Given::Text(path)) => self.mirrors.push(expanded(path, home)),
+                ("plugin_cache_dir", Given::Text(path)) => self.cache = Some(expanded(path, home)),
+                ("plugin_cache_may_break_dependency_lock_file", Given::Text(text)) => {
+                    self.trusts_cache = text == "true"
+                }
+                ("credentials", Given::Items(hosts)) => {
+                    for (host, settings) in blocks_in(hosts) {
+                        if let Some(token) = text_in(settings, "token") {
+                            self.hosts.tokens.insert(host.to_owned(), token.to_owned());
+                        }
+                    }
+                }
+                ("host", Given::Items(hosts)) => {
+                    for (host, settings) in blocks_in(hosts) {
+                        let services = settings.iter().filter(|item| item.name == "services");
+                        let services = services.filter_map(|item| match &item.value {
+                            Given::Items(services) => Some(services),
+                            Given::Text(_) | Given::Texts(_) => None,
+                        });
+                        let places = services.flatten().filter_map(|item| match &item.value {
+                            Given::Text(place) => Some((item.name.clone(), place.clone())),
+                            Given::Items(_) | Given::Texts(_) => None,
+                        });
+                        self.hosts.services.insert(host.to_owned(), places.collect());
+                    }
+                }
                 ("providers", _) => self.told.push(format!("{file}: `providers` has no effect; use dev_overrides")),
-                ("credentials" | "credentials_helper" | "host", _) => {}
-                (
-                    "disable_checkpoint"
-                    | "disable_checkpoint_signature"
-                    | "plugin_cache_may_break_dependency_lock_file",
-                    _,
-                ) => {}
+                ("credentials_helper", _) => {
+                    self.told
+                        .push(format!("{file}: `credentials_helper` has no effect; use credentials or TF_TOKEN_HOST"));
+                }
+                ("disable_checkpoint" | "disable_checkpoint_signature", _) => {}
                 (name, _) => self.told.push(format!("{file}: `{name}` is not known, and has no effect")),
             }
         }
@@ -83,8 +114,14 @@ impl CliConfig {
 
     fn installation(&mut self, methods: &[Item], file: &str, home: Option<&Path>) -> anyhow::Result<()> {
         for method in methods {
-            match (method.name.as_str(), &method.value) {
-                ("dev_overrides", Given::Items(entries)) => {
+            let Given::Items(entries) = &method.value else { bail!("{file}: `{}` is a block", method.name) };
+            let name = method.name.as_str();
+            let setting = |setting: &str| {
+                let missing = || format!("{file}: {name} has no `{setting}`");
+                text_in(entries, setting).with_context(missing)
+            };
+            let method = match name {
+                "dev_overrides" => {
                     for Item { name, value, .. } in entries {
                         let source = ProviderSource::parse(name);
                         let (Some(source), Given::Text(path)) = (source, value) else {
@@ -92,25 +129,74 @@ impl CliConfig {
                         };
                         self.overrides.insert(source, expanded(path, home));
                     }
+                    continue;
                 }
-                ("filesystem_mirror", Given::Items(entries)) => {
-                    for Item { name, value, .. } in entries {
-                        match (name.as_str(), value) {
-                            ("path", Given::Text(path)) => self.mirrors.push(expanded(path, home)),
-                            ("include" | "exclude", Given::Texts(patterns)) if !patterns.is_empty() => self.told.push(
-                                format!("{file}: `{name}` of filesystem_mirror has no effect; all of the mirror is looked at"),
-                            ),
-                            _ => {}
-                        }
+                "filesystem_mirror" => Method::Folder(expanded(setting("path")?, home)),
+                "network_mirror" => {
+                    let address = setting("url")?;
+                    if !address.starts_with("https://") || !address.ends_with('/') {
+                        bail!(
+                            "{file}: the `url` of network_mirror begins with https:// and ends with a slash: {address:?}"
+                        );
                     }
+                    Method::Network(address.parse().with_context(|| format!("{file}: {address:?}"))?)
                 }
-                // Nothing is fetched: what there is on this machine is taken.
-                ("direct", _) => {}
-                (name, _) => self.told.push(format!("{file}: `{name}` has no effect: no provider is fetched")),
-            }
+                "direct" => Method::Direct,
+                other => bail!("{file}: provider_installation has no `{other}`"),
+            };
+            let patterns = |name: &str| -> anyhow::Result<Vec<Pattern>> {
+                let texts = entries.iter().filter(|item| item.name == name).map(|item| match &item.value {
+                    Given::Texts(texts) => Ok(texts),
+                    Given::Text(_) | Given::Items(_) => bail!("{file}: `{name}` is a list of texts"),
+                });
+                let texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
+                let wrong = |text: &String| format!("{file}: {text:?} is no pattern as HOST/NAMESPACE/*");
+                texts.into_iter().flatten().map(|text| Pattern::parse(text).with_context(|| wrong(text))).collect()
+            };
+            let selection = Selection { include: patterns("include")?, exclude: patterns("exclude")? };
+            self.origins.get_or_insert_default().push(Origin { method, selection });
         }
+        // What is only developed says nothing of where the rest comes from.
         Ok(())
     }
+
+    fn take_variables(&mut self, environment: &Environment) -> anyhow::Result<()> {
+        if let Some(path) = environment.text("TF_PLUGIN_CACHE_DIR") {
+            self.cache = Some(path.into());
+        }
+        if let Some(text) = environment.text("TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE") {
+            self.trusts_cache = text != "0" && text != "false";
+        }
+        for (name, token) in environment.texts() {
+            // Dots of names are written as underscores, and dashes as two of them.
+            let Some(host) = name.strip_prefix("TF_TOKEN_") else { continue };
+            let host = host.replace("__", "-").replace('_', ".");
+            self.hosts.tokens.insert(host, token);
+        }
+        let number = |name: &str| match environment.text(name) {
+            None => Ok(None),
+            Some(text) => text.parse().map(Some).with_context(|| format!("{name} is no number: {text:?}")),
+        };
+        self.hosts.timeout =
+            number("TF_REGISTRY_CLIENT_TIMEOUT")?.map(|seconds: u32| Duration::from_secs(seconds.into()));
+        self.hosts.retries = number("TF_REGISTRY_DISCOVERY_RETRY")?;
+        Ok(())
+    }
+}
+
+/// Blocks with a label, by it.
+fn blocks_in(items: &[Item]) -> impl Iterator<Item = (&str, &[Item])> {
+    items.iter().filter_map(|item| match &item.value {
+        Given::Items(settings) => Some((item.name.as_str(), settings.as_slice())),
+        Given::Text(_) | Given::Texts(_) => None,
+    })
+}
+
+fn text_in<'i>(items: &'i [Item], name: &str) -> Option<&'i str> {
+    items.iter().find(|item| item.name == name).and_then(|item| match &item.value {
+        Given::Text(text) => Some(text.as_str()),
+        Given::Items(_) | Given::Texts(_) => None,
+    })
 }
 
 pub(super) fn home(environment: &Environment) -> Option<PathBuf> {
@@ -206,8 +292,10 @@ type Tokens = std::iter::Peekable<std::vec::IntoIter<Token>>;
 fn body(tokens: &mut Tokens) -> anyhow::Result<Vec<Item>> {
     let mut items = Vec::new();
     while let Some(Token::Text(name)) = tokens.next_if(|token| matches!(token, Token::Text(_))) {
-        // Labels say for whom it is, which nobody asks here.
-        while tokens.next_if(|token| matches!(token, Token::Text(_))).is_some() {}
+        let mut labels = Vec::new();
+        while let Some(Token::Text(label)) = tokens.next_if(|token| matches!(token, Token::Text(_))) {
+            labels.push(label);
+        }
         let assigned = tokens.next_if(|token| *token == Token::Sign('=')).is_some();
         let value = match tokens.next() {
             Some(Token::Sign('{')) => {
@@ -232,6 +320,8 @@ fn body(tokens: &mut Tokens) -> anyhow::Result<Vec<Item>> {
             _ => bail!("{name:?} has no value"),
         };
         tokens.next_if(|token| *token == Token::Sign(','));
+        // A label is a block around, as JSON has it.
+        let value = labels.into_iter().rev().fold(value, |value, name| Given::Items(vec![Item { name, value }]));
         items.push(Item { name, value });
     }
     Ok(items)
@@ -277,6 +367,11 @@ fn tokens(text: &str) -> anyhow::Result<Vec<Token>> {
 mod tests {
     use super::*;
 
+    fn origins(config: &CliConfig) -> Vec<String> {
+        let source = ProviderSource::parse("example.com/a/b").unwrap();
+        config.origins.iter().flatten().map(|origin| origin.shown(&source)).collect()
+    }
+
     #[test]
     fn what_says_where_plugins_are_is_read() {
         let text = r#"
@@ -284,6 +379,9 @@ mod tests {
 plugin_cache_dir   = "/cache" // and so
 disable_checkpoint = true
 credentials "app.terraform.io" { token = "x" }
+host "example.com" {
+  services = { "providers.v1" = "http://127.0.0.1:1/" }
+}
 provider_installation {
   dev_overrides { "example.test/held/probe" = "/dev/probe", "hashicorp/null" = "/dev/null2" }
   filesystem_mirror {
@@ -303,11 +401,11 @@ surprise = 1
             overrides,
             ["example.test/held/probe /dev/probe", "registry.terraform.io/hashicorp/null /dev/null2"]
         );
-        assert_eq!(config.mirrors, [PathBuf::from("/cache"), PathBuf::from("/mirror")]);
-        let told = config.told.join("\n");
-        for part in ["`include`", "`network_mirror`", "`surprise`"] {
-            assert!(told.contains(part), "{told}");
-        }
+        assert_eq!(origins(&config), ["/mirror", "https://mirror.test/", "example.com"]);
+        assert_eq!(config.cache, Some(PathBuf::from("/cache")));
+        assert_eq!(config.hosts.tokens["app.terraform.io"], "x");
+        assert_eq!(config.hosts.services["example.com"]["providers.v1"], "http://127.0.0.1:1/");
+        assert_eq!(config.told, ["rc: `surprise` is not known, and has no effect"]);
     }
 
     /// Terraform takes either for either name of a file.
@@ -327,11 +425,11 @@ surprise = 1
         let mut config = CliConfig::default();
         config.take(&parse(text).unwrap(), "rc", None).unwrap();
         assert_eq!(config.overrides.len(), 1);
-        assert_eq!(config.mirrors, ["/cache", "/one", "/two"].map(PathBuf::from));
-        assert_eq!(config.told.len(), 3, "{:?}", config.told);
-        for part in ["`include`", "`network_mirror`", "`surprise`"] {
-            assert!(config.told.join("\n").contains(part), "{:?}", config.told);
-        }
+        let mut found = origins(&config);
+        found.sort();
+        assert_eq!(found, ["/one", "/two", "example.com", "https://mirror.test/"]);
+        assert_eq!(config.hosts.tokens["app.terraform.io"], "x");
+        assert_eq!(config.told, ["rc: `surprise` is not known, and has no effect"]);
     }
 
     #[test]

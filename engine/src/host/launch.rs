@@ -1,17 +1,16 @@
-//! Finding a plugin's program, starting it, and connecting to it.
+//! Starting a plugin's program, and connecting to it.
 //!
-//! Failures: no program → every place that was looked at; not a plugin, or one of another protocol → what it
+//! Failures: not a plugin, or one of another protocol → what it
 //! printed; a plugin that says nothing → killed after the handshake's deadline; a plugin that dies later → its
 //! last lines.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use compiler::addr::ProviderSource;
-use compiler::version::{Constraints, Version};
 use hyper_util::rt::TokioIo;
 use proto::handshake::{self, Handshake, Network, Protocol};
 use proto::tls::{self, Identity};
@@ -63,102 +62,6 @@ impl Log {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.is_empty() { "(none)".to_owned() } else { lines.iter().cloned().collect::<Vec<_>>().join("\n") }
     }
-}
-
-/// Where plugins are looked for, in this order: in the folder of one that is being developed, and then nowhere else; beside
-/// this program; mirrors laid out as Terraform has them
-/// (`HOST/NAMESPACE/TYPE/VERSION/OS_ARCH/`) below the folders in `mirrors`; the PATH.
-#[derive(Debug, Clone, Default)]
-pub struct PluginSearch {
-    pub beside: Option<PathBuf>,
-    pub mirrors: Vec<PathBuf>,
-    pub path: Vec<PathBuf>,
-    pub overrides: BTreeMap<ProviderSource, PathBuf>,
-    /// The constraints on versions that modules have.
-    pub wanted: BTreeMap<ProviderSource, Vec<String>>,
-}
-
-/// The program of a plugin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    pub path: PathBuf,
-    /// As its folder or file name says; of ours, as this program's.
-    pub version: Option<Version>,
-    /// Of one that is being developed, no version is asked for.
-    pub is_override: bool,
-}
-
-impl PluginSearch {
-    pub fn find(&self, source: &ProviderSource) -> Result<Found> {
-        let name = format!("terraform-provider-{}", source.ty);
-        if let Some(folder) = self.overrides.get(source) {
-            let looked_in = vec![format!("{} (dev_overrides)", folder.display())];
-            let found = programs_in(folder, &name).into_iter().next();
-            return found
-                .map(|(path, version)| Found { path, version, is_override: true })
-                .ok_or(HostError::NotFound { source_name: source.short(), looked_in });
-        }
-        let wanted = self.wanted.get(source).map(Vec::as_slice).unwrap_or_default();
-        let constraints: Vec<Constraints> = wanted.iter().filter_map(|text| Constraints::parse(text).ok()).collect();
-        let own = Version::parse(env!("CARGO_PKG_VERSION")).filter(|_| *source == ProviderSource::lampwright());
-        let beside = self.beside.iter().map(|folder| (folder.clone(), own.clone()));
-        let mirrors = self.mirrors.iter().flat_map(|mirror| mirror_folders(mirror, source));
-        let path = self.path.iter().map(|folder| (folder.clone(), None));
-        let (mut looked_in, mut unfit) = (Vec::new(), Vec::new());
-        for (folder, known) in beside.chain(mirrors).chain(path) {
-            for (path, version) in programs_in(&folder, &name) {
-                let version = version.or(known.clone());
-                match &version {
-                    Some(version) if !constraints.iter().all(|constraints| constraints.allow(version)) => {
-                        unfit.push(format!("{version} in {}", folder.display()));
-                    }
-                    Some(_) | None => return Ok(Found { path, version, is_override: false }),
-                }
-            }
-            looked_in.push(folder.display().to_string());
-        }
-        if !unfit.is_empty() {
-            return Err(HostError::Version { source_name: source.short(), wanted: wanted.to_vec(), found: unfit });
-        }
-        looked_in.extend(self.mirrors.iter().map(|mirror| format!("{}/{source}/..", mirror.display())));
-        Err(HostError::NotFound { source_name: source.short(), looked_in })
-    }
-}
-
-/// The folders of all versions in a mirror, the highest first.
-fn mirror_folders(mirror: &Path, source: &ProviderSource) -> Vec<(PathBuf, Option<Version>)> {
-    let folder = mirror.join(&*source.host).join(&*source.namespace).join(&*source.ty);
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut versions: Vec<(Option<Version>, PathBuf)> = entries
-        .map(|entry| (Version::parse(&entry.file_name().to_string_lossy()), entry.path().join(platform())))
-        .collect();
-    versions.sort();
-    versions.into_iter().rev().map(|(version, path)| (path, version)).collect()
-}
-
-fn platform() -> String {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("{}_{arch}", std::env::consts::OS)
-}
-
-/// Files named `terraform-provider-TYPE`, alone or followed by `_vVERSION`, the best first.
-fn programs_in(folder: &Path, name: &str) -> Vec<(PathBuf, Option<Version>)> {
-    let exact = folder.join(name);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let file = entry.file_name();
-        if let Some(rest) = file.to_string_lossy().strip_prefix(name).and_then(|rest| rest.strip_prefix("_v")) {
-            // Some have the version of the protocol behind it: _v1.2.3_x5.
-            found.push((Version::parse(rest.split('_').next().unwrap_or_default()), entry.path()));
-        }
-    }
-    found.sort();
-    let exact = exact.is_file().then_some((exact, None));
-    exact.into_iter().chain(found.into_iter().rev().map(|(version, path)| (path, version))).collect()
 }
 
 pub(super) async fn start(program: &Path, provider: &ProviderSource, launcher: &PluginLauncher) -> Result<Plugin> {

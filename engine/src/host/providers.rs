@@ -11,7 +11,8 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::grpc::GrpcProvider;
-use super::launch::{self, PluginSearch, Progress};
+use super::launch::{self, Progress};
+use super::search::PluginSearch;
 use super::{Provider, Result};
 
 /// Starts a provider by its source.
