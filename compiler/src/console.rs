@@ -31,7 +31,9 @@ const INFALLIBLE: &str = "a String takes everything";
 fn write_value(value: &Value, depth: usize, out: &mut String) {
     let indent = "  ".repeat(depth);
     match value {
-        Value::Sensitive(_) => out.push_str("(sensitive value)"),
+        Value::Marked(marks, _) => {
+            out.push_str(if marks.sensitive { "(sensitive value)" } else { "(ephemeral value)" });
+        }
         Value::Unknown(..) => out.push_str("(known after apply)"),
         Value::Null(Ty::Dynamic) => out.push_str("null"),
         Value::Null(ty) => match ty {

@@ -105,7 +105,7 @@ fn what_is_looked_up_keeps_its_mark() {
     ]));
     let marks = |call: &str| {
         let value = evaluated(call, &names).expect("a value");
-        (value.is_sensitive(), value.has_marks())
+        (value.marks().sensitive, value.has_marks())
     };
     for (call, expected) in [
         ("lookup(parts, \"a\", 1)", (true, true)),

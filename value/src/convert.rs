@@ -118,8 +118,8 @@ pub fn name_of(value: &Value) -> String {
 /// The value as a value of `target`. Nulls and unknowns keep being so; marks stay where they were.
 pub fn convert(value: &Value, target: &Ty) -> Result<Value, ConversionError> {
     match value {
-        Value::Sensitive(inner) => {
-            return convert(inner, target).map(Value::mark_sensitive).map_err(|error| error.hidden(true));
+        Value::Marked(marks, inner) => {
+            return convert(inner, target).map(|value| value.with_marks(*marks)).map_err(|error| error.hidden(true));
         }
         Value::Unknown(Ty::Dynamic, _) => return Ok(Value::unknown(target.without_optional())),
         Value::Unknown(ty, refinement) => {

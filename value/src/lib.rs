@@ -18,6 +18,7 @@ pub mod size;
 pub mod ty;
 pub mod value;
 
+pub use marks::Marks;
 pub use number::Number;
 pub use path::{Path, Step};
 pub use problem::{Problem, Severity};

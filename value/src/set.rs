@@ -72,7 +72,7 @@ impl SetKey {
             Value::Bool(truth) => SetKey::Bool(*truth),
             Value::Number(number) => SetKey::Number(OrderedNumber(number.clone())),
             Value::String(text) => SetKey::String(text.to_string()),
-            Value::Sensitive(inner) => SetKey::of(inner),
+            Value::Marked(_, inner) => SetKey::of(inner),
             Value::List(..) | Value::Set(..) | Value::Map(..) | Value::Tuple(_) | Value::Object(_) => {
                 let mut text = String::new();
                 write_key(value, &mut text);
@@ -89,7 +89,7 @@ fn write_key(value: &Value, out: &mut String) {
         Value::Bool(truth) => out.push(if *truth { 'T' } else { 'F' }),
         Value::Number(number) => write!(out, "{number}").expect("a String takes everything"),
         Value::String(text) => write!(out, "{text:?}").expect("a String takes everything"),
-        Value::Sensitive(inner) => write_key(inner, out),
+        Value::Marked(_, inner) => write_key(inner, out),
         Value::List(_, items) | Value::Set(_, items) => write_all('[', items.iter(), ']', out),
         Value::Tuple(items) => write_all('<', items.iter(), '>', out),
         Value::Object(attributes) => write_all('<', attributes.values(), '>', out),

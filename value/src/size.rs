@@ -40,7 +40,7 @@ fn count(value: &Value, size: &mut usize) {
                 count(entry, size);
             }
         }
-        Value::Sensitive(inner) => count(inner, size),
+        Value::Marked(_, inner) => count(inner, size),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization;
 
+use crate::marks::Marks;
 use crate::set::SetKey;
 use crate::ty::ObjectTy;
 use crate::{Number, Ty};
@@ -28,8 +29,8 @@ pub enum Value {
     Map(Ty, Arc<Attributes>),
     Tuple(Arc<Vec<Value>>),
     Object(Arc<Attributes>),
-    /// A value that must not be shown. Never nested directly in another `Sensitive`.
-    Sensitive(Box<Value>),
+    /// What must not be shown, or stored. Never nested directly in another `Marked`, never without a mark.
+    Marked(Marks, Box<Value>),
 }
 
 /// What is known about an unknown value. A promise of a plan, which the result has to keep.
@@ -68,19 +69,18 @@ impl Value {
     /// Sorts and removes duplicates; a set that holds unknown elements cannot know its length, which is the
     /// caller's to consider.
     pub fn set(element_ty: Ty, items: Vec<Value>) -> Value {
-        let mut sensitive = false;
+        let mut marks = Marks::NONE;
         let mut keyed: Vec<(SetKey, Value)> = items
             .into_iter()
             .map(|item| {
                 let (item, marked) = item.unmark_deep();
-                sensitive |= marked;
+                marks |= marked;
                 (SetKey::of(&item), item)
             })
             .collect();
         keyed.sort_by(|a, b| a.0.cmp(&b.0));
         keyed.dedup_by(|a, b| a.1 == b.1 && a.1.is_wholly_known());
-        let set = Value::Set(element_ty, Arc::new(keyed.into_iter().map(|(_, item)| item).collect()));
-        if sensitive { set.mark_sensitive() } else { set }
+        Value::Set(element_ty, Arc::new(keyed.into_iter().map(|(_, item)| item).collect())).with_marks(marks)
     }
 
     pub fn map<K: Into<Arc<str>>>(element_ty: Ty, entries: impl IntoIterator<Item = (K, Value)>) -> Value {
@@ -109,7 +109,7 @@ impl Value {
                 attributes: attributes.iter().map(|(name, value)| (name.clone(), value.ty())).collect(),
                 ..ObjectTy::default()
             })),
-            Value::Sensitive(inner) => inner.ty(),
+            Value::Marked(_, inner) => inner.ty(),
         }
     }
 
@@ -130,7 +130,7 @@ impl Value {
                 items.iter().all(Value::is_wholly_known)
             }
             Value::Map(_, entries) | Value::Object(entries) => entries.values().all(Value::is_wholly_known),
-            Value::Sensitive(inner) => inner.is_wholly_known(),
+            Value::Marked(_, inner) => inner.is_wholly_known(),
         }
     }
 

@@ -95,7 +95,7 @@ impl Evaluation {
     /// The outputs of the root module as one object.
     pub fn output_object(&self) -> Value {
         let outputs = self.outputs().into_iter();
-        Value::object(outputs.map(|output| (output.name, output.value.with_mark(output.sensitive))))
+        Value::object(outputs.map(|output| (output.name, output.value.mark_sensitive_if(output.sensitive))))
     }
 }
 

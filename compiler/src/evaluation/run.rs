@@ -176,7 +176,7 @@ impl Evaluation {
             },
         };
         let blamed = span.unwrap_or(variable.name.span);
-        value = match variable.ty.apply(&value.with_mark(variable.sensitive)) {
+        value = match variable.ty.apply(&value.mark_sensitive_if(variable.sensitive)) {
             Ok(value) => value,
             Err(error) => {
                 let label = format!("this value does not fit the variable `{name}`: {error}");
@@ -188,7 +188,7 @@ impl Evaluation {
             let label = format!("the variable `{name}` cannot be null");
             self.diags.push(Diagnostic::error("missing variable", label).at(blamed));
         }
-        value = value.with_mark(variable.sensitive);
+        value = value.mark_sensitive_if(variable.sensitive);
         let mut is_valid = true;
         for validation in &variable.validations {
             let mut scope = ModuleScope::new(self, module, inst);
@@ -200,7 +200,7 @@ impl Evaluation {
         }
         // What is wrong with it was said; nobody else needs to complain.
         if !is_valid {
-            value = Value::unknown(variable.ty.ty.without_optional()).with_mark(variable.sensitive);
+            value = Value::unknown(variable.ty.ty.without_optional()).mark_sensitive_if(variable.sensitive);
         }
         self.values.insert((node, inst), value);
     }
@@ -230,7 +230,7 @@ impl Evaluation {
             let diagnostic = Diagnostic::error("sensitive output", label).at(output.value.span);
             self.diags.push(diagnostic.note("set `sensitive = true` in the output, or use nonsensitive(..)"));
         }
-        self.values.insert((node, inst), value.with_mark(output.sensitive && module != ROOT));
+        self.values.insert((node, inst), value.mark_sensitive_if(output.sensitive && module != ROOT));
     }
 
     /// Evaluates `count` or `for_each`. The values of `Each` are what `each.value` is.
@@ -445,7 +445,7 @@ fn read_for_each(value: &Value) -> Result<Repeated<Value>, String> {
         Value::List(..) | Value::Tuple(_) => {
             Err("`for_each` takes a map or a set of strings; toset([..]) makes a set of a list".to_owned())
         }
-        Value::Set(..) | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sensitive(_) => {
+        Value::Set(..) | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Marked(..) => {
             Err(format!("`for_each` takes a map or a set of strings, not {}", value::convert::name(&value.ty())))
         }
     }

@@ -204,7 +204,7 @@ impl Scope for ModuleScope<'_> {
                 let name = attribute(0).ok_or_else(|| needs_name("output.name"))?;
                 let declared = self.evaluation.program.module(self.module).decl.outputs.get(name);
                 let is_sensitive = declared.is_some_and(|output| output.sensitive);
-                Ok((self.value(NodeKind::Output(name.clone())).with_mark(is_sensitive), 1))
+                Ok((self.value(NodeKind::Output(name.clone())).mark_sensitive_if(is_sensitive), 1))
             }
             "run" if let Some(runs) = self.runs => {
                 let name = attribute(0).ok_or_else(|| needs_name("run.name.output"))?;
@@ -246,7 +246,7 @@ fn pick(instances: &Instances, steps: &[Step], whole: impl FnOnce() -> Value, ct
                 .and_then(Value::as_number)
                 .and_then(value::Number::to_usize)
             {
-                Some(idx) if idx < values.len() => (values[idx].clone().with_mark(marked), 1),
+                Some(idx) if idx < values.len() => (values[idx].clone().with_marks(marked), 1),
                 // Let the ordinary rules say what is wrong with the index.
                 _ => (whole(), 0),
             }
@@ -254,7 +254,7 @@ fn pick(instances: &Instances, steps: &[Step], whole: impl FnOnce() -> Value, ct
         (Repeated::Each(values), Some(StepKind::Index(index))) => {
             let (chosen, marked) = ctx.eval(index).unmark();
             match chosen.as_str().and_then(|key| values.get(key)) {
-                Some(value) => (value.clone().with_mark(marked), 1),
+                Some(value) => (value.clone().with_marks(marked), 1),
                 None => (whole(), 0),
             }
         }

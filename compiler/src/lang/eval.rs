@@ -18,7 +18,7 @@ use std::sync::Arc;
 use value::convert::{self, ConversionError, convert};
 use value::size::MAX_SIZE;
 use value::value::Attributes;
-use value::{Ty, Value};
+use value::{Marks, Ty, Value};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::source::{SourceLoader, Span};
@@ -64,8 +64,8 @@ pub struct Ctx<'s> {
     /// What is evaluated is part of something sensitive, though it may have no mark of its own: errors tell nothing of
     /// values.
     hides_values: bool,
-    /// Arguments are written in a block that a sensitive `for_each` made.
-    marks_arguments: bool,
+    /// What arguments get: they are written in a block that a marked `for_each` made.
+    marks_arguments: Marks,
 }
 
 pub fn evaluate(expr: &Expr, scope: &dyn Scope, diags: &mut Diagnostics) -> Value {
@@ -95,7 +95,7 @@ pub(crate) fn wrong_type(error: &ConversionError) -> Diagnostic {
 
 impl<'s> Ctx<'s> {
     pub(crate) fn new(scope: &'s dyn Scope) -> Ctx<'s> {
-        Ctx { scope, diags: Diagnostics::default(), bound: Vec::new(), hides_values: false, marks_arguments: false }
+        Ctx { scope, diags: Diagnostics::default(), bound: Vec::new(), hides_values: false, marks_arguments: Marks::NONE }
     }
 }
 
@@ -200,14 +200,14 @@ impl Ctx<'_> {
 
     fn object(&mut self, items: &[(ObjectKey, Expr)]) -> Value {
         let mut entries = Attributes::new();
-        let mut sensitive_key = false;
+        let mut key_marks = Marks::NONE;
         let mut unknown_key = false;
         for (key, item) in items {
             let key = match key {
                 ObjectKey::Name(ident) => Some(ident.name.clone()),
                 ObjectKey::Expr(expr) => {
                     let (key, marked) = self.eval_as(expr, &Ty::String).unmark();
-                    sensitive_key |= marked;
+                    key_marks |= marked;
                     match key {
                         Value::String(key) => Some(key),
                         Value::Null(_) => {
@@ -227,8 +227,8 @@ impl Ctx<'_> {
             }
         }
         if unknown_key {
-            return Value::DYNAMIC.with_mark(sensitive_key);
+            return Value::DYNAMIC.with_marks(key_marks);
         }
-        Value::Object(Arc::new(entries)).with_mark(sensitive_key)
+        Value::Object(Arc::new(entries)).with_marks(key_marks)
     }
 }

@@ -36,13 +36,13 @@ pub struct Param {
     pub name: &'static str,
     pub ty: fn() -> Ty,
     pub allows_null: bool,
-    pub marks: Marks,
+    pub marks: ArgumentMarks,
     pub known: Known,
 }
 
 /// What becomes of the marks of an argument before the function has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Marks {
+pub enum ArgumentMarks {
     /// All are taken off; if there was one, the result is marked.
     TakenOff,
     /// As that, of the one at the top; parts keep theirs, and nothing is looked at.
@@ -62,7 +62,7 @@ pub enum Known {
 
 impl Param {
     const fn new(name: &'static str, ty: fn() -> Ty) -> Param {
-        Param { name, ty, allows_null: false, marks: Marks::TakenOff, known: Known::Wholly }
+        Param { name, ty, allows_null: false, marks: ArgumentMarks::TakenOff, known: Known::Wholly }
     }
 
     const fn nullable(self) -> Param {
@@ -76,7 +76,7 @@ impl Param {
 
     /// Parts keep their marks: the function gives one of them.
     const fn of_parts(self) -> Param {
-        Param { marks: Marks::OfParts, ..self }
+        Param { marks: ArgumentMarks::OfParts, ..self }
     }
 
     /// The function decides what is known of its result.
@@ -85,7 +85,7 @@ impl Param {
     }
 
     const fn anything(self) -> Param {
-        Param { known: Known::NotAtAll, marks: Marks::Kept, allows_null: true, ..self }
+        Param { known: Known::NotAtAll, marks: ArgumentMarks::Kept, allows_null: true, ..self }
     }
 
     pub fn is_known_enough(&self, value: &Value) -> bool {

@@ -43,7 +43,7 @@ impl TypeConstraint {
 
 fn fill(value: &Value, defaults: &Defaults) -> Value {
     match value {
-        Value::Sensitive(inner) => fill(inner, defaults).mark_sensitive(),
+        Value::Marked(marks, inner) => fill(inner, defaults).with_marks(*marks),
         Value::Object(entries) if defaults.element.is_none() => {
             let mut entries = (**entries).clone();
             for (name, default) in &defaults.values {

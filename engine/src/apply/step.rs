@@ -287,7 +287,7 @@ fn without_unknowns(value: &Value) -> Value {
         Value::List(ty, items) => Value::list(ty.clone(), items.iter().map(without_unknowns).collect()),
         Value::Set(ty, items) => Value::set(ty.clone(), items.iter().map(without_unknowns).collect()),
         Value::Tuple(items) => Value::tuple(items.iter().map(without_unknowns).collect()),
-        Value::Sensitive(inner) => without_unknowns(inner).mark_sensitive(),
+        Value::Marked(marks, inner) => without_unknowns(inner).with_marks(*marks),
         Value::Null(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }

@@ -108,7 +108,7 @@ fn compare(planned: &Value, actual: &Value, at: &Path, found: &mut Vec<String>) 
     let place = || if at.0.is_empty() { "the object".to_owned() } else { at.to_string() };
     match (planned, actual) {
         // Not even which part of it: that can be a key.
-        (Value::Sensitive(planned), _) => {
+        (Value::Marked(_, planned), _) => {
             let below = result_violations(planned, actual);
             if below.iter().any(|violation| !violation.ends_with(UNKNOWN_NOW)) {
                 found.push(format!("{}: this sensitive value is not as planned", place()));

@@ -288,7 +288,7 @@ fn differences(before: &Value, after: &Value, at: &str, lines: &mut Vec<String>)
         Step::Key(key) => format!("{at}[{key:?}]"),
         Step::Index(idx) => format!("{at}[{idx}]"),
     };
-    let hidden = after.is_sensitive() || before.is_sensitive();
+    let hidden = after.marks().is_any() || before.marks().is_any();
     match (before.unmarked(), after.unmarked()) {
         _ if hidden => lines.push(format!("{at} = (sensitive value)")),
         (Value::Null(_), Value::Object(entries)) if at.is_empty() => {

@@ -12,7 +12,7 @@ use crate::{Number, Ty, Value};
 /// that care keep the unknown parts elsewhere. Marks are not encoded.
 pub fn encode(value: &Value, ty: &Ty) -> Json {
     match value {
-        Value::Sensitive(inner) => encode(inner, ty),
+        Value::Marked(_, inner) => encode(inner, ty),
         Value::Unknown(..) | Value::Null(_) => Json::Null,
         _ if *ty == Ty::Dynamic => {
             let actual = value.ty();

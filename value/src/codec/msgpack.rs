@@ -29,7 +29,7 @@ pub fn encode(value: &Value, ty: &Ty) -> Vec<u8> {
 
 fn write_value(out: &mut Vec<u8>, value: &Value, ty: &Ty) {
     match value {
-        Value::Sensitive(inner) => write_value(out, inner, ty),
+        Value::Marked(_, inner) => write_value(out, inner, ty),
         Value::Null(_) => write::write_nil(out).expect(INFALLIBLE),
         Value::Unknown(_, refinement) => write_unknown(out, refinement.as_deref().filter(|_| *ty != Ty::Dynamic)),
         _ if *ty == Ty::Dynamic => {

@@ -58,7 +58,7 @@ impl Ctx<'_> {
 
     fn attribute(&mut self, value: Value, name: &Arc<str>, span: Span) -> Value {
         let (value, marked) = value.unmark();
-        let hides = self.hides(marked);
+        let hides = self.hides(marked.is_any());
         let found = match &value {
             Value::Object(entries) => entries.get(name).cloned().ok_or_else(|| {
                 let label = format!("this object has no attribute `{name}`");
@@ -94,7 +94,7 @@ impl Ctx<'_> {
                 Err(Diagnostic::error("attribute of null", label).at(span))
             }
             other => {
-                let label = format!("{} has no attributes", self.name_of(other, marked));
+                let label = format!("{} has no attributes", self.name_of(other, marked.is_any()));
                 let diagnostic = Diagnostic::error("unsupported attribute", label).at(span);
                 Err(match other {
                     Value::List(..) | Value::Tuple(_) => diagnostic.note(format!(
@@ -105,7 +105,7 @@ impl Ctx<'_> {
             }
         };
         match found {
-            Ok(found) => found.with_mark(marked),
+            Ok(found) => found.with_marks(marked),
             Err(diagnostic) => self.fail(diagnostic),
         }
     }
@@ -113,8 +113,8 @@ impl Ctx<'_> {
     pub(crate) fn index(&mut self, value: Value, index: Value, span: Span) -> Value {
         let (value, value_marked) = value.unmark();
         let (index, index_marked) = index.unmark();
-        let marked = value_marked || index_marked;
-        let hides = self.hides(marked);
+        let marked = value_marked | index_marked;
+        let hides = self.hides(marked.is_any());
         if matches!(index, Value::Null(_)) {
             return self.fail(Diagnostic::error("invalid index", "an index cannot be null").at(span));
         }
@@ -134,7 +134,7 @@ impl Ctx<'_> {
             }),
             (Value::Map(_, entries) | Value::Object(entries), _) => match convert(&index, &Ty::String) {
                 Ok(Value::String(key)) => entries.get(&key).cloned().ok_or_else(|| {
-                    if self.hides(index_marked) {
+                    if self.hides(index_marked.is_any()) {
                         return Diagnostic::error("unknown key", "there is no element with this key");
                     }
                     let label = format!("there is no element with the key {key:?}");
@@ -156,12 +156,12 @@ impl Ctx<'_> {
                 .note("use tolist(..) or a `for` expression")),
             (Value::Null(_), _) => Err(Diagnostic::error("invalid index", "this value is null, so it has no elements")),
             (other, _) => {
-                let label = format!("{} has no elements", self.name_of(other, marked));
+                let label = format!("{} has no elements", self.name_of(other, marked.is_any()));
                 Err(Diagnostic::error("invalid index", label))
             }
         };
         match found {
-            Ok(found) => found.with_mark(marked),
+            Ok(found) => found.with_marks(marked),
             Err(diagnostic) => self.fail(diagnostic.at(span)),
         }
     }
@@ -175,27 +175,27 @@ impl Ctx<'_> {
             Value::List(_, items) | Value::Set(_, items) | Value::Tuple(items) => items.to_vec(),
             Value::Unknown(Ty::List(element) | Ty::Set(element), _) => {
                 let element = self.walk(Value::unknown((**element).clone()), steps);
-                return Value::unknown(Ty::list(element.ty())).with_mark(marked);
+                return Value::unknown(Ty::list(element.ty())).with_marks(marked);
             }
             Value::Unknown(Ty::Tuple(elements), _) => elements.iter().map(|ty| Value::unknown(ty.clone())).collect(),
-            Value::Unknown(Ty::Dynamic, _) => return Value::DYNAMIC.with_mark(marked),
+            Value::Unknown(Ty::Dynamic, _) => return Value::DYNAMIC.with_marks(marked),
             Value::Unknown(_, refinement)
                 if !is_never_null && !refinement.as_ref().is_some_and(|refinement| refinement.not_null) =>
             {
                 // For what is wrong with the steps, whatever it is.
                 self.walk(value.clone(), steps);
-                return Value::DYNAMIC.with_mark(marked);
+                return Value::DYNAMIC.with_marks(marked);
             }
             _ => vec![value.clone()],
         };
         let was_list = matches!(value, Value::List(..) | Value::Set(..));
         let items: Vec<Value> =
-            self.hiding(marked, |ctx| items.into_iter().map(|item| ctx.walk(item, steps)).collect());
+            self.hiding(marked.is_any(), |ctx| items.into_iter().map(|item| ctx.walk(item, steps)).collect());
         let result = match items.first().map(Value::ty) {
             Some(ty) if was_list && items.iter().all(|item| item.ty() == ty) => Value::list(ty, items),
             _ => Value::tuple(items),
         };
-        result.with_mark(marked)
+        result.with_marks(marked)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use value::convert::convert;
 use value::schema::{Block as BlockSchema, NestedBlock, Nesting};
 use value::value::Attributes;
-use value::{Path, Step, Ty, Value};
+use value::{Marks, Path, Step, Ty, Value};
 
 use super::literal::Literals;
 use super::{Ctx, comprehension, wrong_type};
@@ -48,13 +48,13 @@ struct BlockInstance<'b> {
     span: Span,
     bound: Vec<(Arc<str>, Value)>,
     /// `for_each` of the `dynamic` that made it is: every argument in it is sensitive then.
-    is_sensitive: bool,
-    has_sensitive_label: bool,
+    marks: Marks,
+    label_marks: Marks,
 }
 
 /// How many blocks there are depends on something unknown.
 struct UnknownNumber {
-    is_sensitive: bool,
+    marks: Marks,
 }
 
 impl Ctx<'_> {
@@ -93,7 +93,7 @@ impl Ctx<'_> {
                     let is_sensitive = attribute.has_sensitive();
                     let before = self.diags.0.len();
                     let value = self.hiding(is_sensitive, |ctx| ctx.eval(&written.expr));
-                    let value = value.with_mark(self.marks_arguments);
+                    let value = value.with_marks(self.marks_arguments);
                     let at = at.then(Step::Attribute(name.clone()));
                     Literals { diags: &mut self.diags, is_error: target.is_ours }.check(&written.expr, &ty, &at);
                     let value = convert(&value, &ty).unwrap_or_else(|error| {
@@ -102,7 +102,7 @@ impl Ctx<'_> {
                             diagnostic = diagnostic.note(format!("`{name}`: {}", attribute.description));
                         }
                         self.diags.push(diagnostic);
-                        Value::unknown(ty.without_optional()).with_mark(self.marks_arguments)
+                        Value::unknown(ty.without_optional()).with_marks(self.marks_arguments)
                     });
                     if is_sensitive && secrets::has_text(&written.expr) {
                         spans.1.push(written.expr.span);
@@ -171,8 +171,8 @@ impl Ctx<'_> {
     ) -> Value {
         let instances = match self.block_instances(body, name) {
             Ok(instances) => instances,
-            Err(UnknownNumber { is_sensitive }) => {
-                return Value::unknown(nested.implied_ty()).with_mark(is_sensitive || self.marks_arguments);
+            Err(UnknownNumber { marks }) => {
+                return Value::unknown(nested.implied_ty()).with_marks(marks | self.marks_arguments);
             }
         };
         let single = matches!(nested.nesting, Nesting::Single | Nesting::Group);
@@ -188,7 +188,7 @@ impl Ctx<'_> {
         let wanted_labels = usize::from(nested.nesting == Nesting::Map);
         let mut items = Vec::new();
         let mut by_key = Attributes::new();
-        let mut has_sensitive_key = false;
+        let mut key_marks = Marks::NONE;
         for (idx, instance) in instances.into_iter().enumerate() {
             if instance.labels.len() != wanted_labels {
                 let label = match wanted_labels {
@@ -206,15 +206,15 @@ impl Ctx<'_> {
             spans.0.push((at.clone(), instance.span));
             let inner = Target { kind: name, header: instance.span, is_ours: target.is_ours };
             let outside = self.marks_arguments;
-            self.marks_arguments |= instance.is_sensitive;
-            let value = self.with_bound_parts(instance.bound, instance.is_sensitive, |ctx| {
+            self.marks_arguments |= instance.marks;
+            let value = self.with_bound_parts(instance.bound, instance.marks.is_any(), |ctx| {
                 ctx.decode_body(instance.body, &nested.block, &inner, &at, spans)
             });
             self.marks_arguments = outside;
-            has_sensitive_key |= instance.has_sensitive_label;
+            key_marks |= instance.label_marks;
             match instance.labels.into_iter().next() {
                 Some(key) if by_key.contains_key(&key) => {
-                    let label = match self.hides(instance.is_sensitive || instance.has_sensitive_label) {
+                    let label = match self.hides((instance.marks | instance.label_marks).is_any()) {
                         true => format!("there is already a `{name}` block with this label"),
                         false => format!("there is already a `{name}` block with the label {key:?}"),
                     };
@@ -226,7 +226,7 @@ impl Ctx<'_> {
                 None => items.push(value),
             }
         }
-        collect(nested, items, by_key).with_mark(has_sensitive_key)
+        collect(nested, items, by_key).with_marks(key_marks)
     }
 
     /// The blocks of a kind; `Err` if how many there are depends on something unknown.
@@ -241,8 +241,8 @@ impl Ctx<'_> {
                     body: &block.body,
                     span: block.header,
                     bound: Vec::new(),
-                    is_sensitive: false,
-                    has_sensitive_label: false,
+                    marks: Marks::NONE,
+                    label_marks: Marks::NONE,
                 });
             } else if &*block.kind.name == "dynamic" && block.labels.first().is_some_and(|label| &*label.name == name) {
                 unknown = self.expand_dynamic(block, name, &mut instances).err().or(unknown);
@@ -272,10 +272,10 @@ impl Ctx<'_> {
             }
             None => name.into(),
         };
-        let (collection, is_sensitive) = self.eval(&for_each.expr).unmark();
+        let (collection, marks) = self.eval(&for_each.expr).unmark();
         let elements = match comprehension::elements(&collection) {
             comprehension::Elements::Known(elements) => elements,
-            comprehension::Elements::Unknown => return Err(UnknownNumber { is_sensitive }),
+            comprehension::Elements::Unknown => return Err(UnknownNumber { marks }),
             comprehension::Elements::NotACollection => {
                 let diagnostic = comprehension::not_a_collection(&collection, for_each.expr.span);
                 self.diags.push(diagnostic);
@@ -284,18 +284,18 @@ impl Ctx<'_> {
         };
         for (key, value) in elements {
             let bound = vec![(iterator.clone(), Value::object([("key", key), ("value", value)]))];
-            let (labels, has_sensitive_label) = match block.body.attribute("labels") {
+            let (labels, label_marks) = match block.body.attribute("labels") {
                 Some(labels) => {
-                    let labels = self.with_bound_parts(bound.clone(), is_sensitive, |ctx| {
+                    let labels = self.with_bound_parts(bound.clone(), marks.is_any(), |ctx| {
                         ctx.eval_as(&labels.expr, &Ty::list(Ty::String))
                     });
                     let texts = labels.as_items().unwrap_or_default().iter().filter_map(Value::as_str);
-                    (texts.map(Arc::from).collect(), is_sensitive || labels.has_marks())
+                    (texts.map(Arc::from).collect(), marks | labels.marks_deep())
                 }
-                None => (Vec::new(), false),
+                None => (Vec::new(), Marks::NONE),
             };
             let (body, span) = (&content.body, block.header);
-            instances.push(BlockInstance { labels, body, span, bound, is_sensitive, has_sensitive_label });
+            instances.push(BlockInstance { labels, body, span, bound, marks, label_marks });
         }
         Ok(())
     }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use value::convert::convert;
 use value::size::MAX_SIZE;
-use value::{Ty, Value};
+use value::{Marks, Ty, Value};
 
 use super::Ctx;
 use crate::diag::Diagnostic;
-use crate::lang::funcs::{self, CallContext, Func, FuncError, Marks, Param, TOO_LARGE};
+use crate::lang::funcs::{self, ArgumentMarks, CallContext, Func, FuncError, Param, TOO_LARGE};
 use crate::lang::secrets::makes_sensitive;
 use crate::source::Span;
 use crate::syntax::ast::{Call, Expr};
@@ -51,7 +51,7 @@ impl Ctx<'_> {
         let (last, marked) = last.unmark();
         match &last {
             Value::List(_, items) | Value::Set(_, items) | Value::Tuple(items) => {
-                args.extend(items.iter().map(|item| (item.clone().with_mark(marked), span)));
+                args.extend(items.iter().map(|item| (item.clone().with_marks(marked), span)));
                 Some(args)
             }
             Value::Unknown(..) => None,
@@ -77,21 +77,21 @@ impl Ctx<'_> {
             return self.fail(Diagnostic::error("wrong number of arguments", label).at(span).note(func.signature()));
         }
         let mut is_unknown = false;
-        let mut is_sensitive = false;
+        let mut marks = Marks::NONE;
         let mut values = Vec::with_capacity(args.len());
         for (idx, (arg, arg_span)) in args.iter().enumerate() {
             let param = func.params.get(idx).or(func.variadic.as_ref()).expect("the number of arguments was checked");
             match self.argument(param, arg, *arg_span, func) {
                 Some(argument) => {
                     is_unknown |= !param.is_known_enough(&argument.value);
-                    is_sensitive |= argument.was_sensitive;
+                    marks |= argument.marks;
                     values.push(argument.value);
                 }
                 None => return Value::DYNAMIC,
             }
         }
         if is_unknown {
-            return Value::unknown((func.result_ty)(&values)).with_mark(is_sensitive);
+            return Value::unknown((func.result_ty)(&values)).with_marks(marks);
         }
         let context = CallContext { loader: self.scope.loader(), folder: self.scope.folder() };
         match (func.call)(&values, &context) {
@@ -99,7 +99,7 @@ impl Ctx<'_> {
                 let label = format!("`{}`: {TOO_LARGE}", func.name);
                 self.fail(Diagnostic::error("function failed", label).at(span))
             }
-            Ok(value) => value.with_mark(is_sensitive),
+            Ok(value) => value.with_marks(marks),
             Err(error) => {
                 let (span, label) = match error {
                     FuncError::Argument { index, message } => {
@@ -109,7 +109,7 @@ impl Ctx<'_> {
                 };
                 // A text that stands in the program tells no values; one that was made for this call may.
                 let label = match label {
-                    Cow::Owned(_) if self.hides(is_sensitive) => {
+                    Cow::Owned(_) if self.hides(marks.is_any()) => {
                         "it cannot do this, and saying why could show a sensitive value".into()
                     }
                     told => told,
@@ -121,11 +121,11 @@ impl Ctx<'_> {
 
     fn argument(&mut self, param: &Param, arg: &Value, span: Span, func: &Func) -> Option<Argument> {
         let ty = (param.ty)();
-        let (value, was_sensitive) = match convert(arg, &ty) {
+        let (value, marks) = match convert(arg, &ty) {
             Ok(value) => match param.marks {
-                Marks::TakenOff => value.unmark_deep(),
-                Marks::OfParts => value.unmark(),
-                Marks::Kept => (value, false),
+                ArgumentMarks::TakenOff => value.unmark_deep(),
+                ArgumentMarks::OfParts => value.unmark(),
+                ArgumentMarks::Kept => (value, Marks::NONE),
             },
             Err(error) => {
                 let error = error.hidden(self.hides_values);
@@ -139,7 +139,7 @@ impl Ctx<'_> {
             self.diags.push(Diagnostic::error("invalid argument", label).at(span));
             return None;
         }
-        Some(Argument { value, was_sensitive })
+        Some(Argument { value, marks })
     }
 
     fn try_each(&mut self, call: &Call, span: Span) -> Value {
@@ -183,5 +183,5 @@ impl Ctx<'_> {
 
 struct Argument {
     value: Value,
-    was_sensitive: bool,
+    marks: Marks,
 }

@@ -30,7 +30,7 @@ pub(super) fn elements(value: &Value) -> Elements {
         }
         Value::Unknown(Ty::Bool | Ty::Number | Ty::String, _) => Elements::NotACollection,
         Value::Unknown(..) => Elements::Unknown,
-        Value::Null(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sensitive(_) => {
+        Value::Null(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Marked(..) => {
             Elements::NotACollection
         }
     }
@@ -49,14 +49,14 @@ impl Ctx<'_> {
         let (collection, mut marked) = self.eval(&comprehension.collection).unmark();
         let elements = match elements(&collection) {
             Elements::Known(elements) => elements,
-            Elements::Unknown => return Value::DYNAMIC.with_mark(marked),
+            Elements::Unknown => return Value::DYNAMIC.with_marks(marked),
             Elements::NotACollection => {
                 let diagnostic = not_a_collection(&collection, comprehension.collection.span);
                 return self.fail(diagnostic);
             }
         };
         // Names are bound to elements without the mark of the whole, which the result gets.
-        let is_sensitive = marked;
+        let is_sensitive = marked.is_any();
         let mut items: Vec<Value> = Vec::new();
         let mut entries = Attributes::new();
         let mut groups: std::collections::BTreeMap<Arc<str>, Vec<Value>> = std::collections::BTreeMap::new();
@@ -106,7 +106,7 @@ impl Ctx<'_> {
                 if comprehension.group {
                     groups.entry(key).or_default().push(value);
                 } else if let Some(first) = entries.insert(key.clone(), value) {
-                    let label = match ctx.hides(key_marked) {
+                    let label = match ctx.hides(key_marked.is_any()) {
                         true => "two elements have the same key".to_owned(),
                         false => format!("two elements have the key {key:?}"),
                     };
@@ -128,6 +128,6 @@ impl Ctx<'_> {
         if size > MAX_SIZE {
             return self.too_large(span);
         }
-        result.with_mark(marked)
+        result.with_marks(marked)
     }
 }

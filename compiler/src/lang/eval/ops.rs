@@ -1,7 +1,7 @@
 //! Operators and the conditional.
 
 use value::convert::{convert, unify};
-use value::{Ty, Value};
+use value::{Marks, Ty, Value};
 
 use super::Ctx;
 use crate::diag::Diagnostic;
@@ -26,16 +26,16 @@ impl Ctx<'_> {
             Value::Bool(truth) => Value::Bool(!truth),
             other => other,
         };
-        result.with_mark(marked)
+        result.with_marks(marked)
     }
 
     /// An operand of a type, which must not be null.
-    fn operand(&mut self, expr: &Expr, ty: &Ty) -> (Value, bool) {
+    fn operand(&mut self, expr: &Expr, ty: &Ty) -> (Value, Marks) {
         let value = self.eval(expr);
         self.operand_of(&value, expr.span, ty)
     }
 
-    fn operand_of(&mut self, value: &Value, span: Span, ty: &Ty) -> (Value, bool) {
+    fn operand_of(&mut self, value: &Value, span: Span, ty: &Ty) -> (Value, Marks) {
         let (value, marked) = self.value_as(value, span, ty).unmark();
         if value.is_null() {
             let label = "this value is null, so it cannot be an operand";
@@ -59,10 +59,10 @@ impl Ctx<'_> {
         match op {
             BinaryOp::Equal | BinaryOp::NotEqual => {
                 let (left, right) = (left.value.clone(), self.eval(right));
-                let marked = left.has_marks() || right.has_marks();
+                let marked = left.marks_deep() | right.marks_deep();
                 let equal = equal(&left.unmark_deep().0, &right.unmark_deep().0);
                 let negate = op == BinaryOp::NotEqual;
-                equal.map_or(Value::unknown(Ty::Bool), |equal| Value::Bool(equal != negate)).with_mark(marked)
+                equal.map_or(Value::unknown(Ty::Bool), |equal| Value::Bool(equal != negate)).with_marks(marked)
             }
             BinaryOp::And | BinaryOp::Or => {
                 let (left, left_marked) = self.operand_of(&left.value, left.span, &Ty::Bool);
@@ -74,7 +74,7 @@ impl Ctx<'_> {
                     (Some(_), Some(_)) => Value::Bool(!decides),
                     _ => Value::unknown(Ty::Bool),
                 };
-                result.with_mark(left_marked || right_marked)
+                result.with_marks(left_marked | right_marked)
             }
             _ => self.arithmetic(op, left, right),
         }
@@ -83,17 +83,17 @@ impl Ctx<'_> {
     fn arithmetic(&mut self, op: BinaryOp, left_operand: &Left, right_expr: &Expr) -> Value {
         let (left, left_marked) = self.operand_of(&left_operand.value, left_operand.span, &Ty::Number);
         let (right, right_marked) = self.operand(right_expr, &Ty::Number);
-        let marked = left_marked || right_marked;
+        let marked = left_marked | right_marked;
         let is_comparison =
             matches!(op, BinaryOp::Less | BinaryOp::LessOrEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual);
         let (Value::Number(left), Value::Number(right)) = (left, right) else {
-            return Value::unknown(if is_comparison { Ty::Bool } else { Ty::Number }).with_mark(marked);
+            return Value::unknown(if is_comparison { Ty::Bool } else { Ty::Number }).with_marks(marked);
         };
         let number = match op {
-            BinaryOp::Less => return Value::Bool(left < right).with_mark(marked),
-            BinaryOp::LessOrEqual => return Value::Bool(left <= right).with_mark(marked),
-            BinaryOp::Greater => return Value::Bool(left > right).with_mark(marked),
-            BinaryOp::GreaterOrEqual => return Value::Bool(left >= right).with_mark(marked),
+            BinaryOp::Less => return Value::Bool(left < right).with_marks(marked),
+            BinaryOp::LessOrEqual => return Value::Bool(left <= right).with_marks(marked),
+            BinaryOp::Greater => return Value::Bool(left > right).with_marks(marked),
+            BinaryOp::GreaterOrEqual => return Value::Bool(left >= right).with_marks(marked),
             BinaryOp::Add => left.add(&right),
             BinaryOp::Subtract => left.sub(&right),
             BinaryOp::Multiply => left.mul(&right),
@@ -104,7 +104,7 @@ impl Ctx<'_> {
             }
         };
         match number {
-            Ok(number) => Value::Number(number).with_mark(marked),
+            Ok(number) => Value::Number(number).with_marks(marked),
             Err(_) => {
                 let label = "the result of this operation is not a number";
                 self.fail(Diagnostic::error("undefined result", label).at(left_operand.span.to(right_expr.span)))
@@ -143,7 +143,7 @@ impl Ctx<'_> {
             return self.fail(Diagnostic::error("inconsistent conditional", label).at(span));
         };
         // Which arm was chosen can be told from a value, so the mark of either is kept, as in Terraform.
-        let marked = condition_marked || yes.is_sensitive() || no.is_sensitive();
+        let marked = condition_marked | yes.marks() | no.marks();
         let result = match condition.as_bool() {
             Some(truth) => {
                 let chosen = if truth { yes } else { no };
@@ -151,7 +151,7 @@ impl Ctx<'_> {
             }
             None => Value::unknown(ty),
         };
-        result.with_mark(marked)
+        result.with_marks(marked)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use value::convert::convert;
 use value::size::MAX_SIZE;
 use value::value::Refinement;
-use value::{Ty, Value};
+use value::{Marks, Ty, Value};
 
 use super::{Ctx, comprehension};
 use crate::diag::Diagnostic;
@@ -30,7 +30,7 @@ impl Ctx<'_> {
         } else {
             Value::string(out.text)
         };
-        value.with_mark(out.is_sensitive)
+        value.with_marks(out.marks)
     }
 
     fn render(&mut self, parts: &[Part], out: &mut Output) {
@@ -39,7 +39,7 @@ impl Ctx<'_> {
                 Part::Text(text) => out.push(text),
                 Part::Interpolation(expr) => {
                     let value = self.eval(expr);
-                    out.is_sensitive |= value.has_marks();
+                    out.marks |= value.marks_deep();
                     match convert(&value.unmark_deep().0, &Ty::String) {
                         Ok(Value::String(text)) => out.push(&text),
                         Ok(Value::Null(_)) => {
@@ -57,7 +57,7 @@ impl Ctx<'_> {
                 }
                 Part::If { condition, yes, no } => {
                     let (truth, marked) = self.eval_as(condition, &Ty::Bool).unmark();
-                    out.is_sensitive |= marked;
+                    out.marks |= marked;
                     match truth.as_bool() {
                         Some(true) => self.render(yes, out),
                         Some(false) => self.render(no, out),
@@ -70,7 +70,7 @@ impl Ctx<'_> {
                 }
                 Part::For { key_name, value_name, collection, parts } => {
                     let (value, marked) = self.eval(collection).unmark();
-                    out.is_sensitive |= marked;
+                    out.marks |= marked;
                     match comprehension::elements(&value) {
                         comprehension::Elements::Known(elements) => {
                             for (key, element) in elements {
@@ -79,7 +79,7 @@ impl Ctx<'_> {
                                 }
                                 let mut names = vec![(value_name.name.clone(), element)];
                                 names.extend(key_name.iter().map(|name| (name.name.clone(), key.clone())));
-                                self.with_bound_parts(names, marked, |ctx| ctx.render(parts, out));
+                                self.with_bound_parts(names, marked.is_any(), |ctx| ctx.render(parts, out));
                             }
                         }
                         comprehension::Elements::Unknown => out.is_unknown = true,
@@ -99,7 +99,7 @@ struct Output {
     /// What is known so far; complete only if nothing is unknown.
     text: String,
     is_unknown: bool,
-    is_sensitive: bool,
+    marks: Marks,
     /// What was too much is not in the text.
     is_too_large: bool,
 }

@@ -1,7 +1,7 @@
 //! Types and marks.
 
 use value::convert::convert;
-use value::{Ty, Value};
+use value::{Marks, Ty, Value};
 
 use super::{Func, FuncError, Param, any, argument, gives_any, gives_bool, gives_number, gives_string};
 
@@ -13,7 +13,7 @@ pub(super) const FUNCS: &[Func] = &[
         variadic: None,
         examples: &[(r#"issensitive(sensitive("x"))"#, "true")],
         result_ty: gives_bool,
-        call: |args, _| Ok(args[0].is_sensitive().into()),
+        call: |args, _| Ok(args[0].marks().sensitive.into()),
     },
     Func {
         name: "nonsensitive",
@@ -25,7 +25,10 @@ pub(super) const FUNCS: &[Func] = &[
             (r#"nonsensitive([sensitive("x")])"#, "[\n  (sensitive value),\n]"),
         ],
         result_ty: gives_any,
-        call: |args, _| Ok(args[0].clone().unmark().0),
+        call: |args, _| {
+            let (value, marks) = args[0].clone().unmark();
+            Ok(value.with_marks(Marks { sensitive: false, ..marks }))
+        },
     },
     Func {
         name: "sensitive",
