@@ -88,6 +88,9 @@ pub(crate) fn event(event: &Event) {
         Event::Reading { addr } => {
             emit("info", &format!("{addr}: reading"), "apply_start", one("hook", hook(addr, "read")));
         }
+        Event::Opening { addr } => {
+            emit("info", &format!("{addr}: opening"), "ephemeral_op_start", one("hook", hook(addr, "open")));
+        }
         Event::Started { addr, action } => {
             emit("info", &format!("{addr}: started"), "apply_start", one("hook", hook(addr, &action.json().join("-"))));
         }

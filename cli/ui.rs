@@ -122,6 +122,7 @@ impl Ui {
         Some(match event {
             Event::Refreshing { .. } => return None,
             Event::Reading { addr } => format!("  {addr}  reading"),
+            Event::Opening { addr } => format!("  {addr}  opening"),
             Event::Started { addr, action } => format!("  {addr}  {}", doing(*action)),
             Event::Progress { address, message } => format!("  {address}  {message}"),
             Event::Finished { addr, action, elapsed } => {

@@ -100,9 +100,10 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
             &["testing", "operations", "validate"],
             &["apply"],
             &["plan"],
+            &["ephemeral"],
             &["run"],
             &["event"],
-            &["action", "host", "state"],
+            &["action", "host", "propose", "state"],
         ],
     ),
     (

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use compiler::addr::{Mode, ResourceAddr};
 use compiler::diag::Diagnostics;
+use compiler::lang::eval::provided::NoFunctions;
 use compiler::{Environment, Evaluation, Inputs};
 
 use crate::failure::{Failure, Result};
@@ -20,6 +21,7 @@ pub struct Graph {
 
 pub fn graph(stack: &Stack) -> Result<Graph> {
     let environment = Environment {
+        functions: Arc::new(NoFunctions),
         loader: stack.loader.clone(),
         cwd: stack.root.absolute().display().to_string(),
         schemas: Arc::default(),

@@ -19,6 +19,8 @@ pub struct ModulePath(pub Vec<(Arc<str>, Key)>);
 pub enum Mode {
     Managed,
     Data,
+    /// Opened while a run needs it, and never stored.
+    Ephemeral,
 }
 
 /// A resource block, whatever its instances: in every instance of its module.
@@ -230,6 +232,7 @@ impl Mode {
         match self {
             Mode::Managed => "",
             Mode::Data => "data.",
+            Mode::Ephemeral => "ephemeral.",
         }
     }
 }
@@ -261,10 +264,8 @@ impl InstanceAddr {
             module = module.child(after[..end].into(), key);
             rest = after_key.strip_prefix('.')?;
         }
-        let (mode, rest) = match rest.strip_prefix("data.") {
-            Some(rest) => (Mode::Data, rest),
-            None => (Mode::Managed, rest),
-        };
+        let of = |mode: Mode| Some((mode, rest.strip_prefix(mode.prefix())?));
+        let (mode, rest) = of(Mode::Data).or_else(|| of(Mode::Ephemeral)).unwrap_or((Mode::Managed, rest));
         let (ty, rest) = rest.split_once('.')?;
         let end = rest.find('[').unwrap_or(rest.len());
         let (key, after) = parse_key(&rest[end..])?;
@@ -303,7 +304,7 @@ impl Selector {
             return (!module.is_root()).then_some(Selector::Module(module));
         };
         let (name, key) = words.next()?;
-        let is_whole = words.next().is_none() && &*ty != "data";
+        let is_whole = words.next().is_none() && !matches!(&*ty, "data" | "ephemeral");
         is_whole.then_some(Selector::Object(InstanceAddr { module, mode: Mode::Managed, ty, name, key }))
     }
 

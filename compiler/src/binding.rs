@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use value::schema::Schema;
+use value::schema::{Function, Schema};
 
 use crate::addr::{BUILTIN, InstanceAddr, Mode, ProviderAddr, ProviderSource, ResourceAddr};
 use crate::diag::Diagnostic;
@@ -20,6 +20,8 @@ pub struct ProviderSchemas {
     pub provider: Arc<Schema>,
     pub resources: BTreeMap<Arc<str>, Arc<Schema>>,
     pub data_sources: BTreeMap<Arc<str>, Arc<Schema>>,
+    pub ephemeral_resources: BTreeMap<Arc<str>, Arc<Schema>>,
+    pub functions: BTreeMap<Arc<str>, Arc<Function>>,
 }
 
 impl ProviderSchemas {
@@ -27,6 +29,7 @@ impl ProviderSchemas {
         match mode {
             Mode::Managed => self.resources.get(ty),
             Mode::Data => self.data_sources.get(ty),
+            Mode::Ephemeral => self.ephemeral_resources.get(ty),
         }
     }
 }
@@ -154,12 +157,14 @@ impl Program {
             match resource.mode {
                 Mode::Managed => provider.resources.keys().cloned().collect(),
                 Mode::Data => provider.data_sources.keys().cloned().collect(),
+                Mode::Ephemeral => provider.ephemeral_resources.keys().cloned().collect(),
             }
         };
         let all: Vec<Arc<str>> = schemas.values().flat_map(|provider| types(provider)).collect();
         let kind = match resource.mode {
             Mode::Managed => "resource",
             Mode::Data => "data source",
+            Mode::Ephemeral => "ephemeral resource",
         };
         let label = format!("no provider in use has a {kind} type `{ty}`");
         let diagnostic = Diagnostic::error("unknown type", label).at(resource.ty.span);

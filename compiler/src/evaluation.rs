@@ -15,12 +15,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
-use value::Value;
+use value::{Marks, Value};
 
-use crate::addr::{InstanceAddr, Key, ModulePath, ProviderAddr, ResourceAddr};
+use crate::addr::{InstanceAddr, Key, Mode, ModulePath, ProviderAddr, ResourceAddr};
 use crate::binding::Schemas;
 use crate::config::{DesiredInstance, DesiredProvider, RootOutput};
 use crate::diag::Diagnostics;
+use crate::lang::eval::provided::Functions;
 use crate::program::{ModuleId, Program};
 use crate::source::SourceLoader;
 use nodes::{Node, NodeId, NodeKind, Nodes};
@@ -43,6 +44,7 @@ pub struct Environment {
     /// `path.cwd` and `path.root`, as absolute and as written.
     pub cwd: String,
     pub schemas: Arc<Schemas>,
+    pub functions: Arc<dyn Functions>,
 }
 
 #[expect(missing_debug_implementations, reason = "holds a loader, which need not be printable")]
@@ -183,6 +185,7 @@ impl Evaluation {
     /// Tells the value that an instance has or will have.
     pub fn supply(&mut self, addr: &InstanceAddr, value: Value) {
         let Some((node, inst)) = self.handed_out.remove(addr) else { return };
+        let value = if addr.mode == Mode::Ephemeral { value.with_marks(Marks::EPHEMERAL) } else { value };
         self.check_postconditions(node, inst, addr, &value);
         let instances = self.resources.get_mut(&(node, inst)).expect("instances are stored before they are handed out");
         match (instances, &addr.key) {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use compiler::diag::{Diagnostics, render::render};
+use compiler::lang::eval::provided::NoFunctions;
 use compiler::source::{MemoryLoader, SourceMap};
 use compiler::{Environment, Evaluation, Inputs, console, program};
 use value::Value;
@@ -23,7 +24,12 @@ fn run(files: &[(&str, String)]) -> (Vec<(String, String)>, Diagnostics, SourceM
     if diags.has_errors() {
         return (Vec::new(), diags, sources);
     }
-    let environment = Environment { loader: Arc::new(loader), cwd: "/".to_owned(), schemas: Arc::default() };
+    let environment = Environment {
+        loader: Arc::new(loader),
+        cwd: "/".to_owned(),
+        schemas: Arc::default(),
+        functions: Arc::new(NoFunctions),
+    };
     let mut evaluation = Evaluation::new(Arc::new(program), environment, Inputs::default());
     assert!(evaluation.ready().is_empty());
     let outputs = evaluation.outputs().into_iter();

@@ -8,6 +8,7 @@ use compiler::addr::ProviderSource;
 use compiler::binding::{ProviderSchemas, Schemas};
 use compiler::diag::{Diagnostic, Diagnostics, render::render};
 use compiler::evaluation::{Inputs, read_variable, read_variables_file};
+use compiler::lang::eval::provided::NoFunctions;
 use compiler::lang::eval::{self, Ctx, Scope};
 use compiler::lang::funcs;
 use compiler::source::{MemoryLoader, SourceMap, Span};
@@ -279,9 +280,10 @@ fn environment(loader: MemoryLoader) -> Environment {
         provider: schema.clone(),
         resources: [("test_thing".into(), schema.clone())].into(),
         data_sources: [("test_info".into(), schema)].into(),
+        ..ProviderSchemas::default()
     };
     let schemas = Arc::new(Schemas::from([(ProviderSource::lampwright(), Arc::new(provider))]));
-    Environment { loader: Arc::new(loader), cwd: "/".to_owned(), schemas }
+    Environment { loader: Arc::new(loader), cwd: "/".to_owned(), schemas, functions: Arc::new(NoFunctions) }
 }
 
 /// Everything that is said of a stack, and the configurations as a plan shows them.

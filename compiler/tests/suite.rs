@@ -10,6 +10,7 @@ use compiler::binding::{ProviderSchemas, Schemas};
 use compiler::config::DesiredInstance;
 use compiler::console;
 use compiler::diag::{Diagnostics, render::render};
+use compiler::lang::eval::provided::NoFunctions;
 use compiler::source::{MemoryLoader, SourceMap};
 use compiler::{Environment, Evaluation, Inputs, Work, program};
 use value::schema::{Attribute, AttributeTy, Block, NestedBlock, Nesting, Schema};
@@ -64,6 +65,7 @@ fn schemas() -> Schemas {
         }),
         resources: BTreeMap::from([("test_thing".into(), schema.clone())]),
         data_sources: BTreeMap::from([("test_info".into(), schema)]),
+        ..ProviderSchemas::default()
     };
     let provider = Arc::new(provider);
     // The same types under the name of somebody else.
@@ -100,8 +102,12 @@ fn outcome(text: &str) -> String {
     let (program, mut diags) = program::load(".", &loader, &mut sources);
     let mut out = String::new();
     if !diags.has_errors() {
-        let environment =
-            Environment { loader: Arc::new(loader), cwd: "/work".to_owned(), schemas: Arc::new(schemas()) };
+        let environment = Environment {
+            loader: Arc::new(loader),
+            cwd: "/work".to_owned(),
+            schemas: Arc::new(schemas()),
+            functions: Arc::new(NoFunctions),
+        };
         diags = evaluate(program, environment, &mut out);
     }
     if !diags.is_empty() {

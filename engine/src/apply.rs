@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use value::Value;
 
+use crate::ephemeral::{self, Opened};
 use crate::event::Event;
 use crate::plan::instance::recorded_value;
 use crate::plan::{Action, Goal, Plan};
@@ -67,6 +68,7 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         configured: HashSet::new(),
         may_fail: HashSet::new(),
         tasks: JoinSet::new(),
+        opened: Opened::default(),
         summary: Summary::default(),
         diags: Diagnostics::default(),
         is_stopped: false,
@@ -85,6 +87,8 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         Goal::Configuration | Goal::Nothing => applying.drive(&mut evaluation).await,
         Goal::Record => applying.record_what_is(),
     }
+    let closed = std::mem::take(&mut applying.opened).close().await;
+    applying.diags.extend(closed);
     applying.finish(&evaluation);
     (applying.summary, evaluation, applying.diags)
 }
@@ -103,6 +107,8 @@ struct Applying<'a> {
     /// Data sources of checks.
     may_fail: HashSet<InstanceAddr>,
     tasks: JoinSet<Done>,
+    /// What is open until the end.
+    opened: Opened,
     summary: Summary,
     diags: Diagnostics,
     /// Nothing more is begun: the state cannot be written, or the configuration turned out to be wrong.
@@ -171,6 +177,13 @@ impl Applying<'_> {
                         self.tasks.spawn(async move {
                             let diags = run.configure(&desired).await.err().unwrap_or_default();
                             Done::Provider { addr: desired.addr, diags }
+                        });
+                    }
+                    Work::Instance(desired) if desired.addr.mode == Mode::Ephemeral => {
+                        let run = self.run.clone();
+                        self.tasks.spawn(async move {
+                            let result = ephemeral::open(&run, &desired, false).await;
+                            Done::Opened { addr: desired.addr, result }
                         });
                     }
                     Work::Instance(desired) if self.plan.is_destroy() => {
@@ -343,6 +356,12 @@ impl Applying<'_> {
                     self.configured.insert(addr);
                 }
             }
+            Done::Opened { addr, result: Ok((value, open, diags)) } => {
+                self.diags.extend(diags);
+                self.opened.add(open);
+                evaluation.supply(&addr, value);
+            }
+            Done::Opened { result: Err(diags), .. } => self.diags.extend(diags),
             Done::Prepared(prepared) => self.begin(*prepared),
             Done::Removable(removable) => self.begin_removal(*removable),
             Done::Made { addr, action, instance, value, diags, started, is_lost } => {

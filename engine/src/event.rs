@@ -14,6 +14,9 @@ pub enum Event {
     Reading {
         addr: InstanceAddr,
     },
+    Opening {
+        addr: InstanceAddr,
+    },
     Started {
         addr: InstanceAddr,
         action: Action,

@@ -13,9 +13,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use compiler::addr::Mode;
 use compiler::binding::ProviderSchemas;
+use compiler::lang::eval::provided::FunctionFailure;
 use value::{Path, Problem, Value};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -162,6 +164,33 @@ pub struct ImportResponse {
     pub problems: Vec<Problem>,
 }
 
+/// Something ephemeral that was opened.
+#[derive(Debug, Clone)]
+pub struct OpenResponse {
+    pub result: Value,
+    pub lease: Lease,
+    pub problems: Vec<Problem>,
+}
+
+/// What a provider needs to renew and to close it.
+#[derive(Debug, Clone, Default)]
+pub struct Lease {
+    pub private: Option<Vec<u8>>,
+    /// When it must be renewed, if it must.
+    pub renew_at: Option<SystemTime>,
+}
+
+#[derive(Debug, Clone)]
+pub struct MoveRequest<'a> {
+    pub from_provider: String,
+    pub from_type: &'a str,
+    pub from_version: u64,
+    /// Attributes as they lie in a state file.
+    pub attributes: &'a [u8],
+    pub private: &'a [u8],
+    pub ty: &'a str,
+}
+
 /// A running provider. Values carry no marks here.
 pub trait Provider: fmt::Debug + Send + Sync {
     fn schemas(&self) -> &Arc<ProviderSchemas>;
@@ -197,6 +226,32 @@ pub trait Provider: fmt::Debug + Send + Sync {
         config: &'a Value,
         address: &'a str,
     ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
+    /// Opens something that is not stored.
+    fn open<'a>(&'a self, ty: &'a str, config: &'a Value, address: &'a str) -> BoxFuture<'a, Result<OpenResponse>> {
+        let _ = (config, address);
+        no_call("OpenEphemeralResource", ty)
+    }
+    fn renew<'a>(&'a self, ty: &'a str, lease: &'a Lease) -> BoxFuture<'a, Result<(Lease, Vec<Problem>)>> {
+        let _ = lease;
+        no_call("RenewEphemeralResource", ty)
+    }
+    fn close<'a>(&'a self, ty: &'a str, lease: &'a Lease) -> BoxFuture<'a, Result<Vec<Problem>>> {
+        let _ = lease;
+        no_call("CloseEphemeralResource", ty)
+    }
+    /// Makes an object of a type of another one: the capability `move_resource_state`.
+    fn move_state<'a>(&'a self, request: MoveRequest<'a>) -> BoxFuture<'a, Result<ImportResponse>> {
+        no_call("MoveResourceState", request.ty)
+    }
+    /// Calls a function; `Err` inside is what the function has to say.
+    fn call<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: &'a [Value],
+    ) -> BoxFuture<'a, Result<std::result::Result<Value, FunctionFailure>>> {
+        let _ = arguments;
+        no_call("CallFunction", name)
+    }
     /// Asks for what Terraform's protocol does not have ([`proto::dialect`]).
     fn ask<'a>(&'a self, request: AskRequest<'a>) -> BoxFuture<'a, Result<serde_json::Value>> {
         let operation = request.operation.to_owned();
@@ -206,4 +261,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn stop(&self) -> BoxFuture<'_, ()>;
     /// Ends the process.
     fn shutdown(&self) -> BoxFuture<'_, ()>;
+}
+
+fn no_call<'a, T: Send + 'a>(operation: &'static str, ty: &'a str) -> BoxFuture<'a, Result<T>> {
+    Box::pin(async move {
+        let operation = format!("{operation} of {ty}");
+        Err(HostError::NoOperation { provider: "this provider".to_owned(), operation })
+    })
 }

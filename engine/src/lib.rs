@@ -8,10 +8,12 @@
 
 pub mod action;
 pub mod apply;
+mod ephemeral;
 pub mod event;
 pub mod host;
 pub mod operations;
 pub mod plan;
+mod propose;
 pub mod run;
 pub mod state;
 pub mod testing;

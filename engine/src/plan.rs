@@ -8,7 +8,7 @@ pub mod moves;
 mod observe;
 mod orphans;
 pub mod part;
-pub(crate) mod propose;
+mod refusals;
 pub mod show;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,6 +27,8 @@ use tokio::task::JoinSet;
 use value::schema::Schema;
 use value::{Path, Value};
 
+use crate::ephemeral::{self, Opened};
+use crate::propose::unread;
 use crate::run::Run;
 use crate::state::{InstanceState, OutputState, State};
 
@@ -243,6 +245,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         },
         part,
         seen: BTreeSet::new(),
+        opened: Opened::default(),
         absent: BTreeSet::new(),
         may_fail: BTreeSet::new(),
         imports,
@@ -260,6 +263,8 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             Goal::Record => planning.observe_the_rest().await,
         }
     }
+    let closed = std::mem::take(&mut planning.opened).close().await;
+    planning.diags.extend(closed);
     planning.refuse_unknown_imports();
     planning.refuse_unknown_replacements();
     planning.spread_create_before_destroy();
@@ -279,6 +284,8 @@ struct Planning<'p> {
     part: Option<Part<'p>>,
     /// Instances that the configuration has.
     seen: BTreeSet<InstanceAddr>,
+    /// What is open while it is planned.
+    opened: Opened,
     /// Resources with instances that are not there, where nothing is made.
     absent: BTreeSet<ResourceAddr>,
     /// Data sources of checks.
@@ -326,6 +333,11 @@ impl Planning<'_> {
                 Outcome::Provider(addr, diags) => {
                     self.diags.extend(diags);
                     evaluation.supply_provider(&addr);
+                }
+                Outcome::Opened(addr, value, open, diags) => {
+                    self.diags.extend(diags);
+                    self.opened.add(open);
+                    evaluation.supply(&addr, value);
                 }
                 Outcome::Planned(change, diags) => {
                     self.diags.extend(diags);
@@ -377,6 +389,16 @@ impl Planning<'_> {
                     (None, Outcome::Provider(desired.addr, diags))
                 });
             }
+            Work::Instance(desired) if desired.addr.mode == Mode::Ephemeral => {
+                let is_awaited = self.awaited(&desired).is_some();
+                tasks.spawn(async move {
+                    let addr = desired.addr.clone();
+                    match ephemeral::open(&run, &desired, is_awaited).await {
+                        Ok((value, open, diags)) => (Some(addr.clone()), Outcome::Opened(addr, value, open, diags)),
+                        Err(diags) => (Some(addr), Outcome::Failed(diags)),
+                    }
+                });
+            }
             Work::Instance(desired) => {
                 let addr = desired.addr.clone();
                 self.seen.insert(addr.clone());
@@ -394,7 +416,7 @@ impl Planning<'_> {
                     // Only provider configurations, or what is adopted, may need its value.
                     let value = recorded.and_then(|recorded| instance::recorded_value(&recorded, &desired.schema));
                     // What was only imported is not complete before its first apply.
-                    let value = value.map(|value| propose::unread(&desired.schema.block, &value));
+                    let value = value.map(|value| unread(&desired.schema.block, &value));
                     evaluation.supply(&addr, value.unwrap_or(Value::DYNAMIC));
                     match &mut self.plan.left_out {
                         Some(left_out) if is_left => drop(left_out.instances.insert(addr)),
@@ -425,38 +447,6 @@ impl Planning<'_> {
                 });
             }
         }
-    }
-
-    /// Of an instance that the stack does not have.
-    fn refuse_unknown_imports(&mut self) {
-        let is_there = |addr: &InstanceAddr| self.seen.contains(addr) || self.state.instances.contains_key(addr);
-        let is_planned = |addr: &InstanceAddr| self.part.as_ref().is_none_or(|part| part.plans(addr));
-        let missing = self.imports.iter().filter(|(addr, _)| is_planned(addr) && !is_there(addr));
-        let missing = missing.map(|(addr, (_, span))| {
-            let label = format!("the stack does not describe {addr}");
-            Diagnostic::error("import of what is not described", label).at(*span).note("write its block first")
-        });
-        let missing = Diagnostics(missing.collect());
-        if !self.diags.has_errors() {
-            self.diags.extend(missing);
-        }
-    }
-
-    /// Whoever misspells an address would wait for a replacement in vain.
-    fn refuse_unknown_replacements(&mut self) {
-        let is_planned =
-            |addr: &InstanceAddr| self.plan.changes.get(addr).is_some_and(|change| !change.after.is_null());
-        let unknown: Vec<String> =
-            self.options.replace.iter().filter(|addr| !is_planned(addr)).map(ToString::to_string).collect();
-        if unknown.is_empty() || self.diags.has_errors() {
-            return;
-        }
-        let known: Vec<String> = self.plan.changes.keys().map(ToString::to_string).collect();
-        let has = if self.part.is_some() { "the part of the stack that is planned" } else { "the stack" };
-        self.diags.push(
-            Diagnostic::error("nothing to replace", format!("{has} has no {}", unknown.join(", ")))
-                .note(format!("It has: {}", known.join(", "))),
-        );
     }
 
     fn refreshes(&self, addr: &InstanceAddr) -> bool {

@@ -17,6 +17,7 @@ use value::{Path, Problem, Severity, Step, Value};
 use crate::event::{Event, Events};
 use crate::host::providers::Providers;
 use crate::host::{HostError, Provider};
+use crate::propose::without_write_only;
 use crate::state::InstanceState;
 
 /// A run of plan or apply.
@@ -41,6 +42,7 @@ impl Run {
             loader: self.loader.clone(),
             cwd: self.cwd.clone(),
             schemas: self.providers.schemas().clone(),
+            functions: self.providers.functions(),
         };
         Evaluation::new(self.program.clone(), environment, self.inputs.clone())
     }
@@ -181,6 +183,11 @@ pub fn host_diagnostics(error: &HostError, span: Option<Span>) -> Diagnostics {
     Diagnostics(vec![notes.into_iter().fold(diagnostic, Diagnostic::note)])
 }
 
+pub(crate) fn broken_promise(span: Option<Span>) -> Diagnostic {
+    Diagnostic::error("the provider broke a promise", "this is a bug of the provider, not of the configuration")
+        .at_opt(span)
+}
+
 /// An object as the state keeps it. `value` carries the marks that came from the configuration.
 pub(crate) fn to_state(
     value: &Value,
@@ -190,6 +197,8 @@ pub(crate) fn to_state(
     like: &InstanceState,
 ) -> InstanceState {
     let (plain, sensitive_paths) = value.clone().unmark_with_paths();
+    // Whatever a provider says: what is only written is not stored.
+    let plain = without_write_only(&schema.block, &plain);
     InstanceState {
         provider: provider.clone(),
         schema_version: schema.version,

@@ -8,7 +8,7 @@ mod schema;
 mod value;
 
 pub use problem::{path_from_wire, path_to_wire, problem_from_wire, problem_to_wire};
-pub use schema::{schema_from_wire, schema_to_wire, schemas_of_protocol_5};
+pub use schema::{function_from_wire, schema_from_wire, schema_to_wire, schemas_of_protocol_5};
 pub use value::{value_from_wire, value_to_wire};
 
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,8 @@ pub enum ConvertError {
     NoBlock,
     #[error("the type of attribute {attribute:?} is not readable")]
     AttributeType { attribute: String },
+    #[error("the type of {name:?} of a function is not readable")]
+    FunctionType { name: String },
     #[error("the nesting mode of {name:?} is not one that this program knows")]
     Nesting { name: String },
 }

@@ -110,6 +110,13 @@ impl Value {
         }
     }
 
+    /// Without the ephemeral mark, wherever it is.
+    #[must_use]
+    pub fn without_ephemeral(self) -> Value {
+        let (plain, sensitive) = self.unmark_with_paths();
+        plain.mark_paths(&sensitive)
+    }
+
     /// Takes every mark off.
     pub fn unmark_deep(self) -> (Value, Marks) {
         let marks = self.marks_deep();

@@ -22,6 +22,29 @@ pub struct Block {
     pub blocks: BTreeMap<Arc<str>, NestedBlock>,
 }
 
+/// A function that a provider has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    pub summary: String,
+    pub description: String,
+    /// Why it should not be used any more; empty if it should.
+    pub deprecation: String,
+    pub parameters: Vec<Parameter>,
+    /// What any number of further arguments are.
+    pub variadic: Option<Parameter>,
+    pub result: Ty,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    pub name: String,
+    pub description: String,
+    pub ty: Ty,
+    pub allows_null: bool,
+    /// The function is asked though not all of the argument is known.
+    pub allows_unknown: bool,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribute {
     pub description: String,

@@ -20,8 +20,8 @@ pub(super) type Awaited = Arc<BTreeSet<ResourceAddr>>;
 pub(super) fn of_data_sources(nodes: &Nodes, program: &Program) -> HashMap<NodeId, Awaited> {
     let mut collect = Collect { nodes, program, of_calls: HashMap::new() };
     let data = nodes.list.iter().enumerate().filter_map(|(id, node)| match &node.kind {
-        NodeKind::Resource(Mode::Data, ty, name) => {
-            let key = (Mode::Data, ty.clone(), name.clone());
+        NodeKind::Resource(mode @ (Mode::Data | Mode::Ephemeral), ty, name) => {
+            let key = (*mode, ty.clone(), name.clone());
             Some((NodeId(id), node.module, program.module(node.module).decl.resources.get(&key)?))
         }
         _ => None,

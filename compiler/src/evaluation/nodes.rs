@@ -327,7 +327,7 @@ impl Nodes {
                     // Nothing is removed for a data source, so what depends on it depends on what is behind it, too.
                     match mode {
                         Mode::Managed => Arc::new(BTreeSet::from([this])),
-                        Mode::Data => Arc::new(set.iter().cloned().chain([this]).collect()),
+                        Mode::Data | Mode::Ephemeral => Arc::new(set.iter().cloned().chain([this]).collect()),
                     }
                 }
                 NodeKind::Output(name) if self.list[*id].module == ROOT => {
@@ -446,7 +446,7 @@ fn undeclared(decl: &ModuleDecl, reference: &Reference) -> Diagnostic {
                 .take(1_000)
                 .map(|(_, ty, name)| format!("{}{ty}.{name}", mode.prefix()))
                 .collect();
-            let roots = ["var", "local", "module", "data", "each", "count", "path", "self"];
+            let roots = ["var", "local", "module", "data", "ephemeral", "each", "count", "path", "self"];
             let diagnostic = error(format!("there is no resource `{wanted}`"));
             match crate::diag::suggest::closest(&wanted, known.iter().map(String::as_str)) {
                 Some(candidate) => diagnostic.note(format!("did you mean `{candidate}`?")),

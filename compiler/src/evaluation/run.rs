@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use value::convert::convert;
-use value::{Path, Step as PathStep, Ty, Value};
+use value::{Marks, Path, Step as PathStep, Ty, Value};
 
 use super::nodes::{NodeId, NodeKind};
 use super::scope::ModuleScope;
@@ -176,7 +176,12 @@ impl Evaluation {
             },
         };
         let blamed = span.unwrap_or(variable.name.span);
-        value = match variable.ty.apply(&value.mark_sensitive_if(variable.sensitive)) {
+        let marks = Marks { sensitive: variable.sensitive, ephemeral: variable.ephemeral };
+        if value.marks_deep().ephemeral && !variable.ephemeral {
+            let label = format!("the variable `{name}` is not ephemeral, and this value is");
+            self.diags.push(Diagnostic::error("ephemeral value", label).at(blamed).note(EPHEMERAL_VARIABLE));
+        }
+        value = match variable.ty.apply(&value.with_marks(marks)) {
             Ok(value) => value,
             Err(error) => {
                 let label = format!("this value does not fit the variable `{name}`: {error}");
@@ -188,7 +193,7 @@ impl Evaluation {
             let label = format!("the variable `{name}` cannot be null");
             self.diags.push(Diagnostic::error("missing variable", label).at(blamed));
         }
-        value = value.mark_sensitive_if(variable.sensitive);
+        value = value.with_marks(marks);
         let mut is_valid = true;
         for validation in &variable.validations {
             let mut scope = ModuleScope::new(self, module, inst);
@@ -200,7 +205,7 @@ impl Evaluation {
         }
         // What is wrong with it was said; nobody else needs to complain.
         if !is_valid {
-            value = Value::unknown(variable.ty.ty.without_optional()).mark_sensitive_if(variable.sensitive);
+            value = Value::unknown(variable.ty.ty.without_optional()).with_marks(marks);
         }
         self.values.insert((node, inst), value);
     }
@@ -225,12 +230,22 @@ impl Evaluation {
             self.diags.extend(found);
         }
         let value = self.evaluate(&output.value, module, inst);
-        if module == ROOT && value.has_marks() && !output.sensitive {
+        let marks = value.marks_deep();
+        if marks.ephemeral && !output.ephemeral {
+            let label = "this value is ephemeral, and the output is not";
+            let diagnostic = Diagnostic::error("ephemeral value", label).at(output.value.span);
+            self.diags.push(match module {
+                ROOT => diagnostic.note("outputs of the root module are stored, so they cannot be ephemeral"),
+                _ => diagnostic.note("set `ephemeral = true` in the output"),
+            });
+        }
+        if module == ROOT && marks.sensitive && !output.sensitive {
             let label = "this value is sensitive, so showing it would leak it";
             let diagnostic = Diagnostic::error("sensitive output", label).at(output.value.span);
             self.diags.push(diagnostic.note("set `sensitive = true` in the output, or use nonsensitive(..)"));
         }
-        self.values.insert((node, inst), value.mark_sensitive_if(output.sensitive && module != ROOT));
+        let own = Marks { sensitive: output.sensitive && module != ROOT, ephemeral: output.ephemeral };
+        self.values.insert((node, inst), value.with_marks(own));
     }
 
     /// Evaluates `count` or `for_each`. The values of `Each` are what `each.value` is.
@@ -242,7 +257,9 @@ impl Evaluation {
             Repetition::ForEach(expr) => (self.evaluate(expr, module, inst), expr.span, "for_each"),
         };
         if value.has_marks() {
-            let label = format!("`{what}` cannot be sensitive: it shows in addresses");
+            let marks = value.marks_deep();
+            let kind = if marks.sensitive { "sensitive" } else { "ephemeral" };
+            let label = format!("`{what}` cannot be {kind}: it shows in addresses");
             self.diags.push(Diagnostic::error(format!("invalid {what}"), label).at(span));
             return Repeated::Unknown;
         }
@@ -271,7 +288,7 @@ impl Evaluation {
         let source = self.program.source_of(module, &config.name.name);
         let Some(schemas) = self.environment.schemas.get(&source).cloned() else { return false };
         let is_ours = source == ProviderSource::lampwright();
-        let target = Target { kind: &config.name.name, header: config.header, is_ours };
+        let target = Target { kind: &config.name.name, header: config.header, is_ours, is_stored: false };
         let inst = self.insts_of[module.0].first().copied().unwrap_or(ROOT_INST);
         let mut spans = Spans::default();
         let scope = ModuleScope::new(self, module, inst);
@@ -304,7 +321,8 @@ impl Evaluation {
             self.resources.insert((node, inst), Repeated::Unknown);
             return 0;
         };
-        let placeholder = Value::unknown(bound.schema.block.implied_ty());
+        let marks = Marks::EPHEMERAL.when(resource.mode == Mode::Ephemeral);
+        let placeholder = Value::unknown(bound.schema.block.implied_ty()).with_marks(marks);
         let keys: Vec<(Key, Option<(Value, Value)>)> = match repetitions {
             Repeated::Single(_) => {
                 self.resources.insert((node, inst), Repeated::Single(placeholder));
@@ -364,7 +382,8 @@ impl Evaluation {
             found.extend(check(precondition, &scope, "precondition failed", blame));
         }
         let is_ours = bound.provider.source == ProviderSource::lampwright();
-        let target = Target { kind: &resource.ty.name, header: resource.header, is_ours };
+        let is_stored = resource.mode != Mode::Ephemeral;
+        let target = Target { kind: &resource.ty.name, header: resource.header, is_ours, is_stored };
         let mut ctx = Ctx::new(&scope);
         let mut spans = Spans::default();
         let config = ctx.decode_body(&resource.body, &bound.schema.block, &target, &Path::root(), &mut spans);
@@ -381,7 +400,7 @@ impl Evaluation {
             provider: bound.provider.clone(),
             schema: bound.schema.clone(),
             config,
-            dependencies: self.nodes.resource_dependencies.get(&node).cloned().unwrap_or_default(),
+            dependencies: self.stored_dependencies(node),
             awaits: self.nodes.awaited.get(&node).cloned().unwrap_or_default(),
             may_fail: resource.is_in_check,
             lifecycle: DesiredLifecycle {
@@ -393,6 +412,15 @@ impl Evaluation {
             spans,
             span: resource.header,
         })
+    }
+
+    /// What is ephemeral is over when the run is: nothing waits for it later.
+    fn stored_dependencies(&self, node: NodeId) -> Arc<BTreeSet<ResourceAddr>> {
+        let all = self.nodes.resource_dependencies.get(&node).cloned().unwrap_or_default();
+        match all.iter().any(|addr| addr.mode == Mode::Ephemeral) {
+            true => Arc::new(all.iter().filter(|addr| addr.mode != Mode::Ephemeral).cloned().collect()),
+            false => all,
+        }
     }
 
     pub(super) fn check_postconditions(&mut self, node: NodeId, inst: InstId, addr: &InstanceAddr, value: &Value) {
@@ -408,6 +436,8 @@ impl Evaluation {
         }
     }
 }
+
+const EPHEMERAL_VARIABLE: &str = "set `ephemeral = true` in the variable";
 
 /// More than this is a mistake, and would only fill the memory.
 const MAX_COUNT: usize = 100_000;

@@ -6,8 +6,9 @@ use value::{Ty, Value};
 
 use super::nodes::{NodeId, NodeKind};
 use super::{Evaluation, InstId, Instances, Repeated, RunOutputs};
-use crate::addr::Mode;
+use crate::addr::{BUILTIN, Mode};
 use crate::diag::Diagnostic;
+use crate::lang::eval::provided::Provided;
 use crate::lang::eval::{Ctx, Scope};
 use crate::program::ModuleId;
 use crate::source::{SourceLoader, Span};
@@ -195,9 +196,11 @@ impl Scope for ModuleScope<'_> {
                     Err(Diagnostic::error("reference to nothing", label).at(span))
                 }
             },
-            "data" => {
-                let (ty, name) = attribute(0).zip(attribute(1)).ok_or_else(|| needs_name("data.type.name"))?;
-                let (value, taken) = self.resource(Mode::Data, ty, name, &steps[2..], ctx);
+            "data" | "ephemeral" => {
+                let mode = if root == "data" { Mode::Data } else { Mode::Ephemeral };
+                let needs = || needs_name(&format!("{root}.type.name"));
+                let (ty, name) = attribute(0).zip(attribute(1)).ok_or_else(needs)?;
+                let (value, taken) = self.resource(mode, ty, name, &steps[2..], ctx);
                 Ok((value, taken + 2))
             }
             "output" if self.runs.is_some() => {
@@ -221,6 +224,28 @@ impl Scope for ModuleScope<'_> {
                     Err(diagnostic.note("text stands in quotes; references look like var.name or type.name.attribute"))
                 }
             },
+        }
+    }
+
+    fn function(&self, local: &str, name: &str) -> Result<Provided, Diagnostic> {
+        let Evaluation { program, environment, .. } = self.evaluation;
+        let unknown = |label: String| Diagnostic::error("unknown function", label);
+        let declared = &program.module(self.module).decl.required_providers;
+        if !declared.contains_key(local) && local != "lampwright" && local != BUILTIN {
+            let names = declared.keys().map(|name| &**name);
+            let diagnostic = unknown(format!("this module has no provider named `{local}`")).suggest(local, names);
+            return Err(diagnostic.note("name it in `required_providers`"));
+        }
+        let source = program.source_of(self.module, local);
+        let functions = environment.schemas.get(&source).map(|schemas| &schemas.functions);
+        match functions.and_then(|functions| functions.get(name)) {
+            Some(function) => {
+                Ok(Provided { source, function: function.clone(), functions: environment.functions.clone() })
+            }
+            None => {
+                let names = functions.into_iter().flatten().map(|(name, _)| &**name);
+                Err(unknown(format!("{} has no function `{name}`", source.short())).suggest(name, names))
+            }
         }
     }
 

@@ -69,6 +69,7 @@ pub struct Variable {
     pub default: Option<Value>,
     pub description: String,
     pub sensitive: bool,
+    pub ephemeral: bool,
     pub nullable: bool,
     pub validations: Vec<Condition>,
 }
@@ -87,6 +88,7 @@ pub struct Output {
     pub value: Expr,
     pub description: String,
     pub sensitive: bool,
+    pub ephemeral: bool,
     pub depends_on: Vec<Expr>,
     pub preconditions: Vec<Condition>,
 }

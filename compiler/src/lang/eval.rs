@@ -9,9 +9,11 @@ mod call;
 mod comprehension;
 mod literal;
 mod ops;
+pub mod provided;
 mod template;
 
 pub(crate) use ops::equal;
+use provided::Provided;
 
 use std::sync::Arc;
 
@@ -29,6 +31,12 @@ pub trait Scope {
     /// The value that `root` and as many of `steps` as the scope cares to take lead to, with the number of steps
     /// taken. Taking steps lets a scope find one instance of a thousand without building the thousand.
     fn resolve(&self, root: &str, span: Span, steps: &[Step], ctx: &mut Ctx<'_>) -> Result<(Value, usize), Diagnostic>;
+
+    /// The function `name` of the provider that is called `local` here.
+    fn function(&self, local: &str, name: &str) -> Result<Provided, Diagnostic> {
+        let label = format!("functions of providers, as `{name}` of `{local}`, cannot be used here");
+        Err(Diagnostic::error("unknown function", label))
+    }
 
     /// Where `file()` and its like read.
     fn loader(&self) -> Option<&dyn SourceLoader> {
@@ -95,7 +103,13 @@ pub(crate) fn wrong_type(error: &ConversionError) -> Diagnostic {
 
 impl<'s> Ctx<'s> {
     pub(crate) fn new(scope: &'s dyn Scope) -> Ctx<'s> {
-        Ctx { scope, diags: Diagnostics::default(), bound: Vec::new(), hides_values: false, marks_arguments: Marks::NONE }
+        Ctx {
+            scope,
+            diags: Diagnostics::default(),
+            bound: Vec::new(),
+            hides_values: false,
+            marks_arguments: Marks::NONE,
+        }
     }
 }
 

@@ -158,6 +158,7 @@ fn name_ref(root: &str, steps: &[Step], span: Span, bound: &[Arc<str>], out: &mu
             Target::Module(name, output)
         }),
         "data" => attribute(0).zip(attribute(1)).map(|(ty, name)| Target::Resource(Mode::Data, ty, name)),
+        "ephemeral" => attribute(0).zip(attribute(1)).map(|(ty, name)| Target::Resource(Mode::Ephemeral, ty, name)),
         ty => attribute(0).map(|name| Target::Resource(Mode::Managed, ty.into(), name)),
     };
     out.extend(target.map(|target| Reference { target, span }));

@@ -10,9 +10,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use value::{Path, Value};
 
 use super::schedule::Removal;
+use crate::ephemeral::Open;
 use crate::host::check::{UNKNOWN_NOW, plan_violations, result_violations};
 use crate::host::{ApplyRequest, PlanRequest, PlanResponse};
-use crate::plan::{Action, Change, ignore::ignoring, propose::proposed};
+use crate::plan::{Action, Change, ignore::ignoring};
+use crate::propose::proposed;
 use crate::run::{Run, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
 use crate::state::journal::Record;
 use crate::state::{InDoubt, InstanceState, Operation};
@@ -40,6 +42,10 @@ pub(super) enum Done {
     Provider {
         addr: ProviderAddr,
         diags: Diagnostics,
+    },
+    Opened {
+        addr: InstanceAddr,
+        result: Result<(Value, Option<Open>, Diagnostics), Diagnostics>,
     },
     Prepared(Box<Prepared>),
     Removable(Box<Removable>),

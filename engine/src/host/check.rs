@@ -63,6 +63,12 @@ fn check_attribute(
     path: &Path,
     found: &mut Vec<String>,
 ) {
+    if attribute.write_only {
+        if !planned.is_null() {
+            found.push(format!("{path}: {WRITE_ONLY}"));
+        }
+        return;
+    }
     if planned == config || (!config.is_known() && !planned.is_known()) {
         return;
     }
@@ -92,6 +98,9 @@ fn check_attribute(
     }
     found.push(format!("{path}: the plan differs from what is configured"));
 }
+
+/// How the only violation ends that nobody is allowed: it would be stored.
+pub(crate) const WRITE_ONLY: &str = "it is only written, so it has to be null";
 
 /// How the only violation ends that a second plan is allowed.
 pub(crate) const UNKNOWN_NOW: &str = "is unknown now";
@@ -169,6 +178,17 @@ fn compare(planned: &Value, actual: &Value, at: &Path, found: &mut Vec<String>) 
 mod tests {
     use super::*;
     use value::Ty;
+
+    #[test]
+    fn what_is_only_written_is_null_in_every_plan() {
+        let attribute = Attribute { write_only: true, ..Attribute::optional(Ty::String, "") };
+        let block = Block { attributes: [("secret".into(), attribute)].into(), ..Block::default() };
+        let [config, null] =
+            [Value::from("x"), Value::Null(Ty::String)].map(|value| Value::object([("secret", value)]));
+        let prior = Value::Null(block.implied_ty());
+        assert_eq!(plan_violations(&block, &prior, &config, &null), Vec::<String>::new());
+        assert_eq!(plan_violations(&block, &prior, &config, &config), [format!("secret: {WRITE_ONLY}")]);
+    }
 
     #[test]
     fn what_was_known_must_come_true() {

@@ -1,12 +1,14 @@
 //! A provider over gRPC.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use compiler::addr::{Mode, ProviderSource};
 use compiler::binding::ProviderSchemas;
+use compiler::lang::eval::provided::FunctionFailure;
 use proto::convert::{
-    path_from_wire, problem_from_wire, schema_from_wire, schemas_of_protocol_5, value_from_wire, value_to_wire,
+    function_from_wire, path_from_wire, problem_from_wire, schema_from_wire, schemas_of_protocol_5, value_from_wire,
+    value_to_wire,
 };
 use proto::dialect;
 use proto::handshake::Protocol;
@@ -24,8 +26,8 @@ use value::{Problem, Ty, Value};
 
 use super::launch::Plugin;
 use super::{
-    ApplyRequest, ApplyResponse, AskRequest, BoxFuture, HostError, ImportResponse, PlanRequest, PlanResponse, Provider,
-    ReadRequest, ReadResponse, Result,
+    ApplyRequest, ApplyResponse, AskRequest, BoxFuture, HostError, ImportResponse, Lease, MoveRequest, OpenResponse,
+    PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse, Result,
 };
 
 /// How long a plugin has to end after Shutdown before it is killed, as go-plugin has it.
@@ -37,12 +39,14 @@ pub(super) struct GrpcProvider {
     plugin: Plugin,
     schemas: Arc<ProviderSchemas>,
     plans_destroy: bool,
+    moves_state: bool,
 }
 
 impl GrpcProvider {
     /// Asks for the schemas, which everything else needs.
     pub(super) async fn new(source: ProviderSource, plugin: Plugin) -> Result<GrpcProvider> {
-        let mut provider = GrpcProvider { source, plugin, schemas: Arc::default(), plans_destroy: false };
+        let mut provider =
+            GrpcProvider { source, plugin, schemas: Arc::default(), plans_destroy: false, moves_state: false };
         let call = rpc::GET_PROVIDER_SCHEMA.name;
         let answer = match provider.plugin.protocol {
             Protocol::V5 => {
@@ -64,8 +68,17 @@ impl GrpcProvider {
         for (name, schema) in &answer.data_source_schemas {
             schemas.data_sources.insert(name.as_str().into(), read(schema)?);
         }
+        for (name, schema) in &answer.ephemeral_resource_schemas {
+            schemas.ephemeral_resources.insert(name.as_str().into(), read(schema)?);
+        }
+        for (name, function) in &answer.functions {
+            let function = function_from_wire(function).map_err(|error| provider.unreadable(call, &error))?;
+            schemas.functions.insert(name.as_str().into(), Arc::new(function));
+        }
         provider.schemas = Arc::new(schemas);
-        provider.plans_destroy = answer.server_capabilities.is_some_and(|capabilities| capabilities.plan_destroy);
+        let capabilities = answer.server_capabilities.unwrap_or_default();
+        provider.plans_destroy = capabilities.plan_destroy;
+        provider.moves_state = capabilities.move_resource_state;
         Ok(provider)
     }
 
@@ -116,6 +129,11 @@ impl GrpcProvider {
     }
 }
 
+/// A time that is none is no time.
+fn time_from_wire(wire: prost_types::Timestamp) -> Option<SystemTime> {
+    SystemTime::try_from(wire).ok()
+}
+
 fn problems(wire: &[wire::Diagnostic]) -> Vec<Problem> {
     wire.iter().map(problem_from_wire).collect()
 }
@@ -150,7 +168,7 @@ fn about<T>(address: &str, message: T) -> Request<T> {
 
 #[expect(clippy::unnecessary_wraps, reason = "an optional message field")]
 fn capabilities() -> Option<wire::ClientCapabilities> {
-    Some(wire::ClientCapabilities { deferral_allowed: false, write_only_attributes_allowed: false })
+    Some(wire::ClientCapabilities { deferral_allowed: false, write_only_attributes_allowed: true })
 }
 
 impl Provider for GrpcProvider {
@@ -209,6 +227,10 @@ impl Provider for GrpcProvider {
                 Mode::Data => {
                     let request = wire::validate_data_resource_config::Request { type_name, config };
                     self.call(rpc::VALIDATE_DATA_SOURCE_CONFIG, request).await?.diagnostics
+                }
+                Mode::Ephemeral => {
+                    let request = wire::validate_ephemeral_resource_config::Request { type_name, config };
+                    self.call(rpc::VALIDATE_EPHEMERAL_RESOURCE_CONFIG, request).await?.diagnostics
                 }
             };
             Ok(problems(&diagnostics))
@@ -328,6 +350,92 @@ impl Provider for GrpcProvider {
                 problems: problems(&answer.diagnostics),
                 legacy: answer.legacy_type_system,
             })
+        })
+    }
+
+    fn open<'a>(&'a self, ty: &'a str, config: &'a Value, address: &'a str) -> BoxFuture<'a, Result<OpenResponse>> {
+        Box::pin(async move {
+            let call = rpc::OPEN_EPHEMERAL_RESOURCE.name;
+            let _timed = timed(call, address);
+            let value_ty = self.ty(Mode::Ephemeral, ty, call)?;
+            let message = wire::open_ephemeral_resource::Request {
+                type_name: ty.to_owned(),
+                config: Some(value_to_wire(config, &value_ty)),
+                client_capabilities: capabilities(),
+            };
+            let answer = self.call(rpc::OPEN_EPHEMERAL_RESOURCE, about(address, message)).await?;
+            Ok(OpenResponse {
+                result: self.value(answer.result.as_ref(), &value_ty, call)?,
+                lease: Lease { private: answer.private, renew_at: answer.renew_at.and_then(time_from_wire) },
+                problems: problems(&answer.diagnostics),
+            })
+        })
+    }
+
+    fn renew<'a>(&'a self, ty: &'a str, lease: &'a Lease) -> BoxFuture<'a, Result<(Lease, Vec<Problem>)>> {
+        Box::pin(async move {
+            let _timed = timed(rpc::RENEW_EPHEMERAL_RESOURCE.name, ty);
+            let (type_name, private) = (ty.to_owned(), lease.private.clone());
+            let message = wire::renew_ephemeral_resource::Request { type_name, private };
+            let answer = self.call(rpc::RENEW_EPHEMERAL_RESOURCE, message).await?;
+            let renew_at = answer.renew_at.and_then(time_from_wire);
+            Ok((Lease { private: answer.private, renew_at }, problems(&answer.diagnostics)))
+        })
+    }
+
+    fn close<'a>(&'a self, ty: &'a str, lease: &'a Lease) -> BoxFuture<'a, Result<Vec<Problem>>> {
+        Box::pin(async move {
+            let _timed = timed(rpc::CLOSE_EPHEMERAL_RESOURCE.name, ty);
+            let (type_name, private) = (ty.to_owned(), lease.private.clone());
+            let message = wire::close_ephemeral_resource::Request { type_name, private };
+            Ok(problems(&self.call(rpc::CLOSE_EPHEMERAL_RESOURCE, message).await?.diagnostics))
+        })
+    }
+
+    fn move_state<'a>(&'a self, request: MoveRequest<'a>) -> BoxFuture<'a, Result<ImportResponse>> {
+        Box::pin(async move {
+            let call = rpc::MOVE_RESOURCE_STATE.name;
+            let _timed = timed(call, request.ty);
+            if !self.moves_state {
+                let (provider, address) = (self.source.short(), request.ty.to_owned());
+                let reason = format!("it makes no {} of a {}", request.ty, request.from_type);
+                return Err(HostError::Refused { provider, address, reason });
+            }
+            let value_ty = self.ty(Mode::Managed, request.ty, call)?;
+            let message = wire::move_resource_state::Request {
+                source_provider_address: request.from_provider,
+                source_type_name: request.from_type.to_owned(),
+                source_schema_version: request.from_version as i64,
+                source_state: Some(wire::RawState { json: request.attributes.to_vec(), ..wire::RawState::default() }),
+                target_type_name: request.ty.to_owned(),
+                source_private: request.private.to_vec(),
+            };
+            let answer = self.call(rpc::MOVE_RESOURCE_STATE, message).await?;
+            let state = self.value(answer.target_state.as_ref(), &value_ty, call)?;
+            let state = Some(state).filter(|state| !state.is_null());
+            Ok(ImportResponse { state, private: answer.target_private, problems: problems(&answer.diagnostics) })
+        })
+    }
+
+    fn call<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: &'a [Value],
+    ) -> BoxFuture<'a, Result<std::result::Result<Value, FunctionFailure>>> {
+        Box::pin(async move {
+            let call = rpc::CALL_FUNCTION.name;
+            let _timed = timed(call, name);
+            let function = self.schemas.functions.get(name);
+            let function = function.ok_or_else(|| self.unreadable(call, &format!("it has no function {name:?}")))?;
+            let parameters = function.parameters.iter().chain(function.variadic.iter().cycle());
+            let encoded = arguments.iter().zip(parameters).map(|(value, of)| value_to_wire(value, &of.ty));
+            let message = wire::call_function::Request { name: name.to_owned(), arguments: encoded.collect() };
+            let answer = GrpcProvider::call(self, rpc::CALL_FUNCTION, message).await?;
+            if let Some(error) = answer.error {
+                let argument = error.function_argument.and_then(|index| usize::try_from(index).ok());
+                return Ok(Err(FunctionFailure { message: error.text, argument }));
+            }
+            Ok(Ok(self.value(answer.result.as_ref(), &function.result, call)?))
         })
     }
 

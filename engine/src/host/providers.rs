@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use compiler::addr::{ProviderAddr, ProviderSource};
 use compiler::binding::{ProviderSchemas, Schemas};
+use compiler::lang::eval::provided::{FunctionFailure, Functions};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
+use value::Value;
 
 use super::grpc::GrpcProvider;
 use super::launch::{self, Progress};
@@ -53,6 +56,8 @@ pub struct Providers {
     launcher: Arc<dyn Launcher>,
     wrap: Option<Arc<Wrap>>,
     schemas: Arc<Schemas>,
+    /// The first that was started of each source: it is asked for functions, which need no configuration.
+    first: HashMap<ProviderSource, Arc<dyn Provider>>,
     /// Started for their schema and not given to a configuration yet.
     spare: Mutex<HashMap<ProviderSource, Arc<dyn Provider>>>,
     configured: Mutex<HashMap<ProviderAddr, Arc<dyn Provider>>>,
@@ -86,6 +91,7 @@ impl Providers {
             launcher,
             wrap: None,
             schemas: Arc::new(schemas),
+            first: spare.clone(),
             spare: Mutex::new(spare),
             configured: Mutex::default(),
             refused: Mutex::default(),
@@ -126,6 +132,11 @@ impl Providers {
         Ok((provider, true))
     }
 
+    /// What functions of providers are asked through.
+    pub fn functions(&self) -> Arc<dyn Functions> {
+        Arc::new(Asked { first: self.first.clone() })
+    }
+
     pub async fn refuse(&self, addr: &ProviderAddr) {
         self.refused.lock().await.insert(addr.clone());
     }
@@ -148,5 +159,26 @@ impl Providers {
             tasks.spawn(async move { provider.shutdown().await });
         }
         tasks.join_all().await;
+    }
+}
+
+/// Asks from where nobody can wait: an evaluation is no task.
+#[derive(Debug)]
+struct Asked {
+    first: HashMap<ProviderSource, Arc<dyn Provider>>,
+}
+
+impl Functions for Asked {
+    fn call(
+        &self,
+        source: &ProviderSource,
+        name: &str,
+        arguments: &[Value],
+    ) -> std::result::Result<Value, FunctionFailure> {
+        let failed = |message: String| FunctionFailure { message, argument: None };
+        let provider = self.first.get(source).ok_or_else(|| failed(format!("{} was not started", source.short())))?;
+        // Other tasks go on meanwhile, in other threads.
+        let answer = tokio::task::block_in_place(|| Handle::current().block_on(provider.call(name, arguments)));
+        answer.map_err(|error| failed(error.to_string()))?
     }
 }

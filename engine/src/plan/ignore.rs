@@ -9,7 +9,7 @@ use value::schema::{Attribute, AttributeTy, Block};
 use value::value::Attributes;
 use value::{Step, Ty, Value};
 
-use super::propose::each_object;
+use crate::propose::each_object;
 
 /// A configuration with what there is in the place of what is to be ignored.
 pub(crate) fn ignoring(config: &Value, prior: &Value, ignore: &Ignore, block: &Block) -> Value {

@@ -11,17 +11,19 @@ use value::schema::Schema;
 use value::{Path, Value};
 
 use super::ignore::ignoring;
-use super::propose::{proposed, unread};
 use super::{Action, Adopted, Change, Reason};
+use crate::ephemeral::Open;
 use crate::event::Event;
-use crate::host::check::plan_violations;
+use crate::host::check::{WRITE_ONLY, plan_violations};
 use crate::host::{PlanRequest, Provider, ReadRequest};
-use crate::run::{Run, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
+use crate::propose::{proposed, unread};
+use crate::run::{Run, broken_promise, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
 use crate::state::InstanceState;
 
 pub(super) enum Outcome {
     Provider(ProviderAddr, Diagnostics),
     Planned(Box<Change>, Diagnostics),
+    Opened(InstanceAddr, Value, Option<Open>, Diagnostics),
     Failed(Diagnostics),
 }
 
@@ -47,7 +49,7 @@ pub(super) async fn plan_instance(run: &Run, request: Request<'_>) -> Outcome {
     let mut diags = Diagnostics::default();
     let change = match request.desired.addr.mode {
         Mode::Managed => plan_managed(run, request, &mut diags).await,
-        Mode::Data => plan_data(run, request, &mut diags).await,
+        Mode::Data | Mode::Ephemeral => plan_data(run, request, &mut diags).await,
     };
     match change {
         Ok(change) if !diags.has_errors() => Outcome::Planned(Box::new(change), diags),
@@ -267,18 +269,15 @@ fn report(problems: &[value::Problem], desired: &DesiredInstance, diags: &mut Di
 }
 
 fn keep_promise(violations: &[String], is_legacy: bool, desired: &DesiredInstance) -> Result<(), Diagnostics> {
-    if violations.is_empty() || is_legacy {
+    let counts = |violation: &&String| !is_legacy || violation.ends_with(WRITE_ONLY);
+    let violations: Vec<&String> = violations.iter().filter(counts).collect();
+    if violations.is_empty() {
         return Ok(());
     }
     let diagnostic = broken_promise(Some(desired.span)).note(format!("The plan for {} is not valid:", desired.addr));
     Err(Diagnostics(vec![
-        violations.iter().fold(diagnostic, |diagnostic, violation| diagnostic.note(violation.clone())),
+        violations.into_iter().fold(diagnostic, |diagnostic, violation| diagnostic.note(violation.clone())),
     ]))
-}
-
-pub(crate) fn broken_promise(span: Option<compiler::source::Span>) -> Diagnostic {
-    Diagnostic::error("the provider broke a promise", "this is a bug of the provider, not of the configuration")
-        .at_opt(span)
 }
 
 fn prevented(desired: &DesiredInstance, reason: Option<&Reason>) -> Diagnostic {

@@ -81,7 +81,9 @@ impl Planning<'_> {
                     self.diags.extend(diags);
                     self.plan.changes.insert(change.addr.clone(), *change);
                 }
-                Ok((_, Outcome::Failed(diags) | Outcome::Provider(_, diags))) => self.diags.extend(diags),
+                Ok((_, Outcome::Failed(diags) | Outcome::Provider(_, diags) | Outcome::Opened(.., diags))) => {
+                    self.diags.extend(diags);
+                }
                 Err(error) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
             }
         }

@@ -319,6 +319,8 @@ fn resources(state: &State) -> Vec<Fields> {
             let mode = match mode {
                 Mode::Managed => "managed",
                 Mode::Data => "data",
+                // None is ever put into a state.
+                Mode::Ephemeral => "ephemeral",
             };
             fields.push(("mode", Field::Plain(mode.into())));
             fields.push(("type", Field::Plain((*ty).into())));

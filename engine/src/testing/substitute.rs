@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use compiler::addr::{InstanceAddr, Mode, ResourceAddr};
 use compiler::binding::ProviderSchemas;
+use compiler::lang::eval::provided::FunctionFailure;
 use compiler::source::Span;
 use sha2::{Digest, Sha256};
 use value::convert::convert;
@@ -14,8 +15,8 @@ use value::value::Attributes;
 use value::{Path, Problem, Ty, Value};
 
 use crate::host::{
-    ApplyRequest, ApplyResponse, BoxFuture, ImportResponse, PlanRequest, PlanResponse, Provider, ReadRequest,
-    ReadResponse, Result,
+    ApplyRequest, ApplyResponse, BoxFuture, ImportResponse, Lease, MoveRequest, OpenResponse, PlanRequest,
+    PlanResponse, Provider, ReadRequest, ReadResponse, Result,
 };
 
 /// Values in place of what a provider computes.
@@ -312,6 +313,35 @@ impl Provider for Substituted {
         };
         let fill = Fill { given: values.given.as_ref(), address, is_unknown: false };
         now(Ok(split(self.fill(Mode::Data, ty, config, &fill), config)))
+    }
+
+    fn open<'a>(&'a self, ty: &'a str, config: &'a Value, address: &'a str) -> BoxFuture<'a, Result<OpenResponse>> {
+        let Some(values) = self.values(Mode::Ephemeral, ty, address) else {
+            return self.inner.open(ty, config, address);
+        };
+        let fill = Fill { given: values.given.as_ref(), address, is_unknown: false };
+        let (result, problems) = split(self.fill(Mode::Ephemeral, ty, config, &fill), config);
+        now(Ok(OpenResponse { result, lease: Lease::default(), problems }))
+    }
+
+    fn renew<'a>(&'a self, ty: &'a str, lease: &'a Lease) -> BoxFuture<'a, Result<(Lease, Vec<Problem>)>> {
+        self.inner.renew(ty, lease)
+    }
+
+    fn close<'a>(&'a self, ty: &'a str, lease: &'a Lease) -> BoxFuture<'a, Result<Vec<Problem>>> {
+        if self.substitutes.is_mock { now(Ok(Vec::new())) } else { self.inner.close(ty, lease) }
+    }
+
+    fn move_state<'a>(&'a self, request: MoveRequest<'a>) -> BoxFuture<'a, Result<ImportResponse>> {
+        self.inner.move_state(request)
+    }
+
+    fn call<'a>(
+        &'a self,
+        name: &'a str,
+        arguments: &'a [Value],
+    ) -> BoxFuture<'a, Result<std::result::Result<Value, FunctionFailure>>> {
+        self.inner.call(name, arguments)
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

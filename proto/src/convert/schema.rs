@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use value::Ty;
-use value::schema::{Attribute, AttributeTy, Block, NestedBlock, Nesting, Schema};
+use value::schema::{Attribute, AttributeTy, Block, Function, NestedBlock, Nesting, Parameter, Schema};
 
 use super::ConvertError;
 use crate::tfplugin6::schema::{self, nested_block, object};
@@ -136,6 +136,32 @@ fn nested_from_wire(wire: &schema::NestedBlock) -> Result<NestedBlock, ConvertEr
         nesting,
         min_items: wire.min_items.try_into().unwrap_or(0),
         max_items: wire.max_items.try_into().unwrap_or(0),
+    })
+}
+
+pub fn function_from_wire(wire: &wire::Function) -> Result<Function, ConvertError> {
+    let ty = |json: &[u8], name: &str| {
+        let unreadable = || ConvertError::FunctionType { name: name.to_owned() };
+        let json = serde_json::from_slice(json).map_err(|_| unreadable())?;
+        Ty::from_json(&json).map_err(|_| unreadable())
+    };
+    let parameter = |wire: &wire::function::Parameter| {
+        Ok(Parameter {
+            name: wire.name.clone(),
+            description: wire.description.clone(),
+            ty: ty(&wire.r#type, &wire.name)?,
+            allows_null: wire.allow_null_value,
+            allows_unknown: wire.allow_unknown_values,
+        })
+    };
+    let result = wire.r#return.as_ref().ok_or_else(|| ConvertError::FunctionType { name: "return".to_owned() })?;
+    Ok(Function {
+        summary: wire.summary.clone(),
+        description: wire.description.clone(),
+        deprecation: wire.deprecation_message.clone(),
+        parameters: wire.parameters.iter().map(parameter).collect::<Result<_, ConvertError>>()?,
+        variadic: wire.variadic_parameter.as_ref().map(parameter).transpose()?,
+        result: ty(&result.r#type, "return")?,
     })
 }
 

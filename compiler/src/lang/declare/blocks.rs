@@ -18,6 +18,7 @@ use crate::version::{Constraints, TERRAFORM, Version};
 const TOP_LEVEL: &[&str] = &[
     "check",
     "data",
+    "ephemeral",
     "import",
     "locals",
     "module",
@@ -30,9 +31,6 @@ const TOP_LEVEL: &[&str] = &[
     "terraform",
     "variable",
 ];
-
-/// Blocks that Terraform has and this program does not have yet.
-const NOT_SUPPORTED: &[&str] = &["ephemeral"];
 
 /// Adds what a file declares to its module.
 pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
@@ -49,6 +47,7 @@ pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
             "output" => output(module, block, diags),
             "resource" => declare_resource(module, Mode::Managed, block, diags),
             "data" => declare_resource(module, Mode::Data, block, diags),
+            "ephemeral" => declare_resource(module, Mode::Ephemeral, block, diags),
             "module" => declare_call(module, block, diags),
             "provider" => provider(module, block, diags),
             "terraform" => terraform(module, block, diags),
@@ -56,10 +55,6 @@ pub fn declare(module: &mut ModuleDecl, body: &Body, diags: &mut Diagnostics) {
             "removed" => moves::removed(module, block, diags),
             "check" => declare_check(module, block, diags),
             "import" => imports::import(module, block, diags),
-            kind if NOT_SUPPORTED.contains(&kind) => {
-                let label = format!("`{kind}` blocks are not supported yet");
-                diags.push(Diagnostic::error("unsupported block", label).at(block.header));
-            }
             kind => {
                 let label = format!("there is no block named `{kind}`");
                 let diagnostic = Diagnostic::error("unknown block", label).at(block.kind.span);
@@ -96,7 +91,7 @@ fn stack(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
 fn variable(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
     let shape = Shape {
         labels: &["name"],
-        attributes: &["default", "description", "nullable", "sensitive", "type"],
+        attributes: &["default", "description", "ephemeral", "nullable", "sensitive", "type"],
         blocks: &["validation"],
     };
     if !shape.check(block, diags) {
@@ -131,6 +126,7 @@ fn variable(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
         default,
         description: text(body, "description", diags).unwrap_or_default(),
         sensitive,
+        ephemeral: flag(body, "ephemeral", diags).unwrap_or(false),
         nullable,
         validations: body.blocks_of("validation").filter_map(|block| condition(block, diags)).collect(),
         name: name.clone(),
@@ -161,7 +157,7 @@ fn locals(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
 fn output(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
     let shape = Shape {
         labels: &["name"],
-        attributes: &["depends_on", "description", "sensitive", "value"],
+        attributes: &["depends_on", "description", "ephemeral", "sensitive", "value"],
         blocks: &["precondition"],
     };
     if !shape.check(block, diags) {
@@ -181,6 +177,7 @@ fn output(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
         value: value.expr.clone(),
         description: text(&block.body, "description", diags).unwrap_or_default(),
         sensitive: flag(&block.body, "sensitive", diags).unwrap_or(false),
+        ephemeral: flag(&block.body, "ephemeral", diags).unwrap_or(false),
         depends_on: expressions(&block.body, "depends_on", diags),
         preconditions: block.body.blocks_of("precondition").filter_map(|block| condition(block, diags)).collect(),
     };

@@ -147,7 +147,9 @@ fn lifecycle(body: &Body, mode: Mode, diags: &mut Diagnostics) -> Lifecycle {
             attributes: &["create_before_destroy", "ignore_changes", "prevent_destroy", "replace_triggered_by"],
             blocks: &["postcondition", "precondition"],
         },
-        Mode::Data => Shape { labels: &[], attributes: &[], blocks: &["postcondition", "precondition"] },
+        Mode::Data | Mode::Ephemeral => {
+            Shape { labels: &[], attributes: &[], blocks: &["postcondition", "precondition"] }
+        }
     };
     shape.check(block, diags);
     let body = &block.body;

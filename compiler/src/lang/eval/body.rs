@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use value::convert::convert;
-use value::schema::{Block as BlockSchema, NestedBlock, Nesting};
+use value::schema::{Attribute, AttributeTy, Block as BlockSchema, NestedBlock, Nesting};
 use value::value::Attributes;
 use value::{Marks, Path, Step, Ty, Value};
 
@@ -39,6 +39,8 @@ pub(crate) struct Target<'t> {
     pub(crate) header: Span,
     /// The schema is that of our own provider.
     pub(crate) is_ours: bool,
+    /// What it says goes into plans and states, where nothing ephemeral may be.
+    pub(crate) is_stored: bool,
 }
 
 /// One block, written out or made by `dynamic`.
@@ -104,6 +106,7 @@ impl Ctx<'_> {
                         self.diags.push(diagnostic);
                         Value::unknown(ty.without_optional()).with_marks(self.marks_arguments)
                     });
+                    let value = self.checked_for_storage(name, attribute, value, target, written.expr.span);
                     if is_sensitive && secrets::has_text(&written.expr) {
                         spans.1.push(written.expr.span);
                         self.diags.conceal(before, written.expr.span);
@@ -160,6 +163,29 @@ impl Ctx<'_> {
         Value::Object(Arc::new(entries))
     }
 
+    /// What is only written is neither shown nor stored, so it needs no mark; anything ephemeral can go nowhere else.
+    fn checked_for_storage(
+        &mut self,
+        name: &str,
+        attribute: &Attribute,
+        value: Value,
+        target: &Target<'_>,
+        span: Span,
+    ) -> Value {
+        if target.is_stored && attribute.write_only {
+            return value.unmark_deep().0;
+        }
+        if !target.is_stored || !value.marks_deep().ephemeral {
+            return value;
+        }
+        if is_stored_ephemeral(attribute, &value) {
+            let label = format!("`{name}` is stored in plans and states, where an ephemeral value cannot be");
+            let diagnostic = Diagnostic::error("ephemeral value", label).at(span);
+            self.diags.push(diagnostic.note("it can be given to arguments that are only written, and to providers"));
+        }
+        value.without_ephemeral()
+    }
+
     fn decode_nested(
         &mut self,
         body: &Body,
@@ -204,7 +230,8 @@ impl Ctx<'_> {
                 _ => at.clone(),
             };
             spans.0.push((at.clone(), instance.span));
-            let inner = Target { kind: name, header: instance.span, is_ours: target.is_ours };
+            let inner =
+                Target { kind: name, header: instance.span, is_ours: target.is_ours, is_stored: target.is_stored };
             let outside = self.marks_arguments;
             self.marks_arguments |= instance.marks;
             let value = self.with_bound_parts(instance.bound, instance.marks.is_any(), |ctx| {
@@ -313,6 +340,27 @@ fn collect(nested: &NestedBlock, items: Vec<Value>, by_key: Attributes) -> Value
         Nesting::Map if is_uniform => Value::Map(element, Arc::new(by_key)),
         Nesting::Map => Value::Object(Arc::new(by_key)),
     }
+}
+
+/// Whether something ephemeral would be stored.
+fn is_stored_ephemeral(attribute: &Attribute, value: &Value) -> bool {
+    if attribute.write_only {
+        return false;
+    }
+    let AttributeTy::Nested { attributes, .. } = &attribute.ty else { return value.marks_deep().ephemeral };
+    let of_object = |object: &Value| {
+        let mut parts = object.as_entries().into_iter().flatten();
+        let is_stored = |(name, part): (&Arc<str>, &Value)| {
+            attributes.get(name).is_some_and(|attribute| is_stored_ephemeral(attribute, part))
+        };
+        object.marks().ephemeral || parts.any(is_stored)
+    };
+    let objects: Vec<&Value> = match value.unmarked() {
+        Value::List(_, items) | Value::Set(_, items) | Value::Tuple(items) => items.iter().collect(),
+        Value::Map(_, entries) => entries.values().collect(),
+        object => vec![object],
+    };
+    value.marks().ephemeral || objects.into_iter().any(of_object)
 }
 
 fn nulls(block: &BlockSchema) -> Value {

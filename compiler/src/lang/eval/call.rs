@@ -21,6 +21,9 @@ impl Ctx<'_> {
             "can" => return self.can(call, span),
             _ => {}
         }
+        if let Some(name) = call.name.name.strip_prefix("provider::") {
+            return self.call_provided(name, call, span);
+        }
         let name = call.name.name.strip_prefix("core::").unwrap_or(&call.name.name);
         let Some(func) = funcs::find(name) else {
             if self.hides_values {
@@ -42,7 +45,7 @@ impl Ctx<'_> {
     }
 
     /// Evaluated arguments with the span to blame for each; `None` when their number is not known.
-    fn arguments(&mut self, call: &Call) -> Option<Vec<(Value, Span)>> {
+    pub(super) fn arguments(&mut self, call: &Call) -> Option<Vec<(Value, Span)>> {
         let mut args: Vec<(Value, Span)> = call.args.iter().map(|arg| (self.eval(arg), arg.span)).collect();
         if !call.expand_last {
             return Some(args);

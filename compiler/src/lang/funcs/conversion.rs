@@ -1,11 +1,23 @@
 //! Types and marks.
 
+use std::sync::Arc;
+
 use value::convert::convert;
+use value::value::Attributes;
 use value::{Marks, Ty, Value};
 
 use super::{Func, FuncError, Param, any, argument, gives_any, gives_bool, gives_number, gives_string};
 
 pub(super) const FUNCS: &[Func] = &[
+    Func {
+        name: "ephemeralasnull",
+        doc: "A value with null in the place of what is ephemeral, so that the rest can be stored.",
+        params: &[Param::new("value", any).anything()],
+        variadic: None,
+        examples: &[(r#"ephemeralasnull({ a = 1 })"#, "{\n  \"a\" = 1\n}")],
+        result_ty: gives_any,
+        call: |args, _| Ok(ephemeral_as_null(&args[0])),
+    },
     Func {
         name: "issensitive",
         doc: "Whether a value is marked as sensitive.",
@@ -97,4 +109,24 @@ pub(super) const FUNCS: &[Func] = &[
 
 fn to(args: &[Value], ty: &Ty) -> Result<Value, FuncError> {
     convert(&args[0], ty).map_err(|error| argument(0, error.to_string()))
+}
+
+fn ephemeral_as_null(value: &Value) -> Value {
+    let all = |entries: &Attributes| {
+        Arc::new(entries.iter().map(|(key, value)| (key.clone(), ephemeral_as_null(value))).collect())
+    };
+    match value {
+        Value::Marked(marks, inner) if marks.ephemeral => {
+            Value::Null(inner.ty()).with_marks(Marks { ephemeral: false, ..*marks })
+        }
+        Value::Marked(marks, inner) => ephemeral_as_null(inner).with_marks(*marks),
+        Value::List(ty, items) => Value::list(ty.clone(), items.iter().map(ephemeral_as_null).collect()),
+        Value::Tuple(items) => Value::tuple(items.iter().map(ephemeral_as_null).collect()),
+        Value::Map(ty, entries) => Value::Map(ty.clone(), all(entries)),
+        Value::Object(entries) => Value::Object(all(entries)),
+        // The elements of a set have no marks of their own.
+        Value::Set(..) | Value::Unknown(..) | Value::Null(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            value.clone()
+        }
+    }
 }

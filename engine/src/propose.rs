@@ -87,7 +87,7 @@ fn proposed_attribute(attribute: &Attribute, prior: Option<&Value>, config: &Val
 }
 
 /// What is known of a data source before it is read: what is configured.
-pub(super) fn unread(block: &Block, config: &Value) -> Value {
+pub(crate) fn unread(block: &Block, config: &Value) -> Value {
     let Some(entries) = config.as_entries() else { return config.clone() };
     let entries = entries.iter().map(|(name, value)| {
         let value = match (block.attributes.get(name), block.blocks.get(name)) {
@@ -104,8 +104,30 @@ pub(super) fn unread(block: &Block, config: &Value) -> Value {
     Value::object(entries)
 }
 
+/// With null for what is only written.
+pub(crate) fn without_write_only(block: &Block, value: &Value) -> Value {
+    let has_any = |attribute: &Attribute| attribute.write_only || matches!(&attribute.ty, AttributeTy::Nested { .. });
+    let Some(entries) = value.as_entries() else { return value.clone() };
+    if !block.attributes.values().any(has_any) && block.blocks.is_empty() {
+        return value.clone();
+    }
+    let entries = entries.iter().map(|(name, value)| {
+        let value = match (block.attributes.get(name), block.blocks.get(name)) {
+            (Some(attribute), _) if attribute.write_only => Value::Null(attribute.implied_ty()),
+            (Some(Attribute { ty: AttributeTy::Nested { attributes, nesting }, .. }), _) => {
+                let block = Block { attributes: attributes.clone(), ..Block::default() };
+                each_object(*nesting, value, |item| without_write_only(&block, item))
+            }
+            (None, Some(nested)) => each_object(nested.nesting, value, |item| without_write_only(&nested.block, item)),
+            (Some(_) | None, _) => value.clone(),
+        };
+        (name.clone(), value)
+    });
+    Value::object(entries)
+}
+
 /// Changes every object of a nested block or attribute.
-pub(super) fn each_object(nesting: Nesting, value: &Value, change: impl Fn(&Value) -> Value) -> Value {
+pub(crate) fn each_object(nesting: Nesting, value: &Value, change: impl Fn(&Value) -> Value) -> Value {
     match (nesting, value) {
         (Nesting::Single | Nesting::Group, one) => change(one),
         (_, Value::List(ty, items)) => Value::list(ty.clone(), items.iter().map(change).collect()),

@@ -1,0 +1,40 @@
+//! What was asked for and can mean nothing: an import or a replacement of what the stack does not have.
+
+use compiler::addr::InstanceAddr;
+use compiler::diag::{Diagnostic, Diagnostics};
+
+use super::Planning;
+
+impl Planning<'_> {
+    /// Of an instance that the stack does not have.
+    pub(super) fn refuse_unknown_imports(&mut self) {
+        let is_there = |addr: &InstanceAddr| self.seen.contains(addr) || self.state.instances.contains_key(addr);
+        let is_planned = |addr: &InstanceAddr| self.part.as_ref().is_none_or(|part| part.plans(addr));
+        let missing = self.imports.iter().filter(|(addr, _)| is_planned(addr) && !is_there(addr));
+        let missing = missing.map(|(addr, (_, span))| {
+            let label = format!("the stack does not describe {addr}");
+            Diagnostic::error("import of what is not described", label).at(*span).note("write its block first")
+        });
+        let missing = Diagnostics(missing.collect());
+        if !self.diags.has_errors() {
+            self.diags.extend(missing);
+        }
+    }
+
+    /// Whoever misspells an address would wait for a replacement in vain.
+    pub(super) fn refuse_unknown_replacements(&mut self) {
+        let is_planned =
+            |addr: &InstanceAddr| self.plan.changes.get(addr).is_some_and(|change| !change.after.is_null());
+        let unknown: Vec<String> =
+            self.options.replace.iter().filter(|addr| !is_planned(addr)).map(ToString::to_string).collect();
+        if unknown.is_empty() || self.diags.has_errors() {
+            return;
+        }
+        let known: Vec<String> = self.plan.changes.keys().map(ToString::to_string).collect();
+        let has = if self.part.is_some() { "the part of the stack that is planned" } else { "the stack" };
+        self.diags.push(
+            Diagnostic::error("nothing to replace", format!("{has} has no {}", unknown.join(", ")))
+                .note(format!("It has: {}", known.join(", "))),
+        );
+    }
+}
