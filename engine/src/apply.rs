@@ -75,7 +75,8 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         is_unwritable: false,
     };
     for (to, from) in &plan.moves {
-        applying.record(Record::Move { from: from.clone(), to: to.clone() });
+        let becomes = plan.becomes.get(to).cloned().map(Box::new);
+        applying.record(Record::Move { from: from.clone(), to: to.clone(), becomes });
     }
     let mut evaluation = if plan.is_destroy() { run.lenient_evaluation() } else { run.evaluation() };
     if let Some(left_out) = plan.left_out.as_ref().filter(|_| !plan.is_destroy()) {

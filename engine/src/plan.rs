@@ -34,7 +34,7 @@ use crate::state::{InstanceState, OutputState, State};
 
 pub use crate::action::{Action, Reason};
 use instance::Outcome;
-use moves::Moves;
+use moves::{Converted, Moves};
 use part::{LeftOut, Part, Selection};
 
 /// What will be done. Apply needs nothing else to know what and in which order.
@@ -50,6 +50,8 @@ pub struct Plan {
     pub outputs: BTreeMap<Arc<str>, OutputChange>,
     /// Objects that stay and get another address.
     pub moves: Moves,
+    /// What those are that get another type, too.
+    pub becomes: Converted,
     /// Of a plan for a part of the stack.
     pub left_out: Option<LeftOut>,
     /// The state that the plan starts from, as read from the providers.
@@ -216,6 +218,15 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         moved = moves::moved(unmoved, &moves);
         state = &moved;
     }
+    let becomes = match moves::converted(run, &moves, state).await {
+        Ok(becomes) => becomes,
+        Err(diags) => return (Plan::default(), evaluation, diags),
+    };
+    if !becomes.is_empty() {
+        moved = state.clone();
+        moved.instances.extend(becomes.clone());
+        state = &moved;
+    }
     let (imports, diags) = match options.goal {
         Goal::Configuration => {
             let (imports, found) = imports::named(&run.program, &run.inputs, &*run.loader);
@@ -240,6 +251,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             lineage: state.lineage.clone(),
             serial: state.serial,
             moves,
+            becomes,
             left_out,
             ..Plan::default()
         },

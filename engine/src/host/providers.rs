@@ -132,6 +132,11 @@ impl Providers {
         Ok((provider, true))
     }
 
+    /// The first that was started, which nobody may have configured.
+    pub(crate) fn first(&self, source: &ProviderSource) -> Option<Arc<dyn Provider>> {
+        self.first.get(source).cloned()
+    }
+
     /// What functions of providers are asked through.
     pub fn functions(&self) -> Arc<dyn Functions> {
         Arc::new(Asked { first: self.first.clone() })

@@ -169,6 +169,7 @@ fn encode_plan(plan: &Plan) -> Json {
             "instances": left_out.instances.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "outputs": left_out.outputs.iter().map(|name| Json::from(&**name)).collect::<Vec<_>>(),
         })),
+        "becomes": plan.becomes.iter().map(|(to, object)| json!([to.to_string(), object_to_json(object)])).collect::<Vec<_>>(),
         "moves": plan.moves.iter().map(|(to, from)| [to.to_string(), from.to_string()]).collect::<Vec<_>>(),
     })
 }
@@ -225,6 +226,10 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
     for forgotten in json["forgotten"].as_array()? {
         let addr = InstanceAddr::parse(forgotten[0].as_str()?)?;
         plan.forgotten.push((addr, forgotten[1].as_str()?.to_owned()));
+    }
+    for object in json["becomes"].as_array().into_iter().flatten() {
+        let addr = object[0].as_str().and_then(InstanceAddr::parse)?;
+        plan.becomes.insert(addr, object_from_json(&object[1])?);
     }
     for moved in json["moves"].as_array()? {
         let addr = |idx: usize| InstanceAddr::parse(moved[idx].as_str()?);

@@ -9,12 +9,17 @@ use compiler::addr::{InstanceAddr, Key, Mode, ModulePath};
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::lang::declare::Repetition;
 use compiler::program::{Program, ROOT};
+use value::Value;
 
-use crate::state::State;
+use crate::host::MoveRequest;
+use crate::run::{Run, broken_promise, host_diagnostics, located, mark, to_state};
 use crate::state::journal::{self, Record};
+use crate::state::{InstanceState, State};
 
 /// Old addresses by new ones.
 pub type Moves = BTreeMap<InstanceAddr, InstanceAddr>;
+/// By their new addresses.
+pub type Converted = BTreeMap<InstanceAddr, InstanceState>;
 
 /// What moves, and what would but for an object that is there already.
 pub(super) fn implied(program: &Program, state: &State) -> (Moves, Diagnostics) {
@@ -67,9 +72,45 @@ pub(super) fn implied(program: &Program, state: &State) -> (Moves, Diagnostics) 
 pub(super) fn moved(state: &State, moves: &Moves) -> State {
     let mut state = state.clone();
     for (to, from) in moves {
-        journal::apply(&mut state, Record::Move { from: from.clone(), to: to.clone() });
+        journal::apply(&mut state, Record::Move { from: from.clone(), to: to.clone(), becomes: None });
     }
     state
+}
+
+/// What objects are that become objects of another type: whoever has the new type makes it of the old one.
+pub(super) async fn converted(run: &Run, moves: &Moves, state: &State) -> Result<Converted, Diagnostics> {
+    let mut all = Converted::new();
+    for (to, from) in moves.iter().filter(|(to, from)| to.ty != from.ty) {
+        let Some(recorded) = state.instances.get(to) else { continue };
+        let schemas = run.providers.schemas();
+        let refused = |label: String| Diagnostics(vec![Diagnostic::error("an object cannot change its type", label)]);
+        let provider = run.program.provider_of(to, &recorded.provider, schemas);
+        let provider = provider.ok_or_else(|| refused(format!("nothing configures the provider of {to}")))?;
+        let schema = schemas.get(&provider.source).and_then(|provider| provider.get(to.mode, &to.ty));
+        let schema = schema.ok_or_else(|| refused(format!("{} has no type {}", provider.source.short(), to.ty)))?;
+        let attributes = recorded.attributes.to_string();
+        let request = MoveRequest {
+            from_provider: recorded.provider.source.to_string(),
+            from_type: &from.ty,
+            from_version: recorded.schema_version,
+            attributes: attributes.as_bytes(),
+            private: &recorded.private,
+            ty: &to.ty,
+        };
+        let running = run.providers.first(&provider.source);
+        let running = running.ok_or_else(|| refused(format!("{} was not started", provider.source.short())))?;
+        let made = running.move_state(request).await.map_err(|error| host_diagnostics(&error, None))?;
+        let problems = Diagnostics(made.problems.iter().map(|problem| located(problem, None)).collect());
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        let state = made.state.filter(Value::is_wholly_known);
+        let state =
+            state.ok_or_else(|| broken_promise(None).note(format!("It made nothing known of {from} for {to}.")));
+        let value = mark(state.map_err(|promise| Diagnostics(vec![promise]))?, schema, &[]);
+        all.insert(to.clone(), to_state(&value, schema, &provider, made.private, recorded));
+    }
+    Ok(all)
 }
 
 /// The address by which the configuration means an object, if it has its resource.

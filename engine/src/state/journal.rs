@@ -55,6 +55,8 @@ pub enum Record {
     Move {
         from: InstanceAddr,
         to: InstanceAddr,
+        /// What the object is there, where it becomes one of another type.
+        becomes: Option<Box<InstanceState>>,
     },
     /// The object that was to be made is not there, as far as anybody can tell.
     Forget {
@@ -215,7 +217,7 @@ pub fn apply(state: &mut State, record: Record) {
             }
         }
         Record::RemoveDeposed { addr, key } => drop(state.deposed.remove(&(addr, key))),
-        Record::Move { from, to } => {
+        Record::Move { from, to, becomes } => {
             for objects in [&mut state.instances, &mut state.unfinished] {
                 if let Some(instance) = objects.remove(&from) {
                     objects.insert(to.clone(), instance);
@@ -229,6 +231,9 @@ pub fn apply(state: &mut State, record: Record) {
                 ((addr, key), instance)
             });
             state.deposed = deposed.collect();
+            if let Some(instance) = becomes {
+                state.instances.insert(to, *instance);
+            }
         }
         Record::Forget { addr } => {
             state.unfinished.remove(&addr);
@@ -324,7 +329,10 @@ fn encode(record: &Record) -> Json {
         Record::Depose { addr, key } => json!({ "depose": addr.to_string(), "key": key }),
         Record::Restore { addr, key } => json!({ "restore": addr.to_string(), "key": key }),
         Record::RemoveDeposed { addr, key } => json!({ "remove_deposed": addr.to_string(), "key": key }),
-        Record::Move { from, to } => json!({ "move": from.to_string(), "to": to.to_string() }),
+        Record::Move { from, to, becomes } => {
+            let object = becomes.as_ref().map(|instance| object_to_json(instance));
+            json!({ "move": from.to_string(), "to": to.to_string(), "object": object })
+        }
         Record::Forget { addr } => json!({ "forget": addr.to_string() }),
         Record::Intent { addr, planned } => {
             json!({ "intent": addr.to_string(), "object": object_to_json(planned) })
@@ -353,7 +361,11 @@ pub(super) fn decode(json: &Json) -> Option<Record> {
         return Some(Record::RemoveDeposed { addr, key: key()? });
     }
     if let Some(from) = addr("move") {
-        return Some(Record::Move { from, to: addr("to")? });
+        let becomes = match json.get("object") {
+            Some(object) if !object.is_null() => Some(Box::new(object_from_json(object)?)),
+            _ => None,
+        };
+        return Some(Record::Move { from, to: addr("to")?, becomes });
     }
     if let Some(addr) = addr("forget") {
         return Some(Record::Forget { addr });

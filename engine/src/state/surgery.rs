@@ -159,7 +159,7 @@ fn renamed(state: &State, from: &str, to: &str) -> Result<Vec<(InstanceAddr, Ins
 /// Gives objects other addresses, also where others refer to them.
 pub fn rename(state: &mut State, moves: &[(InstanceAddr, InstanceAddr)]) {
     for (from, to) in moves {
-        journal::apply(state, Record::Move { from: from.clone(), to: to.clone() });
+        journal::apply(state, Record::Move { from: from.clone(), to: to.clone(), becomes: None });
     }
     let renamed: BTreeMap<ResourceAddr, ResourceAddr> =
         moves.iter().map(|(from, to)| (from.resource(), to.resource())).collect();

@@ -36,11 +36,11 @@ pub(super) fn moved(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnost
     let (Some(from), Some(to)) = (address(block, "from", diags), address(block, "to", diags)) else { return };
     let is_of_one_kind = match (&from, &to) {
         (Selector::Module(_), Selector::Module(_)) => true,
-        (Selector::Object(from), Selector::Object(to)) => from.ty == to.ty && from.mode == to.mode,
+        (Selector::Object(from), Selector::Object(to)) => from.mode == to.mode,
         _ => false,
     };
     if !is_of_one_kind {
-        let label = "a resource becomes a resource of the same type, and a module a module";
+        let label = "a resource becomes a resource, and a module a module";
         diags.push(Diagnostic::error("addresses of two kinds", label).at(block.header));
         return;
     }
