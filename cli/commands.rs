@@ -34,6 +34,7 @@ use app::inputs::Given;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
 use crate::environment;
+use crate::flags;
 use crate::invocation::Invocation;
 use crate::print;
 use crate::ui::Ui;
@@ -46,7 +47,8 @@ use crate::ui::Ui;
 ///   lampwright apply     does it
 ///   lampwright destroy   takes it away again
 ///
-/// Flags may be written with one dash, as Terraform's are: -auto-approve, -var 'nodes=3'.
+/// Flags may be written with one dash, as Terraform's are: -auto-approve, -var 'nodes=3'. One that is on or off takes a value, too:
+/// -auto-approve=false.
 #[derive(Debug, Parser)]
 #[command(name = "lampwright", version, disable_version_flag = true, verbatim_doc_comment, args_override_self = true)]
 pub(crate) struct Cli {
@@ -186,7 +188,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
 }
 
 /// `lampwright help TOPIC`, where the topic is no command.
-pub(crate) fn with_topics(args: Vec<OsString>) -> Vec<OsString> {
+fn with_topics(args: Vec<OsString>) -> Vec<OsString> {
     let is_topic = |name: &str| topics::is_topic(name) && Cli::command().find_subcommand(name).is_none();
     match args.as_slice() {
         [program, help, topic] if help == "help" && topic.to_str().is_some_and(is_topic) => {
@@ -197,7 +199,7 @@ pub(crate) fn with_topics(args: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// `lampwright --version`, as every program has it.
-pub(crate) fn with_version(args: Vec<OsString>) -> Vec<OsString> {
+fn with_version(args: Vec<OsString>) -> Vec<OsString> {
     let asks = |arg: &OsString| matches!(arg.to_str(), Some("--version" | "-V" | "-v"));
     match args.as_slice() {
         [program, flag, rest @ ..] if asks(flag) => {
@@ -284,20 +286,9 @@ fn start_log(ui: &Ui) {
         .try_init();
 }
 
-/// As clap wants flags. What comes behind `--` is somebody else's.
-pub(crate) fn long_flags(args: Vec<OsString>) -> Vec<OsString> {
-    let ours = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-    let each = args.into_iter().enumerate();
-    each.map(|(idx, arg)| if idx == 0 || idx >= ours { arg } else { long_flag(arg) }).collect()
-}
-
-/// `-auto-approve` is `--auto-approve`; single letters and everything that is no flag stay.
-fn long_flag(arg: OsString) -> OsString {
-    let Some(text) = arg.to_str() else { return arg };
-    let is_single_dash = text.starts_with('-') && !text.starts_with("--");
-    let name = text.trim_start_matches('-').split('=').next().unwrap_or_default();
-    let is_word = name.len() > 1 && name.chars().all(|ch| ch.is_ascii_lowercase() || ch == '-');
-    if is_single_dash && is_word { format!("-{text}").into() } else { arg }
+/// The command line as clap reads it.
+pub(crate) fn canonical(args: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+    Ok(with_topics(with_version(flags::canonical(args, &Cli::command())?)))
 }
 
 /// Where variables get their values from.
@@ -357,17 +348,5 @@ impl Args for InputArgs {
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
         RawInputArgs::augment_args_for_update(command)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flags_of_others_stay_as_they_are() {
-        let args = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-        let long = long_flags(args("lampwright ssh -state=x web-1 -n 3 -- id -un -state"));
-        assert_eq!(long, args("lampwright ssh --state=x web-1 -n 3 -- id -un -state"));
     }
 }

@@ -5,6 +5,7 @@
 mod commands;
 mod environment;
 mod exit;
+mod flags;
 mod guard;
 mod invocation;
 mod json;
@@ -46,14 +47,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let args = match environment::arguments(std::env::args_os().collect(), &environment::variable) {
+    let args = environment::arguments(std::env::args_os().collect(), &environment::variable);
+    let args = match args.and_then(commands::canonical) {
         Ok(args) => args,
         Err(error) => {
             Ui::default().error(&format!("{error:#}"));
             return ExitCode::from(exit::FAILURE);
         }
     };
-    let args = commands::with_topics(commands::with_version(commands::long_flags(args)));
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

@@ -17,6 +17,7 @@ mod encodings;
 mod encryption;
 mod environment;
 mod faulty_clouds;
+mod flags;
 mod found_layers;
 mod golden_images;
 mod graph;

@@ -90,7 +90,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
             &["commands"],
             &["guard", "invocation", "test_report"],
             &["environment", "ui"],
-            &["json", "junit", "proposal"],
+            &["flags", "json", "junit", "proposal"],
             &["exit", "print"],
         ],
     ),

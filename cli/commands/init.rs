@@ -45,13 +45,13 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     inputs: InputArgs,
     /// Accepted for compatibility; nothing is asked but before a state is copied
-    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set, require_equals = true)]
     input: bool,
     /// Accepted for compatibility; a state that is copied is always locked
-    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set, require_equals = true)]
     lock: bool,
     /// Whether to look at where the state is
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
     backend: bool,
 }
 

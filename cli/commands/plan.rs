@@ -23,7 +23,7 @@ use crate::invocation::Invocation;
 use crate::print;
 use crate::proposal::Proposal;
 use crate::ui::Ui;
-use crate::{exit, json};
+use crate::{exit, flags, json};
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -148,12 +148,12 @@ pub(crate) struct CommonArgs {
     #[arg(long, default_value_t = PARALLELISM, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) parallelism: u16,
     /// Whether to ask the providers what exists; false believes the state, but for what it does not know
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
     pub(super) refresh: bool,
     #[command(flatten)]
     pub(super) state: StateArgs,
     /// Accepted for compatibility; nothing is ever asked but for a confirmation
-    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set, require_equals = true)]
     pub(super) input: bool,
 }
 
@@ -164,39 +164,11 @@ pub(crate) struct StateArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) state: Option<PathBuf>,
     /// Whether to keep other runs away from the state meanwhile; false is for file systems without locks
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
     pub(super) lock: bool,
     /// How long to wait for another run that works on the state, such as 30s or 5m
-    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = duration)]
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = flags::time)]
     lock_timeout: Duration,
-}
-
-/// As Terraform writes it: numbers with their units (s, m, h).
-fn duration(text: &str) -> std::result::Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time; write it like 30s, 5m or 1h30m");
-    let (mut total, mut rest) = (Duration::ZERO, text);
-    if text.is_empty() {
-        return Err(wrong());
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|ch: char| !ch.is_ascii_digit()).ok_or_else(wrong)?;
-        let number: u64 = rest[..end].parse().map_err(|_| wrong())?;
-        let unit = rest[end..].find(|ch: char| ch.is_ascii_digit()).map_or(rest.len(), |next| end + next);
-        let seconds = match &rest[end..unit] {
-            "ms" => {
-                total = total.checked_add(Duration::from_millis(number)).ok_or_else(wrong)?;
-                0
-            }
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            _ => return Err(wrong()),
-        };
-        let part = number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
-        rest = &rest[unit..];
-    }
-    Ok(total)
 }
 
 impl StateArgs {
@@ -219,8 +191,9 @@ impl StateArgs {
             Some(path) => proposal.argument(format!("-state={}", path.display())),
             None => proposal,
         };
-        let seconds = self.lock_timeout.as_secs();
-        proposal.argument_if(!self.lock, "-lock=false").argument_if(seconds > 0, format!("-lock-timeout={seconds}s"))
+        let (lock, patience) = (self.lock, self.lock_timeout);
+        let proposal = proposal.argument_if(!lock, "-lock=false");
+        proposal.argument_if(!patience.is_zero(), format!("-lock-timeout={patience:?}"))
     }
 }
 

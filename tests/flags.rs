@@ -1,0 +1,59 @@
+//! Flags, files of values and commands as people know them from Terraform, beside the real one.
+
+use crate::sandbox::Ran;
+use crate::terraform::Both;
+
+const STACK: &str = "variable \"a\" { default = \"none\" }\noutput \"o\" { value = var.a }\n";
+
+/// Runs both, whose exit codes are the same; what ours said.
+#[track_caller]
+fn same(both: &Both, args: &[&str]) -> Ran {
+    let ours = both.ours(args);
+    if let Some(theirs) = both.theirs() {
+        let theirs = theirs.run(args);
+        assert_eq!(
+            ours.code, theirs.code,
+            "{args:?}\n{}{}\n{}{}",
+            ours.stdout, ours.stderr, theirs.stdout, theirs.stderr
+        );
+    }
+    ours
+}
+
+#[test]
+fn what_is_true_or_false_is_written_in_every_form() {
+    let both = Both::new(&[("main.tf", STACK)]);
+    for word in ["1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"] {
+        same(&both, &["plan", &format!("-refresh={word}"), &format!("-lock={word}")]).success();
+    }
+    for args in [
+        &["plan", "-lock", "-refresh", "-input"][..],
+        &["plan", "-destroy=false", "-refresh-only=1"],
+        &["plan", "-destroy", "-destroy=0", "-refresh-only"],
+    ] {
+        same(&both, args).success();
+    }
+    assert_eq!(same(&both, &["plan", "-detailed-exitcode=F"]).code, 0);
+    assert_eq!(same(&both, &["plan", "-detailed-exitcode=t"]).code, 2);
+    let refused = same(&both, &["plan", "-lock=maybe"]).failure();
+    assert_eq!(refused, "error: -lock is true or false, and \"maybe\" is neither\n");
+    same(&both, &["plan", "-lock", "false"]).failure();
+    // Nobody is there to agree.
+    same(&both, &["apply", "-auto-approve", "-auto-approve=false"]).failure();
+    same(&both, &["apply", "-auto-approve=true"]).success();
+    same(&both, &["workspace", "select", "-or-create=false", "other"]).failure();
+    same(&both, &["workspace", "select", "-or-create=1", "other"]).success();
+}
+
+#[test]
+fn a_time_is_written_in_every_form() {
+    let both = Both::new(&[("main.tf", STACK)]);
+    for time in ["0", "0s", "1.5s", "1m30s", "-1s"] {
+        same(&both, &["plan", &format!("-lock-timeout={time}")]).success();
+    }
+    for time in ["1", "1 s", "soon", ""] {
+        same(&both, &["plan", &format!("-lock-timeout={time}")]).failure();
+    }
+    let plan = both.ours(&["plan", "-lock-timeout=1m1.5s"]).success();
+    assert!(plan.contains("`lampwright apply -lock-timeout=61.5s` does it"), "{plan}");
+}
