@@ -57,3 +57,32 @@ fn a_time_is_written_in_every_form() {
     let plan = both.ours(&["plan", "-lock-timeout=1m1.5s"]).success();
     assert!(plan.contains("`lampwright apply -lock-timeout=61.5s` does it"), "{plan}");
 }
+
+/// The outputs that a plan shows.
+fn planned(both: &Both, args: &[&str]) -> String {
+    let plan = same(both, &[&["plan"], args].concat()).success();
+    let lines = plan.lines().filter_map(|line| line.trim().strip_prefix("+ "));
+    lines.filter(|line| line.starts_with("o = ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_file_may_have_values_for_other_stacks() {
+    let both = Both::new(&[("main.tf", STACK)]);
+    both.write(&[("terraform.tfvars", "a = \"file\"\nother = \"hunter2\"\n")]);
+    both.write(&[("more.tfvars", "third = 1\naa = 2\na = \"more\"\n")]);
+    assert_eq!(planned(&both, &[]), "o = \"file\"");
+    assert_eq!(planned(&both, &["-var-file=more.tfvars"]), "o = \"more\"");
+    let told = both.ours(&["plan", "-var-file=more.tfvars"]).stderr;
+    assert_eq!(told.matches("warning: unknown variable").count(), 2, "{told}");
+    for part in ["no variable `other` is declared", "no variable `third` is declared", "did you mean `a`?"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!told.contains("hunter2"), "{told}");
+    // What is typed for this stack and no other is an error.
+    let refused = same(&both, &["plan", "-var", "aa=1"]).failure();
+    assert!(refused.contains("error: unknown variable") && refused.contains("did you mean `a`?"), "{refused}");
+    let mut both = both;
+    both.sandbox.environment = vec![("TF_VAR_aa".to_owned(), "1".to_owned())];
+    both.write(&[("terraform.tfvars", "a = \"file\"\n")]);
+    assert_eq!((planned(&both, &[]), both.ours(&["plan"]).stderr), ("o = \"file\"".to_owned(), String::new()));
+}

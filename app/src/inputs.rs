@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use compiler::Inputs;
 use compiler::diag::Diagnostics;
-use compiler::evaluation::{read_variable, read_variables_file};
+use compiler::evaluation::{Input, declared, read_variable, read_variables_file};
 
 use crate::failure::Result;
 use crate::stack::Stack;
@@ -17,6 +17,9 @@ pub enum Given {
     Variable { name: String, text: String },
     File(PathBuf),
 }
+
+/// Read unasked, in this order, before those that are automatic.
+const FILES: [&str; 1] = ["terraform.tfvars"];
 
 /// Whether a file has values of variables, and is read unasked.
 pub(crate) fn is_automatic(name: &str) -> bool {
@@ -37,13 +40,15 @@ impl Stack {
                 self.variable(&name, &text, "in the environment", &mut inputs, &mut diags);
             }
         }
-        self.variables_files(Path::new(""), &mut inputs, &mut diags)?;
+        for path in self.variables_files(Path::new("")) {
+            self.variables_of(&path, &mut inputs, &mut diags)?;
+        }
         for given in given {
             match given {
                 Given::Variable { name, text } => {
                     self.variable(name, text, "on the command line", &mut inputs, &mut diags);
                 }
-                Given::File(path) => self.variables_file(path, &mut inputs, &mut diags)?,
+                Given::File(path) => self.variables_of(path, &mut inputs, &mut diags)?,
             }
         }
         diags.extend(inputs.check_names(&self.program));
@@ -55,17 +60,30 @@ impl Stack {
     /// Terraform has it.
     pub(crate) fn inputs_of_tests(&mut self, folder: &Path, inputs: &mut Inputs) -> Result<()> {
         let mut diags = Diagnostics::default();
-        self.variables_files(folder, inputs, &mut diags)?;
+        for path in self.variables_files(folder) {
+            let found = self.variables_file(&path, &mut diags)?;
+            found.into_iter().for_each(|(name, input)| inputs.set(name, input));
+        }
         self.tell(&diags)
     }
 
     /// Those of a folder that are read unasked.
-    fn variables_files(&mut self, folder: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> Result<()> {
+    fn variables_files(&self, folder: &Path) -> Vec<PathBuf> {
         let listed = self.loader.list(&Path::new(".").join(folder).display().to_string());
         let mut names: Vec<String> = listed.unwrap_or_default();
-        names.retain(|name| name == "terraform.tfvars" || is_automatic(name));
-        names.sort_by_key(|name| (name != "terraform.tfvars", name.clone()));
-        names.iter().try_for_each(|name| self.variables_file(&folder.join(name), inputs, diags))
+        let place = |name: &str| FILES.iter().position(|file| *file == name);
+        names.retain(|name| place(name).is_some() || is_automatic(name));
+        names.sort_by_key(|name| (place(name).unwrap_or(FILES.len()), name.clone()));
+        names.iter().map(|name| folder.join(name)).collect()
+    }
+
+    /// The values that a file has for variables of the stack.
+    fn variables_of(&mut self, path: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> Result<()> {
+        let found = self.variables_file(path, diags)?;
+        let (found, unknown) = declared(&self.program, found);
+        diags.extend(unknown);
+        found.into_iter().for_each(|(name, input)| inputs.set(name, input));
+        Ok(())
     }
 
     fn variable(&mut self, name: &str, text: &str, origin: &str, inputs: &mut Inputs, diags: &mut Diagnostics) {
@@ -82,13 +100,12 @@ impl Stack {
         self.tell(&diags)
     }
 
-    fn variables_file(&mut self, path: &Path, inputs: &mut Inputs, diags: &mut Diagnostics) -> Result<()> {
+    fn variables_file(&mut self, path: &Path, diags: &mut Diagnostics) -> Result<Vec<(Arc<str>, Input)>> {
         let there = self.root.at(path);
         let text = std::fs::read_to_string(&there)
             .with_context(|| format!("cannot read the variables file {}", there.display()))?;
         let (found, errors) = read_variables_file(&self.program, &path.display().to_string(), &text, &mut self.sources);
         diags.extend(errors);
-        found.into_iter().for_each(|(name, input)| inputs.set(name, input));
-        Ok(())
+        Ok(found)
     }
 }

@@ -27,7 +27,7 @@ use crate::source::SourceLoader;
 use nodes::{Node, NodeId, NodeKind, Nodes};
 
 pub use asserts::{RunOutputs, Verdict};
-pub use inputs::{Input, Inputs, read_variable, read_variables_file};
+pub use inputs::{Input, Inputs, declared, read_variable, read_variables_file};
 
 /// Something for the engine to do.
 #[derive(Debug, Clone)]

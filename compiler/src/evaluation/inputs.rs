@@ -60,6 +60,25 @@ impl Inputs {
     }
 }
 
+/// What a file gives to variables of the program; it may be one for several stacks, so that the rest is only told.
+pub fn declared(program: &Program, mut found: Vec<(Arc<str>, Input)>) -> (Vec<(Arc<str>, Input)>, Diagnostics) {
+    let variables = &program.root().variables;
+    let others: Vec<_> = found.extract_if(.., |(name, _)| !variables.contains_key(name)).collect();
+    let mut diags = Diagnostics::default();
+    if let [(name, input), rest @ ..] = &others[..] {
+        let label = |name: &str| format!("no variable `{name}` is declared");
+        let mut diagnostic = Diagnostic::warning("unknown variable", label(name)).at_opt(input.span);
+        for (name, input) in rest {
+            diagnostic = input.span.into_iter().fold(diagnostic, |all, span| all.related(span, label(name)));
+        }
+        for (name, _) in &others {
+            diagnostic = diagnostic.suggest(name, variables.keys().map(|name| &**name));
+        }
+        diags.push(diagnostic);
+    }
+    (found, diags)
+}
+
 /// A value from the command line or the environment: text for a variable of a primitive type, an expression for
 /// any other.
 pub fn read_variable(
