@@ -86,3 +86,42 @@ fn a_file_may_have_values_for_other_stacks() {
     both.write(&[("terraform.tfvars", "a = \"file\"\n")]);
     assert_eq!((planned(&both, &[]), both.ours(&["plan"]).stderr), ("o = \"file\"".to_owned(), String::new()));
 }
+
+#[test]
+fn values_may_be_json() {
+    let stack =
+        "variable \"a\" {}\nvariable \"l\" { default = [] }\noutput \"o\" { value = jsonencode([var.a, var.l]) }\n";
+    let both = Both::new(&[("main.tf", stack)]);
+    let given = |name: &str, value: &str| both.write(&[(name, &format!("{{ \"a\": {value} }}\n"))]);
+    // No part of a text is evaluated.
+    given("terraform.tfvars.json", r#""${upper(\"x\")} %{if} $${y}""#);
+    assert_eq!(planned(&both, &[]), r#"o = "[\"$${upper(\\\"x\\\")} %%{if} $$${y}\",[]]""#);
+    given("terraform.tfvars.json", r#""b", "l": [1.50, true, null, {"k": "v"}], "//": "a comment""#);
+    assert_eq!(planned(&both, &[]), r#"o = "[\"b\",[1.5,true,null,{\"k\":\"v\"}]]""#);
+    // The strongest last.
+    both.write(&[("terraform.tfvars", "a = \"weak\"\nl = []\n")]);
+    given("terraform.tfvars.json", "1");
+    assert_eq!(planned(&both, &[]), r#"o = "[1,[]]""#);
+    given("b.auto.tfvars.json", "2");
+    both.write(&[("a.auto.tfvars", "a = 3\n")]);
+    given("other.tfvars.json", "4");
+    assert_eq!(planned(&both, &[]), r#"o = "[2,[]]""#);
+    both.write(&[("c.auto.tfvars", "a = 5\n")]);
+    assert_eq!(planned(&both, &[]), r#"o = "[5,[]]""#);
+    assert_eq!(planned(&both, &["-var-file=other.tfvars.json"]), r#"o = "[4,[]]""#);
+    assert_eq!(planned(&both, &["-var-file=other.tfvars.json", "-var", "a=6"]), r#"o = "[\"6\",[]]""#);
+    for (text, place, told) in [
+        ("[1]", "bad.json:1:1\n", "no object with values of variables"),
+        ("{\n  \"a\":}", "bad.json:2:7\n", "this is no JSON"),
+        ("a = 1", "bad.json:1:1\n", "this is no JSON"),
+        ("{\"a\": 1, \"a\": 2}", "bad.json:1:10\n", "`a` has a value already"),
+    ] {
+        both.write(&[("bad.json", text)]);
+        let refused = same(&both, &["plan", "-var-file=bad.json"]).failure();
+        assert!(refused.contains(place) && refused.contains(told), "{refused}");
+    }
+    both.write(&[("more.json", "{\"token\": \"hunter2\", \"a\": 7}")]);
+    assert_eq!(planned(&both, &["-var-file=more.json"]), r#"o = "[7,[]]""#);
+    let told = both.ours(&["plan", "-var-file=more.json"]).stderr;
+    assert!(told.contains("no variable `token` is declared") && !told.contains("hunter2"), "{told}");
+}

@@ -19,15 +19,16 @@ pub enum Given {
 }
 
 /// Read unasked, in this order, before those that are automatic.
-const FILES: [&str; 1] = ["terraform.tfvars"];
+const FILES: [&str; 2] = ["terraform.tfvars", "terraform.tfvars.json"];
 
 /// Whether a file has values of variables, and is read unasked.
 pub(crate) fn is_automatic(name: &str) -> bool {
-    name.ends_with(".auto.tfvars")
+    name.strip_suffix(".json").unwrap_or(name).ends_with(".auto.tfvars")
 }
 
 impl Stack {
-    /// Values for variables, the strongest last: environment, `terraform.tfvars`, `*.auto.tfvars`, then what is given.
+    /// Values for variables, the strongest last: environment, `terraform.tfvars`, `terraform.tfvars.json`, `*.auto.tfvars` and
+    /// `*.auto.tfvars.json` by their names, then what is given.
     pub fn inputs(&mut self, given: &[Given]) -> Result<Inputs> {
         let workspace = self.workspace()?;
         let mut inputs = Inputs::default();

@@ -229,7 +229,7 @@ impl Load<'_> {
                 return module;
             }
         };
-        for name in names.iter().filter(|name| name.ends_with(".tf.json") || name.ends_with(".tfvars.json")) {
+        for name in names.iter().filter(|name| name.ends_with(".tf.json")) {
             let label = format!("{}: the JSON form of the language is not supported yet", join_path(folder, name));
             self.diags.push(Diagnostic::error("unsupported file", label).at_opt(called_at));
         }

@@ -69,8 +69,16 @@ pub(super) fn set_by<'n>(
     mut names: impl Iterator<Item = &'n Arc<str>>,
 ) -> anyhow::Result<Option<&'n Arc<str>>> {
     let text = std::fs::read_to_string(root.at(file)).with_context(|| format!("cannot read {}", file.display()))?;
-    let set: BTreeSet<&str> =
-        text.lines().filter_map(|line| Some(line.split_once('=')?.0.trim().trim_matches('"'))).collect();
+    let set: BTreeSet<String> = if file.extension().is_some_and(|extension| extension == "json") {
+        serde_json::from_str::<serde_json::Map<_, _>>(&text)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
+    } else {
+        let names = text.lines().filter_map(|line| Some(line.split_once('=')?.0.trim().trim_matches('"')));
+        names.map(str::to_owned).collect()
+    };
     Ok(names.find(|name| set.contains(&***name)))
 }
 

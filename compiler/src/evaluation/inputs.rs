@@ -1,5 +1,7 @@
 //! Values for the variables of the root module.
 
+mod json;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -107,7 +109,7 @@ pub fn read_variable(
     if diags.has_errors() { Err(diags) } else { Ok(Input { value, span: Some(expr.span) }) }
 }
 
-/// The values in a `*.tfvars` file.
+/// The values in a `*.tfvars` or `*.tfvars.json` file.
 pub fn read_variables_file(
     program: &Program,
     name: &str,
@@ -115,6 +117,9 @@ pub fn read_variables_file(
     sources: &mut SourceMap,
 ) -> (Vec<(Arc<str>, Input)>, Diagnostics) {
     let file = sources.add(name, text);
+    if name.ends_with(".json") {
+        return json::read(program, file, sources).unwrap_or_else(|diags| (Vec::new(), diags));
+    }
     let (body, mut diags) = syntax::parse_file(file, sources);
     // Whose value a line that cannot be read is, nobody knows.
     if program.root().variables.values().any(|variable| variable.sensitive) {
