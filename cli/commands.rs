@@ -20,6 +20,7 @@ mod show;
 mod ssh;
 mod state;
 mod status;
+mod taint;
 pub(crate) mod test;
 mod topics;
 mod validate;
@@ -87,6 +88,10 @@ enum Command {
     Scale(scale::ScaleArgs),
     Ssh(ssh::SshArgs),
     State(state::StateArgs),
+    Taint(taint::TaintArgs),
+    Untaint(taint::UntaintArgs),
+    /// Record what there is, without a question: `apply -refresh-only -auto-approve`
+    Refresh(apply::RefreshArgs),
     Bundle(bundle::BundleArgs),
     Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
@@ -122,13 +127,13 @@ impl Cli {
             Command::Plan(args) => args.common.json,
             Command::Apply(args) => args.change.common.json,
             Command::Destroy(args) => args.change.common.json,
+            Command::Refresh(args) => args.common.json,
             Command::Import(args) => args.common.json,
             Command::Scale(args) => args.change.common.json,
             Command::Test(args) => args.json,
             Command::Status(_) | Command::Logs(_) | Command::Ssh(_) => false,
-            Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) | Command::State(_) => {
-                false
-            }
+            Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
+            Command::State(_) | Command::Taint(_) | Command::Untaint(_) => false,
             Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => false,
             Command::Completion(_) | Command::Man(_) | Command::Docs(_) => false,
             Command::Version(_) | Command::Graph(_) | Command::ForceUnlock(_) | Command::Workspace(_) => false,
@@ -166,6 +171,9 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
         Command::Scale(args) => scale::run(&args, invocation).await,
         Command::Ssh(args) => ssh::run(&args, invocation).await,
         Command::State(args) => state::run(&args, invocation).await,
+        Command::Taint(args) => taint::run(&args, invocation).await,
+        Command::Untaint(args) => taint::run_untaint(&args, invocation).await,
+        Command::Refresh(args) => apply::run_refresh(args, invocation).await,
         Command::Completion(args) => Ok(manual::completion(&args)),
         Command::Man(args) => manual::man(&args, invocation),
         Command::Docs(args) => topics::run(&args),
@@ -222,15 +230,9 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "up" | "deploy" | "create" | "start" => "`apply` makes what the stack describes",
             "down" | "delete" | "remove" | "rm" | "stop" => "`destroy` removes what the stack has made",
             "ps" | "list" | "ls" => "`status` shows how everything is, `show` prints what exists",
-            "taint" | "untaint" => {
-                "the state is Terraform's format, so `terraform taint` and `terraform untaint` work on it with -state=FILE"
-            }
             "log" => "`logs` shows what the daemons have written",
             "exec" | "shell" | "connect" => "`ssh MACHINE -- COMMAND` runs a command on a machine",
             "rollback" => "go back to the earlier text of the stack and the application, and `apply`",
-            "refresh" => {
-                "`plan -refresh-only` shows what has changed outside of the stack, and `apply -refresh-only` records it"
-            }
             "get" | "providers" => "`init` fetches modules and shows which providers are found",
             "fmt" | "login" | "logout" | "cloud" | "query" | "stacks" | "metadata" => {
                 "Terraform has this command; it is not there yet"

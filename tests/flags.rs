@@ -125,3 +125,56 @@ fn values_may_be_json() {
     let told = both.ours(&["plan", "-var-file=more.json"]).stderr;
     assert!(told.contains("no variable `token` is declared") && !told.contains("hunter2"), "{told}");
 }
+
+const OBJECTS: &str = "resource \"terraform_data\" \"one\" { input = 1 }\nresource \"terraform_data\" \"many\" {\n  count = 2\n  input = 1\n}\n";
+
+#[test]
+fn an_object_is_marked_and_replaced() {
+    let both = Both::new(&[("main.tf", OBJECTS)]);
+    same(&both, &["taint", "-allow-missing", "terraform_data.one"]).success();
+    same(&both, &["apply", "-auto-approve"]).success();
+    let changes = |code| assert_eq!(same(&both, &["plan", "-detailed-exitcode"]).code, code);
+    for args in [&["taint", "terraform_data.one"][..], &["taint", "-lock=0", "-lock-timeout=1s", "terraform_data.one"]]
+    {
+        assert_eq!(same(&both, args).success(), "terraform_data.one is marked: the next apply replaces it.\n");
+        changes(2);
+    }
+    same(&both, &["untaint", "terraform_data.one"]).success();
+    changes(0);
+    for (args, told) in [
+        (&["untaint", "terraform_data.one"][..], "terraform_data.one has no mark"),
+        (&["untaint", "-allow-missing", "terraform_data.one"], "terraform_data.one has no mark"),
+        (&["taint", "terraform_data.on"], "did you mean terraform_data.one?"),
+        (&["taint", "terraform_data.many"], "name one of them: terraform_data.many[0], terraform_data.many[1]"),
+        (&["taint", "data.x.y"], "data.x.y is only read"),
+        (&["taint", "module.x"], "\"module.x\" is no address of an object"),
+        (&["taint", "-state=none", "terraform_data.one"], "it has no objects"),
+    ] {
+        let refused = same(&both, args).failure();
+        assert!(refused.contains(told), "{refused}");
+    }
+    for name in ["terraform_data.x", "terraform_data.many"] {
+        for command in ["taint", "untaint"] {
+            let ran = same(&both, &[command, "-allow-missing", name]);
+            assert_eq!((ran.code, ran.stderr), (0, format!("note: the state has no {name}, so nothing was changed\n")));
+        }
+    }
+    changes(0);
+    same(&both, &["taint", "terraform_data.many[1]"]).success();
+    let applied = same(&both, &["apply", "-auto-approve"]).success();
+    assert!(applied.contains("1 added, 0 changed, 1 destroyed"), "{applied}");
+}
+
+#[test]
+fn what_there_is_is_recorded_without_a_question() {
+    let both = Both::new(&[("main.tf", STACK)]);
+    same(&both, &["apply", "-auto-approve"]).success();
+    for args in [&["refresh", "-var", "a=new"][..], &["refresh", "-lock=false", "-parallelism=2", "-input=false"]] {
+        let told = same(&both, args).success();
+        assert!(told.contains("Recorded"), "{told}");
+    }
+    same(&both, &["refresh", "-var", "b=1"]).failure();
+    // Outputs are recorded, too.
+    same(&both, &["refresh", "-var", "a=new"]).success();
+    assert_eq!(same(&both, &["output", "-raw", "o"]).success(), "new");
+}

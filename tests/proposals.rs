@@ -86,15 +86,13 @@ fn versions_are_told_in_every_way_that_is_asked() {
 fn what_is_not_there_is_answered_with_what_is() {
     let sandbox = Sandbox::new();
     for (args, hint) in [
-        (&["taint", "x.y"][..], "`terraform taint` and `terraform untaint` work on it"),
-        (&["down"], "`destroy` removes"),
+        (&["down"][..], "`destroy` removes"),
         (&["deploy"], "`apply` makes"),
         (&["get"], "`init` fetches"),
         (&["fmt"], "is not there yet"),
         (&["scale", "x=1", "-target=x.y"], "`plan`, `apply` and `destroy` take it"),
         (&["destroy", "-replace=x.y"], "`plan` and `apply` take it"),
         (&["destroy", "-refresh-only"], "`plan` and `apply` take it"),
-        (&["refresh"], "`apply -refresh-only` records it"),
         (&["plan", "-backend-config=x"], "`init` takes it"),
     ] {
         let error = sandbox.lampwright(".", args).failure();

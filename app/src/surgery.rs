@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use compiler::addr::{InstanceAddr, ProviderSource};
 use compiler::diag::suggest::closest;
 use engine::state::store::Store;
+pub use engine::state::surgery::Mark;
+use engine::state::surgery::MarkError;
 use engine::state::{State, surgery};
 
 use crate::failure::{Result, refuse};
@@ -151,6 +153,26 @@ pub async fn remove(host: &Host, at: &StateAt, addresses: &[String], is_trial: b
         Ok(all)
     };
     with(host, at, "state rm", work).await
+}
+
+/// Marks an object as one that the next apply replaces, or takes the mark from it. False is for one that may be missing, and is.
+pub async fn mark(host: &Host, at: &StateAt, address: &str, mark: Mark, may_be_missing: bool) -> Result<bool> {
+    let operation = match mark {
+        Mark::Set => "taint",
+        Mark::Taken => "untaint",
+    };
+    let work = |store: &mut Store| {
+        let mut marked = store.state().clone();
+        match surgery::mark(&mut marked, address, mark) {
+            Ok(()) => store.rewrite(|state| *state = marked)?,
+            Err(MarkError::Unknown(_) | MarkError::Several { .. }) if may_be_missing => return Ok(false),
+            // Says what comes nearest.
+            Err(MarkError::Unknown(_)) => drop(meant(store.state(), address)?),
+            Err(error) => return Err(anyhow::Error::from(error).into()),
+        }
+        Ok(true)
+    };
+    with(host, at, operation, work).await
 }
 
 /// Refuses a state that does not go on from the one that is there; `what` is how people call it, `cure` what they can do.

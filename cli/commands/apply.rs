@@ -48,6 +48,16 @@ pub(crate) struct DestroyArgs {
     pub(super) change: ChangeArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RefreshArgs {
+    #[command(flatten)]
+    part: PartArgs,
+    #[command(flatten)]
+    inputs: InputArgs,
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
 /// What every command has that plans a change and makes it.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
@@ -83,6 +93,12 @@ pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
 
 pub(crate) async fn run_destroy(args: &DestroyArgs, invocation: &Invocation) -> Outcome {
     run_planned(Goal::Nothing, &ReplaceArgs::default(), &args.part, &args.change, invocation).await
+}
+
+pub(crate) async fn run_refresh(args: RefreshArgs, invocation: &Invocation) -> Outcome {
+    let RefreshArgs { part, inputs, common } = args;
+    let change = ChangeArgs { inputs, auto_approve: true, common };
+    run_planned(Goal::Record, &ReplaceArgs::default(), &part, &change, invocation).await
 }
 
 async fn run_planned(

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compiler::addr::{InstanceAddr, Key, ModulePath, ProviderSource, ResourceAddr};
+use compiler::addr::{InstanceAddr, Key, Mode, ModulePath, ProviderSource, ResourceAddr};
 
 use super::State;
 use super::journal::{self, Record};
@@ -25,6 +25,27 @@ pub enum MoveError {
         "{0} is there already. If it is the same object, of a move that was cut off, `lampwright state rm` takes it out of the state that shall not have it"
     )]
     Taken(InstanceAddr),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MarkError {
+    #[error("{0:?} is no address of an object; write it like lamp_cluster.web or module.shop.lamp_cluster.web[0]")]
+    NoAddress(String),
+    #[error("the state has no {0}")]
+    Unknown(String),
+    #[error("{of} has several objects; name one of them: {}", .objects.join(", "))]
+    Several { of: String, objects: Vec<String> },
+    #[error("{0} is only read, so there is nothing to replace")]
+    OnlyRead(InstanceAddr),
+    #[error("{0} has no mark that could be taken from it")]
+    NotMarked(InstanceAddr),
+}
+
+/// Whether an object is marked as one to replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    Set,
+    Taken,
 }
 
 /// The objects that an address means: of a module all that is in it, of a resource its instances.
@@ -60,6 +81,26 @@ pub fn remove(state: &mut State, addrs: &BTreeSet<InstanceAddr>) {
     state.deposed.retain(|(addr, _), _| !addrs.contains(addr));
     state.unfinished.retain(|addr, _| !addrs.contains(addr));
     state.in_doubt.retain(|addr, _| !addrs.contains(addr));
+}
+
+/// Marks an object, or takes the mark from it.
+pub fn mark(state: &mut State, target: &str, mark: Mark) -> Result<(), MarkError> {
+    let addr = InstanceAddr::parse(target).ok_or_else(|| MarkError::NoAddress(target.to_owned()))?;
+    if addr.mode == Mode::Data {
+        return Err(MarkError::OnlyRead(addr));
+    }
+    match state.instances.get_mut(&addr) {
+        Some(object) if !object.tainted && mark == Mark::Taken => Err(MarkError::NotMarked(addr)),
+        Some(object) => {
+            object.tainted = mark == Mark::Set;
+            Ok(())
+        }
+        None => {
+            let objects: Vec<String> = meant(state, target).iter().map(ToString::to_string).collect();
+            let of = target.to_owned();
+            Err(if objects.is_empty() { MarkError::Unknown(of) } else { MarkError::Several { of, objects } })
+        }
+    }
 }
 
 /// What becomes of which address, in the same state.
