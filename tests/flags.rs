@@ -178,3 +178,30 @@ fn what_there_is_is_recorded_without_a_question() {
     same(&both, &["refresh", "-var", "a=new"]).success();
     assert_eq!(same(&both, &["output", "-raw", "o"]).success(), "new");
 }
+
+#[test]
+fn a_saved_plan_takes_the_values_that_it_was_made_with() {
+    let stack = "variable \"a\" {}\nvariable \"n\" {\n  type    = number\n  default = 1\n}\nvariable \"l\" {\n  type    = list(string)\n  default = []\n}\noutput \"o\" { value = [var.a, var.n, var.l] }\n";
+    let both = Both::new(&[("main.tf", stack)]);
+    both.write(&[("one.tfvars", "a = \"one\"\n"), ("two.tfvars", "a = \"two\"\nother = 1\n")]);
+    let applied = |planned: &[&str], args: &[&str]| {
+        same(&both, &[&["plan", "-out=p"], planned].concat()).success();
+        same(&both, &[&["apply"], args, &["p"]].concat())
+    };
+    let plan = ["-var", "a=one", "-var", "l=[\"x\"]"];
+    applied(&plan, &["-var", "l=[ \"x\" ]", "-var-file=one.tfvars"]).success();
+    for (args, name) in [
+        (&["-var", "a=two"][..], "a"),
+        (&["-var", "a=one", "-var-file=two.tfvars"], "a"),
+        (&["-var", "n=2"], "n"),
+        (&["-var", "l=[]"], "l"),
+    ] {
+        let refused = applied(&plan, args).failure();
+        assert!(refused.contains(&format!("p was made with another value of the variable {name};")), "{refused}");
+    }
+    let refused = applied(&plan, &["-var", "b=1"]).failure();
+    assert!(refused.contains("error: unknown variable"), "{refused}");
+    // One that is as by default is the same, too.
+    both.ours(&["plan", "-out=p", "-var", "a=two"]).success();
+    both.ours(&["apply", "-var", "n=1.0", "p"]).success();
+}

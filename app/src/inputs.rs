@@ -44,17 +44,28 @@ impl Stack {
         for path in self.variables_files(Path::new("")) {
             self.variables_of(&path, &mut inputs, &mut diags)?;
         }
+        self.add_given(given, &mut inputs, &mut diags)?;
+        self.tell(&diags)?;
+        Ok(inputs)
+    }
+
+    /// Only what is given.
+    pub(crate) fn given(&mut self, given: &[Given]) -> Result<Inputs> {
+        let (mut inputs, mut diags) = (Inputs::default(), Diagnostics::default());
+        self.add_given(given, &mut inputs, &mut diags)?;
+        self.tell(&diags)?;
+        Ok(inputs)
+    }
+
+    fn add_given(&mut self, given: &[Given], inputs: &mut Inputs, diags: &mut Diagnostics) -> Result<()> {
         for given in given {
             match given {
-                Given::Variable { name, text } => {
-                    self.variable(name, text, "on the command line", &mut inputs, &mut diags);
-                }
-                Given::File(path) => self.variables_of(path, &mut inputs, &mut diags)?,
+                Given::Variable { name, text } => self.variable(name, text, "on the command line", inputs, diags),
+                Given::File(path) => self.variables_of(path, inputs, diags)?,
             }
         }
         diags.extend(inputs.check_names(&self.program));
-        self.tell(&diags)?;
-        Ok(inputs)
+        Ok(())
     }
 
     /// The values that tests have in files of their own folder. They are stronger than all that `inputs` gives, as

@@ -16,6 +16,7 @@ use engine::state::store::Known;
 
 use crate::failure::{Result, refuse};
 use crate::host::Host;
+use crate::inputs::Given;
 use crate::root::Root;
 use crate::stack::{Stack, Telling};
 use crate::state::StateAt;
@@ -132,6 +133,18 @@ impl SavedPlan {
         let stack = Stack::as_saved(host, root, file.sources.clone())?;
         let inputs = file.inputs.clone();
         Ok(SavedPlan { stack, inputs, file, path })
+    }
+
+    /// Refuses values of variables that are not those of the plan.
+    pub fn check_given(&mut self, given: &[Given]) -> Result<()> {
+        let given = self.stack.given(given)?;
+        if let Some(name) = self.inputs.contradicted(&given, &self.stack.program) {
+            refuse!(
+                "{} was made with another value of the variable {name}; leave the value away, or plan again with it",
+                self.path.display()
+            );
+        }
+        Ok(())
     }
 
     pub(crate) fn decode(&self, run: &Run) -> anyhow::Result<Plan> {

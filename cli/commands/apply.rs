@@ -72,9 +72,6 @@ pub(crate) struct ChangeArgs {
 
 pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
     if let Some(path) = &args.plan {
-        if !args.change.inputs.given().is_empty() {
-            return Err(anyhow!("a saved plan has its variables already; leave -var and -var-file away").into());
-        }
         if !args.replace.read()?.is_empty() {
             return Err(anyhow!("a saved plan says what is replaced; leave -replace away").into());
         }
@@ -82,7 +79,8 @@ pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
             return Err(anyhow!("a saved plan says what it is for; leave -target and -exclude away").into());
         }
         let common = &args.change.common;
-        let saved = SavedPlan::open(&invocation.host, &invocation.root, path)?;
+        let mut saved = SavedPlan::open(&invocation.host, &invocation.root, path)?;
+        saved.check_given(args.change.inputs.given())?;
         let proposed =
             change::propose_saved(&saved, &common.state.of(&saved.stack, &saved.inputs)?, common.parallelism).await?;
         return Ok(report(&invocation.ui, proposed.make().await?, None));

@@ -47,6 +47,19 @@ impl Inputs {
         self.values.iter().map(|(name, input)| (name, &input.value))
     }
 
+    /// The first variable that `other` gives another value than it has here, if only by its default.
+    pub fn contradicted<'o>(&self, other: &'o Inputs, program: &Program) -> Option<&'o Arc<str>> {
+        let variables = &program.root().variables;
+        other.values.keys().find(|name| {
+            let Some(variable) = variables.get(*name) else { return false };
+            let value = |inputs: &Inputs| {
+                let given = inputs.get(name).map(|input| &input.value).or(variable.default.as_ref())?;
+                Some(variable.ty.apply(given).unwrap_or_else(|_| given.clone()).unmark_deep().0)
+            };
+            value(self) != value(other)
+        })
+    }
+
     /// Values for variables that the program does not have.
     pub fn check_names(&self, program: &Program) -> Diagnostics {
         let mut diags = Diagnostics::default();
