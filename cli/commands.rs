@@ -5,6 +5,7 @@ mod bundle;
 mod console;
 mod export;
 mod force_unlock;
+mod get;
 mod graph;
 mod import;
 mod init;
@@ -48,8 +49,8 @@ use crate::ui::Ui;
 ///   lampwright apply     does it
 ///   lampwright destroy   takes it away again
 ///
-/// Flags may be written with one dash, as Terraform's are: -auto-approve, -var 'nodes=3'. One that is on or off takes a value, too:
-/// -auto-approve=false.
+/// Flags may be written with one dash, as Terraform's are: -auto-approve, -var 'nodes=3'. One that
+/// is on or off takes a value, too: -auto-approve=false.
 #[derive(Debug, Parser)]
 #[command(name = "lampwright", version, disable_version_flag = true, verbatim_doc_comment, args_override_self = true)]
 pub(crate) struct Cli {
@@ -67,6 +68,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Fetch modules of git repositories, and check that everything is there
     Init(init::InitArgs),
+    /// Fetch modules of git repositories, and nothing else of `init`
+    Get(get::GetArgs),
     /// Check the stack without looking at what exists
     Validate(validate::ValidateArgs),
     /// Show what would be made, changed and removed, with every file that would differ
@@ -136,7 +139,11 @@ impl Cli {
             Command::State(_) | Command::Taint(_) | Command::Untaint(_) => false,
             Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => false,
             Command::Completion(_) | Command::Man(_) | Command::Docs(_) => false,
-            Command::Version(_) | Command::Graph(_) | Command::ForceUnlock(_) | Command::Workspace(_) => false,
+            Command::Get(_)
+            | Command::Version(_)
+            | Command::Graph(_)
+            | Command::ForceUnlock(_)
+            | Command::Workspace(_) => false,
         }
     }
 
@@ -157,6 +164,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
     environment::check()?;
     match cli.command {
         Command::Init(args) => init::run(&args, invocation).await,
+        Command::Get(args) => get::run(&args, invocation),
         Command::Validate(args) => validate::run(&args, invocation).await,
         Command::Plan(args) => plan::run(&args, invocation).await,
         Command::Apply(args) => apply::run(&args, invocation).await,
@@ -233,7 +241,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "log" => "`logs` shows what the daemons have written",
             "exec" | "shell" | "connect" => "`ssh MACHINE -- COMMAND` runs a command on a machine",
             "rollback" => "go back to the earlier text of the stack and the application, and `apply`",
-            "get" | "providers" => "`init` fetches modules and shows which providers are found",
+            "providers" => "`init` shows which providers are found",
             "fmt" | "login" | "logout" | "cloud" | "query" | "stacks" | "metadata" => {
                 "Terraform has this command; it is not there yet"
             }

@@ -46,7 +46,7 @@ impl Invocation {
 
     /// The state that was used last, or that -state names, for a look.
     pub(crate) fn state(&self, path: Option<&Path>) -> Result<StateAt> {
-        Ok(state::last(&self.host, &self.root, path)?.with_lock(false))
+        Ok(state::last(&self.host, &self.root, path)?.unlocked())
     }
 
     pub(crate) fn proposal(&self, command: &str) -> Proposal {

@@ -4,7 +4,10 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
+
+use engine::state::store::Store;
 
 use crate::sandbox::{Ran, Sandbox, copy, repository, wait_for};
 use crate::terraform::{Terraform, program, write_config};
@@ -110,7 +113,12 @@ pub(crate) fn keeps_a_state(sandbox: &Sandbox, backend: &str, at: &str, leaves_l
     assert!(moved.contains(&format!("State: terraform.tfstate (copied from {at}")), "{moved}");
     assert_eq!(run("other", PLAN).code, 0);
     write(sandbox, "other", backend, 2);
-    run("other", &["init", "-migrate-state", "-force-copy"]).success();
+    let file = sandbox.join("other/terraform.tfstate");
+    let held = Store::open(&file, "test", &Arc::default()).expect("the state opens");
+    let refused = run("other", &["init", "-force-copy", "-lock-timeout=0.1s"]).failure();
+    assert!(refused.contains("waiting for it"), "{refused}");
+    run("other", &["init", "-force-copy", "-lock=false"]).success();
+    drop(held);
     assert_eq!(run("other", PLAN).code, 0);
     run("other", &["destroy", "-auto-approve"]).success();
     assert_eq!((sandbox.machines(), run("stack", &["state", "list"]).success()), (Vec::new(), String::new()));

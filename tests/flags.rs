@@ -205,3 +205,19 @@ fn a_saved_plan_takes_the_values_that_it_was_made_with() {
     both.ours(&["plan", "-out=p", "-var", "a=two"]).success();
     both.ours(&["apply", "-var", "n=1.0", "p"]).success();
 }
+
+#[test]
+fn what_init_does_may_be_said() {
+    let both = Both::new(&[("main.tf", OBJECTS)]);
+    for args in [
+        &["init", "-force-copy"][..],
+        &["init", "-get=false", "-lock=false", "-lock-timeout=1s", "-input=0"],
+        &["init", "-backend=false", "-upgrade=false"],
+        &["get", "-update", "-no-color"],
+        &["get"],
+    ] {
+        same(&both, args).success();
+    }
+    same(&both, &["init", "-migrate-state", "-reconfigure"]).failure();
+    same(&both, &["get", "-upgrade"]).failure();
+}

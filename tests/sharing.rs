@@ -85,6 +85,24 @@ fn the_newest_right_tag_is_taken_and_kept() {
     assert_eq!(version(&sandbox), "1.2.0");
 }
 
+/// As `init`, but for everything else that it does.
+#[test]
+fn modules_are_fetched_alone_or_not_at_all() {
+    let sandbox = with_repository();
+    write_stack(&sandbox, "", "~> 1.0");
+    let refused = sandbox.lampwright("stack", &["init", "-get=false"]).failure();
+    assert!(refused.contains("lampwright init"), "{refused}");
+    let told = sandbox.lampwright("stack", &["get", "-no-color"]).success();
+    assert!(told.starts_with("Fetching ") && told.ends_with("Stack stack: 2 modules\n"), "{told}");
+    assert_eq!(version(&sandbox), "1.1.0");
+    release(&sandbox, "1.2.0");
+    sandbox.lampwright("stack", &["get", "-update=false"]).success();
+    sandbox.lampwright("stack", &["init", "-get=false"]).success();
+    assert_eq!(version(&sandbox), "1.1.0");
+    sandbox.lampwright("stack", &["get", "-update"]).success();
+    assert_eq!(version(&sandbox), "1.2.0");
+}
+
 /// Where the digest of the commit stands, a word.
 fn without_commits(text: &str) -> String {
     let is_commit = |word: &str| word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());

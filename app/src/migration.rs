@@ -15,7 +15,7 @@ use value::codec::json;
 use crate::failure::{Result, refuse};
 use crate::host::Host;
 use crate::stack::Stack;
-use crate::state::{Remembered, StateAt, chosen};
+use crate::state::{Locking, Remembered, StateAt, chosen};
 use crate::surgery;
 
 /// States that go from where they were to where the stack says.
@@ -23,6 +23,7 @@ use crate::surgery;
 pub struct Migration {
     now: Remembered,
     before: Remembered,
+    locking: Locking,
 }
 
 /// What `init` finds of the state.
@@ -42,13 +43,18 @@ pub fn look(stack: &Stack, inputs: &Inputs, given: Option<Vec<(String, Json)>>) 
     }
     Ok(match chosen.before {
         Some(before) if !before.is_same_place(&chosen.now) => {
-            Found::Moved(Box::new(Migration { now: chosen.now, before }))
+            Found::Moved(Box::new(Migration { now: chosen.now, before, locking: Locking::default() }))
         }
         Some(_) | None => Found::Same(chosen.now.at),
     })
 }
 
 impl Migration {
+    #[must_use]
+    pub fn locking(self, locking: Locking) -> Migration {
+        Migration { locking, ..self }
+    }
+
     pub fn from(&self) -> &str {
         &self.before.at
     }
@@ -81,7 +87,7 @@ impl Migration {
             let from = self.before.state(host, root, name)?.sealed(seal.clone());
             let to = self.now.state(host, root, name)?.made_here().sealed(seal.clone());
             surgery::check_newer(&to.peek(host).await?, &from.peek(host).await?, &from.shown(), &cure(host, &to))?;
-            places.push((from, to));
+            places.push((from.locking(self.locking), to.locking(self.locking)));
         }
         for (from, to) in &places {
             let viewed = from.view(host, "init -migrate-state").await?;

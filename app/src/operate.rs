@@ -22,7 +22,7 @@ pub struct Existing {
 impl Existing {
     /// Nobody is kept from changing the state meanwhile.
     pub async fn open(stack: &Stack, inputs: Inputs, state: &StateAt, operation: &str) -> Result<Existing> {
-        let viewed = state.clone().with_lock(false).view(&stack.host, operation).await?;
+        let viewed = state.clone().unlocked().view(&stack.host, operation).await?;
         Existing::look(stack, inputs, viewed.known(), PARALLELISM).await
     }
 

@@ -34,12 +34,23 @@ pub use crate::workspace::STATE;
 #[derive(Debug, Clone)]
 pub struct StateAt {
     place: Place,
-    /// Keeps other runs away meanwhile. False is for file systems without locks, and for who only looks.
-    lock: bool,
-    /// How long others are waited for.
-    patience: Duration,
+    /// Without a lock it is for file systems that have none, and for who only looks.
+    locking: Locking,
     /// How it is encrypted.
     seal: Arc<Seal>,
+}
+
+/// Whether other runs are kept away from a state, and for how long they are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locking {
+    pub lock: bool,
+    pub patience: Duration,
+}
+
+impl Default for Locking {
+    fn default() -> Locking {
+        Locking { lock: true, patience: Duration::ZERO }
+    }
 }
 
 /// Between two looks whether others have ended.
@@ -63,7 +74,7 @@ impl StateAt {
     }
 
     fn at(place: Place) -> StateAt {
-        StateAt { place, lock: true, patience: Duration::ZERO, seal: Arc::default() }
+        StateAt { place, locking: Locking::default(), seal: Arc::default() }
     }
 
     /// Encrypted as its stack says.
@@ -73,20 +84,20 @@ impl StateAt {
     }
 
     #[must_use]
-    pub fn with_lock(self, lock: bool) -> StateAt {
-        StateAt { lock, ..self }
+    pub fn locking(self, locking: Locking) -> StateAt {
+        StateAt { locking, ..self }
     }
 
-    /// Waits so long for other runs that work on it.
+    /// For who only looks.
     #[must_use]
-    pub fn waiting(self, patience: Duration) -> StateAt {
-        StateAt { patience, ..self }
+    pub fn unlocked(self) -> StateAt {
+        self.locking(Locking { lock: false, ..Locking::default() })
     }
 
     /// Does what needs the lock, again and again while another run has it and there is patience left.
     async fn wait<T>(&self, host: &Host, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         // None: for longer than a clock can tell.
-        let end = Instant::now().checked_add(self.patience);
+        let end = Instant::now().checked_add(self.locking.patience);
         let mut cancelled = host.watch.cancelled();
         let mut is_told = false;
         loop {
@@ -150,12 +161,12 @@ impl StateAt {
     /// To look at. What an earlier run left unfinished is told, and left as it is. It is kept from changes until it is closed.
     pub async fn view(&self, host: &Host, operation: &str) -> Result<Viewed> {
         let (view, held) = match &self.place {
-            Place::File(path) if self.lock => {
+            Place::File(path) if self.locking.lock => {
                 (self.wait(host, async || Ok(View::open(path, operation, &self.seal)?)).await?, None)
             }
             Place::File(path) => (store::peek(path, &self.seal)?, None),
             Place::Backend(remote) => {
-                let held = self.wait(host, async || remote.hold(host, operation, self.lock).await).await?;
+                let held = self.wait(host, async || remote.hold(host, operation, self.locking.lock).await).await?;
                 match remote.look(host, &held, &self.seal) {
                     Ok(view) => (view, Some(held)),
                     Err(failure) => return Err(held.give_up(failure).await),
@@ -169,12 +180,12 @@ impl StateAt {
     /// Open for a change. What an earlier run left unfinished is in it now, and told. It fails where something of that cannot
     /// be read: before anything is made anew, a person has to know.
     pub async fn open(&self, host: &Host, operation: &str) -> Result<Opened> {
-        let open = if self.lock { Store::open } else { Store::open_without_lock };
+        let open = if self.locking.lock { Store::open } else { Store::open_without_lock };
         let (store, held) = match &self.place {
             Place::File(path) => (self.wait(host, async || Ok(open(path, operation, &self.seal)?)).await?, None),
             Place::Backend(remote) => {
-                let mut held = self.wait(host, async || remote.hold(host, operation, self.lock).await).await?;
-                let opened = match remote.fetch(host, &mut held, operation, self.lock) {
+                let mut held = self.wait(host, async || remote.hold(host, operation, self.locking.lock).await).await?;
+                let opened = match remote.fetch(host, &mut held, operation, self.locking.lock) {
                     Ok(()) => open(&remote.copy, operation, &self.seal).map_err(Failure::from),
                     Err(failure) => Err(failure),
                 };

@@ -11,6 +11,7 @@ use app::stack::Stack;
 use clap::Args;
 use serde_json::Value as Json;
 
+use super::plan::LockArgs;
 use super::{InputArgs, Outcome};
 use crate::invocation::Invocation;
 use crate::proposal::Proposal;
@@ -39,20 +40,22 @@ pub(crate) struct InitArgs {
     /// Leave the state where it was, and go on with where the stack says that it is now
     #[arg(long, conflicts_with = "from")]
     reconfigure: bool,
-    /// Copy it without a question
-    #[arg(long, requires = "migrate_state")]
+    /// As -migrate-state, without a question
+    #[arg(long, conflicts_with_all = ["from", "reconfigure"])]
     force_copy: bool,
+    /// Whether to fetch modules that are missing
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
+    get: bool,
     #[command(flatten)]
     inputs: InputArgs,
     /// Accepted for compatibility; nothing is asked but before a state is copied
     #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set, require_equals = true)]
     input: bool,
-    /// Accepted for compatibility; a state that is copied is always locked
-    #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set, require_equals = true)]
-    lock: bool,
     /// Whether to look at where the state is
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
     backend: bool,
+    #[command(flatten)]
+    lock: LockArgs,
 }
 
 pub(crate) async fn run(args: &InitArgs, invocation: &Invocation) -> Outcome {
@@ -70,12 +73,11 @@ fn fork(from: &str, folder: &Path) -> Outcome {
 }
 
 async fn check(args: &InitArgs, invocation: &Invocation) -> Outcome {
-    let mut stack = init::fetch(&invocation.host, &invocation.root, args.upgrade)?;
-    let modules = match stack.program.modules.len() {
-        1 => "1 module".to_owned(),
-        many => format!("{many} modules"),
+    let mut stack = match args.get {
+        true => init::fetch(&invocation.host, &invocation.root, args.upgrade)?,
+        false => invocation.stack()?,
     };
-    print::line(&format!("Stack {}: {modules}", stack.name()));
+    tell(&stack);
     let block = stack.program.root().stack.as_ref();
     if let Some(block) = block.filter(|block| !block.description.is_empty()) {
         print::line(&format!("  {}", block.description));
@@ -97,6 +99,15 @@ fn shown(plugin: &Plugin) -> String {
     format!("Provider {}{version}: {}{from}", plugin.source, plugin.path.display())
 }
 
+/// What was read.
+pub(super) fn tell(stack: &Stack) {
+    let modules = match stack.program.modules.len() {
+        1 => "1 module".to_owned(),
+        many => format!("{many} modules"),
+    };
+    print::line(&format!("Stack {}: {modules}", stack.name()));
+}
+
 /// Where the state is, and whether it has to go elsewhere.
 async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> Result<()> {
     let inputs = stack.inputs(args.inputs.given())?;
@@ -112,7 +123,7 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
             }
             return Ok(());
         }
-        Found::Moved(migration) => migration,
+        Found::Moved(migration) => migration.locking(args.lock.read()),
     };
     let (from, to) = (migration.from().to_owned(), migration.to().to_owned());
     // Whoever leaves what was there may not be able to reach it any more.
@@ -123,7 +134,7 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
         return Ok(());
     }
     let copied = format!("workspaces: {}", workspaces.join(", "));
-    if !args.migrate_state {
+    if !args.migrate_state && !args.force_copy {
         return Err(anyhow!(
             "the stack says that its state is in {to}, and it was in {from} ({copied}). `{}` copies it; `{}` leaves it where it is",
             invocation.proposal("init").argument("-migrate-state").text(),

@@ -9,7 +9,7 @@ use app::failure::Result;
 use app::inputs::Given;
 use app::planning::{self, PARALLELISM, PlanRequest};
 use app::stack::Stack;
-use app::state::{self, STATE, StateAt};
+use app::state::{self, Locking, STATE, StateAt};
 use clap::Args;
 use compiler::Inputs;
 use compiler::addr::{InstanceAddr, Selector};
@@ -163,12 +163,25 @@ pub(crate) struct StateArgs {
     /// The file of the state, where no backend keeps it; terraform.tfstate if not set
     #[arg(long, value_name = "FILE")]
     pub(super) state: Option<PathBuf>,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+/// Whether a state is changed alone.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LockArgs {
     /// Whether to keep other runs away from the state meanwhile; false is for file systems without locks
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
-    pub(super) lock: bool,
+    lock: bool,
     /// How long to wait for another run that works on the state, such as 30s or 5m
     #[arg(long, default_value = "0s", value_name = "TIME", value_parser = flags::time)]
     lock_timeout: Duration,
+}
+
+impl LockArgs {
+    pub(super) fn read(&self) -> Locking {
+        Locking { lock: self.lock, patience: self.lock_timeout }
+    }
 }
 
 impl StateArgs {
@@ -183,7 +196,7 @@ impl StateArgs {
 
     /// Another state, locked as these say.
     pub(super) fn locked(&self, at: StateAt) -> StateAt {
-        at.with_lock(self.lock).waiting(self.lock_timeout)
+        at.locking(self.lock.read())
     }
 
     fn flags(&self, proposal: Proposal) -> Proposal {
@@ -191,7 +204,7 @@ impl StateArgs {
             Some(path) => proposal.argument(format!("-state={}", path.display())),
             None => proposal,
         };
-        let (lock, patience) = (self.lock, self.lock_timeout);
+        let Locking { lock, patience } = self.lock.read();
         let proposal = proposal.argument_if(!lock, "-lock=false");
         proposal.argument_if(!patience.is_zero(), format!("-lock-timeout={patience:?}"))
     }

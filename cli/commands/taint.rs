@@ -19,8 +19,11 @@ pub(crate) struct TaintArgs {
     marked: MarkedArgs,
 }
 
-/// Take the mark from an object that would be replaced: by `taint`, or because its creation failed
+/// Take the mark from an object, so that it is not replaced
+///
+/// Also the mark of one whose creation has failed.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct UntaintArgs {
     #[command(flatten)]
     marked: MarkedArgs,
