@@ -161,7 +161,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
     if invocation.ui.is_json {
         crate::json::version();
     }
-    environment::check()?;
+    environment::check(&Cli::command())?;
     match cli.command {
         Command::Init(args) => init::run(&args, invocation).await,
         Command::Get(args) => get::run(&args, invocation),
@@ -296,9 +296,11 @@ fn start_log(ui: &Ui) {
         .try_init();
 }
 
-/// The command line as clap reads it.
-pub(crate) fn canonical(args: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
-    Ok(with_topics(with_version(flags::canonical(args, &Cli::command())?)))
+/// The command line as clap reads it, with what the environment adds.
+pub(crate) fn arguments(args: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+    let program = Cli::command();
+    let args = environment::arguments(args, &program, &environment::variable)?;
+    Ok(with_topics(with_version(flags::canonical(args, &program)?)))
 }
 
 /// Where variables get their values from.

@@ -4,11 +4,12 @@
 //! TF_WORKSPACE and TF_DATA_DIR (`app::workspace`).
 //! TF_INPUT has nothing to switch off, as no value is ever asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 
 use anyhow::bail;
+use clap::Command;
 
 use crate::print;
 
@@ -28,6 +29,9 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("TF_STATE_PERSIST_INTERVAL", "every change is on the disk before the next step"),
 ];
 
+/// Before the name of a command.
+const OF_COMMAND: &str = "TF_CLI_ARGS_";
+
 type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
 
 pub(crate) fn variable(name: &str) -> Option<String> {
@@ -36,10 +40,10 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// The command line with what TF_CLI_ARGS and TF_CLI_ARGS_COMMAND add, right behind the command, as Terraform does it: what
 /// is written later is stronger.
-pub(crate) fn arguments(args: Vec<OsString>, lookup: Lookup<'_>) -> anyhow::Result<Vec<OsString>> {
-    let Some((at, command)) = command(&args) else { return Ok(args) };
+pub(crate) fn arguments(args: Vec<OsString>, program: &Command, lookup: Lookup<'_>) -> anyhow::Result<Vec<OsString>> {
+    let Some((at, command)) = command(&args, program) else { return Ok(args) };
     let mut added = Vec::new();
-    for name in [format!("TF_CLI_ARGS_{}", command.replace([' ', '-'], "_")), "TF_CLI_ARGS".to_owned()] {
+    for name in [format!("{OF_COMMAND}{}", suffix(&command)), "TF_CLI_ARGS".to_owned()] {
         let Some(text) = lookup(&name) else { continue };
         match words(&text) {
             Ok(words) => added.extend(words.into_iter().map(OsString::from)),
@@ -53,8 +57,9 @@ pub(crate) fn arguments(args: Vec<OsString>, lookup: Lookup<'_>) -> anyhow::Resu
 }
 
 /// The command, with that below it, and where its own arguments begin.
-fn command(args: &[OsString]) -> Option<(usize, String)> {
+fn command(args: &[OsString], program: &Command) -> Option<(usize, String)> {
     let mut found: Option<(usize, String)> = None;
+    let mut outer = Some(program);
     let mut takes_value = false;
     for (at, arg) in args.iter().enumerate().skip(1) {
         let text = arg.to_str().unwrap_or_default();
@@ -65,13 +70,32 @@ fn command(args: &[OsString]) -> Option<(usize, String)> {
             takes_value = matches!(text, "-chdir" | "--chdir");
             continue;
         }
-        match found {
-            None if text == "module" => found = Some((at + 1, text.to_owned())),
-            None => return Some((at + 1, text.to_owned())),
-            Some((_, outer)) => return Some((at + 1, format!("{outer} {text}"))),
-        }
+        let inner = outer.and_then(|outer| outer.find_subcommand(text));
+        found = match found {
+            None => Some((at + 1, text.to_owned())),
+            Some((_, name)) if inner.is_some() => Some((at + 1, format!("{name} {text}"))),
+            Some(_) => return found,
+        };
+        outer = inner;
     }
     found
+}
+
+/// The commands below one that take arguments of their own, as variables have them.
+fn names(command: &Command, prefix: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for inner in command.get_subcommands() {
+        let name = format!("{prefix}{}", suffix(inner.get_name()));
+        all.extend(names(inner, &format!("{name}_")));
+        if !inner.is_subcommand_required_set() {
+            all.insert(name);
+        }
+    }
+    all
+}
+
+fn suffix(command: &str) -> String {
+    command.replace([' ', '-'], "_")
 }
 
 /// Why a text has no words, and which of its characters is to blame, counted from 1.
@@ -135,7 +159,7 @@ fn words(text: &str) -> Result<Vec<String>, Fault> {
 }
 
 /// Refuses what would make a command work with something else than was meant, and tells what has no effect.
-pub(crate) fn check() -> anyhow::Result<()> {
+pub(crate) fn check(program: &Command) -> anyhow::Result<()> {
     if variable("TF_REATTACH_PROVIDERS").is_some() {
         bail!("TF_REATTACH_PROVIDERS is not supported: plugins are started here; unset it");
     }
@@ -143,6 +167,14 @@ pub(crate) fn check() -> anyhow::Result<()> {
     for (name, why) in WITHOUT_EFFECT.iter().filter(|(name, _)| variable(name).is_some()) {
         told.entry(why).or_default().push(name);
     }
+    let commands = names(program, "");
+    let given = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let mut given: Vec<String> = given.filter_map(|(name, _)| name.into_string().ok()).collect();
+    given.retain(|name| name.strip_prefix(OF_COMMAND).is_some_and(|command| !commands.contains(command)));
+    given.sort();
+    told.extend(
+        (!given.is_empty()).then(|| ("there is no such command here", given.iter().map(String::as_str).collect())),
+    );
     for (why, names) in told {
         let verb = if names.len() == 1 { "has" } else { "have" };
         print::note(&format!("{} {verb} no effect: {why}", names.join(", ")));
@@ -173,24 +205,42 @@ mod tests {
         }
     }
 
+    fn program() -> Command {
+        let state = Command::new("state").subcommand_required(true).subcommand(Command::new("replace-provider"));
+        let module = Command::new("module").subcommand_required(true).subcommand(Command::new("package"));
+        let bundle = Command::new("bundle").subcommand(Command::new("diff"));
+        let plain = ["plan", "apply", "show"].map(Command::new);
+        Command::new("lampwright").subcommands(plain).subcommands([state, module, bundle])
+    }
+
+    #[test]
+    fn commands_with_arguments_have_a_variable() {
+        let expected = ["apply", "bundle", "bundle_diff", "module_package", "plan", "show", "state_replace_provider"];
+        assert_eq!(names(&program(), ""), expected.map(str::to_owned).into());
+    }
+
     #[test]
     fn arguments_come_behind_the_command() {
         let lookup = |name: &str| match name {
             "TF_CLI_ARGS" => Some("-no-color".to_owned()),
             "TF_CLI_ARGS_plan" => Some("-var 'a=1 2'".to_owned()),
             "TF_CLI_ARGS_module_package" => Some("-x".to_owned()),
+            "TF_CLI_ARGS_state_replace_provider" => Some("-y".to_owned()),
+            "TF_CLI_ARGS_state" => Some("-never".to_owned()),
             "TF_CLI_ARGS_show" => Some("'".to_owned()),
             _ => None,
         };
         let read = |text: &str| {
             let args = text.split(' ').map(OsString::from).collect();
-            arguments(args, &lookup).map(|args| args.join(" ".as_ref()).into_string().unwrap())
+            arguments(args, &program(), &lookup).map(|args| args.join(" ".as_ref()).into_string().unwrap())
         };
         for (given, expected) in [
             ("lampwright plan -out=f", "lampwright plan -var a=1 2 -no-color -out=f"),
             ("lampwright -chdir=plan apply plan", "lampwright -chdir=plan apply -no-color plan"),
             ("lampwright -chdir plan apply", "lampwright -chdir plan apply -no-color"),
             ("lampwright module package d", "lampwright module package -x -no-color d"),
+            ("lampwright state replace-provider a b", "lampwright state replace-provider -y -no-color a b"),
+            ("lampwright plan state", "lampwright plan -var a=1 2 -no-color state"),
             ("lampwright --help", "lampwright --help"),
             ("lampwright", "lampwright"),
         ] {
@@ -211,7 +261,8 @@ mod tests {
             ("hunter2\\", "behind the backslash at character 8 there is nothing"),
         ] {
             let lookup = |name: &str| (name == "TF_CLI_ARGS").then(|| text.to_owned());
-            let error = arguments(vec!["lampwright".into(), "plan".into()], &lookup).unwrap_err().to_string();
+            let error =
+                arguments(vec!["lampwright".into(), "plan".into()], &program(), &lookup).unwrap_err().to_string();
             assert_eq!(error, format!("TF_CLI_ARGS cannot be read: {told}"));
         }
     }

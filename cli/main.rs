@@ -47,8 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let args = environment::arguments(std::env::args_os().collect(), &environment::variable);
-    let args = match args.and_then(commands::canonical) {
+    let args = match commands::arguments(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(error) => {
             Ui::default().error(&format!("{error:#}"));

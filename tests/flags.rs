@@ -221,3 +221,26 @@ fn what_init_does_may_be_said() {
     same(&both, &["init", "-migrate-state", "-reconfigure"]).failure();
     same(&both, &["get", "-upgrade"]).failure();
 }
+
+#[test]
+fn a_command_of_two_words_has_arguments_of_the_environment() {
+    let mut both = Both::new(&[("main.tf", OBJECTS)]);
+    same(&both, &["apply", "-auto-approve"]).success();
+    let with = |both: &mut Both, variables: &[(&str, &str)], args: &[&str]| {
+        both.sandbox.environment = variables.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        let ran = same(both, args);
+        (ran.code, ran.stdout + &ran.stderr)
+    };
+    let listed = with(&mut both, &[("TF_CLI_ARGS_state_list", "terraform_data.one")], &["state", "list"]);
+    assert_eq!(listed, (0, "terraform_data.one\n".to_owned()));
+    let (code, _) = with(&mut both, &[("TF_CLI_ARGS_state_rm", "-surprise")], &["state", "rm", "terraform_data.one"]);
+    assert_eq!(code, 1);
+    // It would be for `state` alone.
+    let (code, told) = with(&mut both, &[("TF_CLI_ARGS_state", "-surprise")], &["state", "list"]);
+    assert!(code == 0 && told.contains("note: TF_CLI_ARGS_state has no effect: there is no such command"), "{told}");
+    let (_, told) = with(&mut both, &[("TF_CLI_ARGS_login", "-x"), ("TF_CLI_ARGS_cloud", "-x")], &["state", "list"]);
+    assert!(told.contains("note: TF_CLI_ARGS_cloud, TF_CLI_ARGS_login have no effect"), "{told}");
+    let variables = [("TF_CLI_ARGS_login", ""), ("TF_CLI_ARGS_force_unlock", "-x"), ("TF_CLI_ARGS_module_docs", "-x")];
+    let (_, told) = with(&mut both, &variables, &["state", "list"]);
+    assert!(!told.contains("note: "), "{told}");
+}
