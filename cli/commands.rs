@@ -210,6 +210,10 @@ fn with_topics(args: Vec<OsString>) -> Vec<OsString> {
         [program, help, topic] if help == "help" && topic.to_str().is_some_and(is_topic) => {
             vec![program.clone(), "docs".into(), topic.clone()]
         }
+        // Help on help is the whole of it.
+        [program, help, rest @ .., flag] if help == "help" && (flag == "--help" || flag == "-h") => {
+            [program.clone(), help.clone()].into_iter().chain(rest.iter().cloned()).collect()
+        }
         _ => args,
     }
 }
@@ -241,6 +245,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "log" => "`logs` shows what the daemons have written",
             "exec" | "shell" | "connect" => "`ssh MACHINE -- COMMAND` runs a command on a machine",
             "rollback" => "go back to the earlier text of the stack and the application, and `apply`",
+            "modules" => "`get` fetches modules and counts them, `graph` shows what is in them",
             "providers" => "`init` shows which providers are found",
             "fmt" | "login" | "logout" | "cloud" | "query" | "stacks" | "metadata" => {
                 "Terraform has this command; it is not there yet"
@@ -268,6 +273,23 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
         _ => format!("there is no flag `-{}`", word(ContextKind::InvalidArg)?.split('=').next()?),
     };
     Some(format!("{what}: {nearest}"))
+}
+
+/// What clap found wrong, with flags as people write them; none where it shows help.
+pub(crate) fn told(error: &clap::Error) -> Option<String> {
+    let text = error.render().to_string();
+    let mut told = String::new();
+    let mut before = ' ';
+    let mut rest = text.strip_prefix("error: ")?.trim_end();
+    while let Some(ch) = rest.chars().next() {
+        let is_flag = rest.strip_prefix("--").is_some_and(|name| name.starts_with(|ch: char| ch.is_ascii_lowercase()));
+        rest = &rest[ch.len_utf8()..];
+        if !(is_flag && " '[<(".contains(before)) {
+            told.push(ch);
+        }
+        before = ch;
+    }
+    Some(told)
 }
 
 /// LAMPWRIGHT_LOG or TF_LOG: off, error, warn, info, debug, trace.

@@ -59,9 +59,9 @@ fn run() -> ExitCode {
         Err(error) => {
             // Help and version are "errors" of clap that succeed.
             let code = if error.use_stderr() { exit::FAILURE } else { exit::SUCCESS };
-            match commands::hint(&error) {
-                // What clap thinks similar would mislead.
-                Some(hint) => Ui::default().error(&hint),
+            // Where there is a hint, what clap thinks similar would mislead.
+            match commands::hint(&error).or_else(|| commands::told(&error)) {
+                Some(text) => Ui::default().error(&text),
                 None => drop(error.print()),
             }
             return ExitCode::from(code);

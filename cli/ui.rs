@@ -89,8 +89,8 @@ impl Ui {
         }
     }
 
-    /// Asks; anything but `yes` is a no, and so is a wish to end. The answer may come from a file or a pipe, as Terraform has it.
-    pub(crate) async fn confirm(&self, question: &str) -> bool {
+    /// Asks what a flag answers, too; anything but `yes` is a no, and so is a wish to end. The answer may come from a file or a pipe, as Terraform has it.
+    pub(crate) async fn confirm(&self, question: &str, flag: &str) -> bool {
         let mut cancelled = self.cancelled();
         print::prompt(&format!("{question}\n  Only `yes` goes on: "));
         let (sender, answer) = tokio::sync::oneshot::channel();
@@ -110,9 +110,9 @@ impl Ui {
         if !std::io::stdin().is_terminal() {
             line("");
             if answer.is_none() {
-                self.error(
-                    "there is nobody to ask: standard input is at its end; use -auto-approve to go on without a question",
-                );
+                self.error(&format!(
+                    "there is nobody to ask: standard input is at its end; use {flag} to go on without a question"
+                ));
             }
         }
         answer.is_some_and(|answer| answer.trim() == "yes")

@@ -244,3 +244,74 @@ fn a_command_of_two_words_has_arguments_of_the_environment() {
     let (_, told) = with(&mut both, &variables, &["state", "list"]);
     assert!(!told.contains("note: "), "{told}");
 }
+
+#[test]
+fn what_is_empty_is_said_to_be() {
+    let both = Both::new(&[("main.tf", "variable \"a\" { default = 1 }\n")]);
+    let warned = same(&both, &["output"]);
+    assert_eq!(warned.code, 0);
+    assert!(warned.stderr.contains("warning: no outputs\n") && warned.stdout.is_empty(), "{}", warned.stderr);
+    assert_eq!(same(&both, &["output", "-json"]).success(), "{}\n");
+    for (args, told) in [
+        (&["output", "-json", "url"][..], "the state has no output \"url\". There are no outputs"),
+        (&["import", "a.b", "x"], "describe it first. There are no other objects"),
+        (&["state", "show", "a.b"], "the state has no a.b; it has no objects"),
+    ] {
+        let refused = same(&both, args).failure();
+        assert!(refused.contains(told), "{refused}");
+    }
+    for args in [&["state", "replace-provider", "a/b", "c/d"][..], &["status", "web"]] {
+        let refused = both.ours(args).failure();
+        assert!(refused.contains("There are no objects\n"), "{refused}");
+    }
+    both.write(&[("main.tf", STACK)]);
+    same(&both, &["apply", "-auto-approve"]).success();
+    let refused = same(&both, &["output", "p"]).failure();
+    assert!(refused.contains("the state has no output \"p\". Did you mean o?"), "{refused}");
+    let refused = same(&both, &["output", "address"]).failure();
+    assert!(refused.contains("There is: o\n"), "{refused}");
+}
+
+#[test]
+fn a_saved_plan_says_what_it_is_for() {
+    let both = Both::new(&[("main.tf", STACK)]);
+    both.ours(&["plan", "-out=p"]).success();
+    for flag in ["-destroy", "-refresh-only"] {
+        let refused = both.ours(&["apply", flag, "p"]).failure();
+        assert_eq!(
+            refused,
+            format!("error: a saved plan says what it is for; leave {flag} away, or plan again with it\n")
+        );
+    }
+    both.ours(&["apply", "-destroy=false", "-refresh-only=0", "p"]).success();
+}
+
+#[test]
+fn what_is_wrong_with_a_command_line_is_told_as_it_was_written() {
+    let both = Both::new(&[("main.tf", OBJECTS)]);
+    let help = both.ours(&["help"]).success();
+    for args in [&["help", "--help"][..], &["help", "-help"], &["help", "-h"]] {
+        assert_eq!(both.ours(args).success(), help);
+    }
+    assert!(both.ours(&["help", "plan", "-help"]).success().contains("Usage: lampwright plan"));
+    for (args, told) in [
+        (&["plan", "-refresh-onl"][..], "a similar argument exists: '-refresh-only'"),
+        (&["plan", "-surprise"], "unexpected argument '-surprise' found"),
+        (&["plan", "-target=x.y", "-exclude=x.y"], "'-target <ADDRESS>' cannot be used with '-exclude <ADDRESS>'"),
+        (&["plan", "-out"], "try '-help'"),
+        (&["modules"], "`get` fetches modules"),
+    ] {
+        let refused = both.ours(args).failure();
+        assert!(refused.starts_with("error: ") && refused.contains(told) && !refused.contains("--"), "{refused}");
+    }
+    for (args, flag) in [
+        (&["apply"][..], "-auto-approve"),
+        (&["force-unlock", "x"], "-force"),
+        (&["state", "replace-provider", "terraform.io/builtin/terraform", "a/b"], "-auto-approve"),
+    ] {
+        let refused = both.ours(args);
+        let told = format!("standard input is at its end; use {flag} to go on without a question");
+        assert!(refused.code == 1 && refused.stderr.contains(&told), "{args:?}: {}{}", refused.stdout, refused.stderr);
+        both.ours(&["apply", "-auto-approve"]).success();
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use compiler::addr::InstanceAddr;
+use compiler::diag::suggest::there_is;
 use engine::plan::{Plan, PlanOptions};
 use engine::state::journal::Record;
 
@@ -43,7 +44,7 @@ async fn import_into(
     }
     let Some(instance) = plan.changes.get(addr).and_then(|change| change.adopted.clone()) else {
         let known: Vec<String> = plan.changes.keys().map(ToString::to_string).collect();
-        refuse!("the stack has no {addr}; describe it first. The stack has: {}", known.join(", "));
+        refuse!("the stack has no {addr}; describe it first. {}", there_is(&known, "other objects"));
     };
     opened.store.record(Record::Put { addr: addr.clone(), instance: Box::new(instance.instance) })?;
     opened.store.fold()?;

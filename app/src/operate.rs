@@ -2,6 +2,7 @@
 
 use compiler::Inputs;
 use compiler::addr::InstanceAddr;
+use compiler::diag::suggest::there_is;
 use engine::host::HostError;
 use engine::operations::dialect::{self, LayerReport, ShellAsked, ShellTold};
 use engine::operations::{Answer, ask};
@@ -92,7 +93,7 @@ impl Meant {
         for name in names {
             if !plan.changes.keys().any(|addr| is_named(addr, name)) {
                 let known: Vec<String> = plan.changes.keys().map(ToString::to_string).collect();
-                refuse!("nothing in the state is called {name:?}. There is: {}", known.join(", "));
+                refuse!("nothing in the state is called {name:?}. {}", there_is(&known, "objects"));
             }
         }
         Ok(Meant(names.to_vec()))

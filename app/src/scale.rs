@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use compiler::Inputs;
 use compiler::addr::InstanceAddr;
+use compiler::diag::suggest::there_is;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::origin::Origin;
 use engine::host::HostError;
@@ -111,7 +112,7 @@ type Counted = BTreeMap<InstanceAddr, (ScaleTold, Option<u64>)>;
 /// The layers whose machines are counted, which of them are meant, and what shall become of these.
 async fn changes(asked: &ScaleRequest, found: &Existing) -> Result<(Counted, Vec<Scaled>)> {
     let layers = layers(found).await?;
-    let known = || layers.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let known = || there_is(&layers.keys().map(ToString::to_string).collect::<Vec<_>>(), "such layers");
     let mut changes: BTreeMap<&InstanceAddr, Scaled> = BTreeMap::new();
     for text in &asked.changes {
         let Some((name, number)) = parse(text) else {
@@ -120,7 +121,7 @@ async fn changes(asked: &ScaleRequest, found: &Existing) -> Result<(Counted, Vec
         let named = Meant::of(&found.planned.plan, &[name.to_owned()])?;
         let mut meant = layers.keys().filter(|addr| named.has(addr));
         let (Some(addr), None) = (meant.next(), meant.next()) else {
-            refuse!("{name:?} is not one layer whose machines are counted. There is: {}", known());
+            refuse!("{name:?} is not one layer whose machines are counted. {}", known());
         };
         let (told, now) = &layers[addr];
         let attribute = told.attribute.clone().unwrap_or_default();
@@ -141,9 +142,8 @@ async fn changes(asked: &ScaleRequest, found: &Existing) -> Result<(Counted, Vec
     for machine in named {
         let mut owners = layers.iter().filter(|(_, (told, _))| told.machines.contains(machine));
         let (Some((addr, (told, number))), None) = (owners.next(), owners.next()) else {
-            let machines: Vec<&str> =
-                layers.values().flat_map(|(told, _)| told.machines.iter().map(String::as_str)).collect();
-            refuse!("no layer, or more than one, has a machine {machine:?}. There is: {}", machines.join(", "));
+            let machines: Vec<String> = layers.values().flat_map(|(told, _)| told.machines.clone()).collect();
+            refuse!("no layer, or more than one, has a machine {machine:?}. {}", there_is(&machines, "machines"));
         };
         let now = number.with_context(|| format!("the state does not have the number of {addr}"))?;
         let change = changes.entry(addr).or_insert_with(|| Scaled {

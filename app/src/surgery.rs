@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use compiler::addr::{InstanceAddr, ProviderSource};
-use compiler::diag::suggest::closest;
+use compiler::diag::suggest::{closest, there_is};
 use engine::state::store::Store;
 pub use engine::state::surgery::Mark;
 use engine::state::surgery::MarkError;
@@ -128,7 +128,7 @@ pub async fn replace_provider(
             let known: BTreeSet<String> =
                 store.state().instances.values().map(|object| object.provider.source.to_string()).collect();
             let known: Vec<String> = known.into_iter().collect();
-            refuse!("the state has no object of {from}; it has those of: {}", known.join(", "));
+            refuse!("the state has no object of {from}. {}", there_is(&known, "objects"));
         }
         if !is_trial {
             store.rewrite(|state| {

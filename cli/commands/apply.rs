@@ -40,6 +40,9 @@ pub(crate) struct ApplyArgs {
     pub(super) change: ChangeArgs,
 }
 
+/// Answers the question whether to do it.
+pub(super) const AUTO_APPROVE: &str = "-auto-approve";
+
 #[derive(Debug, Args)]
 pub(crate) struct DestroyArgs {
     #[command(flatten)]
@@ -72,6 +75,13 @@ pub(crate) struct ChangeArgs {
 
 pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
     if let Some(path) = &args.plan {
+        for (flag, is_given) in [("destroy", args.destroy), ("refresh-only", args.refresh_only)] {
+            if is_given {
+                return Err(
+                    anyhow!("a saved plan says what it is for; leave -{flag} away, or plan again with it").into()
+                );
+            }
+        }
         if !args.replace.read()?.is_empty() {
             return Err(anyhow!("a saved plan says what is replaced; leave -replace away").into());
         }
@@ -132,10 +142,13 @@ pub(super) async fn agree_and_make(
     let plan = proposed.plan();
     show_plan(ui, stack, plan, ShowOptions::default());
     let needs_work = !plan.is_empty();
-    if needs_work && !args.auto_approve && (ui.is_json || !common.input || !ui.confirm(&question(plan)).await) {
+    if needs_work
+        && !args.auto_approve
+        && (ui.is_json || !common.input || !ui.confirm(&question(plan), AUTO_APPROVE).await)
+    {
         proposed.leave().await?;
         if !common.input {
-            ui.error("-input=false: nobody may be asked; use -auto-approve to go on without a question");
+            ui.error(&format!("-input=false: nobody may be asked; use {AUTO_APPROVE} to go on without a question"));
         }
         ui.error("nothing was changed");
         return Err(Failure::Told);
@@ -145,7 +158,7 @@ pub(super) async fn agree_and_make(
     }
     let made = proposed.make().await?;
     let again = |not_done: &[String]| {
-        common.flags(command(not_done), args.inputs.given(), stack).argument_if(args.auto_approve, "-auto-approve")
+        common.flags(command(not_done), args.inputs.given(), stack).argument_if(args.auto_approve, AUTO_APPROVE)
     };
     Ok(report(ui, made, Some(&again)))
 }

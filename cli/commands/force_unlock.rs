@@ -28,7 +28,7 @@ pub(crate) async fn run(args: &ForceUnlockArgs, invocation: &Invocation) -> Outc
         args.id,
         at.shown()
     );
-    if !args.force && !invocation.ui.confirm(&question).await {
+    if !args.force && !invocation.ui.confirm(&question, "-force").await {
         invocation.ui.error("nothing was released");
         return Ok(exit::FAILURE);
     }

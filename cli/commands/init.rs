@@ -143,8 +143,13 @@ async fn state(args: &InitArgs, stack: &mut Stack, invocation: &Invocation) -> R
         .into());
     }
     let question = format!("\nCopy the state from {from} to {to} ({copied})?");
-    if !args.force_copy && (!args.input || !invocation.ui.confirm(&question).await) {
-        return Err(anyhow!("the state was not copied; -force-copy does it without a question").into());
+    if !args.force_copy && !args.input {
+        return Err(
+            anyhow!("-input=false: nobody may be asked; -force-copy copies the state without a question").into()
+        );
+    }
+    if !args.force_copy && !invocation.ui.confirm(&question, "-force-copy").await {
+        return Err(anyhow!("the state was not copied").into());
     }
     migration.migrate(stack, &inputs, &workspaces).await?;
     print::line(&format!("State: {to} (copied from {from}, where it stays as it was)"));

@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use app::watch::Watch as _;
 use clap::Args;
 use compiler::console;
-use compiler::diag::suggest::closest;
+use compiler::diag::suggest::{closest, there_is};
+use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::source::SourceMap;
 use engine::state::State;
 use serde_json::{Map, Value as Json};
 use value::codec::json;
 
 use super::Outcome;
 use crate::invocation::Invocation;
+use crate::ui::Ui;
 use crate::{exit, print};
 
 #[derive(Debug, Args)]
@@ -31,10 +35,10 @@ pub(crate) struct OutputArgs {
 
 pub(crate) async fn run(args: &OutputArgs, invocation: &Invocation) -> Outcome {
     let state = invocation.state(args.state.as_deref())?.peek(&invocation.host).await?;
-    Ok(print(args, &state)?)
+    Ok(print(args, &state, &invocation.ui)?)
 }
 
-fn print(args: &OutputArgs, state: &State) -> anyhow::Result<u8> {
+fn print(args: &OutputArgs, state: &State, ui: &Ui) -> anyhow::Result<u8> {
     let Some(name) = &args.name else {
         if args.raw {
             bail!("-raw needs the name of an output");
@@ -52,7 +56,10 @@ fn print(args: &OutputArgs, state: &State) -> anyhow::Result<u8> {
             return Ok(exit::SUCCESS);
         }
         if state.outputs.is_empty() {
-            bail!("there are no outputs; apply first, and declare some: output \"url\" {{ value = .. }}");
+            let warning = Diagnostic::warning("no outputs", "the state has no outputs");
+            let warning = warning.note("declare some, as in output \"url\" { value = .. }, and apply");
+            ui.diagnostics(&Diagnostics(vec![warning]), &SourceMap::default());
+            return Ok(exit::SUCCESS);
         }
         for (name, output) in &state.outputs {
             let shown = if output.sensitive { "(sensitive value)".to_owned() } else { console::show(&output.value) };
@@ -62,10 +69,10 @@ fn print(args: &OutputArgs, state: &State) -> anyhow::Result<u8> {
     };
     let Some(output) = state.outputs.get(name.as_str()) else {
         let hint = match closest(name, state.outputs.keys().map(|name| &**name)) {
-            Some(candidate) => format!("did you mean {candidate}?"),
-            None => format!("there are: {}", state.outputs.keys().map(|name| &**name).collect::<Vec<_>>().join(", ")),
+            Some(candidate) => format!("Did you mean {candidate}?"),
+            None => there_is(&state.outputs.keys().map(ToString::to_string).collect::<Vec<_>>(), "outputs"),
         };
-        bail!("there is no output {name:?} in the state; {hint}");
+        bail!("the state has no output {name:?}. {hint}");
     };
     if args.json {
         print::line(&json::encode_plain(&output.value).to_string());

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use compiler::addr::ProviderSource;
 use engine::state::{State, file};
 
+use super::apply::AUTO_APPROVE;
 use super::{Outcome, show};
 use crate::invocation::Invocation;
 use crate::{exit, print};
@@ -205,7 +206,7 @@ async fn replace_provider(args: &ReplaceProviderArgs, invocation: &Invocation) -
     if !args.auto_approve {
         let count = replaced(true).await?;
         let question = format!("\nLet {to} manage {} of {from}?", objects(count));
-        if !invocation.ui.confirm(&question).await {
+        if !invocation.ui.confirm(&question, AUTO_APPROVE).await {
             invocation.ui.error("nothing was changed");
             return Ok(exit::FAILURE);
         }

@@ -17,6 +17,11 @@ pub fn closest<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c str>) -
         .map(|(_, candidate)| candidate)
 }
 
+/// What there is to choose from, of things that are called `what`.
+pub fn there_is(names: &[String], what: &str) -> String {
+    if names.is_empty() { format!("There are no {what}") } else { format!("There is: {}", names.join(", ")) }
+}
+
 fn is_plural(a: &str, b: &str) -> bool {
     a.strip_suffix('s') == Some(b) || b.strip_suffix('s') == Some(a)
 }
