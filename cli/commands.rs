@@ -35,6 +35,7 @@ use app::failure::Result;
 use app::inputs::Given;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
+use self::plan::CommonArgs;
 use crate::environment;
 use crate::flags;
 use crate::invocation::Invocation;
@@ -127,29 +128,36 @@ impl Cli {
     /// A program reads what is said.
     fn is_json(&self) -> bool {
         match &self.command {
-            Command::Plan(args) => args.common.json,
-            Command::Apply(args) => args.change.common.json,
-            Command::Destroy(args) => args.change.common.json,
-            Command::Refresh(args) => args.common.json,
-            Command::Import(args) => args.common.json,
-            Command::Scale(args) => args.change.common.json,
             Command::Test(args) => args.json,
-            Command::Status(_) | Command::Logs(_) | Command::Ssh(_) => false,
-            Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => false,
-            Command::State(_) | Command::Taint(_) | Command::Untaint(_) => false,
-            Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => false,
-            Command::Completion(_) | Command::Man(_) | Command::Docs(_) => false,
-            Command::Get(_)
-            | Command::Version(_)
-            | Command::Graph(_)
-            | Command::ForceUnlock(_)
-            | Command::Workspace(_) => false,
+            command => command.common().is_some_and(|common| common.json),
         }
     }
 
     /// How what is to be said is said.
     pub(crate) fn ui(&self) -> Ui {
-        Ui::new(!self.no_color, self.is_json(), self.chdir.clone())
+        let ui = Ui::new(!self.no_color, self.is_json(), self.chdir.clone());
+        ui.compact(self.command.common().is_some_and(|common| common.compact_warnings))
+    }
+}
+
+impl Command {
+    /// The flags of those that plan.
+    fn common(&self) -> Option<&CommonArgs> {
+        match self {
+            Command::Plan(args) => Some(&args.common),
+            Command::Apply(args) => Some(&args.change.common),
+            Command::Destroy(args) => Some(&args.change.common),
+            Command::Refresh(args) => Some(&args.common),
+            Command::Import(args) => Some(&args.common),
+            Command::Scale(args) => Some(&args.change.common),
+            Command::Test(_) | Command::Status(_) | Command::Logs(_) | Command::Ssh(_) => None,
+            Command::Init(_) | Command::Validate(_) | Command::Output(_) | Command::Show(_) => None,
+            Command::State(_) | Command::Taint(_) | Command::Untaint(_) => None,
+            Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => None,
+            Command::Completion(_) | Command::Man(_) | Command::Docs(_) => None,
+            Command::Get(_) | Command::Version(_) | Command::Graph(_) => None,
+            Command::ForceUnlock(_) | Command::Workspace(_) => None,
+        }
     }
 }
 
@@ -261,9 +269,9 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "plugin-dir" | "get-plugins" | "lockfile" | "verify-plugins" => {
                 "nothing is downloaded: providers are found on this machine, as `init` shows"
             }
-            "compact-warnings" | "backup" | "concise" | "test-directory" => {
-                "Terraform has this flag; it is not there yet"
-            }
+            "compact-warnings" => "`plan`, `apply`, `destroy` and `refresh` take it",
+            "test-directory" => "`test` and `validate` take it",
+            "backup" | "concise" => "Terraform has this flag; it is not there yet",
             _ => return None,
         },
         _ => return None,

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use app::watch::Watch;
 use compiler::diag::Diagnostics;
-use compiler::diag::render::render;
+use compiler::diag::render::{render, summaries};
 use compiler::source::SourceMap;
 use engine::event::Event;
 use engine::plan::Action;
@@ -25,6 +25,8 @@ pub(crate) struct Ui {
     has_colour: bool,
     /// A program reads what we say: then diagnostics and events are JSON, too.
     pub(crate) is_json: bool,
+    /// Warnings by their summaries, where there is no error.
+    is_compact: bool,
     /// Where the command was told to go, which the user's shell has not done.
     pub(crate) folder: Option<PathBuf>,
     /// Asked for when something begins that can be cut short.
@@ -35,7 +37,11 @@ impl Ui {
     /// Colour only for a terminal, and only if nobody objects (<https://no-color.org>).
     pub(crate) fn new(wants_colour: bool, is_json: bool, folder: Option<PathBuf>) -> Ui {
         let has_colour = wants_colour && std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
-        Ui { has_colour, is_json, folder, cancelled: OnceLock::new() }
+        Ui { has_colour, is_json, is_compact: false, folder, cancelled: OnceLock::new() }
+    }
+
+    pub(crate) fn compact(self, is_compact: bool) -> Ui {
+        Ui { is_compact, ..self }
     }
 
     /// Whether what is written is read by a person at a terminal.
@@ -157,7 +163,11 @@ impl Watch for Ui {
         if diags.is_empty() {
             return;
         }
-        for line in render(diags, sources).trim_end().lines().map(tame) {
+        let text = match self.is_compact && !diags.has_errors() {
+            true => summaries(diags, sources).join("\n"),
+            false => render(diags, sources),
+        };
+        for line in text.trim_end().lines().map(tame) {
             let painted = match line.split_once(':') {
                 Some(("error", rest)) => format!("{}{rest}", self.paint("1;31", "error:")),
                 Some(("warning", rest)) => format!("{}{rest}", self.paint("1;33", "warning:")),

@@ -315,3 +315,23 @@ fn what_is_wrong_with_a_command_line_is_told_as_it_was_written() {
         both.ours(&["apply", "-auto-approve"]).success();
     }
 }
+
+#[test]
+fn warnings_may_be_short() {
+    let both = Both::new(&[("main.tf", STACK), ("terraform.tfvars", "b = 1\n"), ("c.auto.tfvars", "\nc = 1\n")]);
+    let short = "warning: unknown variable at terraform.tfvars:1:5, and 1 more\n";
+    for args in [
+        &["plan", "-compact-warnings"][..],
+        &["apply", "-compact-warnings", "-auto-approve"],
+        &["refresh", "-compact-warnings"],
+        &["destroy", "-compact-warnings", "-auto-approve"],
+    ] {
+        let ran = same(&both, args);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, short), "{args:?}: {}", ran.stdout);
+    }
+    let whole = both.ours(&["plan", "-compact-warnings=false"]).stderr;
+    assert!(whole.contains("no variable `c` is declared"), "{whole}");
+    // Beside an error all is shown.
+    let whole = same(&both, &["plan", "-compact-warnings", "-var", "d=1"]).failure();
+    assert!(whole.contains("no variable `c` is declared") && whole.contains("error: unknown variable"), "{whole}");
+}

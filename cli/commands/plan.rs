@@ -150,6 +150,9 @@ pub(crate) struct CommonArgs {
     /// Whether to ask the providers what exists; false believes the state, but for what it does not know
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
     pub(super) refresh: bool,
+    /// Show warnings by their summaries, where there is no error
+    #[arg(long)]
+    pub(super) compact_warnings: bool,
     #[command(flatten)]
     pub(super) state: StateArgs,
     /// Accepted for compatibility; nothing is ever asked but for a confirmation
@@ -270,6 +273,7 @@ impl CommonArgs {
             .flags(proposal.inputs(inputs, &stack.program))
             .argument_if(!self.refresh, "-refresh=false")
             .argument_if(self.parallelism != PARALLELISM, format!("-parallelism={}", self.parallelism))
+            .argument_if(self.compact_warnings, "-compact-warnings")
     }
 }
 

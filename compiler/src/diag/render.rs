@@ -6,6 +6,8 @@ use codespan_reporting::diagnostic::{Diagnostic as Report, Label, Severity as Re
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{self, Chars, Config};
 
+use indexmap::IndexMap;
+
 use super::{Diagnostic, Diagnostics, Related, Severity};
 use crate::source::{SourceMap, Span};
 
@@ -39,6 +41,27 @@ pub fn render(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
         }
     }
     out
+}
+
+/// Each summary once, in a line, with how often and where it came first.
+pub fn summaries(diagnostics: &Diagnostics, sources: &SourceMap) -> Vec<String> {
+    let mut found: IndexMap<(Severity, &str), Vec<Option<Span>>> = IndexMap::new();
+    for Diagnostic { severity, summary, span, .. } in &diagnostics.0 {
+        found.entry((*severity, &**summary)).or_default().push(*span);
+    }
+    let line = |((severity, summary), spans): ((Severity, &str), Vec<Option<Span>>)| {
+        let word = match severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let at = spans[0].map(|span| {
+            let (line, column) = sources.line_column(span.file, span.start);
+            format!(" at {}:{line}:{column}", sources.get(span.file).name)
+        });
+        let more = (spans.len() > 1).then(|| format!(", and {} more", spans.len() - 1));
+        format!("{word}: {summary}{}{}", at.unwrap_or_default(), more.unwrap_or_default())
+    };
+    found.into_iter().map(line).collect()
 }
 
 fn report(diagnostic: &Diagnostic, shown: &[Shown]) -> Report<usize> {
