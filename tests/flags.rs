@@ -335,3 +335,16 @@ fn warnings_may_be_short() {
     let whole = same(&both, &["plan", "-compact-warnings", "-var", "d=1"]).failure();
     assert!(whole.contains("no variable `c` is declared") && whole.contains("error: unknown variable"), "{whole}");
 }
+
+#[test]
+fn test_files_are_checked_too() {
+    let both = Both::new(&[("main.tf", STACK)]);
+    both.write(&[("tests/a.tftest.hcl", "run \"a\" {\n  surprise = 1\n}\n"), ("alt/b.tftest.hcl", "run \"b\" {}\n")]);
+    let refused = same(&both, &["validate"]).failure();
+    assert!(refused.contains("tests/a.tftest.hcl:2:3"), "{refused}");
+    same(&both, &["validate", "-no-tests"]).success();
+    same(&both, &["validate", "-test-directory=alt"]).success();
+    let ran = same(&both, &["validate", "-test-directory=none"]);
+    assert!(ran.code == 0 && ran.stderr.contains("there is no folder none with tests"), "{}", ran.stderr);
+    assert_eq!(same(&both, &["validate", "-no-tests", "-test-directory=none"]).stderr, "");
+}

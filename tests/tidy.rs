@@ -50,7 +50,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     (
         "app/src",
         &[
-            &["logs", "scale"],
+            &["logs", "scale", "validate"],
             &[
                 "bundle",
                 "change",
@@ -64,7 +64,6 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
                 "operate",
                 "package",
                 "test",
-                "validate",
                 "workspaces",
             ],
             &["planning", "surgery"],

@@ -207,12 +207,7 @@ fn left_behind(stack: &Stack) -> Result<()> {
 
 /// Every test file, by its path.
 fn read_files(request: &TestRequest, stack: &mut Stack) -> Result<Vec<(String, TestFile)>> {
-    let mut paths = Vec::new();
-    for folder in [Path::new("."), &request.folder] {
-        let listed = stack.loader.list(&folder.display().to_string()).unwrap_or_default();
-        let names = listed.into_iter().filter(|name| name.ends_with(".tftest.hcl") && !name.starts_with('.'));
-        paths.extend(names.map(|name| plain(&folder.join(name))));
-    }
+    let mut paths = paths(stack, &request.folder);
     let wanted: Vec<String> = request.filter.iter().map(|path| plain(path)).collect();
     if let Some(missing) = wanted.iter().find(|wanted| !paths.contains(wanted)) {
         let known = if paths.is_empty() { "none".to_owned() } else { paths.join(", ") };
@@ -228,19 +223,48 @@ fn read_files(request: &TestRequest, stack: &mut Stack) -> Result<Vec<(String, T
     let mut diags = Diagnostics::default();
     let mut files = Vec::new();
     for path in paths {
-        let text = String::from_utf8(stack.loader.read(&path).map_err(anyhow::Error::from)?);
-        let Ok(text) = text else { refuse!("{path} is not UTF-8") };
-        let id = stack.sources.add(path.as_str(), text);
-        let (file, found) = testing::read(id, &stack.sources);
-        let runs = file.runs.iter().map(|run| &run.variables);
-        for given in runs.chain([&file.variables]) {
-            secrets::conceal_given(&stack.program.root().variables, given, &mut stack.sources);
-        }
+        let (file, found) = read_file(stack, &path)?;
         diags.extend(found);
         files.push((path, file));
     }
     stack.tell(&diags)?;
     Ok(files)
+}
+
+fn read_file(stack: &mut Stack, path: &str) -> Result<(TestFile, Diagnostics)> {
+    let text = String::from_utf8(stack.loader.read(path).map_err(anyhow::Error::from)?);
+    let Ok(text) = text else { refuse!("{path} is not UTF-8") };
+    let id = stack.sources.add(path, text);
+    let (file, found) = testing::read(id, &stack.sources);
+    let runs = file.runs.iter().map(|run| &run.variables);
+    for given in runs.chain([&file.variables]) {
+        secrets::conceal_given(&stack.program.root().variables, given, &mut stack.sources);
+    }
+    Ok((file, found))
+}
+
+/// What is wrong with the test files of a stack, here and in a folder.
+pub(crate) fn check_files(stack: &mut Stack, folder: &Path) -> Result<Diagnostics> {
+    let mut diags = Diagnostics::default();
+    if folder != Path::new(TESTS) && !stack.root.at(folder).is_dir() {
+        let label = format!("there is no folder {} with tests", folder.display());
+        diags.push(Diagnostic::warning("missing folder", label));
+    }
+    for path in paths(stack, folder) {
+        diags.extend(read_file(stack, &path)?.1);
+    }
+    Ok(diags)
+}
+
+/// The test files here and in a folder.
+fn paths(stack: &Stack, folder: &Path) -> Vec<String> {
+    let mut paths = Vec::new();
+    for folder in [Path::new("."), folder] {
+        let listed = stack.loader.list(&folder.display().to_string()).unwrap_or_default();
+        let names = listed.into_iter().filter(|name| name.ends_with(".tftest.hcl") && !name.starts_with('.'));
+        paths.extend(names.map(|name| plain(&folder.join(name))));
+    }
+    paths
 }
 
 /// `./tests/a` is `tests/a`.

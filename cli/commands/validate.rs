@@ -1,5 +1,8 @@
 //! `lampwright validate`.
 
+use std::path::PathBuf;
+
+use app::test::TESTS;
 use app::validate::validate;
 use app::watch::Watch as _;
 use clap::Args;
@@ -13,10 +16,17 @@ pub(crate) struct ValidateArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Do not look at the test files
+    #[arg(long)]
+    no_tests: bool,
+    /// Where test files are, besides this folder
+    #[arg(long, value_name = "DIR", default_value = TESTS)]
+    test_directory: PathBuf,
 }
 
 pub(crate) async fn run(args: &ValidateArgs, invocation: &Invocation) -> Outcome {
-    let (diags, sources) = validate(&invocation.host, &invocation.root).await?;
+    let tests = (!args.no_tests).then_some(args.test_directory.as_path());
+    let (diags, sources) = validate(&invocation.host, &invocation.root, tests).await?;
     let errors = diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if args.json {
         let diagnostics: Vec<_> = diags.0.iter().map(|one| json::diagnostic_json(one, &sources)).collect();
