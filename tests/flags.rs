@@ -348,3 +348,16 @@ fn test_files_are_checked_too() {
     assert!(ran.code == 0 && ran.stderr.contains("there is no folder none with tests"), "{}", ran.stderr);
     assert_eq!(same(&both, &["validate", "-no-tests", "-test-directory=none"]).stderr, "");
 }
+
+#[test]
+fn objects_are_found_by_their_id() {
+    let both = Both::new(&[("main.tf", OBJECTS)]);
+    same(&both, &["apply", "-auto-approve"]).success();
+    let shown = both.ours(&["state", "show", "terraform_data.many[1]"]).success();
+    let id = shown.lines().find_map(|line| line.trim().strip_prefix("id = \"")).expect("an id").trim_end_matches('"');
+    let listed = |args: &[&str]| both.ours(&[&["state", "list"], args].concat()).success();
+    assert_eq!(listed(&["-id", id]), "terraform_data.many[1]\n");
+    assert_eq!(listed(&["-id", id, "terraform_data.many"]), "terraform_data.many[1]\n");
+    assert_eq!(listed(&["-id", id, "terraform_data.one"]), "");
+    assert_eq!(same(&both, &["state", "list", "-id=nobody"]).success(), "");
+}

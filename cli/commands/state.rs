@@ -10,7 +10,8 @@ use app::state;
 use app::surgery;
 use clap::{Args, Subcommand};
 use compiler::addr::ProviderSource;
-use engine::state::{State, file};
+use engine::state::{InstanceState, State, file};
+use serde_json::Value as Json;
 
 use super::apply::AUTO_APPROVE;
 use super::{Outcome, show};
@@ -50,6 +51,9 @@ enum Command {
 struct ListArgs {
     /// Only what these mean: a module, a resource, or an instance
     addresses: Vec<String>,
+    /// Only objects whose attribute `id` is this
+    #[arg(long)]
+    id: Option<String>,
     #[command(flatten)]
     look: LookArgs,
 }
@@ -158,7 +162,11 @@ async fn list(args: &ListArgs, invocation: &Invocation) -> Outcome {
         meant.extend(surgery::meant(&state, address)?);
     }
     let is_meant = |addr: &_| args.addresses.is_empty() || meant.contains(addr);
-    state.instances.keys().filter(|addr| is_meant(*addr)).for_each(|addr| print::line(&addr.to_string()));
+    let has_id = |object: &InstanceState| {
+        args.id.as_deref().is_none_or(|id| object.attributes.get("id").and_then(Json::as_str) == Some(id))
+    };
+    let found = state.instances.iter().filter(|(addr, object)| is_meant(*addr) && has_id(object));
+    found.for_each(|(addr, _)| print::line(&addr.to_string()));
     Ok(exit::SUCCESS)
 }
 
