@@ -361,3 +361,30 @@ fn objects_are_found_by_their_id() {
     assert_eq!(listed(&["-id", id, "terraform_data.one"]), "");
     assert_eq!(same(&both, &["state", "list", "-id=nobody"]).success(), "");
 }
+
+#[test]
+fn a_state_in_a_file_is_shown_and_begins_a_workspace() {
+    let both = Both::new(&[("main.tf", OBJECTS)]);
+    same(&both, &["apply", "-auto-approve"]).success();
+    for folder in ["ours", "theirs"] {
+        let state = both.sandbox.join(&format!("{folder}/terraform.tfstate"));
+        if state.exists() {
+            std::fs::rename(state, both.sandbox.join(&format!("{folder}/old.tfstate"))).expect("moved");
+        }
+    }
+    let shown = same(&both, &["show", "old.tfstate"]).success();
+    assert!(shown.contains("terraform_data.one") && shown.contains("terraform_data.many[1]"), "{shown}");
+    let json = same(&both, &["show", "-json", "old.tfstate"]).success();
+    assert!(json.contains("\"address\":\"terraform_data.one\""), "{json}");
+    for file in ["main.tf", "none"] {
+        same(&both, &["show", file]).failure();
+    }
+    same(&both, &["workspace", "new", "-state=old.tfstate", "-lock=false", "-lock-timeout=1s", "old"]).success();
+    assert_eq!(both.objects().len(), 3);
+    let refused = same(&both, &["workspace", "new", "-state=none", "empty"]).failure();
+    assert!(refused.contains("there is no state in none"), "{refused}");
+    assert_eq!(both.ours(&["workspace", "list"]).success(), "  default\n* old\n");
+    same(&both, &["workspace", "select", "default"]).success();
+    same(&both, &["workspace", "delete", "-lock-timeout=1s", "old"]).failure();
+    same(&both, &["workspace", "delete", "-force", "-lock=0", "old"]).success();
+}

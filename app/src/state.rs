@@ -23,7 +23,7 @@ use crate::failure::{Failure, Result, refuse};
 use crate::host::Host;
 use crate::root::Root;
 use crate::workspace;
-pub use choice::{Chosen, Remembered, beside, chosen, last};
+pub use choice::{Chosen, Remembered, beside, chosen, is_state, last};
 pub(crate) use choice::{seal_of, used};
 use remote::Remote;
 use told::{Reader, tell, tell_losses};

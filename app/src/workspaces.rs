@@ -1,5 +1,6 @@
 //! The workspaces of a stack: named, made, and removed.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backends::DEFAULT_WORKSPACE;
@@ -8,7 +9,8 @@ use engine::state::State;
 use crate::failure::{Result, refuse};
 use crate::host::Host;
 use crate::root::Root;
-use crate::state::{seal_of, used};
+use crate::state::{Locking, beside, seal_of, used};
+use crate::surgery;
 use crate::workspace;
 
 /// All that have a state, and the selected one; in their order, the one that everybody has first.
@@ -24,17 +26,44 @@ pub async fn list(host: &Arc<Host>, root: &Root) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes one, with an empty state, and selects it.
-pub async fn create(host: &Arc<Host>, root: &Root, name: &str) -> Result<()> {
+/// A workspace that is to be made.
+#[derive(Debug, Clone, Default)]
+pub struct NewWorkspace {
+    pub name: String,
+    /// A file whose state it begins with; an empty one without.
+    pub from: Option<PathBuf>,
+    pub locking: Locking,
+}
+
+/// Makes one, and selects it.
+pub async fn create(host: &Arc<Host>, root: &Root, new: &NewWorkspace) -> Result<()> {
+    let name = &*new.name;
     workspace::check_name(name)?;
     let is_named = workspace::check_selectable(host, name)?;
     let used = used(host, root)?;
-    if name == DEFAULT_WORKSPACE || used.workspaces(host, root).await?.iter().any(|known| known == name) {
+    let known = used.workspaces(host, root).await?;
+    if name == DEFAULT_WORKSPACE || known.iter().any(|known| known == name) {
         let select = host.watch.command(&format!("workspace select {name}"));
         refuse!("there is a workspace {name:?} already; `{select}` selects it");
     }
-    used.state(host, root, name)?.made_here().sealed(seal_of(host, root)?).create(host).await?;
+    let from = match &new.from {
+        Some(path) => Some((path.display().to_string(), read(host, root, path).await?)),
+        None => None,
+    };
+    let at = used.state(host, root, name)?.made_here().sealed(seal_of(host, root)?).locking(new.locking);
+    at.create(host).await?;
+    if let Some((what, state)) = from {
+        surgery::replace(host, &at, state, &what, None, "workspace new").await?;
+    }
     if is_named { Ok(()) } else { Ok(workspace::select(host, root, name)?) }
+}
+
+async fn read(host: &Arc<Host>, root: &Root, path: &Path) -> Result<State> {
+    let state = beside(host, root, path)?.peek(host).await?;
+    if state.lineage.is_empty() {
+        refuse!("there is no state in {}", path.display());
+    }
+    Ok(state)
 }
 
 /// Selects one that is there.
@@ -47,8 +76,19 @@ pub async fn select(host: &Arc<Host>, root: &Root, name: &str) -> Result<()> {
     Ok(workspace::select(host, root, name)?)
 }
 
+/// A workspace that is to be removed.
+#[derive(Debug, Clone)]
+pub struct GoneWorkspace {
+    pub name: String,
+    /// Also if its state has objects: they are forgotten.
+    pub is_forced: bool,
+    pub locking: Locking,
+}
+
 /// Removes one with its state. What the state still has would be forgotten, so that takes force.
-pub async fn delete(host: &Arc<Host>, root: &Root, name: &str, is_forced: bool) -> Result<()> {
+pub async fn delete(host: &Arc<Host>, root: &Root, gone: &GoneWorkspace) -> Result<()> {
+    let GoneWorkspace { name, is_forced, locking } = gone;
+    let name = &**name;
     if name == DEFAULT_WORKSPACE {
         refuse!("the workspace {name:?} is always there");
     }
@@ -60,7 +100,7 @@ pub async fn delete(host: &Arc<Host>, root: &Root, name: &str, is_forced: bool) 
         refuse!("there is no workspace {name:?}");
     }
     let is_agreed = |state: &State| {
-        if !state.is_empty() && !is_forced {
+        if !state.is_empty() && !*is_forced {
             let count = state.instances.len();
             let objects = if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
             refuse!(
@@ -69,5 +109,10 @@ pub async fn delete(host: &Arc<Host>, root: &Root, name: &str, is_forced: bool) 
         }
         Ok(())
     };
-    used(host, root)?.state(host, root, name)?.sealed(seal_of(host, root)?).delete(host, is_agreed).await
+    used(host, root)?
+        .state(host, root, name)?
+        .sealed(seal_of(host, root)?)
+        .locking(*locking)
+        .delete(host, is_agreed)
+        .await
 }

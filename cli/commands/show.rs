@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use app::planning::SavedPlan;
+use app::state;
 use clap::Args;
 use compiler::addr::InstanceAddr;
 use compiler::console;
@@ -18,8 +19,8 @@ use crate::{exit, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// A saved plan; without one, what the state says
-    plan: Option<PathBuf>,
+    /// A saved plan, or a state in a file; without one, what the state says
+    file: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +35,7 @@ pub(crate) struct ShowArgs {
 impl ShowArgs {
     /// A command about the same state.
     fn about(&self, proposal: Proposal) -> Proposal {
-        match &self.state {
+        match self.file.as_ref().or(self.state.as_ref()) {
             Some(path) => proposal.argument(format!("-state={}", path.display())),
             None => proposal,
         }
@@ -42,10 +43,13 @@ impl ShowArgs {
 }
 
 pub(crate) async fn run(args: &ShowArgs, invocation: &Invocation) -> Outcome {
-    if let Some(path) = &args.plan {
-        return show_plan(path, args, invocation).await;
-    }
-    let at = invocation.state(args.state.as_deref())?;
+    let at = match &args.file {
+        Some(path) if state::is_state(&invocation.root, path) => {
+            state::beside(&invocation.host, &invocation.root, path)?.unlocked()
+        }
+        Some(path) => return show_plan(path, args, invocation).await,
+        None => invocation.state(args.state.as_deref())?,
+    };
     let state = at.peek(&invocation.host).await?;
     if args.json {
         print::line(&state_document(&state).to_string());

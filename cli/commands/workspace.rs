@@ -1,9 +1,13 @@
 //! `lampwright workspace`: several states of one stack.
 
-use app::{workspace, workspaces};
+use std::path::PathBuf;
+
+use app::workspace;
+use app::workspaces::{self, GoneWorkspace, NewWorkspace};
 use clap::{Args, Subcommand};
 
 use super::Outcome;
+use super::plan::LockArgs;
 use crate::invocation::Invocation;
 use crate::{exit, print};
 
@@ -25,7 +29,14 @@ enum Command {
     /// Print the selected workspace
     Show,
     /// Make a workspace, and select it
-    New { name: String },
+    New {
+        name: String,
+        /// Begin with the state in this file; what it is a copy of goes on
+        #[arg(long, value_name = "FILE")]
+        state: Option<PathBuf>,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
     /// Select a workspace
     Select {
         name: String,
@@ -39,6 +50,8 @@ enum Command {
         /// Also if its state still has objects: they are forgotten
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        lock: LockArgs,
     },
 }
 
@@ -52,20 +65,23 @@ pub(crate) async fn run(args: &WorkspaceArgs, invocation: &Invocation) -> Outcom
             }
         }
         Command::Show => print::line(&workspace::selected(host, root)?),
-        Command::New { name } => {
-            workspaces::create(host, root, name).await?;
-            print::line(&format!("The workspace {name} was made, and is selected. Its state is empty."));
+        Command::New { name, state, lock } => {
+            let new = NewWorkspace { name: name.clone(), from: state.clone(), locking: lock.read() };
+            workspaces::create(host, root, &new).await?;
+            let has = state.as_ref().map_or("is empty".to_owned(), |path| format!("is that of {}", path.display()));
+            print::line(&format!("The workspace {name} was made, and is selected. Its state {has}."));
         }
         Command::Select { name, or_create } => {
             if *or_create && !workspaces::list(host, root).await?.contains(name) {
-                workspaces::create(host, root, name).await?;
+                workspaces::create(host, root, &NewWorkspace { name: name.clone(), ..NewWorkspace::default() }).await?;
             } else {
                 workspaces::select(host, root, name).await?;
             }
             print::line(&format!("The workspace {name} is selected."));
         }
-        Command::Delete { name, force } => {
-            workspaces::delete(host, root, name, *force).await?;
+        Command::Delete { name, force, lock } => {
+            let gone = GoneWorkspace { name: name.clone(), is_forced: *force, locking: lock.read() };
+            workspaces::delete(host, root, &gone).await?;
             print::line(&format!("The workspace {name} was removed."));
         }
     }

@@ -280,6 +280,12 @@ pub fn beside(host: &Arc<Host>, root: &Root, path: &Path) -> Result<StateAt> {
     Ok(StateAt::file(root.at(path)).sealed(seal_of(host, root)?))
 }
 
+/// Whether a file has a state, and no plan or anything else.
+pub fn is_state(root: &Root, path: &Path) -> bool {
+    let text = std::fs::read(root.at(path)).unwrap_or_default();
+    serde_json::from_slice::<Json>(&text).is_ok_and(|document| document.get("lineage").is_some())
+}
+
 /// The state that was used last, for who does not read the stack; `given` names a file instead.
 pub fn last(host: &Arc<Host>, root: &Root, given: Option<&Path>) -> Result<StateAt> {
     let remembered = used(host, root)?;
