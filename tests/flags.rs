@@ -388,3 +388,20 @@ fn a_state_in_a_file_is_shown_and_begins_a_workspace() {
     same(&both, &["workspace", "delete", "-lock-timeout=1s", "old"]).failure();
     same(&both, &["workspace", "delete", "-force", "-lock=0", "old"]).success();
 }
+
+#[test]
+fn the_console_reads_on_until_brackets_are_closed() {
+    let both = Both::new(&[("main.tf", OBJECTS)]);
+    both.ours(&["apply", "-auto-approve", "-state=other.tfstate"]).success();
+    let said = |args: &[&str], lines: &str| {
+        both.sandbox.write("lines", lines);
+        let lines = std::fs::File::open(both.sandbox.join("lines")).expect("the file");
+        let mut command = both.sandbox.lampwright_command("ours", &[&["console"], args].concat());
+        Ran::of(command.stdin(lines).output().expect("lampwright runs"))
+    };
+    assert_eq!(said(&[], "length([\n  1,\n\n  \"]\", # ]\n])\n2\n").success(), "2\n2\n");
+    assert_eq!(said(&["-state=other.tfstate"], "[\n  terraform_data.one.input,\n][0]\n").success(), "1\n");
+    assert_eq!(said(&[], "terraform_data.one.input\n").success(), "(known after apply)\n");
+    let ran = said(&[], "[1\n");
+    assert!(ran.code == 1 && ran.stderr.contains("<console>:1:"), "{}", ran.stderr);
+}

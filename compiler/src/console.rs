@@ -19,6 +19,76 @@ pub fn evaluate_constant(text: &str, sources: &mut SourceMap) -> Result<Value, D
     if diags.has_errors() { Err(diags) } else { Ok(value) }
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Open {
+    Bracket,
+    Text,
+}
+
+/// Whether an expression goes on in the next line: a bracket, a comment or a heredoc of it is open.
+pub fn is_open(text: &str) -> bool {
+    let mut open = Vec::new();
+    let mut rest = text;
+    while let Some(ch) = rest.chars().next() {
+        let is_text = open.last() == Some(&Open::Text);
+        let taken = match ch {
+            '\\' if is_text => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
+            '$' | '%' if is_text && rest[1..].starts_with(ch) => 2,
+            '$' | '%' if is_text && rest[1..].starts_with('{') => {
+                open.push(Open::Bracket);
+                2
+            }
+            '"' if is_text => {
+                open.pop();
+                1
+            }
+            // It ends with its line, and this one has not: that is for an error to say.
+            '\n' if is_text => return false,
+            ch if is_text => ch.len_utf8(),
+            '"' => {
+                open.push(Open::Text);
+                1
+            }
+            '(' | '[' | '{' => {
+                open.push(Open::Bracket);
+                1
+            }
+            ')' | ']' | '}' => match open.pop() {
+                Some(_) => 1,
+                None => return false,
+            },
+            '#' => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => match rest.find("*/") {
+                Some(end) => end + 2,
+                None => return true,
+            },
+            '<' if rest.starts_with("<<") => match heredoc(rest) {
+                Some(length) => length,
+                None => return true,
+            },
+            ch => ch.len_utf8(),
+        };
+        rest = &rest[taken..];
+    }
+    !open.is_empty()
+}
+
+/// How long the heredoc is that a text begins with; none for one that goes on.
+fn heredoc(text: &str) -> Option<usize> {
+    let mut lines = text.split_inclusive('\n');
+    let first = lines.next()?;
+    let word = first.trim_start_matches('<').trim_start_matches('-').trim();
+    let mut length = first.len();
+    for line in lines {
+        length += line.len();
+        if line.trim() == word {
+            return Some(length);
+        }
+    }
+    None
+}
+
 /// The value in the language's own notation, as `terraform console` prints it.
 pub fn show(value: &Value) -> String {
     let mut out = String::new();
@@ -82,4 +152,31 @@ fn write_items(open: &str, items: &[Value], close: &str, depth: usize, out: &mut
         write!(out, "\n{indent}").expect(INFALLIBLE);
     }
     out.push_str(close);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_go_on_until_all_is_closed() {
+        for text in
+            ["[\n", "f(1,\n", "{\na = \"}\"\n", "\"${[\n", "/* a\n", "<<EOT\na\n", "[<<-E\n  a ]\n  E\n", "[ # ]\n"]
+        {
+            assert!(is_open(text), "{text}");
+        }
+        for text in [
+            "1\n",
+            "[\n]\n",
+            "\"a\n",
+            "\"$${ \\\" %%{\"\n",
+            "]\n",
+            "<<EOT\n[\nEOT\n",
+            "a / b // [\n",
+            "\"${\"{\"}\"\n",
+            "1 < 2\n",
+        ] {
+            assert!(!is_open(text), "{text}");
+        }
+    }
 }
