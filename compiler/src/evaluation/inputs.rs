@@ -131,7 +131,7 @@ pub fn read_variables_file(
 ) -> (Vec<(Arc<str>, Input)>, Diagnostics) {
     let file = sources.add(name, text);
     if name.ends_with(".json") {
-        return json::read(program, file, sources).unwrap_or_else(|diags| (Vec::new(), diags));
+        return json::read(program, file, sources);
     }
     let (body, mut diags) = syntax::parse_file(file, sources);
     // Whose value a line that cannot be read is, nobody knows.

@@ -12,11 +12,7 @@ use crate::program::Program;
 use crate::source::{FileId, SourceMap, Span};
 
 /// What a file says of each variable, in its order.
-pub(super) fn read(
-    program: &Program,
-    file: FileId,
-    sources: &mut SourceMap,
-) -> Result<(Vec<(Arc<str>, Input)>, Diagnostics), Diagnostics> {
+pub(super) fn read(program: &Program, file: FileId, sources: &mut SourceMap) -> (Vec<(Arc<str>, Input)>, Diagnostics) {
     let text = sources.get(file).text.clone();
     if let Err(error) = serde_json::from_str::<serde_json::Map<String, Json>>(&text) {
         let line_at = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum::<usize>();
@@ -27,7 +23,7 @@ pub(super) fn read(
             sources.conceal_lines(span);
         }
         let label = if error.is_data() { "no object with values of variables" } else { "this is no JSON" };
-        return Err(Diagnostics(vec![Diagnostic::error("unreadable variables file", label).at(span)]));
+        return (Vec::new(), Diagnostics(vec![Diagnostic::error("unreadable variables file", label).at(span)]));
     }
     let (mut inputs, mut diags) = (Vec::<(Arc<str>, Input)>::new(), Diagnostics::default());
     for (name_at, value_at) in entries(&text) {
@@ -49,7 +45,7 @@ pub(super) fn read(
         let value = serde_json::from_str(&text[value_at]).unwrap_or(Json::Null);
         inputs.push((name.into(), Input { value: json::decode_plain(&value), span: Some(span) }));
     }
-    Ok((inputs, diags))
+    (inputs, diags)
 }
 
 /// Where names and values of an object stand, in a text that is one.
