@@ -278,7 +278,7 @@ fn another_provider_takes_over() {
     let (ours, other) = ("lampwright/lampwright", "example.test/other/lampwright");
     assert!(replace(&["a b", other]).failure().contains("\"a b\" is no provider"));
     let unknown = replace(&["hashicorp/aws", other]).failure();
-    assert!(unknown.contains("it has those of: registry.terraform.io/lampwright/lampwright"), "{unknown}");
+    assert!(unknown.contains("There is: registry.terraform.io/lampwright/lampwright"), "{unknown}");
     // Nobody says yes.
     assert!(replace(&[ours, other]).failure().contains("nothing was changed"));
     let told = replace(&["-auto-approve", ours, other]).success();
@@ -303,7 +303,7 @@ fn a_lock_is_waited_for() {
     while !text.contains("to destroy") {
         assert!(shown.read_line(&mut text).expect("UTF-8") > 0, "{text}");
     }
-    assert!(sandbox.lampwright("stack", &["plan", "-lock-timeout=5x"]).failure().contains("write it like 30s, 5m"));
+    assert!(sandbox.lampwright("stack", &["plan", "-lock-timeout=5x"]).failure().contains("write it like 30s, 1.5s"));
     let refused = sandbox.lampwright("stack", &["plan", "-lock-timeout=1s"]).failure();
     assert!(
         refused.contains("; waiting for it") && refused.contains("the state is locked by another run"),
