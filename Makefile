@@ -2,13 +2,14 @@
 
 SHELL := /bin/bash
 
-.PHONY: help demo demo-down test acceptance test-clouds runtime build check bench test-load test-kills
+.PHONY: help demo demo-down test acceptance test-providers test-clouds runtime build check bench test-load test-kills
 
 help:
 	@echo 'make demo        install what is missing, build, and run the demo stack on this machine'
 	@echo 'make demo-down   remove what the demo made'
 	@echo 'make test        everything the tests need, then all tests'
 	@echo 'make acceptance  every module of the library, applied on this machine and asked on its URL'
+	@echo 'make test-providers  providers of other makes, of protocols 5 and 6, through their whole lives (Debian)'
 	@echo 'make test-clouds test beds of AWS and OpenStack, machines that really boot, and the tests on them (root, Linux)'
 	@echo 'make test-load   100,000 requests through every change of a stack, none of which may fail'
 	@echo 'make test-kills  kill -9 at 100 moments of changes, and a look at what is left'
@@ -34,6 +35,9 @@ test:
 
 acceptance:
 	@scripts/test acceptance
+
+test-providers:
+	@scripts/test-providers
 
 test-clouds:
 	@scripts/test-clouds

@@ -28,6 +28,7 @@ mod imports;
 mod load;
 mod modules;
 mod operating;
+mod other_makes;
 mod ownership;
 mod parts;
 mod proposals;

@@ -131,13 +131,17 @@ impl SavedPlan {
         };
         let file = file::read(&path, &seal).map_err(anyhow::Error::from)?;
         let stack = Stack::as_saved(host, root, file.sources.clone())?;
-        let inputs = file.inputs.clone();
+        let mut inputs = file.inputs.clone();
+        let mut stack = stack;
+        let now = stack.inputs(&[])?;
+        inputs.take_ephemeral(&now, &stack.program);
         Ok(SavedPlan { stack, inputs, file, path })
     }
 
-    /// Refuses values of variables that are not those of the plan.
+    /// Refuses values of variables that are not those of the plan; those that it does not keep are taken.
     pub fn check_given(&mut self, given: &[Given]) -> Result<()> {
         let given = self.stack.given(given)?;
+        self.inputs.take_ephemeral(&given, &self.stack.program);
         if let Some(name) = self.inputs.contradicted(&given, &self.stack.program) {
             refuse!(
                 "{} was made with another value of the variable {name}; leave the value away, or plan again with it",
@@ -200,6 +204,7 @@ pub fn save(stack: &Stack, plan: &Plan, request: &PlanRequest, path: &Path) -> R
         ));
     }
     let seal = Seal::new(encryption.plan);
-    let written = file::write(&stack.root.at(path), plan, &stack.sources, &request.inputs, &place, &seal);
+    let inputs = request.inputs.stored(&stack.program);
+    let written = file::write(&stack.root.at(path), plan, stack.own_sources(), &inputs, &place, &seal);
     Ok(written.map_err(anyhow::Error::from)?)
 }

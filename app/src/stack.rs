@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::encryption::{self, Encryption};
 use compiler::program::{self, Program};
-use compiler::source::{SourceLoader, SourceMap};
+use compiler::source::{SourceFile, SourceLoader, SourceMap};
 use compiler::{Inputs, addr::ProviderSource};
 use engine::event::Event;
 use engine::host::launch::Progress;
@@ -32,6 +32,8 @@ use crate::workspace;
 pub struct Stack {
     pub program: Arc<Program>,
     pub sources: SourceMap,
+    /// How many of those are the program; the others are values of variables.
+    n_own_sources: usize,
     pub root: Root,
     pub(crate) host: Arc<Host>,
     pub(crate) loader: Arc<dyn SourceLoader>,
@@ -105,6 +107,7 @@ impl Stack {
         let (program, diags) = program::load(folder, &*loader, &mut sources);
         let stack = Stack {
             program: Arc::new(program),
+            n_own_sources: sources.files().len(),
             sources,
             root: root.clone(),
             host: host.clone(),
@@ -118,6 +121,11 @@ impl Stack {
     pub(crate) fn tell(&self, diags: &Diagnostics) -> Result<()> {
         self.host.watch.diagnostics(diags, &self.sources);
         if diags.has_errors() { Err(Failure::Told) } else { Ok(()) }
+    }
+
+    /// The texts that it was read from.
+    pub(crate) fn own_sources(&self) -> &[SourceFile] {
+        &self.sources.files()[..self.n_own_sources]
     }
 
     /// The selected workspace.

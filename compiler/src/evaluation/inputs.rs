@@ -29,6 +29,10 @@ pub struct Input {
     pub span: Option<Span>,
 }
 
+fn is_ephemeral(program: &Program, name: &str) -> bool {
+    program.root().variables.get(name).is_some_and(|variable| variable.ephemeral)
+}
+
 impl Inputs {
     pub fn validating() -> Inputs {
         Inputs { validating: true, ..Inputs::default() }
@@ -58,6 +62,20 @@ impl Inputs {
             };
             value(self) != value(other)
         })
+    }
+
+    /// Without what is never stored.
+    #[must_use]
+    pub fn stored(&self, program: &Program) -> Inputs {
+        let mut stored = self.clone();
+        stored.values.retain(|name, _| !is_ephemeral(program, name));
+        stored
+    }
+
+    /// Takes the values of ephemeral variables from `other`.
+    pub fn take_ephemeral(&mut self, other: &Inputs, program: &Program) {
+        let taken = other.values.iter().filter(|(name, _)| is_ephemeral(program, name));
+        self.values.extend(taken.map(|(name, input)| (name.clone(), input.clone())));
     }
 
     /// Values for variables that the program does not have.

@@ -231,6 +231,10 @@ impl Evaluation {
         }
         let value = self.evaluate(&output.value, module, inst);
         let marks = value.marks_deep();
+        if module == ROOT && output.ephemeral {
+            let label = "outputs of the root module are stored, so they cannot be ephemeral";
+            self.diags.push(Diagnostic::error("ephemeral output", label).at(output.name.span));
+        }
         if marks.ephemeral && !output.ephemeral {
             let label = "this value is ephemeral, and the output is not";
             let diagnostic = Diagnostic::error("ephemeral value", label).at(output.value.span);

@@ -14,7 +14,7 @@ use compiler::Inputs;
 use compiler::addr::{InstanceAddr, ProviderAddr, ResourceAddr};
 use compiler::binding::Schemas;
 use compiler::evaluation::Input;
-use compiler::source::SourceMap;
+use compiler::source::SourceFile;
 use serde_json::{Map, Value as Json, json};
 use value::codec::msgpack;
 use value::{Path, Ty, Value};
@@ -65,13 +65,12 @@ pub struct Saved {
 pub fn write(
     path: &FsPath,
     plan: &Plan,
-    sources: &SourceMap,
+    sources: &[SourceFile],
     inputs: &Inputs,
     place: &str,
     seal: &Seal,
 ) -> Result<(), PlanFileError> {
-    let texts: Map<String, Json> =
-        sources.files().iter().map(|file| (file.name.clone(), Json::from(&*file.text))).collect();
+    let texts: Map<String, Json> = sources.iter().map(|file| (file.name.clone(), Json::from(&*file.text))).collect();
     let values: Map<String, Json> =
         inputs.iter().map(|(name, value)| (name.to_string(), encode_value(value))).collect();
     let document = json!({
