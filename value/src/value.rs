@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::marks::Marks;
+use crate::Marks;
 use crate::set::SetKey;
 use crate::ty::ObjectTy;
 use crate::{Number, Ty};
