@@ -81,16 +81,28 @@ pub fn install(package: &Package, target: &Path) -> Result<()> {
             std::os::unix::fs::symlink(path, &new).map_err(io(&new))?;
         }
     }
-    // What is there is put aside first: a folder does not take the place of one that is not empty.
-    match std::fs::rename(target, scratch.path().join("old")) {
-        Err(error) if error.kind() != stdio::ErrorKind::NotFound => return Err(io(target)(error)),
-        _ => {}
-    }
     match std::fs::rename(&new, target) {
-        // Somebody else was faster with the same.
-        Err(error) if error.kind() == stdio::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Ok(()) => return Ok(()),
+        // There is something. Somebody who was faster with the same may have begun to use it already.
+        Err(_) if std::fs::symlink_metadata(target).is_ok() => {
+            if is_same(&new, target) {
+                return Ok(());
+            }
+        }
+        Err(error) => return Err(io(target)(error)),
+    }
+    // A folder does not take the place of one that is not empty.
+    std::fs::rename(target, scratch.path().join("old")).map_err(io(target))?;
+    match std::fs::rename(&new, target) {
+        Err(_) if is_same(&new, target) => Ok(()),
         renamed => renamed.map_err(io(target)),
     }
+}
+
+fn is_same(new: &Path, there: &Path) -> bool {
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+    let hash = |path: &Path| hash::of_folder(path).ok();
+    is_link(new) == is_link(there) && hash(new).is_some_and(|hash_of_new| hash(there) == Some(hash_of_new))
 }
 
 fn unpack(archive: &Path, folder: &Path) -> Result<()> {
