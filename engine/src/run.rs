@@ -220,6 +220,7 @@ pub(crate) fn fresh(desired: &DesiredInstance, recorded: Option<&InstanceState>)
         dependencies: (*desired.dependencies).clone(),
         tainted: recorded.is_some_and(|recorded| recorded.tainted),
         create_before_destroy: desired.lifecycle.create_before_destroy,
+        prevent_destroy: desired.lifecycle.prevent_destroy,
     }
 }
 

@@ -72,6 +72,8 @@ pub struct InstanceState {
     /// Its creation did not end well: it is to be replaced.
     pub tainted: bool,
     pub create_before_destroy: bool,
+    /// Its block said so, and holds when it is gone. Terraform reads over it, and does not write it.
+    pub prevent_destroy: bool,
 }
 
 impl State {

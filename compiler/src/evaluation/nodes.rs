@@ -175,6 +175,8 @@ impl Nodes {
                 refs::of_body(&resource.body, &mut here);
                 repetition_refs(&resource.repetition, &mut here);
                 self.depend_on_explicit(program, id, module, &resource.depends_on, diags);
+                let flags = [&resource.lifecycle.create_before_destroy, &resource.lifecycle.prevent_destroy];
+                flags.into_iter().flatten().for_each(|expr| refs::of_expr(expr, &mut here));
                 resource.lifecycle.replace_triggered_by.iter().for_each(|expr| refs::of_expr(expr, &mut here));
                 resource.lifecycle.preconditions.iter().for_each(|condition| condition_refs(condition, &mut here));
                 let mut after = Vec::new();

@@ -393,12 +393,15 @@ impl Evaluation {
         let config = ctx.decode_body(&resource.body, &bound.schema.block, &target, &Path::root(), &mut spans);
         found.extend(ctx.diags);
         let triggers = triggers(&resource.lifecycle.replace_triggered_by, &scope, &mut found);
+        let lifecycle = &resource.lifecycle;
+        let create_before_destroy =
+            flag(lifecycle.create_before_destroy.as_ref(), self.inputs.validating, &scope, &mut found);
+        let prevent_destroy = flag(lifecycle.prevent_destroy.as_ref(), self.inputs.validating, &scope, &mut found);
         let is_wrong = found.has_errors();
         self.diags.extend(found);
         if is_wrong {
             return None;
         }
-        let lifecycle = &resource.lifecycle;
         Some(DesiredInstance {
             addr,
             provider: bound.provider.clone(),
@@ -408,8 +411,8 @@ impl Evaluation {
             awaits: self.nodes.awaited.get(&node).cloned().unwrap_or_default(),
             may_fail: resource.is_in_check,
             lifecycle: DesiredLifecycle {
-                create_before_destroy: lifecycle.create_before_destroy,
-                prevent_destroy: lifecycle.prevent_destroy,
+                create_before_destroy,
+                prevent_destroy,
                 ignore_changes: lifecycle.ignore_changes.clone(),
                 replace_triggered_by: triggers,
             },
@@ -437,6 +440,24 @@ impl Evaluation {
             let blame = Blame { subject: subject(module, || addr.resource().to_string()), at: None };
             let found = check(postcondition, &scope, "postcondition failed", blame);
             self.diags.extend(found);
+        }
+    }
+}
+
+/// An argument of `lifecycle` that is true or false. Where it may be unknown, it is taken for true, which keeps more.
+fn flag(expr: Option<&Expr>, may_be_unknown: bool, scope: &ModuleScope<'_>, diags: &mut Diagnostics) -> bool {
+    let Some(expr) = expr else { return false };
+    let value = eval::evaluate_as(expr, &Ty::Bool, scope, diags).unmark().0;
+    match value.as_bool() {
+        Some(truth) => truth,
+        None if value.is_null() => false,
+        None => {
+            if !may_be_unknown && !diags.has_errors() {
+                let label = "this depends on something that is known only after apply";
+                let diagnostic = Diagnostic::error("unknown argument of `lifecycle`", label).at(expr.span);
+                diags.push(diagnostic.note("make it depend on variables"));
+            }
+            true
         }
     }
 }

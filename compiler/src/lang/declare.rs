@@ -126,8 +126,9 @@ pub enum Repetition {
 
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
-    pub create_before_destroy: bool,
-    pub prevent_destroy: bool,
+    /// Each true or false, if it is written.
+    pub create_before_destroy: Option<Expr>,
+    pub prevent_destroy: Option<Expr>,
     pub ignore_changes: Ignore,
     pub replace_triggered_by: Vec<Expr>,
     pub preconditions: Vec<Condition>,

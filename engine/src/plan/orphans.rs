@@ -29,6 +29,19 @@ impl Planning<'_> {
                 continue;
             }
             let removed = self.run.program.removed(addr).filter(|_| self.options.goal == Goal::Configuration);
+            if recorded.prevent_destroy
+                && removed.is_none()
+                && !only_looks
+                && !self.run.program.has_resource(&addr.resource())
+            {
+                let label = format!("the block of {addr} has `prevent_destroy`, and is gone");
+                let diagnostic = Diagnostic::error("destruction prevented", label);
+                self.diags.push(
+                    diagnostic
+                        .note("write the block again, or a `removed` block, which says whether what exists goes, too"),
+                );
+                continue;
+            }
             if removed.is_some_and(|removed| !removed.destroy) {
                 match instance::forget(&self.run, addr, recorded, Reason::Removed) {
                     Ok(change) => drop(self.plan.changes.insert(addr.clone(), change)),

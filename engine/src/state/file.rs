@@ -361,6 +361,9 @@ fn encode_instance(key: &Key, deposed: Option<&str>, instance: &InstanceState) -
     if instance.create_before_destroy {
         fields.push(("create_before_destroy", Field::Plain(true.into())));
     }
+    if instance.prevent_destroy {
+        fields.push(("prevent_destroy", Field::Plain(true.into())));
+    }
     fields
 }
 
@@ -468,6 +471,7 @@ fn instance_from_json(json: &Json, provider: &ProviderAddr) -> Option<InstanceSt
         dependencies: list("dependencies").iter().filter_map(|text| ResourceAddr::parse(text.as_str()?)).collect(),
         tainted: json.get("status").and_then(Json::as_str) == Some("tainted"),
         create_before_destroy: json.get("create_before_destroy").and_then(Json::as_bool).unwrap_or(false),
+        prevent_destroy: json.get("prevent_destroy").and_then(Json::as_bool).unwrap_or(false),
     })
 }
 

@@ -50,6 +50,44 @@ async fn prevent_destroy_refuses_a_replacement() {
 }
 
 #[tokio::test]
+async fn prevent_destroy_follows_a_variable() {
+    let mut bed = Bed::new();
+    let text = |size: u32, keep: bool| {
+        format!(
+            "variable \"keep\" {{\n  default = {keep}\n}}\nresource \"thing\" \"a\" {{\n  size = {size}\n  lifecycle {{\n    \
+             prevent_destroy = var.keep\n  }}\n}}\n"
+        )
+    };
+    bed.apply(&text(1, true)).await;
+    bed.provider.plan = replace_when_changed("size");
+    let plan = bed.plan(&text(2, true)).await;
+    assert!(plan.contains("destruction prevented"), "{plan}");
+    let applied = bed.apply(&text(2, false)).await;
+    assert_eq!((applied.errors.as_str(), applied.calls.len()), ("", 2));
+    let unknown = "resource \"thing\" \"a\" {\n}\nresource \"thing\" \"b\" {\n  lifecycle {\n    \
+                   prevent_destroy = thing.a.id == \"x\"\n  }\n}\n";
+    let plan = Bed::new().plan(unknown).await;
+    assert!(plan.contains("known only after apply"), "{plan}");
+}
+
+#[tokio::test]
+async fn prevent_destroy_holds_when_its_block_is_gone() {
+    let mut bed = Bed::new();
+    bed.apply("resource \"thing\" \"a\" {\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n").await;
+    let plan = bed.plan("").await;
+    assert!(plan.contains("the block of thing.a has `prevent_destroy`, and is gone"), "{plan}");
+    // Who takes the word away first may take the block, too.
+    bed.apply("resource \"thing\" \"a\" {\n}\n").await;
+    let applied = bed.apply("").await;
+    assert_eq!((applied.errors.as_str(), applied.calls.as_slice()), ("", ["delete thing.a".to_owned()].as_slice()));
+    // A `removed` block says what is meant.
+    bed.apply("resource \"thing\" \"a\" {\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n").await;
+    let applied = bed.apply("removed {\n  from = thing.a\n}\n").await;
+    assert_eq!(applied.errors, "");
+    bed.assert_state(&[]);
+}
+
+#[tokio::test]
 async fn a_trigger_replaces() {
     let mut bed = Bed::new();
     let text = |size: u32| {

@@ -23,6 +23,7 @@ pub(crate) fn instance() -> Box<InstanceState> {
         dependencies: [compiler::addr::ResourceAddr::parse("module.m.thing.x").expect("an address")].into(),
         tainted: true,
         create_before_destroy: true,
+        prevent_destroy: true,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use value::{Path, Step};
 
-use super::blocks::{expressions, flag, missing, provider_argument, text, twice};
+use super::blocks::{expressions, missing, provider_argument, text, twice};
 use super::{
     Check, Condition, Ignore, Lifecycle, ModuleCall, ModuleDecl, ProviderRef, Repetition, Resource, Shape, without,
 };
@@ -154,8 +154,8 @@ fn lifecycle(body: &Body, mode: Mode, diags: &mut Diagnostics) -> Lifecycle {
     shape.check(block, diags);
     let body = &block.body;
     Lifecycle {
-        create_before_destroy: flag(body, "create_before_destroy", diags).unwrap_or(false),
-        prevent_destroy: flag(body, "prevent_destroy", diags).unwrap_or(false),
+        create_before_destroy: body.attribute("create_before_destroy").map(|attribute| attribute.expr.clone()),
+        prevent_destroy: body.attribute("prevent_destroy").map(|attribute| attribute.expr.clone()),
         ignore_changes: ignore_changes(body, diags),
         replace_triggered_by: expressions(body, "replace_triggered_by", diags),
         preconditions: body.blocks_of("precondition").filter_map(|block| condition(block, diags)).collect(),
