@@ -56,6 +56,8 @@ pub enum HostError {
         "the plugin of {provider} is gone, and could not be asked for {call}: {message}\nThe last lines that it wrote:\n{log}"
     )]
     Gone { provider: String, call: &'static str, message: String, log: String },
+    #[error("the plugin of {provider} has not answered {call} for {seconds} s\nThe last lines that it wrote:\n{log}")]
+    Silent { provider: String, call: &'static str, seconds: u64, log: String },
     #[error("the plugin of {provider} answered {call} with something unreadable: {reason}")]
     Answer { provider: String, call: &'static str, reason: String },
     #[error("the plugin of {provider} has no `{operation}`: it is of another make, or older than this program")]
@@ -70,7 +72,7 @@ impl HostError {
     /// Whether what was asked for may have happened.
     pub fn may_be_done(&self) -> bool {
         match self {
-            HostError::Call { .. } | HostError::Answer { .. } => true,
+            HostError::Call { .. } | HostError::Answer { .. } | HostError::Silent { .. } => true,
             HostError::NotFound { .. }
             | HostError::Version { .. }
             | HostError::Locked { .. }

@@ -30,6 +30,10 @@ use super::{
     PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse, Result,
 };
 
+/// A function computes, and does nothing else.
+const FUNCTION_DEADLINE: Duration = Duration::from_mins(2);
+/// Whoever waits for the end of a run does not wait for longer.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a plugin has to end after Shutdown before it is killed, as go-plugin has it.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -95,6 +99,19 @@ impl GrpcProvider {
         let codec = tonic_prost::ProstCodec::<Q, A>::default();
         let answer = client.unary(message.into_request(), path, codec).await;
         Ok(answer.map_err(|status| self.failed(rpc.name, &status))?.into_inner())
+    }
+
+    /// As `call`, of what nobody has to wait for: one that is silent for longer hangs.
+    async fn call_within<Q, A>(&self, limit: Duration, rpc: Rpc<Q, A>, message: impl IntoRequest<Q>) -> Result<A>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let (call, seconds) = (rpc.name, limit.as_secs());
+        let answer = tokio::time::timeout(limit, self.call(rpc, message)).await;
+        answer.unwrap_or_else(|_| {
+            Err(HostError::Silent { provider: self.source.short(), call, seconds, log: self.plugin.log.text() })
+        })
     }
 
     fn failed(&self, call: &'static str, status: &Status) -> HostError {
@@ -388,7 +405,8 @@ impl Provider for GrpcProvider {
             let _timed = timed(rpc::CLOSE_EPHEMERAL_RESOURCE.name, ty);
             let (type_name, private) = (ty.to_owned(), lease.private.clone());
             let message = wire::close_ephemeral_resource::Request { type_name, private };
-            Ok(problems(&self.call(rpc::CLOSE_EPHEMERAL_RESOURCE, message).await?.diagnostics))
+            let answer = self.call_within(CLOSE_DEADLINE, rpc::CLOSE_EPHEMERAL_RESOURCE, message).await?;
+            Ok(problems(&answer.diagnostics))
         })
     }
 
@@ -430,7 +448,7 @@ impl Provider for GrpcProvider {
             let parameters = function.parameters.iter().chain(function.variadic.iter().cycle());
             let encoded = arguments.iter().zip(parameters).map(|(value, of)| value_to_wire(value, &of.ty));
             let message = wire::call_function::Request { name: name.to_owned(), arguments: encoded.collect() };
-            let answer = GrpcProvider::call(self, rpc::CALL_FUNCTION, message).await?;
+            let answer = self.call_within(FUNCTION_DEADLINE, rpc::CALL_FUNCTION, message).await?;
             if let Some(error) = answer.error {
                 let argument = error.function_argument.and_then(|index| usize::try_from(index).ok());
                 return Ok(Err(FunctionFailure { message: error.text, argument }));
