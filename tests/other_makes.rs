@@ -310,6 +310,30 @@ output "same" { value = data.null_data_source.d.outputs.x == null_resource.a.id 
     let applied = bed.ours(&[APPLY, &["-var", "t=2"]].concat()).success();
     assert!(applied.contains("3 added, 0 changed, 3 destroyed"), "{applied}");
     bed.is_settled(&["-var", "t=2"]);
+    // What is built in takes it over, as terraform's does.
+    let state: serde_json::Value = serde_json::from_str(&bed.state()).expect("JSON");
+    let of_a = |state: &serde_json::Value| {
+        let mut resources = state["resources"].as_array().expect("resources").iter();
+        resources.find(|resource| resource["name"] == "a").map(|a| a["instances"][0]["attributes"]["id"].clone())
+    };
+    let moved = "resource \"terraform_data\" \"a\" {\n  triggers_replace = { t = \"2\" }\n}\n\
+        moved {\n  from = null_resource.a\n  to   = terraform_data.a\n}\n\
+        removed {\n  from = null_resource.n\n}\nterraform {\n  required_providers {\n    null = { source = \"hashicorp/null\" }\n  }\n}\n";
+    bed.sandbox.write("stack/main.tf", moved);
+    let applied = bed.ours(APPLY).success();
+    assert!(applied.contains("0 added, 0 changed, 2 destroyed"), "{applied}");
+    assert_eq!(of_a(&serde_json::from_str(&bed.state()).expect("JSON")), of_a(&state));
+    bed.is_settled(&[]);
+    // What cannot become it is refused, and nothing is changed.
+    let refused =
+        moved.replace("terraform_data\" \"a\"", "null_resource\" \"z\"").replace("triggers_replace", "triggers");
+    let refused = refused
+        .replace("from = null_resource.a", "from = terraform_data.a")
+        .replace("to   = terraform_data.a", "to   = null_resource.z");
+    bed.sandbox.write("stack/main.tf", &refused);
+    let told = bed.ours(&["plan"]).failure();
+    assert!(told.contains("it makes no null_resource of a terraform_data"), "{told}");
+    bed.sandbox.write("stack/main.tf", moved);
     bed.ours(&["destroy", "-auto-approve"]).success();
 }
 

@@ -193,8 +193,8 @@ fn blocks_that_cannot_be_are_refused_at_their_place() {
     says(&[to("x", "a"), to("y", "a")].concat(), "two blocks are about terraform_data.a");
     says(&[to("x", "a"), to("x", "b")].concat(), "two blocks are about terraform_data.x");
     says(
-        "moved {\n  from = terraform_data.x\n  to = other_thing.x\n}\n",
-        "a resource becomes a resource of the same type",
+        "moved {\n  from = terraform_data.x\n  to = module.x\n}\n",
+        "a resource becomes a resource, and a module a module",
     );
     says("moved {\n  from = \"terraform_data.x\"\n  to = terraform_data.y\n}\n", "an address is required here");
     says("removed {\n  from = terraform_data.x[0]\n}\n", "leave the key away");

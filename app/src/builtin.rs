@@ -11,8 +11,8 @@ use compiler::addr::{Mode, ProviderSource};
 use compiler::binding::ProviderSchemas;
 use engine::host::providers::{Launcher, PluginLauncher};
 use engine::host::{
-    ApplyRequest, ApplyResponse, BoxFuture, HostError, ImportResponse, PlanRequest, PlanResponse, Provider,
-    ReadRequest, ReadResponse, Result,
+    ApplyRequest, ApplyResponse, BoxFuture, HostError, ImportResponse, MoveRequest, PlanRequest, PlanResponse,
+    Provider, ReadRequest, ReadResponse, Result,
 };
 use engine::state::State;
 use engine::state::seal::Seal;
@@ -306,6 +306,35 @@ impl Provider for Builtin {
                 Err(problem) => (config.clone(), vec![problem]),
             })
         })
+    }
+
+    /// As Terraform's does: of HashiCorp's `null_resource`, whose triggers become those of a replacement.
+    fn move_state<'a>(&'a self, request: MoveRequest<'a>) -> BoxFuture<'a, Result<ImportResponse>> {
+        let of_null = request.from_type == "null_resource" && request.from_provider.ends_with("/hashicorp/null");
+        let refused = |reason: String| {
+            let (provider, address) = (ProviderSource::builtin().to_string(), request.ty.to_owned());
+            HostError::Refused { provider, address, reason }
+        };
+        if !of_null || request.ty != DATA {
+            return now(Err(refused(format!("it makes no {} of a {}", request.ty, request.from_type))));
+        }
+        let before: serde_json::Value = match serde_json::from_slice(request.attributes) {
+            Ok(before) => before,
+            Err(error) => return now(Err(refused(error.to_string()))),
+        };
+        let texts = before["triggers"].as_object().map(|triggers| {
+            let texts =
+                triggers.iter().map(|(name, text)| (name.as_str(), Value::string(text.as_str().unwrap_or_default())));
+            Value::object(texts)
+        });
+        let null = Value::Null(Ty::Dynamic);
+        let state = Value::object([
+            ("id", before["id"].as_str().map_or(Value::Null(Ty::String), Value::string)),
+            ("input", null.clone()),
+            ("output", null.clone()),
+            ("triggers_replace", texts.unwrap_or(null)),
+        ]);
+        now(Ok(ImportResponse { state: Some(state), private: Vec::new(), problems: Vec::new() }))
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
