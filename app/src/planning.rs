@@ -116,7 +116,8 @@ pub struct SavedPlan {
 }
 
 impl SavedPlan {
-    pub fn open(host: &Arc<Host>, root: &Root, path: &Path) -> Result<SavedPlan> {
+    /// `given` may have what decrypts it, and what it does not keep.
+    pub fn open(host: &Arc<Host>, root: &Root, path: &Path, given: &[Given]) -> Result<SavedPlan> {
         let path = root.at(path);
         // What the stack says now, with the values that its variables have without flags: those of the plan are in it.
         let (mut stack, diags) = Stack::read(host, root);
@@ -124,7 +125,7 @@ impl SavedPlan {
             stack.tell(&diags)?;
         }
         let seal = if stack.says_encryption() {
-            let inputs = stack.inputs(&[])?;
+            let inputs = stack.inputs(given)?;
             Seal::new(stack.encryption(&inputs)?.plan)
         } else {
             Seal::default()

@@ -89,7 +89,7 @@ pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
             return Err(anyhow!("a saved plan says what it is for; leave -target and -exclude away").into());
         }
         let common = &args.change.common;
-        let mut saved = SavedPlan::open(&invocation.host, &invocation.root, path)?;
+        let mut saved = SavedPlan::open(&invocation.host, &invocation.root, path, args.change.inputs.given())?;
         saved.check_given(args.change.inputs.given())?;
         let proposed =
             change::propose_saved(&saved, &common.state.of(&saved.stack, &saved.inputs)?, common.parallelism).await?;

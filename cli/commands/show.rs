@@ -116,7 +116,7 @@ fn show_files(root: &Path, folder: &Path, with_text: bool) -> anyhow::Result<()>
 }
 
 async fn show_plan(path: &Path, args: &ShowArgs, invocation: &Invocation) -> Outcome {
-    let saved = SavedPlan::open(&invocation.host, &invocation.root, path)?;
+    let saved = SavedPlan::open(&invocation.host, &invocation.root, path, &[])?;
     let plan = saved.plan().await?;
     if args.json {
         print::line(&crate::json::plan_document(&plan).to_string());
