@@ -18,14 +18,14 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("TF_CLOUD_HOSTNAME", "there is no HCP Terraform here"),
     ("TF_CLOUD_ORGANIZATION", "there is no HCP Terraform here"),
     ("TF_CLOUD_PROJECT", "there is no HCP Terraform here"),
-    ("TF_DATA_DIR", "only the selected workspace is read from there; this program keeps its own files in .lampwright"),
+    (
+        "TF_DATA_DIR",
+        "only the selected workspace and installed providers are read from there; this program keeps its own files in .lampwright",
+    ),
     ("TF_IGNORE", "nothing is uploaded"),
     ("TF_LOG_CORE", "LAMPWRIGHT_LOG or TF_LOG says how much is told"),
     ("TF_LOG_PATH", "what is told goes to stderr"),
     ("TF_LOG_PROVIDER", "LAMPWRIGHT_LOG or TF_LOG says how much is told"),
-    ("TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE", "nothing is installed"),
-    ("TF_REGISTRY_CLIENT_TIMEOUT", "no registry is asked"),
-    ("TF_REGISTRY_DISCOVERY_RETRY", "no registry is asked"),
     ("TF_STATE_PERSIST_INTERVAL", "every change is on the disk before the next step"),
 ];
 

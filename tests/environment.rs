@@ -76,7 +76,7 @@ fn a_workspace_that_nobody_has_made_is_refused() {
 fn what_has_no_effect_is_told() {
     let mut sandbox = Sandbox::new();
     sandbox.write("stack/main.stack.hcl", STACK);
-    let variables = [("TF_DATA_DIR", "/none"), ("TF_LOG_PATH", "log"), ("TF_REGISTRY_CLIENT_TIMEOUT", "3")];
+    let variables = [("TF_DATA_DIR", "/none"), ("TF_LOG_PATH", "log"), ("TF_IGNORE", "trace")];
     let ran = with(&variables, "stack", &mut sandbox, &["plan"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     for (name, _) in variables {

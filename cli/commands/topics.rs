@@ -26,10 +26,16 @@ const TOPICS: &[(&str, &str, &str)] = &[
     ("local", "the cloud that is this machine", include_str!("../../docs/local.md")),
     ("modules", "modules of the library, of repositories, as archives", include_str!("../../docs/modules.md")),
     ("operating", "status, logs, scale, ssh", include_str!("../../docs/operating.md")),
+    ("performance", "many objects, side by side with terraform", include_str!("../../docs/performance.md")),
     (
         "planning",
         "plans for a part, for the record; moved, removed, import, check",
         include_str!("../../docs/planning.md"),
+    ),
+    (
+        "providers",
+        "where they come from, what proves them, functions, what is never stored",
+        include_str!("../../docs/providers.md"),
     ),
     ("reference", "every resource and every setting of the provider", include_str!("../../docs/reference.md")),
     ("robustness", "the faults that were found, and what guards each", include_str!("../../docs/robustness.md")),
