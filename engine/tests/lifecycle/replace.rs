@@ -62,6 +62,7 @@ async fn prevent_destroy_follows_a_variable() {
     bed.provider.plan = replace_when_changed("size");
     let plan = bed.plan(&text(2, true)).await;
     assert!(plan.contains("destruction prevented"), "{plan}");
+    bed.provider.plan = replace_when_changed("size");
     let applied = bed.apply(&text(2, false)).await;
     assert_eq!((applied.errors.as_str(), applied.calls.len()), ("", 2));
     let unknown = "resource \"thing\" \"a\" {\n}\nresource \"thing\" \"b\" {\n  lifecycle {\n    \
@@ -74,17 +75,21 @@ async fn prevent_destroy_follows_a_variable() {
 async fn prevent_destroy_holds_when_its_block_is_gone() {
     let mut bed = Bed::new();
     bed.apply("resource \"thing\" \"a\" {\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n").await;
-    let plan = bed.plan("").await;
+    let nothing = "resource \"thing\" \"z\" {\n}\n";
+    let plan = bed.plan(nothing).await;
     assert!(plan.contains("the block of thing.a has `prevent_destroy`, and is gone"), "{plan}");
     // Who takes the word away first may take the block, too.
     bed.apply("resource \"thing\" \"a\" {\n}\n").await;
-    let applied = bed.apply("").await;
-    assert_eq!((applied.errors.as_str(), applied.calls.as_slice()), ("", ["delete thing.a".to_owned()].as_slice()));
+    let applied = bed.apply(nothing).await;
+    assert_eq!(
+        (applied.errors.as_str(), applied.calls.as_slice()),
+        ("", ["create thing.z".to_owned(), "delete thing.a".to_owned()].as_slice())
+    );
     // A `removed` block says what is meant.
     bed.apply("resource \"thing\" \"a\" {\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n").await;
-    let applied = bed.apply("removed {\n  from = thing.a\n}\n").await;
+    let applied = bed.apply(&format!("removed {{\n  from = thing.a\n}}\n{nothing}")).await;
     assert_eq!(applied.errors, "");
-    bed.assert_state(&[]);
+    bed.assert_state(&["thing.z"]);
 }
 
 #[tokio::test]
