@@ -7,10 +7,9 @@ use compiler::diag::{Diagnostic, Diagnostics, Severity};
 use compiler::source::{SourceMap, Span};
 use compiler::testing::TestFile;
 use engine::event::Event;
-use engine::plan::{Change, Plan, show::counts};
+use engine::plan::{Plan, show::counts};
 use engine::testing::Status;
 use serde_json::{Map, Value as Json, json};
-use value::codec::json as values;
 
 use crate::print;
 
@@ -187,86 +186,4 @@ pub(crate) fn test_summary(tested: &Tested) {
         "unowned_snapshots": tested.unowned.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>(),
     });
     emit("info", if is_good { "Success!" } else { "Failure!" }, "test_summary", one("test_summary", json));
-}
-
-/// A plan as `show -json` has it (format 1.2), with what this program knows of it.
-pub(crate) fn plan_document(plan: &Plan) -> Json {
-    let outputs: Map<String, Json> = plan
-        .outputs
-        .iter()
-        .map(|(name, output)| {
-            let actions = match (&output.before, &output.after) {
-                (None, _) => json!(["create"]),
-                (_, None) => json!(["delete"]),
-                (before, after) if before == after => json!(["no-op"]),
-                _ => json!(["update"]),
-            };
-            let plain = |value: &Option<value::Value>| value.as_ref().map_or(Json::Null, values::encode_plain);
-            let unknown = output.after.as_ref().is_some_and(|value| !value.is_wholly_known());
-            let entry = json!({
-                "actions": actions, "before": plain(&output.before), "after": plain(&output.after),
-                "after_unknown": unknown, "before_sensitive": output.sensitive, "after_sensitive": output.sensitive,
-            });
-            (name.to_string(), entry)
-        })
-        .collect();
-    let drift = plan.changes.values().filter(|change| change.has_drifted()).map(|change| {
-        json!({ "address": change.addr.to_string(), "change": {
-            "actions": [if change.before.is_null() { "delete" } else { "update" }],
-            "before": values::encode_plain(&change.recorded), "after": values::encode_plain(&change.before) } })
-    });
-    json!({
-        "format_version": "1.2",
-        "terraform_version": "1.11.4",
-        "resource_drift": drift.collect::<Vec<_>>(),
-        "resource_changes": plan.changes.values().map(|change| change_document(change, plan)).collect::<Vec<_>>(),
-        "output_changes": outputs,
-        "applyable": !plan.is_empty(),
-        "complete": true,
-        "errored": false,
-    })
-}
-
-fn change_document(change: &Change, plan: &Plan) -> Json {
-    let (after, after_paths) = change.after.clone().unmark_with_paths();
-    let sensitive: Vec<String> = after_paths.iter().map(ToString::to_string).collect();
-    let mode = if change.addr.mode == compiler::addr::Mode::Managed { "managed" } else { "data" };
-    let mut document = json!({
-        "address": change.addr.to_string(),
-        "mode": mode,
-        "type": &*change.addr.ty,
-        "name": &*change.addr.name,
-        "provider_name": change.provider.source.to_string(),
-        "change": {
-            "actions": change.action.json(),
-            "before": values::encode_plain(&change.before),
-            "after": values::encode_plain(&after),
-            "after_unknown": unknowns(&after),
-            "after_sensitive": sensitive,
-            "replace_paths": change.requires_replace.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        },
-        "preview": change.preview(),
-    });
-    if let Some(from) = plan.moves.get(&change.addr) {
-        document["previous_address"] = from.to_string().into();
-    }
-    document
-}
-
-/// `true` where a value is unknown, in the shape of the value.
-fn unknowns(value: &value::Value) -> Json {
-    if value.is_wholly_known() {
-        return json!({});
-    }
-    match value {
-        value::Value::Unknown(..) => true.into(),
-        other => match (other.as_items(), other.as_entries()) {
-            (Some(items), _) => items.iter().map(unknowns).collect(),
-            (_, Some(entries)) => {
-                let unknown = entries.iter().filter(|(_, value)| !value.is_wholly_known());
-                Json::Object(unknown.map(|(name, value)| (name.to_string(), unknowns(value))).collect())
-            }
-            _ => false.into(),
-        },
-    }
 }

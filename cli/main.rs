@@ -3,6 +3,7 @@
 //! **Invariant:** the only part of the project that prints, and that decides on exit codes (`exit.rs`).
 
 mod commands;
+mod document;
 mod environment;
 mod exit;
 mod flags;

@@ -62,6 +62,37 @@ impl Bed {
         }
     }
 
+    /// What programs are told of the state, and of a plan, is what terraform tells them.
+    fn documents_agree(&self, arguments: &[&str]) {
+        let Some(program) = terraform::program() else { return };
+        let theirs = Terraform { sandbox: &self.sandbox, program, folder: "stack" };
+        let read = |ran: Ran| serde_json::from_str::<serde_json::Value>(&ran.success()).expect("JSON");
+        let sorted = |mut document: serde_json::Value| {
+            let resources = document["values"]["root_module"]["resources"].as_array_mut().expect("resources");
+            resources.sort_by_key(|resource| resource["address"].as_str().map(str::to_owned));
+            document["values"].take()
+        };
+        assert_eq!(sorted(read(self.ours(&["show", "-json"]))), sorted(read(theirs.run(&["show", "-json"]))));
+        self.ours(&[["plan", "-out", "ours.tfplan"].as_slice(), arguments].concat()).success();
+        theirs.run(&[["plan", "-input=false", "-out=theirs.tfplan"].as_slice(), arguments].concat()).success();
+        let changes = |mut document: serde_json::Value| {
+            let changes = document["resource_changes"].as_array_mut().expect("changes");
+            // Why, in their words, and data sources that were read have no place in theirs.
+            changes
+                .iter_mut()
+                .filter_map(serde_json::Value::as_object_mut)
+                .for_each(|change| drop(change.remove("action_reason")));
+            changes.retain(|change| {
+                change["change"]["actions"] != serde_json::json!(["no-op"]) || change["mode"] == "managed"
+            });
+            changes.sort_by_key(|change| change["address"].as_str().map(str::to_owned));
+            changes.clone()
+        };
+        let (ours, theirs) =
+            (read(self.ours(&["show", "-json", "ours.tfplan"])), read(theirs.run(&["show", "-json", "theirs.tfplan"])));
+        assert_eq!(changes(ours), changes(theirs));
+    }
+
     fn state(&self) -> String {
         std::fs::read_to_string(self.sandbox.join("stack/terraform.tfstate")).expect("a state")
     }
@@ -307,6 +338,7 @@ output "same" { value = data.null_data_source.d.outputs.x == null_resource.a.id 
     bed.ours(APPLY).success();
     assert_eq!(bed.output("same"), "true");
     bed.is_settled(&[]);
+    bed.documents_agree(&["-var", "t=2"]);
     let applied = bed.ours(&[APPLY, &["-var", "t=2"]].concat()).success();
     assert!(applied.contains("3 added, 0 changed, 3 destroyed"), "{applied}");
     bed.is_settled(&["-var", "t=2"]);

@@ -8,14 +8,13 @@ use clap::Args;
 use compiler::addr::InstanceAddr;
 use compiler::console;
 use engine::plan::show::{ShowOptions, show};
-use engine::state::{InstanceState, State};
-use serde_json::{Value as Json, json};
+use engine::state::InstanceState;
 use value::codec::json as values;
 
 use super::Outcome;
 use crate::invocation::Invocation;
 use crate::proposal::Proposal;
-use crate::{exit, print};
+use crate::{document, exit, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
@@ -52,7 +51,7 @@ pub(crate) async fn run(args: &ShowArgs, invocation: &Invocation) -> Outcome {
     };
     let state = at.peek(&invocation.host).await?;
     if args.json {
-        print::line(&state_document(&state).to_string());
+        print::line(&document::state(&state).to_string());
         return Ok(exit::SUCCESS);
     }
     if state.is_empty() {
@@ -119,45 +118,9 @@ async fn show_plan(path: &Path, args: &ShowArgs, invocation: &Invocation) -> Out
     let saved = SavedPlan::open(&invocation.host, &invocation.root, path, &[])?;
     let plan = saved.plan().await?;
     if args.json {
-        print::line(&crate::json::plan_document(&plan).to_string());
+        print::line(&document::plan(&plan).to_string());
     } else {
         invocation.ui.plan(&show(&plan, &saved.stack.name(), ShowOptions { files: args.files }));
     }
     Ok(exit::SUCCESS)
-}
-
-/// `show -json` of a state, format 1.0.
-fn state_document(state: &State) -> Json {
-    let outputs: serde_json::Map<String, Json> = state
-        .outputs
-        .iter()
-        .map(|(name, output)| {
-            let entry = json!({ "sensitive": output.sensitive, "type": output.value.ty().to_json(), "value": values::encode_plain(&output.value) });
-            (name.to_string(), entry)
-        })
-        .collect();
-    let resource = |(addr, instance): (&InstanceAddr, &InstanceState)| {
-        let mode = if addr.mode == compiler::addr::Mode::Managed { "managed" } else { "data" };
-        let sensitive: Vec<String> = instance.sensitive_paths.iter().map(ToString::to_string).collect();
-        json!({
-            "address": addr.to_string(), "mode": mode, "type": &*addr.ty, "name": &*addr.name,
-            "provider_name": instance.provider.source.to_string(), "schema_version": instance.schema_version,
-            "values": instance.attributes, "sensitive_values": sensitive, "tainted": instance.tainted,
-        })
-    };
-    let (root, others): (Vec<_>, Vec<_>) = state.instances.iter().partition(|(addr, _)| addr.module.is_root());
-    let mut modules: std::collections::BTreeMap<String, Vec<Json>> = std::collections::BTreeMap::new();
-    for (addr, instance) in others {
-        modules.entry(addr.module.to_string()).or_default().push(resource((addr, instance)));
-    }
-    let modules: Vec<Json> =
-        modules.into_iter().map(|(address, resources)| json!({ "address": address, "resources": resources })).collect();
-    json!({
-        "format_version": "1.0",
-        "terraform_version": "1.11.4",
-        "values": {
-            "outputs": outputs,
-            "root_module": { "resources": root.into_iter().map(resource).collect::<Vec<_>>(), "child_modules": modules },
-        },
-    })
 }
