@@ -90,7 +90,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
             &["commands"],
             &["guard", "invocation", "test_report"],
             &["environment", "ui"],
-            &["flags", "json", "junit", "proposal"],
+            &["document", "flags", "json", "junit", "proposal"],
             &["exit", "print"],
         ],
     ),
