@@ -111,6 +111,29 @@ impl Registry {
         }
     }
 
+    /// The package once more, with a folder of other files, signed.
+    fn release_again(&self, version: &str, folder: &str) {
+        let (zip, sums) =
+            (self.file(version, &zip_name(version)), self.file(version, &format!("thing_{version}_SHA256SUMS")));
+        let program = format!("terraform-provider-thing_v{version}");
+        let place = zip.parent().expect("a folder");
+        let status = Command::new("python3")
+            .args(["-m", "zipfile", "-c"])
+            .arg(&zip)
+            .args([&program, folder])
+            .current_dir(place)
+            .status();
+        assert!(status.expect("python3 runs").success());
+        let sum = sha256(&zip);
+        std::fs::write(&sums, format!("{sum}  {}\n", zip_name(version))).expect("written");
+        self.gpg(&["--detach-sign", &sums.display().to_string()]);
+        let path = format!("{version}/download/linux/amd64");
+        let download = std::fs::read(self.sandbox.join(&format!("www/v1/providers/acme/thing/{path}"))).expect("read");
+        let mut download: serde_json::Value = serde_json::from_slice(&download).expect("JSON");
+        download["shasum"] = sum.into();
+        self.put(&path, &download.to_string());
+    }
+
     fn file(&self, version: &str, name: &str) -> PathBuf {
         self.sandbox.join(&format!("www/v1/providers/acme/thing/files/{version}/{name}"))
     }
@@ -235,7 +258,7 @@ fn what_is_not_what_was_signed_or_locked_is_not_taken() {
     let (package, signed) = (std::fs::read(&zip).expect("a package"), std::fs::read(&sums).expect("checksums"));
     std::fs::write(&zip, [package.as_slice(), b"x"].concat()).expect("written");
     let told = registry.lampwright("s", &["init"]).failure();
-    assert!(told.contains("SHA-256") && told.contains(&sha256(&zip)), "{told}");
+    assert!(told.contains("its hash is") && told.contains(&sha256(&zip)), "{told}");
     nothing(&registry);
     std::fs::write(&sums, [signed.as_slice(), b"\n"].concat()).expect("written");
     let told = registry.lampwright("s", &["init"]).failure();
@@ -409,10 +432,85 @@ fn a_mirror_over_the_network_is_asked() {
     for folder in ["ours", "theirs"] {
         registry.stack(folder, ">= 1.0");
     }
+    let wrong = serde_json::json!({ "url": zip_name("1.0.0"), "hashes": ["h1:AAAA"] });
+    let wrong = serde_json::json!({ "archives": { "linux_amd64": wrong } });
+    registry.sandbox.write(&format!("{folder}/1.0.0.json"), &wrong.to_string());
+    let told = registry.lampwright("ours", &["init"]).failure();
+    assert!(told.contains("instead of h1:AAAA"), "{told}");
+    registry.sandbox.write(&format!("{folder}/1.0.0.json"), &document.to_string());
     let told = registry.lampwright("ours", &["init"]).success();
     assert!(told.contains("acme/thing 1.0.0: .lampwright") && told.contains(&url), "{told}");
     registry.terraform("theirs", &["init"]).success();
     assert_eq!(registry.lock("ours"), registry.lock("theirs"));
     server.kill().expect("it runs");
     server.wait().expect("ended");
+}
+
+/// Archives name folders, too, and who makes one again may have changed it.
+#[test]
+fn a_release_is_the_same_for_ever() {
+    let registry = Registry::with(&["1.0.0", "1.1.0"]);
+    registry.configure("");
+    for folder in ["ours", "theirs"] {
+        registry.stack(folder, "1.0.0");
+    }
+    let folder = registry.file("1.0.0", "docs");
+    std::fs::create_dir(&folder).expect("made");
+    std::fs::write(folder.join("README"), "read me").expect("written");
+    registry.release_again("1.0.0", "docs");
+    registry.lampwright("ours", &["init"]).success();
+    registry.lampwright("ours", &["validate"]).success();
+    registry.terraform("theirs", &["init"]).success();
+    assert_eq!(registry.lock("ours"), registry.lock("theirs"));
+    let before = registry.lock("ours");
+    std::fs::write(folder.join("README"), "another text").expect("written");
+    registry.release_again("1.0.0", "docs");
+    std::fs::remove_dir_all(registry.sandbox.join("ours/.lampwright")).expect("removed");
+    let told = registry.lampwright("ours", &["init", "-upgrade"]).failure();
+    assert!(told.contains("is not what is locked") && registry.lock("ours") == before, "{told}");
+    // A lock that somebody has edited is not guessed at.
+    let lock = registry.sandbox.join("ours/.terraform.lock.hcl");
+    let block = before.split_once("\n\n").expect("a block").1;
+    for (text, part) in [
+        (format!("{before}\n{block}"), "there are two blocks of registry.test/acme/thing"),
+        (before.replace("hashes = [", "hashes = \"h1:x\"\n  others = ["), "an argument that is not known: others"),
+        (
+            before.split("  hashes").next().expect("a text").to_owned() + "  hashes = \"h1:x\"\n}\n",
+            "are no list of texts",
+        ),
+    ] {
+        std::fs::write(&lock, text).expect("written");
+        let told = registry.lampwright("ours", &["init"]).failure();
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+/// What was made may have to be removed.
+#[test]
+fn a_provider_that_only_the_state_needs_is_installed() {
+    let registry = Registry::with(&["1.0.0"]);
+    registry.configure("");
+    registry.stack("s", "1.0.0");
+    registry.lampwright("s", &["init"]).success();
+    let resource = serde_json::json!({
+        "mode": "managed", "type": "lb_pool", "name": "gone", "provider": format!("provider[\"{THING}\"]"),
+        "instances": [{ "schema_version": 0, "attributes": {} }],
+    });
+    let state = serde_json::json!({
+        "version": 4, "terraform_version": "1.11.4", "serial": 1, "lineage": "l", "outputs": {}, "resources": [resource],
+    });
+    registry.sandbox.write("s/terraform.tfstate", &state.to_string());
+    registry.sandbox.write("s/main.tf", "locals {\n}\n");
+    std::fs::remove_dir_all(registry.sandbox.join("s/.lampwright")).expect("removed");
+    let before = registry.lock("s");
+    let told = registry.lampwright("s", &["init"]).success();
+    assert!(
+        told.contains("acme/thing 1.0.0")
+            && registry.lock("s").contains(&before[before.find("hashes").expect("hashes")..]),
+        "{told}"
+    );
+    // When nothing needs it any more, it leaves the lock.
+    std::fs::remove_file(registry.sandbox.join("s/terraform.tfstate")).expect("removed");
+    registry.lampwright("s", &["init"]).success();
+    assert!(!registry.lock("s").contains(THING));
 }

@@ -81,7 +81,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("backends/src", &[&["http", "objects", "pg"], &["settings"], &["holder"]]),
     (
         "registry/src",
-        &[&["origin"], &["network"], &["direct", "folder"], &["package"], &["client", "lock", "signature"], &["hash"]],
+        &[&["origin"], &["network", "direct", "folder"], &["package"], &["client", "lock", "signature"], &["hash"]],
     ),
     (
         "cli",

@@ -1,12 +1,14 @@
 //! Fetches modules of git repositories, and says whether everything is there. Or makes a copy of a library module that is the
 //! user's own.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use compiler::Inputs;
 use compiler::addr::ProviderSource;
+use engine::state::State;
 
 use crate::failure::{Result, refuse};
 use crate::host::Host;
@@ -52,12 +54,20 @@ pub fn fetch(host: &Arc<Host>, root: &Root, upgrades: bool) -> Result<Stack> {
 
 /// The providers of a stack: those that are missing are installed; `found` is told of each. Each is started once, so that a
 /// broken one shows here and not in the middle of something.
-pub async fn check(stack: &Stack, wish: Wish, found: &dyn Fn(&Plugin)) -> Result<()> {
+///
+/// What the state has may have to be removed, so its providers are installed, too. Of a state that is not known nobody knows that: then
+/// nothing leaves the lock.
+pub async fn check(stack: &Stack, wish: Wish, state: Option<&State>, found: &dyn Fn(&Plugin)) -> Result<()> {
     let builtin = ProviderSource::builtin();
-    let sources = stack.program.requirements().into_iter().map(|requirement| requirement.source);
-    let sources: Vec<ProviderSource> = sources.filter(|source| *source != builtin).collect();
+    let configured = stack.program.requirements().into_iter().map(|requirement| requirement.source);
+    let recorded = state.into_iter().flat_map(|state| {
+        let all = state.instances.values().chain(state.unfinished.values()).chain(state.deposed.values());
+        all.map(|instance| instance.provider.source.clone())
+    });
+    let sources: BTreeSet<ProviderSource> = configured.chain(recorded).filter(|source| *source != builtin).collect();
+    let sources: Vec<ProviderSource> = sources.into_iter().collect();
     let installer = Installer::new(&stack.host, &stack.root, stack.search()?, wish)?;
-    stack.found(installer.install(&sources, found).await?);
+    stack.found(installer.install(&sources, state.is_some(), found).await?);
     let (run, _telling) = stack.run(Inputs::default()).await?;
     run.providers.shutdown().await;
     Ok(())

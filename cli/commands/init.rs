@@ -9,6 +9,8 @@ use app::init::{self, Plugin, Wish};
 use app::migration::{self, Found};
 use app::stack::Stack;
 use clap::Args;
+use compiler::Inputs;
+use engine::state::State;
 use serde_json::Value as Json;
 
 use super::plan::LockArgs;
@@ -86,9 +88,16 @@ async fn check(args: &InitArgs, invocation: &Invocation) -> Outcome {
         state(args, &mut stack, invocation).await?;
     }
     let wish = Wish { upgrades: args.upgrade, keeps_lock: args.lockfile.is_some() };
-    init::check(&stack, wish, &|plugin| print::line(&shown(plugin))).await?;
+    let inputs = stack.inputs(args.inputs.given())?;
+    let state = if args.backend { known_state(&stack, &inputs, invocation).await } else { None };
+    init::check(&stack, wish, state.as_ref(), &|plugin| print::line(&shown(plugin))).await?;
     print::line(&format!("Everything is there. Next: {}", invocation.proposal("plan").text()));
     Ok(exit::SUCCESS)
+}
+
+/// The state, if it can be read now: whoever needs it is told why it cannot.
+async fn known_state(stack: &Stack, inputs: &Inputs, invocation: &Invocation) -> Option<State> {
+    stack.state(inputs, None).ok()?.peek(&invocation.host).await.ok()
 }
 
 /// `Provider acme/thing 1.2.3: path (from registry.example.com, signed by 51852D87348FFC4C)`.

@@ -14,6 +14,8 @@ use crate::{RegistryError, Result};
 
 /// No list of versions is longer.
 const DOCUMENT_LIMIT: u64 = 64 << 20;
+/// No package is larger.
+const PACKAGE_LIMIT: u64 = 2 << 30;
 const CONNECT: Duration = Duration::from_secs(10);
 /// A server that sends nothing for so long is gone.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -116,8 +118,13 @@ impl Client {
             told(size);
         }
         let mut file = NamedTempFile::new().map_err(crate::io(&std::env::temp_dir()))?;
+        let mut size = 0;
         while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(url, &error))? {
             let path = file.path().to_owned();
+            size += chunk.len() as u64;
+            if size > PACKAGE_LIMIT {
+                return Err(unreadable(url.as_str(), &"it is larger than 2 GiB, or does not end"));
+            }
             file.write_all(&chunk).map_err(crate::io(&path))?;
         }
         Ok(file)
@@ -155,7 +162,7 @@ impl Client {
     }
 
     fn patience(&self) -> Duration {
-        self.hosts.timeout.unwrap_or(Duration::from_secs(10))
+        self.hosts.timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(Duration::from_secs(10))
     }
 }
 

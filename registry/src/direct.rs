@@ -40,7 +40,7 @@ struct Download {
     shasums_url: String,
     shasums_signature_url: String,
     #[serde(default)]
-    signing_keys: Keys,
+    signing_keys: Option<Keys>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,16 +101,18 @@ pub(crate) async fn package(
     let sums_url = at(&download.shasums_url)?;
     let sums = client.bytes(&sums_url, None).await?;
     let signed = client.bytes(&at(&download.shasums_signature_url)?, None).await?;
-    let keys: Vec<String> = download.signing_keys.gpg_public_keys.into_iter().map(|key| key.ascii_armor).collect();
+    let keys: Vec<String> =
+        download.signing_keys.unwrap_or_default().gpg_public_keys.into_iter().map(|key| key.ascii_armor).collect();
     let signer = signature::verify(&sums, &signed, &keys)
         .map_err(|reason| RegistryError::Signature { url: sums_url.to_string(), reason })?;
     let sums = read_sums(&sums);
     let expected = sums.iter().find(|(_, name)| *name == download.filename).map(|(sum, _)| sum.clone());
     // The registry's own word does not count where the signed list has another.
-    let expected = expected.filter(|sum| *sum == download.shasum).ok_or_else(|| RegistryError::Unreadable {
-        url: sums_url.to_string(),
-        reason: format!("it does not have {} with the checksum that the registry says", download.filename),
-    })?;
+    let expected =
+        expected.filter(|sum| *sum == download.shasum.to_lowercase()).ok_or_else(|| RegistryError::Unreadable {
+            url: sums_url.to_string(),
+            reason: format!("it does not have {} with the checksum that the registry says", download.filename),
+        })?;
     let package_url = at(&download.download_url)?;
     let file = client.download(&package_url, told).await?;
     check(file.path(), package_url.as_str(), sums_url.as_str(), &expected)?;
@@ -130,7 +132,7 @@ fn read_sums(text: &[u8]) -> Vec<(String, String)> {
     lines.filter(|(sum, _)| is_sum(sum)).map(|(sum, name)| (sum.to_lowercase(), name.trim().to_owned())).collect()
 }
 
-pub(crate) fn check(path: &Path, url: &str, by: &str, expected: &str) -> Result<()> {
+fn check(path: &Path, url: &str, by: &str, expected: &str) -> Result<()> {
     let mut file = std::fs::File::open(path).map_err(io(path))?;
     let found = hash::sha256(&mut file).map_err(io(path))?;
     if found == expected {

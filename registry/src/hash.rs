@@ -61,7 +61,12 @@ pub(crate) fn of_content(archive: &Path) -> Result<Hash> {
     let mut lines = Vec::new();
     for position in 0..zip.len() {
         let mut entry = zip.by_index(position).map_err(|error| failed(&error))?;
-        let name = entry.name().map_err(|error| failed(&error))?.into_owned();
+        // As it is unpacked.
+        if entry.is_dir() {
+            continue;
+        }
+        let name = entry.enclosed_name().ok_or_else(|| failed(&"it has a file that would lie outside of it"))?;
+        let name = name.to_string_lossy().into_owned();
         lines.push((name, sha256(&mut entry).map_err(|error| failed(&error))?));
     }
     Ok(of_lines(lines))

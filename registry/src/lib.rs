@@ -36,7 +36,7 @@ pub enum RegistryError {
     NoService { host: String, service: &'static str, url: String },
     #[error("{origin} has no {version} for {platform}; it has it for {}", list(available))]
     NoPlatform { origin: String, version: String, platform: String, available: Vec<String> },
-    #[error("the content of {url} is not what {by} says: SHA-256 {found} instead of {expected}")]
+    #[error("the content of {url} is not what {by} says: its hash is {found} instead of {expected}")]
     Checksum { url: String, by: String, expected: String, found: String },
     #[error("the checksums of {url} are not signed by a key that the registry names: {reason}")]
     Signature { url: String, reason: String },

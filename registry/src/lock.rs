@@ -54,6 +54,13 @@ impl Lock {
             let label = block.labels.first().map(|label| label.name.to_string()).unwrap_or_default();
             let source = ProviderSource::parse(&label);
             let source = source.ok_or_else(|| invalid(format!("{label:?} is the address of no provider")))?;
+            let is_known = |name: &str| matches!(name, "version" | "constraints" | "hashes");
+            if let Some(other) = block.body.attributes.iter().find(|attribute| !is_known(&attribute.name.name)) {
+                return Err(invalid(format!("{source} has an argument that is not known: {}", other.name.name)));
+            }
+            if lock.providers.contains_key(&source) {
+                return Err(invalid(format!("there are two blocks of {source}")));
+            }
             let mut text = |name: &str| {
                 let attribute = block.body.attribute(name)?;
                 Some(eval::evaluate(&attribute.expr, &NoScope, &mut diags))
@@ -62,7 +69,12 @@ impl Lock {
             let version = version.ok_or_else(|| invalid(format!("{source} has no version")))?;
             let constraints = text("constraints").and_then(|value| Some(value.as_str()?.to_owned()));
             let hashes = text("hashes");
-            let hashes = hashes.as_ref().and_then(texts).unwrap_or_default();
+            let hashes = match &hashes {
+                None => Vec::new(),
+                Some(hashes) => {
+                    texts(hashes).ok_or_else(|| invalid(format!("the hashes of {source} are no list of texts")))?
+                }
+            };
             lock.providers.insert(source, Locked { version, constraints: constraints.unwrap_or_default(), hashes });
         }
         match diags.0.iter().find(|diagnostic| diagnostic.is_error()) {
@@ -114,7 +126,7 @@ impl Lock {
 }
 
 fn texts(value: &value::Value) -> Option<Vec<Hash>> {
-    Some(value.as_items()?.iter().filter_map(|item| Some(Hash(item.as_str()?.to_owned()))).collect())
+    value.as_items()?.iter().map(|item| Some(Hash(item.as_str()?.to_owned()))).collect()
 }
 
 fn invalid(reason: String) -> RegistryError {

@@ -8,7 +8,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use crate::client::{Client, unreadable};
-use crate::direct::check;
+use crate::hash::Hash;
 use crate::package::{Content, Package};
 use crate::{RegistryError, Result};
 
@@ -29,6 +29,12 @@ struct Archive {
     hashes: Vec<String>,
 }
 
+/// Whose token goes with a question: the host, with a port that is named.
+fn authority(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
 fn at(base: &Url, source: &ProviderSource, name: &str) -> Result<Url> {
     base.join(&format!("{source}/{name}")).map_err(|error| unreadable(base.as_str(), &error))
 }
@@ -36,7 +42,7 @@ fn at(base: &Url, source: &ProviderSource, name: &str) -> Result<Url> {
 /// None where the mirror does not have the provider.
 pub(crate) async fn versions(client: &Client, base: &Url, source: &ProviderSource) -> Result<Vec<Version>> {
     let url = at(base, source, "index.json")?;
-    match client.json::<Index>(&url, base.host_str()).await {
+    match client.json::<Index>(&url, authority(base).as_deref()).await {
         Ok(index) => Ok(index.versions.keys().filter_map(|text| Version::parse(text)).collect()),
         Err(RegistryError::Status { status: 404, .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -52,7 +58,7 @@ pub(crate) async fn package(
     told: &(dyn Fn(u64) + Sync),
 ) -> Result<Package> {
     let url = at(base, source, &format!("{version}.json"))?;
-    let mut found: Archives = client.json(&url, base.host_str()).await?;
+    let mut found: Archives = client.json(&url, authority(base).as_deref()).await?;
     let available: Vec<String> = found.archives.keys().cloned().collect();
     let archive = found.archives.remove(platform).ok_or_else(|| RegistryError::NoPlatform {
         origin: base.to_string(),
@@ -62,14 +68,18 @@ pub(crate) async fn package(
     })?;
     let package_url = url.join(&archive.url).map_err(|error| unreadable(url.as_str(), &error))?;
     let file = client.download(&package_url, told).await?;
-    for sum in archive.hashes.iter().filter_map(|hash| hash.strip_prefix("zh:")) {
-        check(file.path(), package_url.as_str(), url.as_str(), sum)?;
-    }
-    Ok(Package {
+    let package = Package {
         content: Content::Archive(file.path().to_owned()),
         // Nothing proves what a mirror says of packages that are not looked at.
         vouched: Vec::new(),
         signer: None,
         temporary: Some(file.into_temp_path()),
-    })
+    };
+    let hashes: Vec<Hash> = archive.hashes.into_iter().map(Hash).collect();
+    if !hashes.is_empty() && !package.is_locked(&hashes)? {
+        let expected = hashes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        let (url, by, found) = (package_url.to_string(), url.to_string(), package.hash()?.to_string());
+        return Err(RegistryError::Checksum { url, by, expected, found });
+    }
+    Ok(package)
 }

@@ -17,6 +17,7 @@ use crate::{RegistryError, Result, io};
 
 /// What says that it unpacks to more is out to fill the disk.
 const UNPACKED_LIMIT: u64 = 8 << 30;
+const MAX_ENTRIES: usize = 100_000;
 
 #[derive(Debug)]
 pub enum Content {
@@ -113,6 +114,9 @@ fn unpack(archive: &Path, folder: &Path) -> Result<()> {
     let file = File::open(archive).map_err(io(archive))?;
     let mut zip = zip::ZipArchive::new(file).map_err(|error| failed(&error))?;
     std::fs::create_dir_all(folder).map_err(io(folder))?;
+    if zip.len() > MAX_ENTRIES {
+        return Err(failed(&format!("it has more than {MAX_ENTRIES} files")));
+    }
     let mut left = UNPACKED_LIMIT;
     for position in 0..zip.len() {
         let mut entry = zip.by_index(position).map_err(|error| failed(&error))?;
@@ -142,7 +146,6 @@ fn unpack(archive: &Path, folder: &Path) -> Result<()> {
         if name.starts_with("terraform-provider-") {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode | 0o755)).map_err(io(&path))?;
         }
-        file.sync_all().map_err(io(&path))?;
     }
     Ok(())
 }

@@ -69,22 +69,29 @@ impl<'h> Installer<'h> {
         })
     }
 
-    /// Installs what is missing of these; `found` is told of each.
+    /// Installs what is missing of these, which may be all that there are; `found` is told of each.
     pub(crate) async fn install(
         mut self,
         sources: &[ProviderSource],
+        are_all: bool,
         found: &dyn Fn(&Plugin),
     ) -> anyhow::Result<PluginSearch> {
         let before = self.lock.clone();
-        self.lock.providers.retain(|source, _| sources.contains(source));
+        if are_all {
+            self.lock.providers.retain(|source, _| sources.contains(source));
+        }
         for source in sources {
             found(&self.one(source).await?);
         }
         if self.lock != before {
-            if self.wish.keeps_lock {
+            if self.wish.keeps_lock && !is_extended(&before, &self.lock) {
                 bail!("{LOCK_FILE} would change, which -lockfile=readonly forbids");
             }
-            self.lock.write(&self.root.at(LOCK_FILE))?;
+            if self.wish.keeps_lock {
+                self.host.watch.note(&format!("{LOCK_FILE} does not have all hashes, and stays as it is"));
+            } else {
+                self.lock.write(&self.root.at(LOCK_FILE))?;
+            }
         }
         let locked = self.lock.providers.into_iter().map(|(source, locked)| (source, locked.version));
         Ok(PluginSearch { locked: locked.collect::<BTreeMap<_, _>>(), ..self.search })
@@ -111,7 +118,6 @@ impl<'h> Installer<'h> {
         };
         match &at_hand {
             Ok(found) if matches!(found.place, Place::Override | Place::Beside) => {
-                self.lock.providers.remove(source);
                 return Ok(there(found.path.clone(), found.version.clone()));
             }
             Ok(found) if found.place == Place::Locked && is_locked(found, source, &self.lock)? => {
@@ -128,7 +134,9 @@ impl<'h> Installer<'h> {
             }
             Ok(_) | Err(_) => error,
         })?;
-        let (from, signer) = (origin.shown(source), self.fetch(source, &version, &origin, known.as_ref()).await?);
+        // Of a version that stays the same the package does, too.
+        let same = self.lock.providers.get(source).filter(|locked| locked.version == version).cloned();
+        let (from, signer) = (origin.shown(source), self.fetch(source, &version, &origin, same.as_ref()).await?);
         let locked = BTreeMap::from([(source.clone(), version)]);
         let found = PluginSearch { locked, ..self.search.clone() }.find(source)?;
         Ok(Plugin { from: Some(from), signer, ..there(found.path, found.version) })
@@ -221,4 +229,13 @@ impl<'h> Installer<'h> {
         let constraints = self.constraints(source).to_string();
         self.lock.providers.insert(source.clone(), Locked { version: version.clone(), constraints, hashes });
     }
+}
+
+/// Whether a lock has what another one has, and more hashes of the same versions.
+fn is_extended(before: &Lock, after: &Lock) -> bool {
+    before.providers.len() == after.providers.len()
+        && before.providers.iter().all(|(source, locked)| {
+            let same = after.providers.get(source).filter(|now| now.version == locked.version);
+            same.is_some_and(|now| locked.hashes.iter().all(|hash| now.hashes.contains(hash)))
+        })
 }
