@@ -54,6 +54,8 @@ impl Ui {
     }
 
     pub(crate) fn error(&self, text: &str) {
+        // It may have words of others.
+        let text = text.lines().map(tame).collect::<Vec<_>>().join("\n");
         eprintln!("{} {text}", self.paint("1;31", "error:"));
     }
 

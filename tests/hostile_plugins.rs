@@ -52,3 +52,23 @@ fn one_that_does_not_exist() {
         assert!(error.contains(part), "{error}");
     }
 }
+
+/// It writes what is no text, and more than anybody reads.
+#[test]
+fn one_that_writes_what_is_no_text() {
+    let plugin = env!("CARGO_BIN_EXE_terraform-provider-lampwright");
+    let sandbox = Sandbox::new();
+    let script = format!(
+        "#!/bin/sh\nprintf 'caf\\351 log\\n' >&2\nhead -c 20000000 /dev/zero >&2\nprintf '\\n' >&2\nexec {plugin}\n"
+    );
+    sandbox.write("bin/terraform-provider-evil", &script);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(sandbox.join("bin/terraform-provider-evil"), mode).expect("set");
+    sandbox.write(
+        "stack/main.stack.hcl",
+        "terraform {\n  required_providers {\n    evil = { source = \"x/evil\" }\n  }\n}\n",
+    );
+    let mut command = sandbox.lampwright_command("stack", &["validate"]);
+    let path = format!("{}:/usr/bin:/bin", sandbox.join("bin").display());
+    crate::sandbox::Ran::of(command.env("PATH", path).output().expect("lampwright runs")).success();
+}

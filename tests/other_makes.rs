@@ -241,6 +241,27 @@ fn what_a_provider_of_protocol_5_does_wrong_is_told_as_its() {
     let told = bed.with(("FIVE_LEGACY", "lie"), &["plan"]).failure();
     assert!(told.contains("broke a promise"), "{told}");
     bed.with(("FIVE_LEGACY", "1"), APPLY).success();
+    // What is only written is not read back.
+    bed.ours(APPLY).success();
+    let store = std::fs::read_dir(bed.sandbox.join("store"))
+        .expect("a folder")
+        .next()
+        .expect("a thing")
+        .expect("an entry")
+        .path();
+    let text = std::fs::read_to_string(&store).expect("a thing");
+    let leaky = text.replace("\"secret_wo\":null", "\"secret_wo\":\"LEAKED\"");
+    assert_ne!(text, leaky);
+    std::fs::write(&store, leaky).expect("written");
+    let told = bed.ours(&["plan"]).failure();
+    assert!(told.contains("only written") && !told.contains("LEAKED"), "{told}");
+    std::fs::write(&store, text).expect("written");
+    let import = "import {\n  to = five_thing.b[1]\n  id = \"typo\"\n}\n";
+    bed.ours(&["state", "rm", "five_thing.b[1]"]).success();
+    bed.sandbox.write("stack/import.tf", import);
+    let told = bed.ours(&["plan"]).failure();
+    assert!(told.contains("there is nothing with the id \"typo\""), "{told}");
+    bed.sandbox.replace("stack/import.tf", "");
     // Of a function, and of arguments that it does not have.
     for (call, part) in [
         ("provider::five::fail(\"a\", \"b\")", "`provider::five::fail`"),

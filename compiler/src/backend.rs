@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use value::Value;
 use value::convert::convert;
+use value::{Marks, Value};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::evaluation::Inputs;
@@ -101,10 +101,12 @@ impl<'p> Given<'p> {
                 diagnostic.note(format!("give one with -var '{name}=..', -var-file, TF_VAR_{name}, or a default"))
             );
         };
-        convert(value, &variable.ty.ty).map_err(|error| {
-            let label = format!("the variable `{name}` {error}");
+        let marks = Marks { sensitive: variable.sensitive, ephemeral: variable.ephemeral };
+        let value = convert(value, &variable.ty.ty).map_err(|error| {
+            let label = format!("the variable `{name}` {}", error.hidden(marks.is_any()));
             Diagnostic::error("wrong type", label).at(span)
-        })
+        });
+        value.map(|value| value.with_marks(marks))
     }
 }
 

@@ -31,7 +31,7 @@ pub fn named(program: &Program, inputs: &Inputs, loader: &dyn SourceLoader) -> (
         let given = Given::new(program.root(), inputs, loader);
         let each = match &import.for_each {
             None => vec![None],
-            Some(expr) => each(&evaluate(expr, &given, &mut diags).unmark_deep().0, expr, &mut diags),
+            Some(expr) => each(&shown(expr, &given, &mut diags), expr, &mut diags),
         };
         for each in each {
             let given = Given::new(program.root(), inputs, loader).with_each(each);
@@ -45,6 +45,18 @@ pub fn named(program: &Program, inputs: &Inputs, loader: &dyn SourceLoader) -> (
         }
     }
     (found, diags)
+}
+
+/// Addresses and ids are shown and stored, so nothing of them is secret.
+fn shown(expr: &Expr, given: &Given<'_>, diags: &mut Diagnostics) -> Value {
+    let (value, marks) = evaluate(expr, given, diags).unmark_deep();
+    if marks.is_any() {
+        let kind = if marks.sensitive { "sensitive" } else { "ephemeral" };
+        let label = format!("what is imported, and where to, is shown and stored, so it cannot be {kind}");
+        diags.push(Diagnostic::error(format!("{kind} value"), label).at(expr.span));
+        return Value::DYNAMIC;
+    }
+    value
 }
 
 type Each = Option<(Value, Value)>;
@@ -71,7 +83,7 @@ fn one(import: &Import, given: &Given<'_>, diags: &mut Diagnostics) -> Option<(I
         }
         return None;
     };
-    let id = evaluate(&import.id, given, diags).unmark_deep().0;
+    let id = shown(&import.id, given, diags);
     match id.as_str() {
         Some(id) if !id.is_empty() => Some((addr, id.to_owned())),
         _ => {
@@ -85,7 +97,7 @@ fn one(import: &Import, given: &Given<'_>, diags: &mut Diagnostics) -> Option<(I
 }
 
 fn address(expr: &Expr, given: &Given<'_>, diags: &mut Diagnostics) -> Option<InstanceAddr> {
-    match selector(expr, &mut |key| Some(evaluate(key, given, diags).unmark_deep().0))? {
+    match selector(expr, &mut |key| Some(shown(key, given, diags)))? {
         Selector::Object(addr) => Some(addr),
         Selector::Module(_) => None,
     }

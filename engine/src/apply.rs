@@ -181,8 +181,9 @@ impl Applying<'_> {
                         });
                     }
                     Work::Instance(desired) if desired.addr.mode == Mode::Ephemeral => {
-                        let run = self.run.clone();
+                        let (run, permits) = (self.run.clone(), self.permits.clone());
                         self.tasks.spawn(async move {
+                            let _permit = permits.acquire_owned().await;
                             let result = ephemeral::open(&run, &desired, false).await;
                             Done::Opened { addr: desired.addr, result }
                         });

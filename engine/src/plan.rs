@@ -403,7 +403,9 @@ impl Planning<'_> {
             }
             Work::Instance(desired) if desired.addr.mode == Mode::Ephemeral => {
                 let is_awaited = self.awaited(&desired).is_some();
+                let permits = self.permits.clone();
                 tasks.spawn(async move {
+                    let _permit = permits.acquire_owned().await;
                     let addr = desired.addr.clone();
                     match ephemeral::open(&run, &desired, is_awaited).await {
                         Ok((value, open, diags)) => (Some(addr.clone()), Outcome::Opened(addr, value, open, diags)),

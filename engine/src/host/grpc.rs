@@ -30,8 +30,8 @@ use super::{
     PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse, Result,
 };
 
-/// A function computes, and does nothing else.
-const FUNCTION_DEADLINE: Duration = Duration::from_mins(2);
+/// Of what asks nobody else: schemas, whether a configuration is right, functions.
+const QUESTION_DEADLINE: Duration = Duration::from_mins(2);
 /// Whoever waits for the end of a run does not wait for longer.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a plugin has to end after Shutdown before it is killed, as go-plugin has it.
@@ -54,9 +54,13 @@ impl GrpcProvider {
         let call = rpc::GET_PROVIDER_SCHEMA.name;
         let answer = match provider.plugin.protocol {
             Protocol::V5 => {
-                schemas_of_protocol_5(provider.call(rpc::GET_SCHEMA, tfplugin5::get_provider_schema::Request {}).await?)
+                let request = tfplugin5::get_provider_schema::Request {};
+                schemas_of_protocol_5(provider.call_within(QUESTION_DEADLINE, rpc::GET_SCHEMA, request).await?)
             }
-            Protocol::V6 => provider.call(rpc::GET_PROVIDER_SCHEMA, wire::get_provider_schema::Request {}).await?,
+            Protocol::V6 => {
+                let request = wire::get_provider_schema::Request {};
+                provider.call_within(QUESTION_DEADLINE, rpc::GET_PROVIDER_SCHEMA, request).await?
+            }
         };
         if let Some(error) = answer.diagnostics.iter().map(problem_from_wire).find(Problem::is_error) {
             return Err(provider.unreadable(call, &format!("{}: {}", error.summary, error.detail)));
@@ -203,7 +207,9 @@ impl Provider for GrpcProvider {
             let _timed = timed("ValidateProviderConfig", &source);
             let config = Some(value_to_wire(config, &self.schemas.provider.block.implied_ty()));
             let request = wire::validate_provider_config::Request { config };
-            Ok(problems(&self.call(rpc::VALIDATE_PROVIDER_CONFIG, request).await?.diagnostics))
+            Ok(problems(
+                &self.call_within(QUESTION_DEADLINE, rpc::VALIDATE_PROVIDER_CONFIG, request).await?.diagnostics,
+            ))
         })
     }
 
@@ -239,15 +245,17 @@ impl Provider for GrpcProvider {
                         config,
                         client_capabilities: capabilities(),
                     };
-                    self.call(rpc::VALIDATE_RESOURCE_CONFIG, request).await?.diagnostics
+                    self.call_within(QUESTION_DEADLINE, rpc::VALIDATE_RESOURCE_CONFIG, request).await?.diagnostics
                 }
                 Mode::Data => {
                     let request = wire::validate_data_resource_config::Request { type_name, config };
-                    self.call(rpc::VALIDATE_DATA_SOURCE_CONFIG, request).await?.diagnostics
+                    self.call_within(QUESTION_DEADLINE, rpc::VALIDATE_DATA_SOURCE_CONFIG, request).await?.diagnostics
                 }
                 Mode::Ephemeral => {
                     let request = wire::validate_ephemeral_resource_config::Request { type_name, config };
-                    self.call(rpc::VALIDATE_EPHEMERAL_RESOURCE_CONFIG, request).await?.diagnostics
+                    self.call_within(QUESTION_DEADLINE, rpc::VALIDATE_EPHEMERAL_RESOURCE_CONFIG, request)
+                        .await?
+                        .diagnostics
                 }
             };
             Ok(problems(&diagnostics))
@@ -448,7 +456,7 @@ impl Provider for GrpcProvider {
             let parameters = function.parameters.iter().chain(function.variadic.iter().cycle());
             let encoded = arguments.iter().zip(parameters).map(|(value, of)| value_to_wire(value, &of.ty));
             let message = wire::call_function::Request { name: name.to_owned(), arguments: encoded.collect() };
-            let answer = self.call_within(FUNCTION_DEADLINE, rpc::CALL_FUNCTION, message).await?;
+            let answer = self.call_within(QUESTION_DEADLINE, rpc::CALL_FUNCTION, message).await?;
             if let Some(error) = answer.error {
                 let argument = error.function_argument.and_then(|index| usize::try_from(index).ok());
                 return Ok(Err(FunctionFailure { message: error.text, argument }));

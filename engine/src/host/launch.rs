@@ -14,7 +14,7 @@ use compiler::addr::ProviderSource;
 use hyper_util::rt::TokioIo;
 use proto::handshake::{self, Handshake, Network, Protocol};
 use proto::tls::{self, Identity};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedSender;
@@ -27,7 +27,10 @@ use super::{HostError, Result};
 
 /// go-plugin grants a minute; a plugin that needs longer is broken.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_mins(1);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 const KEPT_LOG_LINES: usize = 20;
+/// Of a line that a plugin writes, no more is read.
+const MAX_LINE: usize = 64 << 10;
 
 /// What a provider says while it works: which resource, and what is happening.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +97,9 @@ pub(super) async fn start(program: &Path, provider: &ProviderSource, launcher: &
     let stderr = child.stderr.take().expect("standard error was piped");
     let log_reader = tokio::spawn(forward_log(stderr, log.clone(), launcher.progress.clone(), provider.short()));
     let stdout = child.stdout.take().expect("standard output was piped");
-    let mut lines = BufReader::new(stdout).lines();
+    let mut stdout = BufReader::new(stdout);
     let failed = |reason: String| HostError::Handshake { path: path.clone(), reason };
-    let line = tokio::time::timeout(HANDSHAKE_DEADLINE, lines.next_line()).await;
+    let line = tokio::time::timeout(HANDSHAKE_DEADLINE, next_line(&mut stdout)).await;
     let line = match line {
         Err(_) => return Err(failed(format!("it printed nothing within {} s", HANDSHAKE_DEADLINE.as_secs()))),
         Ok(Err(error)) => return Err(failed(error.to_string())),
@@ -108,10 +111,12 @@ pub(super) async fn start(program: &Path, provider: &ProviderSource, launcher: &
         Ok(Ok(Some(line))) => line,
     };
     // Later output goes nowhere, but it must be taken, or the plugin would block.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    tokio::spawn(async move { while let Ok(Some(_)) = next_line(&mut stdout).await {} });
     let handshake = Handshake::parse(&line).map_err(|error| failed(error.to_string()))?;
     let protocol = handshake.protocol;
-    let channel = connect(handshake, identity, provider).await?;
+    let channel = tokio::time::timeout(CONNECT_DEADLINE, connect(handshake, identity, provider)).await;
+    let silent = |_| failed(format!("nobody accepts a connection within {} s", CONNECT_DEADLINE.as_secs()));
+    let channel = channel.map_err(silent)??;
     Ok(Plugin { channel, protocol, child: Mutex::new(Some(child)), log })
 }
 
@@ -147,6 +152,28 @@ trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for S {}
 
+/// The next line, whatever its bytes are and however long it is; none at the end.
+async fn next_line(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<String>> {
+    let (mut line, mut is_begun) = (Vec::new(), false);
+    loop {
+        let buffer = from.fill_buf().await?;
+        if buffer.is_empty() {
+            break;
+        }
+        is_begun = true;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let part = &buffer[..end.unwrap_or(buffer.len())];
+        line.extend_from_slice(&part[..part.len().min(MAX_LINE - line.len())]);
+        let used = end.map_or(buffer.len(), |end| end + 1);
+        from.consume(used);
+        if end.is_some() {
+            break;
+        }
+    }
+    let line = line.strip_suffix(b"\r").unwrap_or(&line);
+    Ok(is_begun.then(|| String::from_utf8_lossy(line).into_owned()))
+}
+
 /// Reads the plugin's log lines: progress goes to whoever shows it, the rest to our own log.
 async fn forward_log(
     stderr: tokio::process::ChildStderr,
@@ -154,8 +181,8 @@ async fn forward_log(
     progress: UnboundedSender<Progress>,
     provider: String,
 ) {
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let mut stderr = BufReader::new(stderr);
+    while let Ok(Some(line)) = next_line(&mut stderr).await {
         let json: Option<serde_json::Value> = serde_json::from_str(&line).ok();
         let field = |name: &str| json.as_ref().and_then(|json| json.get(name)?.as_str().map(str::to_owned));
         let Some(message) = field("@message") else {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use compiler::addr::{ProviderAddr, ProviderSource};
 use compiler::binding::{ProviderSchemas, Schemas};
@@ -17,6 +18,9 @@ use super::grpc::GrpcProvider;
 use super::launch::{self, Progress};
 use super::search::PluginSearch;
 use super::{Provider, Result};
+
+/// How long a plugin has to say that it stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Starts a provider by its source.
 pub trait Launcher: Send + Sync {
@@ -151,9 +155,13 @@ impl Providers {
     }
 
     pub async fn stop(&self) {
-        for provider in self.configured.lock().await.values() {
-            provider.stop().await;
+        // Nobody waits for the lock meanwhile, nor for one that does not answer.
+        let configured: Vec<Arc<dyn Provider>> = self.configured.lock().await.values().cloned().collect();
+        let mut tasks = tokio::task::JoinSet::new();
+        for provider in configured {
+            tasks.spawn(async move { tokio::time::timeout(STOP_DEADLINE, provider.stop()).await.is_ok() });
         }
+        tasks.join_all().await;
     }
 
     pub async fn shutdown(&self) {

@@ -16,7 +16,7 @@ use crate::ephemeral::Open;
 use crate::event::Event;
 use crate::host::check::{WRITE_ONLY, plan_violations};
 use crate::host::{PlanRequest, Provider, ReadRequest};
-use crate::propose::{proposed, unread};
+use crate::propose::{proposed, unread, without_write_only};
 use crate::run::{Run, broken_promise, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
 use crate::state::InstanceState;
 
@@ -87,6 +87,13 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         Some(recorded) => existing(run, &*provider, &desired.addr, recorded, refresh, span, diags).await?,
         None => Existing { recorded: null.clone(), value: null.clone(), private: Vec::new() },
     };
+    if let Some(adopted) = adopted.as_ref().filter(|_| existing.value.is_null()) {
+        let label = format!("there is nothing with the id {:?}", adopted.id);
+        let diagnostic = Diagnostic::error("nothing to import", label).at(desired.span);
+        return Err(Diagnostics(vec![
+            diagnostic.note(format!("{address} is not in the state, and was not made either.")),
+        ]));
+    }
     let is_tainted = recorded.as_ref().is_some_and(|recorded| recorded.tainted) && !existing.value.is_null();
     // An object that is to be replaced anyway is planned as if there were none.
     let prior = if is_tainted { &null } else { &existing.value };
@@ -239,6 +246,9 @@ async fn existing(
     let (old, problems) =
         provider.upgrade(&addr.ty, recorded.schema_version, attributes.as_bytes()).await.map_err(host)?;
     push_all(&problems, span, diags)?;
+    let block = provider.schemas().get(addr.mode, &addr.ty).map(|schema| &schema.block);
+    let stored = |value: &Value| block.map_or_else(|| value.clone(), |block| without_write_only(block, value));
+    let old = stored(&old);
     if !refresh {
         return Ok(Existing { recorded: old.clone(), value: old, private: recorded.private.clone() });
     }
@@ -249,6 +259,10 @@ async fn existing(
     push_all(&read.problems, span, diags)?;
     if !read.state.is_wholly_known() {
         let note = format!("The provider read {addr} as something that is partly unknown, which cannot be.");
+        return Err(Diagnostics(vec![broken_promise(span).note(note)]));
+    }
+    if stored(&read.state) != read.state {
+        let note = format!("The provider read {addr} with a value of an argument that is only written.");
         return Err(Diagnostics(vec![broken_promise(span).note(note)]));
     }
     Ok(Existing { recorded: old, value: read.state, private: read.private })
