@@ -16,6 +16,7 @@ mod operate;
 mod output;
 mod package;
 mod plan;
+mod providers;
 mod scale;
 mod show;
 mod ssh;
@@ -96,6 +97,7 @@ enum Command {
     Untaint(taint::UntaintArgs),
     /// Record what there is, without a question: `apply -refresh-only -auto-approve`
     Refresh(apply::RefreshArgs),
+    Providers(providers::ProvidersArgs),
     Bundle(bundle::BundleArgs),
     Test(test::TestArgs),
     /// Evaluate expressions against the stack, line by line
@@ -156,7 +158,7 @@ impl Command {
             Command::Bundle(_) | Command::Console(_) | Command::Module(_) | Command::Export(_) => None,
             Command::Completion(_) | Command::Man(_) | Command::Docs(_) => None,
             Command::Get(_) | Command::Version(_) | Command::Graph(_) => None,
-            Command::ForceUnlock(_) | Command::Workspace(_) => None,
+            Command::ForceUnlock(_) | Command::Workspace(_) | Command::Providers(_) => None,
         }
     }
 }
@@ -194,6 +196,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
         Command::Man(args) => manual::man(&args, invocation),
         Command::Docs(args) => topics::run(&args),
         Command::Graph(args) => graph::run(&args, invocation),
+        Command::Providers(args) => providers::run(&args, invocation).await,
         Command::ForceUnlock(args) => force_unlock::run(&args, invocation).await,
         Command::Workspace(args) => workspace::run(&args, invocation).await,
         Command::Console(args) => console::run(&args, invocation).await,
@@ -254,7 +257,6 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "exec" | "shell" | "connect" => "`ssh MACHINE -- COMMAND` runs a command on a machine",
             "rollback" => "go back to the earlier text of the stack and the application, and `apply`",
             "modules" => "`get` fetches modules and counts them, `graph` shows what is in them",
-            "providers" => "`init` shows which providers are found",
             "fmt" | "login" | "logout" | "cloud" | "query" | "stacks" | "metadata" => {
                 "Terraform has this command; it is not there yet"
             }

@@ -32,6 +32,7 @@ mod other_makes;
 mod ownership;
 mod parts;
 mod proposals;
+mod providers_commands;
 mod recorded;
 mod refactoring;
 mod registries;

@@ -50,7 +50,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     (
         "app/src",
         &[
-            &["logs", "scale", "validate"],
+            &["logs", "providers", "scale", "validate"],
             &[
                 "bundle",
                 "change",

@@ -26,6 +26,7 @@ pub mod operate;
 pub mod package;
 pub mod planning;
 pub mod plugins;
+pub mod providers;
 pub mod root;
 pub mod scale;
 pub mod sources;

@@ -226,9 +226,7 @@ impl Stack {
         environment: Vec<(String, String)>,
     ) -> Result<Run> {
         let configured = self.program.requirements().into_iter().map(|requirement| requirement.source);
-        let recorded = state.instances.values().chain(state.unfinished.values()).chain(state.deposed.values());
-        let recorded = recorded.map(|instance| instance.provider.source.clone());
-        let sources: BTreeSet<ProviderSource> = configured.chain(recorded).collect();
+        let sources: BTreeSet<ProviderSource> = configured.chain(state.providers()).collect();
         let sources: Vec<ProviderSource> = sources.into_iter().collect();
         let (progress, mut progress_of_plugins) = mpsc::unbounded_channel::<Progress>();
         let forwarded = events.clone();

@@ -220,6 +220,10 @@ fn read_files(request: &TestRequest, stack: &mut Stack) -> Result<Vec<(String, T
         }
     }
     paths.retain(|path| wanted.is_empty() || wanted.contains(path));
+    read_all(stack, paths)
+}
+
+fn read_all(stack: &mut Stack, paths: Vec<String>) -> Result<Vec<(String, TestFile)>> {
     let mut diags = Diagnostics::default();
     let mut files = Vec::new();
     for path in paths {
@@ -256,7 +260,12 @@ pub(crate) fn check_files(stack: &mut Stack, folder: &Path) -> Result<Diagnostic
     Ok(diags)
 }
 
-/// The test files here and in a folder.
+/// The test files here and in a folder, by their paths.
+pub(crate) fn files(stack: &mut Stack, folder: &Path) -> Result<Vec<(String, TestFile)>> {
+    let paths = paths(stack, folder);
+    read_all(stack, paths)
+}
+
 fn paths(stack: &Stack, folder: &Path) -> Vec<String> {
     let mut paths = Vec::new();
     for folder in [Path::new("."), folder] {

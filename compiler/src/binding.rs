@@ -46,28 +46,36 @@ impl Program {
     /// Every provider that is in use, each once.
     pub fn requirements(&self) -> Vec<Requirement> {
         let mut found: IndexMap<ProviderSource, Requirement> = IndexMap::new();
-        let mut add = |source: ProviderSource, version: Option<String>, span: Option<Span>| {
-            let entry = found.entry(source.clone()).or_insert(Requirement { source, version: None, span });
+        for requirement in self.ids().flat_map(|id| self.required_by(id)) {
+            let version = requirement.version.clone();
+            let entry = found.entry(requirement.source.clone()).or_insert(requirement);
             entry.version = entry.version.take().or(version);
-        };
-        for id in self.ids() {
-            let decl = &self.module(id).decl;
-            for required in decl.required_providers.values() {
-                add(required.source.clone(), required.version.clone(), Some(required.span));
-            }
-            for config in &decl.providers {
-                add(self.source_of(id, &config.name.name), None, Some(config.header));
-            }
-            for resource in decl.resources.values() {
-                let source = match &resource.provider {
-                    Some(reference) => self.source_of(id, &reference.name),
-                    // Whether it really is ours is decided by the schemas.
-                    None => implied(decl, &resource.ty.name).unwrap_or_else(ProviderSource::lampwright),
-                };
-                add(source, None, Some(resource.header));
-            }
         }
         found.into_values().collect()
+    }
+
+    /// Everything in a module, without those that it calls, that needs a provider.
+    pub fn required_by(&self, id: ModuleId) -> impl Iterator<Item = Requirement> {
+        let decl = &self.module(id).decl;
+        let required = decl.required_providers.values().map(|required| Requirement {
+            source: required.source.clone(),
+            version: required.version.clone(),
+            span: Some(required.span),
+        });
+        let needed = |source, span| Requirement { source, version: None, span: Some(span) };
+        let configured = decl.providers.iter().map(move |config| {
+            let source = self.source_of(id, &config.name.name);
+            needed(source, config.header)
+        });
+        let described = decl.resources.values().map(move |resource| {
+            let source = match &resource.provider {
+                Some(reference) => self.source_of(id, &reference.name),
+                // Whether it really is ours is decided by the schemas.
+                None => implied(decl, &resource.ty.name).unwrap_or_else(ProviderSource::lampwright),
+            };
+            needed(source, resource.header)
+        });
+        required.chain(configured).chain(described)
     }
 
     /// The constraints on the versions of providers, of all modules.

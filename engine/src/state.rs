@@ -14,7 +14,7 @@ pub use proto::state_name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use compiler::addr::{InstanceAddr, ProviderAddr, ResourceAddr};
+use compiler::addr::{InstanceAddr, ProviderAddr, ProviderSource, ResourceAddr};
 use serde_json::Value as Json;
 use value::{Path, Value};
 
@@ -77,6 +77,12 @@ pub struct InstanceState {
 }
 
 impl State {
+    /// The providers of everything that it has.
+    pub fn providers(&self) -> BTreeSet<ProviderSource> {
+        let recorded = self.instances.values().chain(self.unfinished.values()).chain(self.deposed.values());
+        recorded.map(|instance| instance.provider.source.clone()).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.instances.is_empty()
             && self.deposed.is_empty()

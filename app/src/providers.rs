@@ -1,0 +1,71 @@
+//! The providers of a stack: who needs them, what they have, and packages of them for other machines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use compiler::addr::ProviderSource;
+use compiler::program::{ModuleId, Program};
+use compiler::testing::TestFile;
+use compiler::version::Constraints;
+
+use crate::failure::Result;
+use crate::stack::Stack;
+use crate::state;
+use crate::test;
+
+/// What a module needs of providers.
+#[derive(Debug, Default)]
+pub struct Needs {
+    pub providers: BTreeMap<ProviderSource, Constraints>,
+    /// Of runs of test files that test a module of their own, in their order.
+    pub tests: BTreeMap<String, Vec<(Arc<str>, Needs)>>,
+    /// Of the modules that it calls.
+    pub modules: BTreeMap<Arc<str>, Needs>,
+}
+
+/// Who needs which providers: modules, and the test files here and in a folder.
+pub fn needs(stack: &mut Stack, tests: &Path) -> Result<Needs> {
+    let files = test::files(stack, tests)?;
+    let mut needs = of_program(&stack.program);
+    for (path, file) in files {
+        needs.tests.insert(path, of_runs(stack, &file)?);
+    }
+    Ok(needs)
+}
+
+/// The providers of what exists.
+pub async fn recorded(stack: &Stack) -> Result<BTreeSet<ProviderSource>> {
+    let at = state::last(&stack.host, &stack.root, None)?.unlocked();
+    Ok(at.peek(&stack.host).await?.providers())
+}
+
+fn of_program(program: &Program) -> Needs {
+    program.ids().next().map(|root| of_module(program, root)).unwrap_or_default()
+}
+
+fn of_module(program: &Program, id: ModuleId) -> Needs {
+    let mut versions: BTreeMap<ProviderSource, Vec<String>> = BTreeMap::new();
+    for requirement in program.required_by(id) {
+        versions.entry(requirement.source).or_default().extend(requirement.version);
+    }
+    // One that cannot be read was told when the stack was read.
+    let constraints = |texts: Vec<String>| Constraints::of_provider(&texts).unwrap_or_default();
+    let children = program.module(id).children.iter();
+    Needs {
+        providers: versions.into_iter().map(|(source, texts)| (source, constraints(texts))).collect(),
+        tests: BTreeMap::new(),
+        modules: children.map(|(name, child)| (name.clone(), of_module(program, *child))).collect(),
+    }
+}
+
+fn of_runs(stack: &Stack, file: &TestFile) -> Result<Vec<(Arc<str>, Needs)>> {
+    let mut runs = Vec::new();
+    for run in &file.runs {
+        if let Some((folder, _)) = &run.module {
+            let module = stack.module(folder.trim_end_matches('/'))?;
+            runs.push((run.name.name.clone(), of_program(&module.program)));
+        }
+    }
+    Ok(runs)
+}
