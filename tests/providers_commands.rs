@@ -75,3 +75,36 @@ fn who_needs_which_providers_is_drawn_as_terraform_draws_it() {
         assert_eq!(ours, theirs.run(&["providers"]).success());
     }
 }
+
+#[test]
+fn what_providers_have_is_told_as_terraform_tells_it() {
+    let required = "terraform {\n  required_providers {\n    lampwright = {\n      source = \"lampwright/lampwright\"\n    }\n  }\n}\n";
+    let both = Both::new(&[("empty", "")]);
+    both.write(&[("main.tf", required)]);
+    both.ours(&["providers", "schema"]).failure();
+    let document = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    let ours = document(&both.ours(&["providers", "schema", "-json"]).success());
+    let provider = &ours["provider_schemas"]["registry.terraform.io/lampwright/lampwright"];
+    assert_eq!(provider["resource_schemas"]["lamp_cluster"]["block"]["attributes"]["app"]["required"], true);
+    if let Some(theirs) = both.theirs() {
+        theirs.run(&["providers", "schema"]).failure();
+        let theirs = document(&theirs.run(&["providers", "schema", "-json"]).success());
+        assert_eq!(ours, theirs);
+    }
+    // What is built in has the same forms, and texts and functions of its own; without providers there is nothing.
+    both.write(&[("main.tf", "resource \"terraform_data\" \"x\" {}\n")]);
+    let resources = |document: &serde_json::Value| {
+        let builtin = &document["provider_schemas"]["terraform.io/builtin/terraform"];
+        (
+            builtin["provider"].clone(),
+            builtin["resource_schemas"]["terraform_data"]["block"]["attributes"]["id"]["type"].clone(),
+        )
+    };
+    let ours = document(&both.ours(&["providers", "schema", "-json"]).success());
+    assert_eq!(resources(&ours).1, "string");
+    if let Some(theirs) = both.theirs() {
+        assert_eq!(resources(&ours), resources(&document(&theirs.run(&["providers", "schema", "-json"]).success())));
+    }
+    both.write(&[("main.tf", "")]);
+    assert_eq!(both.ours(&["providers", "schema", "-json"]).success(), "{\"format_version\":\"1.0\"}\n");
+}

@@ -1,5 +1,7 @@
 //! The providers of a stack: who needs them, what they have, and packages of them for other machines.
 
+mod schema;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use compiler::addr::ProviderSource;
 use compiler::program::{ModuleId, Program};
 use compiler::testing::TestFile;
 use compiler::version::Constraints;
+use serde_json::Value as Json;
 
 use crate::failure::Result;
 use crate::stack::Stack;
@@ -38,6 +41,13 @@ pub fn needs(stack: &mut Stack, tests: &Path) -> Result<Needs> {
 pub async fn recorded(stack: &Stack) -> Result<BTreeSet<ProviderSource>> {
     let at = state::last(&stack.host, &stack.root, None)?.unlocked();
     Ok(at.peek(&stack.host).await?.providers())
+}
+
+/// What the providers of the stack and of what exists have, as a document for programs.
+pub async fn schemas(stack: &Stack) -> Result<Json> {
+    let at = state::last(&stack.host, &stack.root, None)?.unlocked();
+    let state = at.peek(&stack.host).await?;
+    Ok(schema::document(&*stack.schemas(&state).await?))
 }
 
 fn of_program(program: &Program) -> Needs {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use compiler::binding::Schemas;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::encryption::{self, Encryption};
 use compiler::program::{self, Program};
@@ -196,6 +197,14 @@ impl Stack {
             _ => (name.clone(), value.clone()),
         });
         self.start(inputs, parallelism, known.state, environment.collect()).await
+    }
+
+    /// What the providers of the stack, and of what a state has, say that they have.
+    pub(crate) async fn schemas(&self, state: &State) -> Result<Arc<Schemas>> {
+        let (run, _telling) = self.start(Inputs::default(), 1, state, Vec::new()).await?;
+        let schemas = run.providers.schemas().clone();
+        run.providers.shutdown().await;
+        Ok(schemas)
     }
 
     /// As `run_with_state`, with our own provider talking to no cloud: plans are the same everywhere and tell all files

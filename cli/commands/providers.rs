@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use app::providers::{self, Needs};
 use app::test::TESTS;
-use clap::Args;
+use clap::{Args, Subcommand};
 use compiler::addr::ProviderSource;
 use compiler::version::Constraints;
 
@@ -18,13 +18,41 @@ use crate::{exit, print};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ProvidersArgs {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Where test files are, besides this folder
     #[arg(long, value_name = "DIR", default_value = TESTS)]
     test_directory: PathBuf,
 }
 
-/// As Terraform draws it.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Schema(SchemaArgs),
+}
+
+/// Print what the providers have: resources, data sources, functions, and their attributes
+///
+/// For programs, in the form of `terraform providers schema -json`. `lampwright help reference` is for people.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+struct SchemaArgs {
+    /// As JSON; there is no other form
+    #[arg(long, required = true)]
+    json: bool,
+}
+
 pub(crate) async fn run(args: &ProvidersArgs, invocation: &Invocation) -> Outcome {
+    match &args.command {
+        None => tree(args, invocation).await,
+        Some(Command::Schema(_)) => {
+            print::line(&providers::schemas(&invocation.stack()?).await?.to_string());
+            Ok(exit::SUCCESS)
+        }
+    }
+}
+
+/// As Terraform draws it.
+async fn tree(args: &ProvidersArgs, invocation: &Invocation) -> Outcome {
     let mut stack = invocation.stack()?;
     let needs = providers::needs(&mut stack, &args.test_directory)?;
     let recorded = providers::recorded(&stack).await?;

@@ -17,9 +17,18 @@ pub struct Schema {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Block {
     pub description: String,
+    pub description_kind: TextKind,
     pub deprecated: bool,
     pub attributes: BTreeMap<Arc<str>, Attribute>,
     pub blocks: BTreeMap<Arc<str>, NestedBlock>,
+}
+
+/// How a description is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TextKind {
+    #[default]
+    Plain,
+    Markdown,
 }
 
 /// A function that a provider has.
@@ -48,6 +57,7 @@ pub struct Parameter {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribute {
     pub description: String,
+    pub description_kind: TextKind,
     /// What holds where nothing is set, for people: who reads a schema from the wire finds it in the description.
     pub default: Option<String>,
     pub ty: AttributeTy,
@@ -88,6 +98,7 @@ impl Attribute {
     fn plain(ty: Ty, description: &str) -> Attribute {
         Attribute {
             description: description.to_owned(),
+            description_kind: TextKind::Plain,
             default: None,
             ty: AttributeTy::Plain(ty),
             required: false,

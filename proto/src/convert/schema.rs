@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use value::Ty;
-use value::schema::{Attribute, AttributeTy, Block, Function, NestedBlock, Nesting, Parameter, Schema};
+use value::schema::{Attribute, AttributeTy, Block, Function, NestedBlock, Nesting, Parameter, Schema, TextKind};
 
 use super::ConvertError;
 use crate::tfplugin6::schema::{self, nested_block, object};
@@ -19,13 +19,27 @@ pub fn schema_from_wire(wire: &wire::Schema) -> Result<Schema, ConvertError> {
     })
 }
 
+fn kind_to_wire(kind: TextKind) -> wire::StringKind {
+    match kind {
+        TextKind::Plain => wire::StringKind::Plain,
+        TextKind::Markdown => wire::StringKind::Markdown,
+    }
+}
+
+fn kind_from_wire(kind: wire::StringKind) -> TextKind {
+    match kind {
+        wire::StringKind::Plain => TextKind::Plain,
+        wire::StringKind::Markdown => TextKind::Markdown,
+    }
+}
+
 fn block_to_wire(block: &Block) -> schema::Block {
     schema::Block {
         version: 0,
         attributes: block.attributes.iter().map(|(name, attribute)| attribute_to_wire(name, attribute)).collect(),
         block_types: block.blocks.iter().map(|(name, nested)| nested_to_wire(name, nested)).collect(),
         description: block.description.clone(),
-        description_kind: wire::StringKind::Plain.into(),
+        description_kind: kind_to_wire(block.description_kind).into(),
         deprecated: block.deprecated,
     }
 }
@@ -35,6 +49,7 @@ fn block_from_wire(wire: &schema::Block) -> Result<Block, ConvertError> {
         wire.block_types.iter().map(|nested| Ok((nested.type_name.as_str().into(), nested_from_wire(nested)?)));
     Ok(Block {
         description: wire.description.clone(),
+        description_kind: kind_from_wire(wire.description_kind()),
         deprecated: wire.deprecated,
         attributes: attributes_from_wire(&wire.attributes)?,
         blocks: blocks.collect::<Result<_, ConvertError>>()?,
@@ -64,7 +79,7 @@ fn attribute_to_wire(name: &str, attribute: &Attribute) -> schema::Attribute {
         r#type: ty,
         nested_type,
         description: attribute.told(),
-        description_kind: wire::StringKind::Plain.into(),
+        description_kind: kind_to_wire(attribute.description_kind).into(),
         required: attribute.required,
         optional: attribute.optional,
         computed: attribute.computed,
@@ -94,6 +109,7 @@ fn attribute_from_wire(wire: &schema::Attribute) -> Result<Attribute, ConvertErr
     };
     Ok(Attribute {
         description: wire.description.clone(),
+        description_kind: kind_from_wire(wire.description_kind()),
         default: None,
         ty,
         required: wire.required,
