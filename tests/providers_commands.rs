@@ -1,6 +1,10 @@
 //! `lampwright providers` and its commands, beside the real terraform.
 
-use crate::terraform::Both;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::registries::{Registry, THING};
+use crate::terraform::{Both, program};
 
 /// Terraform has what one module needs in no order: each line with those that it is below, sorted.
 fn sorted(tree: &str) -> Vec<String> {
@@ -107,4 +111,119 @@ fn what_providers_have_is_told_as_terraform_tells_it() {
     }
     both.write(&[("main.tf", "")]);
     assert_eq!(both.ours(&["providers", "schema", "-json"]).success(), "{\"format_version\":\"1.0\"}\n");
+}
+
+/// The lines of a folder's files, by their paths.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(open) = folders.pop() {
+        for entry in std::fs::read_dir(&open).expect("a folder").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let path = entry.path().strip_prefix(folder).expect("below").display().to_string();
+            found.insert(path, std::fs::read(entry.path()).expect("a file"));
+        }
+    }
+    found
+}
+
+const BOTH: [&str; 2] = ["-platform=linux_amd64", "-platform=darwin_arm64"];
+
+#[test]
+fn packages_for_other_machines_are_locked_as_terraform_locks_them() {
+    if program().is_none() {
+        return;
+    }
+    let registry = Registry::with(&["1.0.0", "1.1.0"]);
+    // Whatever is preferred, the registry is asked.
+    registry.configure("provider_installation {\n  filesystem_mirror {\n    path = \"/nowhere\"\n  }\n}\n");
+    let stack = |constraint: &str| ["ours", "theirs"].iter().for_each(|folder| registry.stack(folder, constraint));
+    let same = |args: &[&str]| {
+        let args = [&["providers", "lock"], args].concat();
+        let (ours, theirs) = (registry.lampwright("ours", &args), registry.terraform("theirs", &args));
+        assert_eq!(ours.code, theirs.code, "{args:?}: {}{}\n{}", ours.stdout, ours.stderr, theirs.stderr);
+        if ours.code == 0 {
+            assert_eq!(registry.lock("ours"), registry.lock("theirs"), "{args:?}");
+        }
+        ours
+    };
+    stack("~> 1.0, < 1.1");
+    let told = same(&[]).success();
+    assert!(told.ends_with("registry.test/acme/thing 1.0.0: locked\n"), "{told}");
+    assert_eq!(registry.lock("ours").matches("h1:").count(), 1);
+    // What is locked stays.
+    stack(">= 1.0");
+    same(&["-platform=darwin_arm64"]).success();
+    assert_eq!(registry.lock("ours").matches("h1:").count(), 2);
+    assert!(registry.lock("ours").contains("\"1.0.0\""));
+    let told = same(&[&BOTH[..], &[THING]].concat()).success();
+    assert!(told.ends_with("registry.test/acme/thing 1.0.0: locked already\n"), "{told}");
+    for (args, told) in [
+        (&["acme/other"][..], "the stack does not need the provider acme/other. There is: registry.test/acme/thing"),
+        (&["a b"], "\"a b\" is no provider"),
+        (&["-platform=linux"], "\"linux\" is no platform"),
+        (&["-platform=plan9_amd64"], "it has it for linux_amd64, darwin_arm64"),
+        (&["-fs-mirror=x", "-net-mirror=https://y.test/"], "cannot be used with"),
+        (&["-fs-mirror=none"], "there is no such provider in none"),
+        (&["-net-mirror=http://y.test/"], "begins with https://"),
+    ] {
+        let refused = same(args).failure();
+        assert!(refused.contains(told), "{refused}");
+    }
+    stack(">= 1.1");
+    let refused = same(&[]).failure();
+    assert!(refused.contains("init -upgrade"), "{refused}");
+    // Nothing is installed.
+    assert!(!registry.sandbox.join("ours/.lampwright").exists());
+}
+
+#[test]
+fn a_mirror_is_made_as_terraform_makes_it() {
+    if program().is_none() {
+        return;
+    }
+    let mut registry = Registry::with(&["1.0.0", "1.1.0"]);
+    registry.configure("");
+    let stack = |registry: &Registry, constraint: &str| {
+        ["ours", "theirs"].iter().for_each(|folder| registry.stack(folder, constraint));
+    };
+    let same = |registry: &Registry, args: &[&str]| {
+        let args = [&["providers", "mirror"], args, &["mirror"]].concat();
+        let told = registry.lampwright("ours", &args).success();
+        registry.terraform("theirs", &args).success();
+        let ours = files(&registry.sandbox.join("ours/mirror"));
+        assert_eq!(ours, files(&registry.sandbox.join("theirs/mirror")), "{args:?}");
+        (told, ours.len())
+    };
+    stack(&registry, "1.0.0");
+    let (told, n_files) = same(&registry, &[]);
+    assert!(told.contains("\nregistry.test/acme/thing 1.0.0 for linux_amd64, signed by "), "{told}");
+    assert_eq!(n_files, 3);
+    // Another version comes to what is there; what is locked is taken.
+    ["ours", "theirs"].iter().for_each(|folder| drop(registry.lampwright(folder, &["init"]).success()));
+    stack(&registry, ">= 1.0");
+    assert_eq!(same(&registry, &BOTH).1, 4);
+    assert_eq!(same(&registry, &[&BOTH[..], &["-lock-file=false"]].concat()).1, 7);
+    stack(&registry, ">= 1.1");
+    let args = ["providers", "mirror", "mirror"];
+    registry.terraform("theirs", &args).failure();
+    let refused = registry.lampwright("ours", &args).failure();
+    assert!(refused.contains("locked at 1.0.0, which does not fit >= 1.1.0"), "{refused}");
+    // It is one that can be installed from, and locked by.
+    registry.stop();
+    let mirror = registry.sandbox.join("ours/mirror").display().to_string();
+    registry
+        .configure(&format!("provider_installation {{\n  filesystem_mirror {{\n    path = \"{mirror}\"\n  }}\n}}\n"));
+    registry.lampwright("ours", &["init", "-upgrade"]).success();
+    let mirror = format!("-fs-mirror={mirror}");
+    ["ours", "theirs"].iter().for_each(|folder| {
+        drop(std::fs::remove_file(registry.sandbox.join(folder).join(".terraform.lock.hcl")));
+    });
+    let args = ["providers", "lock", BOTH[0], BOTH[1], mirror.as_str()];
+    registry.lampwright("ours", &args).success();
+    registry.terraform("theirs", &args).success();
+    assert_eq!(registry.lock("ours"), registry.lock("theirs"));
 }

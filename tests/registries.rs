@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::sandbox::{Ran, Sandbox};
 
-const THING: &str = "registry.test/acme/thing";
+pub(crate) const THING: &str = "registry.test/acme/thing";
 
 /// A registry on loopback: its protocol is documents at paths, so any server of files is one.
-struct Registry {
-    sandbox: Sandbox,
+pub(crate) struct Registry {
+    pub(crate) sandbox: Sandbox,
     server: Option<Child>,
     port: u16,
     asked: Arc<Mutex<Vec<String>>>,
@@ -20,7 +20,7 @@ struct Registry {
 
 impl Registry {
     /// With these versions of acme/thing.
-    fn with(versions: &[&str]) -> Registry {
+    pub(crate) fn with(versions: &[&str]) -> Registry {
         let mut registry = Registry { sandbox: Sandbox::new(), server: None, port: 0, asked: Arc::default() };
         registry.serve();
         let home = registry.sandbox.join("gpg");
@@ -62,7 +62,7 @@ impl Registry {
         self.server = Some(server);
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.kill().expect("it runs");
             server.wait().expect("ended");
@@ -82,32 +82,37 @@ impl Registry {
             .iter()
             .map(|version| {
                 serde_json::json!({ "version": version, "protocols": ["6.0"],
-                    "platforms": [{ "os": "linux", "arch": "amd64" }] })
+                    "platforms": PLATFORMS.map(|(os, arch)| serde_json::json!({ "os": os, "arch": arch })) })
             })
             .collect();
         self.put("versions", &serde_json::json!({ "versions": listed }).to_string());
         let key = self.gpg(&["--armor", "--export"]);
         for version in versions {
             let folder = format!("files/{version}");
-            let (zip, sums) = (zip_name(version), format!("thing_{version}_SHA256SUMS"));
+            let sums = format!("thing_{version}_SHA256SUMS");
             self.put(&format!("{folder}/x"), "");
             let place = self.sandbox.join(&format!("www/v1/providers/acme/thing/{folder}"));
-            pack(&place.join(&zip), version);
-            let sum = sha256(&place.join(&zip));
             let other = "0123456789abcdef".repeat(4);
-            self.put(
-                &format!("{folder}/{sums}"),
-                &format!("{sum}  {zip}\n{other}  terraform-provider-thing_{version}_plan9_amd64.zip\n"),
-            );
+            let mut lines = format!("{other}  terraform-provider-thing_{version}_plan9_amd64.zip\n");
+            for (os, arch) in PLATFORMS {
+                let zip = packed(version, &format!("{os}_{arch}"));
+                pack(&place.join(&zip), version);
+                lines.push_str(&format!("{}  {zip}\n", sha256(&place.join(&zip))));
+            }
+            self.put(&format!("{folder}/{sums}"), &lines);
             let path = place.join(&sums).display().to_string();
             self.gpg(&["--detach-sign", &path]);
             let at = |name: &str| format!("{}acme/thing/{folder}/{name}", self.base());
-            let download = serde_json::json!({
-                "protocols": ["6.0"], "os": "linux", "arch": "amd64", "filename": zip, "download_url": at(&zip),
-                "shasum": sum, "shasums_url": at(&sums), "shasums_signature_url": at(&format!("{sums}.sig")),
-                "signing_keys": { "gpg_public_keys": [{ "key_id": "x", "ascii_armor": key }] },
-            });
-            self.put(&format!("{version}/download/linux/amd64"), &download.to_string());
+            for (os, arch) in PLATFORMS {
+                let zip = packed(version, &format!("{os}_{arch}"));
+                let download = serde_json::json!({
+                    "protocols": ["6.0"], "os": os, "arch": arch, "filename": zip, "download_url": at(&zip),
+                    "shasum": sha256(&place.join(&zip)), "shasums_url": at(&sums),
+                    "shasums_signature_url": at(&format!("{sums}.sig")),
+                    "signing_keys": { "gpg_public_keys": [{ "key_id": "x", "ascii_armor": key }] },
+                });
+                self.put(&format!("{version}/download/{os}/{arch}"), &download.to_string());
+            }
         }
     }
 
@@ -138,23 +143,23 @@ impl Registry {
         self.sandbox.join(&format!("www/v1/providers/acme/thing/files/{version}/{name}"))
     }
 
-    fn configure(&self, more: &str) {
+    pub(crate) fn configure(&self, more: &str) {
         let base = self.base();
         let host = format!("host \"registry.test\" {{\n  services = {{ \"providers.v1\" = \"{base}\" }}\n}}\n");
         self.sandbox.write("rc", &format!("{host}{more}"));
     }
 
-    fn stack(&self, folder: &str, constraint: &str) {
+    pub(crate) fn stack(&self, folder: &str, constraint: &str) {
         let required = format!("thing = {{ source = \"{THING}\", version = \"{constraint}\" }}");
         let terraform = format!("terraform {{\n  required_providers {{\n    {required}\n  }}\n}}\n");
         self.sandbox.write(&format!("{folder}/main.tf"), &terraform);
     }
 
-    fn lampwright(&self, folder: &str, args: &[&str]) -> Ran {
+    pub(crate) fn lampwright(&self, folder: &str, args: &[&str]) -> Ran {
         self.run(Command::new(env!("CARGO_BIN_EXE_lampwright")), folder, args)
     }
 
-    fn terraform(&self, folder: &str, args: &[&str]) -> Ran {
+    pub(crate) fn terraform(&self, folder: &str, args: &[&str]) -> Ran {
         self.run(Command::new("terraform"), folder, args)
     }
 
@@ -168,11 +173,11 @@ impl Registry {
         Ran::of(command.env("CHECKPOINT_DISABLE", "1").stdin(Stdio::null()).output().expect("it runs"))
     }
 
-    fn lock(&self, folder: &str) -> String {
+    pub(crate) fn lock(&self, folder: &str) -> String {
         std::fs::read_to_string(self.sandbox.join(folder).join(".terraform.lock.hcl")).expect("a lock file")
     }
 
-    fn fetched(&self) -> usize {
+    pub(crate) fn fetched(&self) -> usize {
         self.asked.lock().expect("whole").iter().filter(|line| line.contains(".zip")).count()
     }
 }
@@ -185,15 +190,23 @@ impl Drop for Registry {
     }
 }
 
+/// What there are packages for; the programs differ.
+const PLATFORMS: [(&str, &str); 2] = [("linux", "amd64"), ("darwin", "arm64")];
+
+fn packed(version: &str, platform: &str) -> String {
+    format!("terraform-provider-thing_{version}_{platform}.zip")
+}
+
 fn zip_name(version: &str) -> String {
-    format!("terraform-provider-thing_{version}_linux_amd64.zip")
+    packed(version, "linux_amd64")
 }
 
 /// A package whose program is our own plugin.
 fn pack(zip: &Path, version: &str) {
     let program = zip.with_file_name(format!("terraform-provider-thing_v{version}"));
     let plugin = Path::new(env!("CARGO_BIN_EXE_lampwright")).with_file_name("terraform-provider-lampwright");
-    std::fs::write(&program, format!("#!/bin/sh\nexec {} \"$@\"\n", plugin.display())).expect("written");
+    let text = format!("#!/bin/sh\n# {}\nexec {} \"$@\"\n", zip.display(), plugin.display());
+    std::fs::write(&program, text).expect("written");
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
     let status = Command::new("python3").args(["-m", "zipfile", "-c"]).arg(zip).arg(&program).status();
     assert!(status.expect("python3 runs").success());

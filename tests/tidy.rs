@@ -81,7 +81,13 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("backends/src", &[&["http", "objects", "pg"], &["settings"], &["holder"]]),
     (
         "registry/src",
-        &[&["origin"], &["network", "direct", "folder"], &["package"], &["client", "lock", "signature"], &["hash"]],
+        &[
+            &["mirror", "origin"],
+            &["network", "direct", "folder"],
+            &["package"],
+            &["client", "lock", "signature"],
+            &["hash"],
+        ],
     ),
     (
         "cli",

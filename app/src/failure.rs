@@ -37,6 +37,12 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<registry::RegistryError> for Failure {
+    fn from(error: registry::RegistryError) -> Failure {
+        Failure::Error(error.into())
+    }
+}
+
 impl From<backends::BackendError> for Failure {
     fn from(error: backends::BackendError) -> Failure {
         Failure::Error(error.into())

@@ -12,7 +12,7 @@ use compiler::selection::Selection;
 use engine::host::HostError;
 use engine::host::search::{Found, Mirror, Place, PluginSearch};
 use engine::run::host_diagnostics;
-use registry::{LOCK_FILE, Lock, Method, Origin};
+use registry::{Client, LOCK_FILE, Lock, Method, Origin, Origins};
 
 use crate::host::Host;
 use crate::root::{DATA, Root};
@@ -44,6 +44,35 @@ fn origins(config: &CliConfig, host: &Host, root: &Root) -> Vec<Origin> {
         }
     }
     origins
+}
+
+/// Where packages are asked for that are not for this stack alone, whatever the CLI configuration prefers.
+#[derive(Debug, Clone, Default)]
+pub enum Authority {
+    /// The registry of each provider.
+    #[default]
+    Registry,
+    /// A mirror in a folder.
+    Folder(PathBuf),
+    /// A mirror over the network, by its address.
+    Network(String),
+}
+
+/// The one place that an authority is, asked as the CLI configuration says of hosts.
+pub(crate) fn authority(host: &Host, root: &Root, authority: &Authority) -> anyhow::Result<Origins> {
+    let method = match authority {
+        Authority::Registry => Method::Direct,
+        Authority::Folder(folder) => Method::Folder(root.at(folder)),
+        Authority::Network(address) => cli_config::network(address)?,
+    };
+    let list = vec![Origin { method, selection: Selection::default() }];
+    Ok(Origins { client: Client::new(cli_config::read(host)?.hosts), list, are_implied: false })
+}
+
+/// The cache of packages that many stacks share, if there is one, and whether it is believed where nothing is locked.
+pub(crate) fn cache(host: &Host, root: &Root) -> anyhow::Result<(Option<PathBuf>, bool)> {
+    let config = cli_config::read(host)?;
+    Ok((config.cache.map(|folder| root.at(folder)), config.trusts_cache))
 }
 
 /// Where plugins are, in the order in which they are preferred, and what has no effect of what the user has said of it.

@@ -1,5 +1,7 @@
 //! The providers of a stack: who needs them, what they have, and packages of them for other machines.
 
+mod lock;
+mod mirror;
 mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,15 +9,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use compiler::addr::ProviderSource;
+use compiler::diag::suggest::there_is;
 use compiler::program::{ModuleId, Program};
 use compiler::testing::TestFile;
 use compiler::version::Constraints;
 use serde_json::Value as Json;
 
-use crate::failure::Result;
+use crate::failure::{Result, refuse};
 use crate::stack::Stack;
 use crate::state;
 use crate::test;
+
+pub use crate::plugins::Authority;
+pub use lock::{LockRequest, LockedFor, lock};
+pub use mirror::{MirrorRequest, Mirrored, mirror};
 
 /// What a module needs of providers.
 #[derive(Debug, Default)]
@@ -48,6 +55,41 @@ pub async fn schemas(stack: &Stack) -> Result<Json> {
     let at = state::last(&stack.host, &stack.root, None)?.unlocked();
     let state = at.peek(&stack.host).await?;
     Ok(schema::document(&*stack.schemas(&state).await?))
+}
+
+/// The providers that are meant: of the stack, and none that is built in.
+fn asked_for(stack: &Stack, names: &[String]) -> Result<BTreeSet<ProviderSource>> {
+    let requirements = stack.program.requirements().into_iter().map(|requirement| requirement.source);
+    let all: BTreeSet<ProviderSource> = requirements.filter(|source| *source != ProviderSource::builtin()).collect();
+    let mut asked_for = BTreeSet::new();
+    for name in names {
+        let Some(source) = ProviderSource::parse(name) else {
+            refuse!("{name:?} is no provider; write it like hashicorp/aws")
+        };
+        if !all.contains(&source) {
+            let known: Vec<String> = all.iter().map(ProviderSource::short).collect();
+            refuse!("the stack does not need the provider {}. {}", source.short(), there_is(&known, "providers"));
+        }
+        asked_for.insert(source);
+    }
+    Ok(if names.is_empty() { all } else { asked_for })
+}
+
+/// What all modules say of a provider's version.
+fn wanted(stack: &Stack, source: &ProviderSource) -> Constraints {
+    let wanted = stack.program.wanted_versions().remove(source).unwrap_or_default();
+    Constraints::of_provider(&wanted).unwrap_or_default()
+}
+
+fn check_platforms(names: &[String]) -> Result<Vec<String>> {
+    for name in names {
+        let parts: Vec<&str> = name.split('_').collect();
+        let is_part = |part: &&str| !part.is_empty() && part.chars().all(|ch| ch.is_ascii_alphanumeric());
+        if parts.len() != 2 || !parts.iter().all(is_part) {
+            refuse!("{name:?} is no platform; write an operating system and an architecture, like linux_arm64");
+        }
+    }
+    Ok(names.to_vec())
 }
 
 fn of_program(program: &Program) -> Needs {

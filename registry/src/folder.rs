@@ -9,7 +9,12 @@ use compiler::version::Version;
 use crate::package::{Content, Package, place};
 use crate::{RegistryError, Result};
 
-fn below(mirror: &Path, source: &ProviderSource) -> PathBuf {
+/// The name of a packed one.
+pub(crate) fn archive(source: &ProviderSource, version: &Version, platform: &str) -> String {
+    format!("terraform-provider-{}_{version}_{platform}.zip", source.ty)
+}
+
+pub(crate) fn below(mirror: &Path, source: &ProviderSource) -> PathBuf {
     mirror.join(&*source.host).join(&*source.namespace).join(&*source.ty)
 }
 
@@ -28,8 +33,7 @@ pub(crate) fn versions(mirror: &Path, source: &ProviderSource, platform: &str) -
 
 pub(crate) fn package(mirror: &Path, source: &ProviderSource, version: &Version, platform: &str) -> Result<Package> {
     let unpacked = place(mirror, source, version, platform);
-    let name = format!("terraform-provider-{}_{version}_{platform}.zip", source.ty);
-    let packed = below(mirror, source).join(name);
+    let packed = below(mirror, source).join(archive(source, version, platform));
     let content = match (unpacked.is_dir(), packed.is_file()) {
         (true, _) => Content::Folder(unpacked),
         (false, true) => Content::Archive(packed),

@@ -12,6 +12,7 @@ mod direct;
 mod folder;
 mod hash;
 mod lock;
+pub mod mirror;
 mod network;
 mod origin;
 mod package;

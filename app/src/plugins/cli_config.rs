@@ -134,12 +134,7 @@ impl CliConfig {
                 "filesystem_mirror" => Method::Folder(expanded(setting("path")?, home)),
                 "network_mirror" => {
                     let address = setting("url")?;
-                    if !address.starts_with("https://") || !address.ends_with('/') {
-                        bail!(
-                            "{file}: the `url` of network_mirror begins with https:// and ends with a slash: {address:?}"
-                        );
-                    }
-                    Method::Network(address.parse().with_context(|| format!("{file}: {address:?}"))?)
+                    network(address).with_context(|| format!("{file}: the `url` of network_mirror"))?
                 }
                 "direct" => Method::Direct,
                 other => bail!("{file}: provider_installation has no `{other}`"),
@@ -185,6 +180,14 @@ impl CliConfig {
 }
 
 /// Blocks with a label, by it.
+/// A mirror over the network, by its address.
+pub(super) fn network(address: &str) -> anyhow::Result<Method> {
+    if !address.starts_with("https://") || !address.ends_with('/') {
+        bail!("{address:?} is no address of a mirror: one begins with https:// and ends with a slash");
+    }
+    Ok(Method::Network(address.parse().with_context(|| format!("{address:?}"))?))
+}
+
 fn blocks_in(items: &[Item]) -> impl Iterator<Item = (&str, &[Item])> {
     items.iter().filter_map(|item| match &item.value {
         Given::Items(settings) => Some((item.name.as_str(), settings.as_slice())),

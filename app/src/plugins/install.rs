@@ -126,7 +126,9 @@ impl<'h> Installer<'h> {
             }
             Ok(_) | Err(_) => {}
         }
-        let chosen = self.choose(source, known.as_ref()).await;
+        let constraints = self.constraints(source);
+        let fit = known.as_ref().map_or(Fit::Constraints(&constraints), |locked| Fit::Locked(&locked.version));
+        let chosen = choose(self.host, &self.origins, source, &self.platform, fit).await;
         let (version, origin) = chosen.map_err(|error| match &at_hand {
             Err(HostError::NotFound { looked_in, .. }) => {
                 let looked_in = looked_in.join(", ");
@@ -153,29 +155,6 @@ impl<'h> Installer<'h> {
         let constraints = self.constraints(source).to_string();
         if let Some(locked) = self.lock.providers.get_mut(source) {
             locked.constraints = constraints;
-        }
-    }
-
-    async fn choose(&self, source: &ProviderSource, known: Option<&Locked>) -> anyhow::Result<(Version, Origin)> {
-        self.host.watch.step(&format!("Looking for {}", source.short()));
-        let available = self.origins.versions(source, &self.platform).await?;
-        let constraints = self.constraints(source);
-        let fits = |version: &Version| match known {
-            Some(locked) => *version == locked.version,
-            None => constraints.allow(version),
-        };
-        if let Some((version, origin)) = available.iter().find(|(version, _)| fits(version)) {
-            return Ok((version.clone(), (*origin).clone()));
-        }
-        let places: Vec<String> = self.origins.list.iter().map(|origin| origin.shown(source)).collect();
-        let (name, places) = (source.short(), places.join(", "));
-        match (known, available.first()) {
-            (_, None) => bail!("{name}: there is no such provider in {places}"),
-            (Some(locked), _) => bail!("{name} {}, which is locked, is not in {places} any more", locked.version),
-            (None, Some(_)) => {
-                let some: Vec<String> = available.iter().take(5).map(|(version, _)| version.to_string()).collect();
-                bail!("{name} has no version that fits {constraints}; the newest are {}", some.join(", "))
-            }
         }
     }
 
@@ -238,4 +217,40 @@ fn is_extended(before: &Lock, after: &Lock) -> bool {
             let same = after.providers.get(source).filter(|now| now.version == locked.version);
             same.is_some_and(|now| locked.hashes.iter().all(|hash| now.hashes.contains(hash)))
         })
+}
+
+/// Which versions are right.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fit<'v> {
+    Locked(&'v Version),
+    Constraints(&'v Constraints),
+}
+
+/// The newest version that is right, and where it is.
+pub(crate) async fn choose(
+    host: &Host,
+    origins: &Origins,
+    source: &ProviderSource,
+    platform: &str,
+    fit: Fit<'_>,
+) -> anyhow::Result<(Version, Origin)> {
+    host.watch.step(&format!("Looking for {}", source.short()));
+    let available = origins.versions(source, platform).await?;
+    let fits = |version: &Version| match fit {
+        Fit::Locked(locked) => version == locked,
+        Fit::Constraints(constraints) => constraints.allow(version),
+    };
+    if let Some((version, origin)) = available.iter().find(|(version, _)| fits(version)) {
+        return Ok((version.clone(), (*origin).clone()));
+    }
+    let places: Vec<String> = origins.list.iter().map(|origin| origin.shown(source)).collect();
+    let (name, places) = (source.short(), places.join(", "));
+    match (fit, available.first()) {
+        (_, None) => bail!("{name}: there is no such provider in {places}"),
+        (Fit::Locked(locked), _) => bail!("{name} {locked}, which is locked, is not in {places} any more"),
+        (Fit::Constraints(constraints), Some(_)) => {
+            let some: Vec<String> = available.iter().take(5).map(|(version, _)| version.to_string()).collect();
+            bail!("{name} has no version that fits {constraints}; the newest are {}", some.join(", "))
+        }
+    }
 }
