@@ -68,7 +68,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fetch modules of git repositories, and check that everything is there
+    /// Fetch modules and providers that are missing, and check that everything is there
     Init(init::InitArgs),
     /// Fetch modules of git repositories, and nothing else of `init`
     Get(get::GetArgs),
@@ -267,10 +267,12 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "replace" => "`plan` and `apply` take it: -replace=ADDRESS",
             "refresh-only" => "`plan` and `apply` take it",
             "generate-config-out" => "not there yet; `import` finds what exists, for a stack that describes it already",
-            "backend" | "backend-config" | "migrate-state" | "reconfigure" | "force-copy" => "`init` takes it",
-            "plugin-dir" | "get-plugins" | "lockfile" | "verify-plugins" => {
-                "nothing is downloaded: providers are found on this machine, as `init` shows"
+            "backend" | "backend-config" | "migrate-state" | "reconfigure" | "force-copy" | "lockfile" => {
+                "`init` takes it"
             }
+            "plugin-dir" => "`provider_installation` of the CLI configuration names folders of providers",
+            "get-plugins" | "verify-plugins" => "Terraform has this flag no more; `init` installs and verifies",
+            "platform" | "fs-mirror" | "net-mirror" => "`providers lock` takes it",
             "compact-warnings" => "`plan`, `apply`, `destroy` and `refresh` take it",
             "test-directory" => "`test` and `validate` take it",
             "backup" | "concise" => "Terraform has this flag; it is not there yet",

@@ -11,6 +11,7 @@ mod changed_clouds;
 mod checks;
 mod cli;
 mod clouds;
+mod commands;
 mod data;
 mod documents;
 mod encodings;

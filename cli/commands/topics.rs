@@ -40,6 +40,7 @@ const TOPICS: &[(&str, &str, &str)] = &[
     ("reference", "every resource and every setting of the provider", include_str!("../../docs/reference.md")),
     ("robustness", "the faults that were found, and what guards each", include_str!("../../docs/robustness.md")),
     ("state", "files, backends, locks, encryption, workspaces", include_str!("../../docs/state.md")),
+    ("terraform", "every command and flag of Terraform, and how it is here", include_str!("../../docs/terraform.md")),
     ("testing-modules", "tests with snapshots", include_str!("../../docs/testing-modules.md")),
 ];
 
