@@ -64,7 +64,7 @@ enum Sink {
 
 enum Stream {
     Plain(BufWriter<File>),
-    Gzip(GzEncoder<BufWriter<File>>),
+    Gzip(Box<GzEncoder<BufWriter<File>>>),
 }
 
 impl Write for Stream {
@@ -99,7 +99,7 @@ impl Pack {
             Form::Folder => std::fs::create_dir(&temporary).map(|()| Sink::Folder)?,
             Form::Tar => archive(Stream::Plain(stream()?)),
             // Without a name and a time in its header.
-            Form::TarGz => archive(Stream::Gzip(GzEncoder::new(stream()?, Compression::best()))),
+            Form::TarGz => archive(Stream::Gzip(Box::new(GzEncoder::new(stream()?, Compression::best())))),
         };
         Ok(Pack { sink, temporary, target })
     }

@@ -15,7 +15,7 @@ pub mod lampwright;
 pub mod plugin;
 #[rustfmt::skip]
 #[path = "gen/tfplugin5.rs"]
-#[expect(clippy::pedantic, clippy::allow_attributes, reason = "generated")]
+#[expect(clippy::pedantic, reason = "generated")]
 pub mod tfplugin5;
 #[rustfmt::skip]
 #[path = "gen/tfplugin6.rs"]

@@ -18,7 +18,7 @@ const DOCUMENT_LIMIT: u64 = 64 << 20;
 const PACKAGE_LIMIT: u64 = 2 << 30;
 const CONNECT: Duration = Duration::from_secs(10);
 /// A server that sends nothing for so long is gone.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// What the CLI configuration and the environment say of hosts.
 #[derive(Clone, Default)]
@@ -36,7 +36,10 @@ pub struct Hosts {
 /// Tokens are not shown.
 impl fmt::Debug for Hosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hosts").field("services", &self.services).field("tokens", &self.tokens.len()).finish()
+        f.debug_struct("Hosts")
+            .field("services", &self.services)
+            .field("tokens", &self.tokens.len())
+            .finish_non_exhaustive()
     }
 }
 

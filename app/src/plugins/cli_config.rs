@@ -77,7 +77,7 @@ impl CliConfig {
                 ("provider_installation", Given::Items(methods)) => self.installation(methods, file, home)?,
                 ("plugin_cache_dir", Given::Text(path)) => self.cache = Some(expanded(path, home)),
                 ("plugin_cache_may_break_dependency_lock_file", Given::Text(text)) => {
-                    self.trusts_cache = text == "true"
+                    self.trusts_cache = text == "true";
                 }
                 ("credentials", Given::Items(hosts)) => {
                     for (host, settings) in blocks_in(hosts) {

@@ -14,7 +14,7 @@ pub(super) const FUNCS: &[Func] = &[
         doc: "A value with null in the place of what is ephemeral, so that the rest can be stored.",
         params: &[Param::new("value", any).anything()],
         variadic: None,
-        examples: &[(r#"ephemeralasnull({ a = 1 })"#, "{\n  \"a\" = 1\n}")],
+        examples: &[(r"ephemeralasnull({ a = 1 })", "{\n  \"a\" = 1\n}")],
         result_ty: gives_any,
         call: |args, _| Ok(ephemeral_as_null(&args[0])),
     },
