@@ -57,7 +57,7 @@ impl Registry {
         self.port = line.split(' ').nth(5).and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line}"));
         let (asked, lines) = (self.asked.clone(), BufReader::new(server.stderr.take().expect("piped")).lines());
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| asked.lock().expect("whole").push(line))
+            lines.map_while(Result::ok).for_each(|line| asked.lock().expect("whole").push(line));
         });
         self.server = Some(server);
     }
