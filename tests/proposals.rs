@@ -88,7 +88,6 @@ fn what_is_not_there_is_answered_with_what_is() {
     for (args, hint) in [
         (&["down"][..], "`destroy` removes"),
         (&["deploy"], "`apply` makes"),
-        (&["providers"], "`init` shows"),
         (&["fmt"], "is not there yet"),
         (&["scale", "x=1", "-target=x.y"], "`plan`, `apply` and `destroy` take it"),
         (&["destroy", "-replace=x.y"], "`plan` and `apply` take it"),

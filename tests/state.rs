@@ -173,7 +173,7 @@ fn a_full_disk_ends_the_making_and_loses_nothing() {
         let (out, err) = (read("out"), read("err"));
         assert!(err.contains("the state cannot be written"), "{room}: {out}{err}");
         let shown: serde_json::Value = serde_json::from_str(&read("shown")).expect("JSON");
-        let known = shown["values"]["root_module"]["resources"].as_array().expect("a list").len();
+        let known = shown["values"]["root_module"]["resources"].as_array().map_or(0, Vec::len);
         assert_eq!(out.matches("created after").count(), known, "{room}: {out}{err}");
         // That there is no room for the state file in the end is no loss either.
         assert!(known < 60 || err.contains("everything that was done is in the journal"), "{room}: {err}");

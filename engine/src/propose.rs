@@ -88,39 +88,37 @@ fn proposed_attribute(attribute: &Attribute, prior: Option<&Value>, config: &Val
 
 /// What is known of a data source before it is read: what is configured.
 pub(crate) fn unread(block: &Block, config: &Value) -> Value {
-    let Some(entries) = config.as_entries() else { return config.clone() };
-    let entries = entries.iter().map(|(name, value)| {
-        let value = match (block.attributes.get(name), block.blocks.get(name)) {
-            (Some(attribute), _) if attribute.computed && value.is_null() => Value::unknown(attribute.implied_ty()),
-            (Some(Attribute { ty: AttributeTy::Nested { attributes, nesting }, .. }), _) => {
-                let block = Block { attributes: attributes.clone(), ..Block::default() };
-                each_object(*nesting, value, |item| unread(&block, item))
-            }
-            (None, Some(nested)) => each_object(nested.nesting, value, |item| unread(&nested.block, item)),
-            (Some(_) | None, _) => value.clone(),
-        };
-        (name.clone(), value)
-    });
-    Value::object(entries)
+    let unknown = |attribute: &Attribute, value: &Value| {
+        (attribute.computed && value.is_null()).then(|| Value::unknown(attribute.implied_ty()))
+    };
+    with_attributes(block, config, &unknown)
 }
 
 /// With null for what is only written.
 pub(crate) fn without_write_only(block: &Block, value: &Value) -> Value {
     let has_any = |attribute: &Attribute| attribute.write_only || matches!(&attribute.ty, AttributeTy::Nested { .. });
-    let Some(entries) = value.as_entries() else { return value.clone() };
     if !block.attributes.values().any(has_any) && block.blocks.is_empty() {
         return value.clone();
     }
+    with_attributes(block, value, &|attribute, _| attribute.write_only.then(|| Value::Null(attribute.implied_ty())))
+}
+
+/// An object with other values of the attributes, however deep, that `change` gives one.
+fn with_attributes(block: &Block, value: &Value, change: &dyn Fn(&Attribute, &Value) -> Option<Value>) -> Value {
+    let Some(entries) = value.as_entries() else { return value.clone() };
     let entries = entries.iter().map(|(name, value)| {
-        let value = match (block.attributes.get(name), block.blocks.get(name)) {
-            (Some(attribute), _) if attribute.write_only => Value::Null(attribute.implied_ty()),
+        let attribute = block.attributes.get(name);
+        let changed = attribute.and_then(|attribute| change(attribute, value));
+        let value = changed.unwrap_or_else(|| match (attribute, block.blocks.get(name)) {
             (Some(Attribute { ty: AttributeTy::Nested { attributes, nesting }, .. }), _) => {
                 let block = Block { attributes: attributes.clone(), ..Block::default() };
-                each_object(*nesting, value, |item| without_write_only(&block, item))
+                each_object(*nesting, value, |item| with_attributes(&block, item, change))
             }
-            (None, Some(nested)) => each_object(nested.nesting, value, |item| without_write_only(&nested.block, item)),
+            (None, Some(nested)) => {
+                each_object(nested.nesting, value, |item| with_attributes(&nested.block, item, change))
+            }
             (Some(_) | None, _) => value.clone(),
-        };
+        });
         (name.clone(), value)
     });
     Value::object(entries)
