@@ -26,7 +26,6 @@ const TOPICS: &[(&str, &str, &str)] = &[
     ("local", "the cloud that is this machine", include_str!("../../docs/local.md")),
     ("modules", "modules of the library, of repositories, as archives", include_str!("../../docs/modules.md")),
     ("operating", "status, logs, scale, ssh", include_str!("../../docs/operating.md")),
-    ("performance", "many objects, side by side with terraform", include_str!("../../docs/performance.md")),
     (
         "planning",
         "plans for a part, for the record; moved, removed, import, check",
