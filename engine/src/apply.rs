@@ -11,6 +11,7 @@ mod records;
 mod rescue;
 mod schedule;
 mod step;
+mod wave;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -31,9 +32,10 @@ use crate::plan::{Action, Goal, Plan};
 use crate::run::Run;
 use crate::state::journal::Record;
 use crate::state::store::Store;
-use crate::state::{InDoubt, InstanceState, Operation, OutputState};
+use crate::state::{InstanceState, Operation, OutputState};
 use schedule::{Removal, Schedule};
-use step::{Done, Prepared, Removable, Step};
+use step::{Done, Removable, Step};
+use wave::Beginning;
 
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         may_fail: HashSet::new(),
         tasks: JoinSet::new(),
         opened: Opened::default(),
+        beginnings: Vec::new(),
+        told: Vec::new(),
         summary: Summary::default(),
         diags: Diagnostics::default(),
         is_stopped: false,
@@ -76,7 +80,7 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
     };
     for (to, from) in &plan.moves {
         let becomes = plan.becomes.get(to).cloned().map(Box::new);
-        applying.record(Record::Move { from: from.clone(), to: to.clone(), becomes });
+        applying.stage(Record::Move { from: from.clone(), to: to.clone(), becomes });
     }
     let mut evaluation = if plan.is_destroy() { run.lenient_evaluation() } else { run.evaluation() };
     if let Some(left_out) = plan.left_out.as_ref().filter(|_| !plan.is_destroy()) {
@@ -110,6 +114,10 @@ struct Applying<'a> {
     tasks: JoinSet<Done>,
     /// What is open until the end.
     opened: Opened,
+    /// What is to be begun with the next commit.
+    beginnings: Vec<Beginning>,
+    /// What is to be told with the next commit.
+    told: Vec<Event>,
     summary: Summary,
     diags: Diagnostics,
     /// Nothing more is begun: the state cannot be written, or the configuration turned out to be wrong.
@@ -130,6 +138,8 @@ impl Applying<'_> {
             if !self.plan.is_destroy() {
                 self.diags.extend(found);
             }
+            // What needs no call.
+            self.commit(Vec::new());
             if self.tasks.is_empty() {
                 // What has failed keeps what needs it waiting, and that is no circle.
                 let is_well = self.may_begin() && !self.diags.has_errors();
@@ -151,7 +161,7 @@ impl Applying<'_> {
                 }
             };
             match done {
-                Some(Ok(done)) => self.count(done, evaluation),
+                Some(Ok(done)) => self.count_what_is_done(done, evaluation),
                 Some(Err(error)) => self.diags.push(Diagnostic::error("internal error", error.to_string())),
                 None => return,
             }
@@ -247,7 +257,7 @@ impl Applying<'_> {
                 let is_doubted = doubt.is_some_and(|doubt| doubt.operation != Operation::Create);
                 let settled = step::settle(&desired, change, recorded).or(recorded.filter(|_| is_doubted).cloned());
                 if let Some(instance) = settled {
-                    self.record(Record::Put { addr: desired.addr.clone(), instance: Box::new(instance) });
+                    self.stage(Record::Put { addr: desired.addr.clone(), instance: Box::new(instance) });
                 }
                 self.schedule.made(&desired.addr);
                 evaluation.supply(&desired.addr, change.after.clone());
@@ -271,7 +281,7 @@ impl Applying<'_> {
         if let (Action::Replace { create_first: true }, Some(_)) = (change.action, &recorded) {
             // The old object steps aside under a name of its own.
             let key = format!("{:08x}", uuid::Uuid::new_v4().as_u128() as u32);
-            if !self.record(Record::Depose { addr: change.addr.clone(), key: key.clone() }) {
+            if !self.commit(vec![Record::Depose { addr: change.addr.clone(), key: key.clone() }]) {
                 return self.run.tell(Event::NotBegun { addr: change.addr, action: change.action });
             }
             self.schedule.deposed(&change.addr, key);
@@ -364,8 +374,8 @@ impl Applying<'_> {
                 evaluation.supply(&addr, value);
             }
             Done::Opened { result: Err(diags), .. } => self.diags.extend(diags),
-            Done::Prepared(prepared) => self.begin(*prepared),
-            Done::Removable(removable) => self.begin_removal(*removable),
+            Done::Prepared(prepared) => self.beginnings.push(Beginning::Make(prepared)),
+            Done::Removable(removable) => self.beginnings.push(Beginning::Remove(removable)),
             Done::Made { addr, action, instance, value, diags, started, is_lost } => {
                 let failed = diags.has_errors();
                 if failed && self.may_fail.contains(&addr) {
@@ -375,20 +385,20 @@ impl Applying<'_> {
                 }
                 self.diags.extend(diags);
                 if let Some(instance) = instance {
-                    self.record(Record::Put { addr: addr.clone(), instance });
+                    self.stage(Record::Put { addr: addr.clone(), instance });
                 } else {
                     let state = self.store.state();
                     if is_lost {
                         self.doubt(&addr);
                     } else if state.unfinished.contains_key(&addr) || state.in_doubt.contains_key(&addr) {
-                        self.record(Record::Forget { addr: addr.clone() });
+                        self.stage(Record::Forget { addr: addr.clone() });
                     }
                     if failed && action == (Action::Replace { create_first: true }) {
                         self.restore(&addr);
                     }
                 }
                 if failed {
-                    self.run.tell(Event::Failed { addr, action });
+                    self.told.push(Event::Failed { addr, action });
                     return;
                 }
                 match action {
@@ -400,7 +410,7 @@ impl Applying<'_> {
                     }
                     Action::NoOp | Action::Read | Action::Delete | Action::Forget => {}
                 }
-                self.run.tell(Event::Finished { addr: addr.clone(), action, elapsed: started.elapsed() });
+                self.told.push(Event::Finished { addr: addr.clone(), action, elapsed: started.elapsed() });
                 self.schedule.made(&addr);
                 evaluation.supply(&addr, value);
             }
@@ -410,31 +420,31 @@ impl Applying<'_> {
                 let addr = removal.addr.clone();
                 match (&removal.deposed, instance) {
                     (None, Some(instance)) => {
-                        self.record(Record::Put { addr: addr.clone(), instance });
+                        self.stage(Record::Put { addr: addr.clone(), instance });
                     }
                     (None, None) if !failed => {
-                        self.record(Record::Remove { addr: addr.clone() });
+                        self.stage(Record::Remove { addr: addr.clone() });
                     }
                     (Some(key), None) if !failed => {
-                        self.record(Record::RemoveDeposed { addr: addr.clone(), key: key.clone() });
+                        self.stage(Record::RemoveDeposed { addr: addr.clone(), key: key.clone() });
                     }
                     (None, None) if is_lost => self.doubt(&addr),
                     // The provider has said that it is there as before.
                     (None, None) if self.store.state().in_doubt.contains_key(&addr) => {
                         if let Some(instance) = self.store.state().instances.get(&addr).cloned().map(Box::new) {
-                            self.record(Record::Put { addr: addr.clone(), instance });
+                            self.stage(Record::Put { addr: addr.clone(), instance });
                         }
                     }
                     _ => {}
                 }
                 let action = Action::Delete;
                 if failed {
-                    self.run.tell(Event::Failed { addr, action });
+                    self.told.push(Event::Failed { addr, action });
                     return;
                 }
                 // The other half of a replacement that removes first is counted when the new object is made.
                 self.summary.destroyed += usize::from(!removal.is_part_of_replace || removal.deposed.is_some());
-                self.run.tell(Event::Finished { addr, action, elapsed: started.elapsed() });
+                self.told.push(Event::Finished { addr, action, elapsed: started.elapsed() });
                 self.schedule.removed(&removal);
             }
         }
@@ -443,39 +453,8 @@ impl Applying<'_> {
     /// The new object could not be made: the old one, which stepped aside, is the object again.
     fn restore(&mut self, addr: &InstanceAddr) {
         if let Some(key) = self.schedule.forget_deposed(addr) {
-            self.record(Record::Restore { addr: addr.clone(), key });
+            self.stage(Record::Restore { addr: addr.clone(), key });
         }
-    }
-
-    /// Asks the provider, once it is on the disk that it is about to be asked.
-    fn begin(&mut self, prepared: Prepared) {
-        if self.may_begin() && self.record(prepared.beginning()) {
-            let run = self.run.clone();
-            self.tasks.spawn(async move { step::carry_out(&run, prepared).await });
-            return;
-        }
-        let (addr, action) = (prepared.step.change.addr, prepared.step.change.action);
-        if action == (Action::Replace { create_first: true }) {
-            self.restore(&addr);
-        }
-        self.run.tell(Event::NotBegun { addr, action });
-    }
-
-    fn begin_removal(&mut self, removable: Removable) {
-        let Removable { removal, recorded, .. } = &removable;
-        let addr = removal.addr.clone();
-        // One that was deposed, or begun, stays in the state as something to be removed.
-        let recorded = recorded.as_ref().filter(|_| removal.deposed.is_none());
-        let beginning = recorded.filter(|_| self.store.state().instances.contains_key(&addr)).map(|recorded| {
-            let doubt = InDoubt { provider: recorded.provider.clone(), operation: Operation::Delete, times: 1 };
-            Record::Doubt { addr: addr.clone(), doubt }
-        });
-        if self.may_begin() && beginning.is_none_or(|beginning| self.record(beginning)) {
-            let run = self.run.clone();
-            self.tasks.spawn(async move { step::remove(&run, removable).await });
-            return;
-        }
-        self.run.tell(Event::NotBegun { addr, action: Action::Delete });
     }
 
     fn may_begin(&self) -> bool {
@@ -492,17 +471,6 @@ impl Applying<'_> {
                 format!("{addr} may have been made, wholly or in part: the next apply takes over what exists of it");
             self.diags.push(Diagnostic::error("it is not known what became of an object", label));
         }
-    }
-
-    /// Whether it is on the disk. A state that cannot be written is reported and ends the run as soon as what is under way
-    /// is done.
-    fn record(&mut self, record: Record) -> bool {
-        let Err(error) = self.store.record(record) else { return true };
-        (self.is_stopped, self.is_unwritable) = (true, true);
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        let diagnostic = Diagnostic::error("the state cannot be written", error.to_string()).note(cause);
-        self.diags.push(diagnostic.note("nothing more was begun; what was under way was finished"));
-        false
     }
 
     fn finish(&mut self, evaluation: &Evaluation) {
@@ -525,11 +493,12 @@ impl Applying<'_> {
             .cloned()
             .collect();
         for addr in gone {
-            self.record(Record::Remove { addr });
+            self.stage(Record::Remove { addr });
         }
         if !self.diags.has_errors() && self.plan.goal != Goal::Record {
             self.settle();
         }
+        self.commit(Vec::new());
         let is_whole = !self.diags.has_errors();
         let nothing = BTreeSet::new();
         let left_out = self.plan.left_out.as_ref().map_or(&nothing, |left_out| &left_out.outputs);
@@ -580,8 +549,8 @@ impl Applying<'_> {
     fn settle(&mut self) {
         let told: Vec<InstanceAddr> = self.store.state().in_doubt.keys().cloned().collect();
         for addr in told {
-            while self.store.state().in_doubt.contains_key(&addr) && self.record(Record::Forget { addr: addr.clone() })
-            {
+            while self.store.state().in_doubt.contains_key(&addr) {
+                self.stage(Record::Forget { addr: addr.clone() });
             }
         }
     }

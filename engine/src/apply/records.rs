@@ -11,12 +11,11 @@ impl Applying<'_> {
     pub(super) fn forget(&mut self) {
         let plan = self.plan;
         for change in plan.changes.values().filter(|change| change.action == Action::Forget) {
-            if self.record(Record::Remove { addr: change.addr.clone() }) {
-                self.summary.forgotten += usize::from(plan.goal != Goal::Record);
-            }
+            self.stage(Record::Remove { addr: change.addr.clone() });
+            self.summary.forgotten += usize::from(plan.goal != Goal::Record);
         }
         for (addr, key) in &plan.forgotten {
-            self.record(Record::RemoveDeposed { addr: addr.clone(), key: key.clone() });
+            self.stage(Record::RemoveDeposed { addr: addr.clone(), key: key.clone() });
         }
     }
 
@@ -26,7 +25,8 @@ impl Applying<'_> {
         for change in plan.changes.values() {
             if let Some(adopted) = &change.adopted {
                 let instance = Box::new(adopted.instance.clone());
-                self.summary.imported += usize::from(self.record(Record::Put { addr: change.addr.clone(), instance }));
+                self.stage(Record::Put { addr: change.addr.clone(), instance });
+                self.summary.imported += 1;
             }
         }
     }
@@ -38,7 +38,7 @@ impl Applying<'_> {
             let Some(recorded) = self.store.state().instances.get(&change.addr) else { continue };
             let private = change.before_private.clone();
             let instance = to_state(&change.after, &change.schema, &recorded.provider, private, recorded);
-            self.record(Record::Put { addr: change.addr.clone(), instance: Box::new(instance) });
+            self.stage(Record::Put { addr: change.addr.clone(), instance: Box::new(instance) });
         }
     }
 

@@ -83,12 +83,14 @@ pub struct Journal {
     /// Up to where the file has room on the disk.
     room: u64,
     records: u64,
+    /// What is to be written next.
+    staged: Vec<Json>,
 }
 
 impl Journal {
     pub fn beside(state_path: &Path, seal: &Arc<Seal>) -> Journal {
         let path = private::beside(state_path, ".journal");
-        Journal { path, seal: seal.clone(), file: None, room: 0, records: 0 }
+        Journal { path, seal: seal.clone(), file: None, room: 0, records: 0, staged: Vec::new() }
     }
 
     pub(super) fn seal(&self) -> &Seal {
@@ -99,12 +101,36 @@ impl Journal {
         &self.path
     }
 
-    /// Writes a record and waits until it is on the disk.
-    pub fn append(&mut self, state: &State, record: &Record) -> Result<(), StateError> {
-        self.write(state, record).map_err(|cause| StateError::Write { path: self.path.display().to_string(), cause })
+    /// Keeps a record for the next writing.
+    pub fn stage(&mut self, record: &Record) {
+        self.staged.push(encode(record));
     }
 
-    fn write(&mut self, state: &State, record: &Record) -> std::io::Result<()> {
+    /// Whether there are records that are not on the disk.
+    pub fn is_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
+    /// Writes what is staged, and `beginnings` behind it, and waits once until all of it is on the disk. Where there is no room for
+    /// the beginnings, what is staged is still written; where there is none for that either, it stays staged.
+    pub fn commit(&mut self, state: &State, beginnings: &[Record]) -> Result<(), StateError> {
+        let staged = std::mem::take(&mut self.staged);
+        let begun: Vec<Json> = beginnings.iter().map(encode).collect();
+        let written = self.write(state, &staged, &begun);
+        if written.is_err() && !staged.is_empty() && (begun.is_empty() || self.write(state, &staged, &[]).is_err()) {
+            self.staged = staged;
+        }
+        written.map_err(|cause| StateError::Write { path: self.path.display().to_string(), cause })
+    }
+
+    fn write(&mut self, state: &State, done: &[Json], begun: &[Json]) -> std::io::Result<()> {
+        let mut text = String::new();
+        for (records, json) in (self.records + 1..).zip(done.iter().chain(begun)) {
+            let mut json = json.clone();
+            json["n"] = records.into();
+            json["of"] = of(state).into();
+            text += &line(&self.seal.seal_record(json).map_err(std::io::Error::other)?);
+        }
         let file = match &mut self.file {
             Some(file) => file,
             None => {
@@ -120,23 +146,20 @@ impl Journal {
             }
         };
         let good = file.metadata()?.len();
-        if record.is_beginning() && good + ROOM / 2 > self.room {
-            match fallocate(&*file, FallocateFlags::KEEP_SIZE, good, ROOM) {
+        let room = ROOM + text.len() as u64;
+        if !begun.is_empty() && good + room - ROOM / 2 > self.room {
+            match fallocate(&*file, FallocateFlags::KEEP_SIZE, good, room) {
                 Err(error) if [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].contains(&error) => return Err(error.into()),
                 // Not every file system can say.
-                Ok(()) | Err(_) => self.room = good + ROOM,
+                Ok(()) | Err(_) => self.room = good + room,
             }
         }
-        let mut json = encode(record);
-        json["n"] = (self.records + 1).into();
-        json["of"] = of(state).into();
-        let json = self.seal.seal_record(json).map_err(std::io::Error::other)?;
-        let written = file.write_all(line(&json).as_bytes()).and_then(|()| file.sync_data());
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
         if written.is_err() {
             // Half a line would be taken for damage by whoever reads the lines behind it.
             let _ = file.set_len(good).and_then(|()| file.seek(std::io::SeekFrom::Start(good)).map(drop));
         } else {
-            self.records += 1;
+            self.records += (done.len() + begun.len()) as u64;
         }
         written
     }
@@ -151,6 +174,7 @@ impl Journal {
     /// The state file holds everything now.
     pub fn discard(&mut self) -> Result<(), StateError> {
         (self.file, self.room, self.records) = (None, 0, 0);
+        self.staged.clear();
         let failed = |cause| StateError::Write { path: self.path.display().to_string(), cause };
         super::file::remove(&self.path).map_err(failed)
     }

@@ -38,8 +38,6 @@ pub struct Store {
     is_current: bool,
     /// Of a state that has none yet, what it gets with its first record.
     lineage: String,
-    /// A change is known here and could not be written to the journal.
-    is_unrecorded: bool,
     /// The backup is a courtesy; a state that is written without one is better than one that is not.
     pub backup_failed: Option<StateError>,
 }
@@ -171,7 +169,6 @@ impl Store {
             is_dirty,
             is_current,
             lineage,
-            is_unrecorded: false,
             backup_failed: None,
         };
         if store.recovered.is_incomplete() {
@@ -210,18 +207,36 @@ impl Store {
     /// Makes a change durable, then counts it. What is only about to be done and could not be recorded is not counted: it
     /// may not be done.
     pub fn record(&mut self, record: Record) -> Result<(), StateError> {
+        if record.is_beginning() {
+            return self.commit(vec![record]);
+        }
+        self.stage(record);
+        self.commit(Vec::new())
+    }
+
+    /// Counts what was done; it is durable with the next [`Store::commit`].
+    pub fn stage(&mut self, record: Record) {
+        self.journal.stage(&record);
+        self.count(record);
+    }
+
+    /// Makes durable what is staged, and that `beginnings` are about to be done. Where that fails they are not counted: they may
+    /// not be done. What is staged stays known here: the state file may still have room in the end.
+    pub fn commit(&mut self, beginnings: Vec<Record>) -> Result<(), StateError> {
+        if beginnings.is_empty() && !self.journal.is_staged() {
+            return Ok(());
+        }
         if self.state.lineage.is_empty() {
             self.state.lineage.clone_from(&self.lineage);
         }
-        let written = self.journal.append(&self.state, &record);
-        if written.is_err() && record.is_beginning() {
-            return written;
-        }
-        // Known here even if it could not be written: the state file may still have room in the end.
+        self.journal.commit(&self.state, &beginnings)?;
+        beginnings.into_iter().for_each(|record| self.count(record));
+        Ok(())
+    }
+
+    fn count(&mut self, record: Record) {
         journal::apply(&mut self.state, record);
         self.is_dirty = true;
-        self.is_unrecorded |= written.is_err();
-        written
     }
 
     /// Changes the whole state in one writing of its file: done, or not at all.
@@ -262,7 +277,7 @@ impl Store {
         self.state.serial += 1;
         let written = self.write_file();
         match written {
-            Ok(()) => (self.is_dirty, self.is_unrecorded, self.is_current) = (false, false, true),
+            Ok(()) => (self.is_dirty, self.is_current) = (false, true),
             // The journal goes on from the serial that the file has.
             Err(_) => self.state.serial -= 1,
         }
@@ -288,7 +303,7 @@ impl Store {
     pub fn unwritten(&self) -> Option<String> {
         let next = || State { serial: self.state.serial + 1, ..self.state.clone() };
         let text = || file::encode_sealed(&self.path, &next(), &self.seal).ok();
-        let text = (self.is_dirty && self.is_unrecorded).then(text).flatten();
+        let text = (self.is_dirty && self.journal.is_staged()).then(text).flatten();
         text.map(|text| String::from_utf8_lossy(&text).into_owned())
     }
 
