@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::Write as _;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, Url};
@@ -45,20 +46,28 @@ impl fmt::Debug for Hosts {
 
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    /// Made with the first request: a machine without certificates of authorities works as long as nobody asks one.
+    http: OnceLock<reqwest::Client>,
     hosts: Hosts,
     discovered: Mutex<HashMap<String, BTreeMap<String, String>>>,
 }
 
 impl Client {
     pub fn new(hosts: Hosts) -> Client {
-        let http = reqwest::Client::builder()
+        Client { http: OnceLock::new(), hosts, discovered: Mutex::default() }
+    }
+
+    fn http(&self, url: &Url) -> Result<&reqwest::Client> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let built = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
             .user_agent(concat!("lampwright/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .expect("there is a TLS library");
-        Client { http, hosts, discovered: Mutex::default() }
+            .build();
+        let http = built.map_err(|error| RegistryError::NotAsked { url: url.to_string(), reason: last_cause(&error) })?;
+        Ok(self.http.get_or_init(|| http))
     }
 
     /// Where a service of a host is ("Remote Service Discovery").
@@ -135,8 +144,9 @@ impl Client {
 
     async fn get(&self, url: &Url, host: Option<&str>) -> Result<Response> {
         let mut left = self.hosts.retries.unwrap_or(1);
+        let http = self.http(url)?;
         loop {
-            let mut request = self.http.get(url.clone());
+            let mut request = http.get(url.clone());
             if let Some(token) = host.and_then(|host| self.hosts.tokens.get(host)) {
                 request = request.bearer_auth(token);
             }
@@ -177,11 +187,15 @@ pub(crate) fn unreadable(url: &str, reason: &dyn fmt::Display) -> RegistryError 
     RegistryError::Unreadable { url: url.to_owned(), reason: reason.to_string() }
 }
 
-/// With the last of the causes, which is the one that says something.
 fn unreachable(url: &Url, error: &reqwest::Error) -> RegistryError {
+    RegistryError::Unreachable { url: url.to_string(), reason: last_cause(error) }
+}
+
+/// The one that says something.
+fn last_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    RegistryError::Unreachable { url: url.to_string(), reason: cause.to_string() }
+    cause.to_string()
 }

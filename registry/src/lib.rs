@@ -29,6 +29,8 @@ pub use package::{Content, Package, install, place};
 pub enum RegistryError {
     #[error("{url} does not answer: {reason}")]
     Unreachable { url: String, reason: String },
+    #[error("{url} cannot be asked: {reason}; certificates of authorities are in the package ca-certificates")]
+    NotAsked { url: String, reason: String },
     #[error("{url} answers with {status}{}", hint(*status))]
     Status { url: String, status: u16 },
     #[error("what {url} answers cannot be read: {reason}")]
