@@ -217,15 +217,22 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
 /// `lampwright help TOPIC`, where the topic is no command.
 fn with_topics(args: Vec<OsString>) -> Vec<OsString> {
     let is_topic = |name: &str| topics::is_topic(name) && Cli::command().find_subcommand(name).is_none();
-    match args.as_slice() {
-        [program, help, topic] if help == "help" && topic.to_str().is_some_and(is_topic) => {
-            vec![program.clone(), "docs".into(), topic.clone()]
-        }
-        // Help on help is the whole of it.
-        [program, help, rest @ .., flag] if help == "help" && (flag == "--help" || flag == "-h") => {
-            [program.clone(), help.clone()].into_iter().chain(rest.iter().cloned()).collect()
-        }
-        _ => args,
+    let is_help = |help: &OsString| help == "help";
+    // Flags before a command, such as -chdir, do not matter to help.
+    let is_flag = |arg: &&OsString| arg.to_str().is_some_and(|arg| arg.starts_with('-'));
+    let flags = args.iter().skip(1).take_while(is_flag).count();
+    match &args[..] {
+        [program, rest @ ..] => match &rest[flags..] {
+            [help, topic] if is_help(help) && topic.to_str().is_some_and(is_topic) => {
+                vec![program.clone(), "docs".into(), topic.clone()]
+            }
+            // Help on help is the whole of it.
+            [help, rest @ .., flag] if is_help(help) && (flag == "--help" || flag == "-h") => {
+                [program.clone(), help.clone()].into_iter().chain(rest.iter().cloned()).collect()
+            }
+            _ => args,
+        },
+        [] => args,
     }
 }
 
