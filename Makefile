@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 
-.PHONY: help demo demo-down test acceptance test-providers test-clouds runtime build check bench test-load test-kills
+.PHONY: help demo demo-down test acceptance test-providers test-clouds runtime build check bench performance package test-load test-kills
 
 help:
 	@echo 'make demo        install what is missing, build, and run the demo stack on this machine'
@@ -14,6 +14,8 @@ help:
 	@echo 'make test-load   100,000 requests through every change of a stack, none of which may fail'
 	@echo 'make test-kills  kill -9 at 100 moments of changes, and a look at what is left'
 	@echo 'make check       format, lints'
+	@echo 'make package     a Debian package, an archive and their checksums; the package is tried in an empty root (root, Debian)'
+	@echo 'make performance 100 to 10,000 objects, side by side with terraform; writes docs/performance.md'
 	@echo 'make bench       plan, apply and the tests of the library, side by side with terraform'
 
 # HAProxy, Apache, PHP-FPM from the distribution, mongod into a cache folder; nothing is started or enabled.
@@ -57,3 +59,11 @@ check:
 
 bench:
 	@scripts/bench
+
+performance:
+	@cargo build --quiet --release
+	@scripts/performance --write
+
+package:
+	@scripts/package
+	@scripts/package try
