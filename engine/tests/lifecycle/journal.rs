@@ -265,6 +265,26 @@ fn a_journal_that_is_there_is_not_written_over() {
     assert!(Store::open(&bed.state_path(), "test", &Arc::default()).expect("opens").recovered.is_incomplete());
 }
 
+/// What was done is written as soon as that is possible again; what was to be begun meanwhile was not.
+#[test]
+fn what_was_done_waits_for_the_journal_and_what_is_begun_does_not() {
+    let bed = Bed::new();
+    let path = bed.folder.path().join("terraform.tfstate.journal");
+    let intent = |name: &str| Record::Intent { addr: addr(name), planned: instance() };
+    let mut store = bed.store();
+    std::fs::create_dir(&path).expect("in the way");
+    store.stage(Record::Put { addr: addr("thing.a"), instance: instance() });
+    assert!(store.commit(vec![intent("thing.b")]).is_err());
+    std::fs::remove_dir(&path).expect("out of the way");
+    store.commit(vec![intent("thing.c")]).expect("recorded");
+    assert!(store.unwritten().is_none());
+    drop(store);
+    let store = Store::open(&bed.state_path(), "test", &Arc::default()).expect("opens");
+    assert!(store.state().instances.keys().eq([&addr("thing.a")]));
+    assert!(store.state().unfinished.keys().eq([&addr("thing.c")]));
+    assert!(!store.recovered.is_incomplete());
+}
+
 /// Of a state that is encrypted so are the records, each for itself; a journal that nobody can decrypt is told and kept.
 #[test]
 fn records_are_encrypted_as_the_state_is() {
