@@ -59,7 +59,9 @@ impl PlanRequest {
             refuse!("-refresh-only changes nothing that exists, so nothing can be replaced; leave -replace away");
         }
         if self.goal == Goal::Record && self.refresh != Refresh::Everything {
-            refuse!("-refresh-only asks what there is, and -refresh=false does not; leave one of them away");
+            refuse!(
+                "-refresh-only asks what there is, and -refresh=false and -refresh=minimal do not; leave one of them away"
+            );
         }
         let (replace, selection) = (self.replace.clone(), self.selection.clone());
         Ok(PlanOptions { replace, selection, ..PlanOptions::new(self.goal, self.refresh) })

@@ -147,9 +147,10 @@ pub(crate) struct CommonArgs {
     /// How many objects to work on at once
     #[arg(long, default_value_t = PARALLELISM, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) parallelism: u16,
-    /// Whether to ask the providers what exists; false believes the state, but for what it does not know
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
-    pub(super) refresh: bool,
+    /// Whether to ask the providers what exists; false believes the state, but for what it does not know; minimal asks only
+    /// where something changes
+    #[arg(long, default_value = "true", require_equals = true, value_name = "BOOL|minimal", value_parser = refresh)]
+    pub(super) refresh: Refresh,
     /// Show warnings by their summaries, where there is no error
     #[arg(long)]
     pub(super) compact_warnings: bool,
@@ -261,19 +262,28 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
 
 impl CommonArgs {
     pub(super) fn request(&self, stack: &Stack, inputs: Inputs, goal: Goal) -> Result<PlanRequest> {
-        let refresh = if self.refresh { Refresh::Everything } else { Refresh::InDoubt };
         let parallelism = self.parallelism;
         let state = self.state.of(stack, &inputs)?;
-        Ok(PlanRequest { refresh, parallelism, ..PlanRequest::new(inputs, state, goal) })
+        Ok(PlanRequest { refresh: self.refresh, parallelism, ..PlanRequest::new(inputs, state, goal) })
     }
 
     /// As these were given.
     pub(super) fn flags(&self, proposal: Proposal, inputs: &[Given], stack: &Stack) -> Proposal {
         self.state
             .flags(proposal.inputs(inputs, &stack.program))
-            .argument_if(!self.refresh, "-refresh=false")
+            .argument_if(self.refresh == Refresh::InDoubt, "-refresh=false")
+            .argument_if(self.refresh == Refresh::Changed, "-refresh=minimal")
             .argument_if(self.parallelism != PARALLELISM, format!("-parallelism={}", self.parallelism))
             .argument_if(self.compact_warnings, "-compact-warnings")
+    }
+}
+
+fn refresh(text: &str) -> Result<Refresh, String> {
+    match (text, flags::boolean(text)) {
+        ("minimal", _) => Ok(Refresh::Changed),
+        (_, Some(true)) => Ok(Refresh::Everything),
+        (_, Some(false)) => Ok(Refresh::InDoubt),
+        (_, None) => Err("it is true, false or minimal".to_owned()),
     }
 }
 

@@ -33,7 +33,7 @@ use crate::run::Run;
 use crate::state::{InstanceState, OutputState, State};
 
 pub use crate::action::{Action, Reason};
-use instance::Outcome;
+use instance::{Outcome, Reading};
 use moves::{Converted, Moves};
 use part::{LeftOut, Part, Selection};
 
@@ -124,6 +124,8 @@ pub enum Goal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
     Everything,
+    /// What something is done with, if one believes the state; then it is planned again by what there is.
+    Changed,
     /// What the state itself does not know.
     InDoubt,
     /// For providers that simulate: they know nothing of what there is.
@@ -451,23 +453,15 @@ impl Planning<'_> {
                 let triggered = self.trigger(&desired.lifecycle.replace_triggered_by).map(Reason::Triggered);
                 let triggered = triggered.or_else(|| self.options.replace.contains(&addr).then_some(Reason::Requested));
                 let awaited = self.awaited(&desired);
-                let (permits, refresh) = (self.permits.clone(), self.refreshes(&addr));
+                let (permits, reading) = (self.permits.clone(), Reading::of(self.options.refresh, self.state, &addr));
                 let named = self.imports.get(&addr).map(|(id, _)| id);
                 let adopt = self.options.adopt.get(&addr).or(named).cloned();
                 tasks.spawn(async move {
                     let _permit = permits.acquire_owned().await;
-                    let request = instance::Request { desired: &desired, recorded, triggered, awaited, refresh, adopt };
+                    let request = instance::Request { desired: &desired, recorded, triggered, awaited, reading, adopt };
                     (Some(addr), instance::plan_instance(&run, request).await)
                 });
             }
-        }
-    }
-
-    fn refreshes(&self, addr: &InstanceAddr) -> bool {
-        match self.options.refresh {
-            Refresh::Everything => true,
-            Refresh::InDoubt => self.state.in_doubt.contains_key(addr),
-            Refresh::Nothing | Refresh::OnlyLook => false,
         }
     }
 

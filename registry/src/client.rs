@@ -66,7 +66,8 @@ impl Client {
             .read_timeout(SILENCE)
             .user_agent(concat!("lampwright/", env!("CARGO_PKG_VERSION")))
             .build();
-        let http = built.map_err(|error| RegistryError::NotAsked { url: url.to_string(), reason: last_cause(&error) })?;
+        let http =
+            built.map_err(|error| RegistryError::NotAsked { url: url.to_string(), reason: last_cause(&error) })?;
         Ok(self.http.get_or_init(|| http))
     }
 

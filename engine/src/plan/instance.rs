@@ -11,14 +11,14 @@ use value::schema::Schema;
 use value::{Path, Value};
 
 use super::ignore::ignoring;
-use super::{Action, Adopted, Change, Reason};
+use super::{Action, Adopted, Change, Reason, Refresh};
 use crate::ephemeral::Open;
 use crate::event::Event;
 use crate::host::check::{WRITE_ONLY, plan_violations};
 use crate::host::{PlanRequest, Provider, ReadRequest};
 use crate::propose::{proposed, unread, without_write_only};
 use crate::run::{Run, broken_promise, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
-use crate::state::InstanceState;
+use crate::state::{InstanceState, State};
 
 pub(super) enum Outcome {
     Provider(ProviderAddr, Diagnostics),
@@ -27,6 +27,27 @@ pub(super) enum Outcome {
     Failed(Diagnostics),
 }
 
+/// When the provider is asked what there is of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    Always,
+    IfChanged,
+    Never,
+}
+
+impl Reading {
+    pub(super) fn of(refresh: Refresh, state: &State, addr: &InstanceAddr) -> Reading {
+        match refresh {
+            Refresh::Everything => Reading::Always,
+            // What became of it nobody knows but its provider.
+            Refresh::Changed | Refresh::InDoubt if state.in_doubt.contains_key(addr) => Reading::Always,
+            Refresh::Changed => Reading::IfChanged,
+            Refresh::InDoubt | Refresh::Nothing | Refresh::OnlyLook => Reading::Never,
+        }
+    }
+}
+
+#[derive(Clone)]
 pub(super) struct Request<'a> {
     pub(super) desired: &'a DesiredInstance,
     pub(super) recorded: Option<InstanceState>,
@@ -34,7 +55,7 @@ pub(super) struct Request<'a> {
     pub(super) triggered: Option<Reason>,
     /// What a data source waits for, if that is still to be changed.
     pub(super) awaited: Option<ResourceAddr>,
-    pub(super) refresh: bool,
+    pub(super) reading: Reading,
     /// The provider's id of an object that exists and is not in the state yet.
     pub(super) adopt: Option<String>,
 }
@@ -48,6 +69,7 @@ pub(crate) fn recorded_value(recorded: &InstanceState, schema: &Schema) -> Optio
 pub(super) async fn plan_instance(run: &Run, request: Request<'_>) -> Outcome {
     let mut diags = Diagnostics::default();
     let change = match request.desired.addr.mode {
+        Mode::Managed if request.reading == Reading::IfChanged => plan_if_changed(run, request, &mut diags).await,
         Mode::Managed => plan_managed(run, request, &mut diags).await,
         Mode::Data | Mode::Ephemeral => plan_data(run, request, &mut diags).await,
     };
@@ -61,9 +83,25 @@ pub(super) async fn plan_instance(run: &Run, request: Request<'_>) -> Outcome {
     }
 }
 
+/// By what the state says first; only where something would be done, or the provider refuses, by what there is.
+async fn plan_if_changed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
+    let is_recorded = request.recorded.is_some();
+    let mut told = Diagnostics::default();
+    let believing = Request { reading: Reading::Never, ..request.clone() };
+    let planned = if is_recorded { plan_managed(run, believing, &mut told).await.ok() } else { None };
+    match planned.filter(|change| change.action == Action::NoOp) {
+        Some(change) => {
+            diags.extend(told);
+            Ok(change)
+        }
+        None => plan_managed(run, Request { reading: Reading::Always, ..request }, diags).await,
+    }
+}
+
 /// Whether everything that is asked of the provider went well is in the diagnostics.
 async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
-    let Request { desired, mut recorded, triggered, refresh, adopt, .. } = request;
+    let Request { desired, mut recorded, triggered, reading, adopt, .. } = request;
+    let refresh = reading == Reading::Always;
     let span = Some(desired.span);
     let provider = run.provider(&desired.provider).await?;
     let schema = &desired.schema;

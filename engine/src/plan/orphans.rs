@@ -52,7 +52,8 @@ impl Planning<'_> {
             let Some(recorded) = self.with_provider(addr, recorded) else { continue };
             let (run, addr) = (self.run.clone(), addr.clone());
             // How much there is of what is unfinished, its provider cannot read.
-            let refresh = self.refreshes(&addr) && self.state.instances.contains_key(&addr);
+            let refresh = instance::Reading::of(self.options.refresh, self.state, &addr) != instance::Reading::Never
+                && self.state.instances.contains_key(&addr);
             let permits = self.permits.clone();
             let reason = if self.options.goal == Goal::Nothing { None } else { Some(Reason::NotConfigured) };
             tasks.spawn(async move {
