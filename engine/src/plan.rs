@@ -4,6 +4,7 @@ pub mod file;
 pub(crate) mod ignore;
 pub(crate) mod instance;
 pub mod machines;
+mod model;
 pub mod moves;
 mod observe;
 mod orphans;
@@ -14,183 +15,26 @@ pub mod show;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use compiler::addr::{InstanceAddr, Mode, ModulePath, ProviderAddr, ResourceAddr};
+use compiler::addr::{InstanceAddr, Mode, ModulePath, ResourceAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::imports::{self, Imports};
 use compiler::source::Span;
 use compiler::{Evaluation, Work};
 pub use proto::preview;
-use proto::preview::Preview;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use value::schema::Schema;
 use value::{Path, Value};
 
 use crate::ephemeral::{self, Opened};
 use crate::propose::unread;
 use crate::run::Run;
-use crate::state::{InstanceState, OutputState, State};
+use crate::state::{OutputState, State};
 
 pub use crate::action::{Action, Reason};
 use instance::{Outcome, Reading};
-use moves::{Converted, Moves};
-use part::{LeftOut, Part, Selection};
-
-/// What will be done. Apply needs nothing else to know what and in which order.
-#[derive(Debug, Clone, Default)]
-pub struct Plan {
-    pub goal: Goal,
-    /// By address. Objects that stay as they are, too.
-    pub changes: BTreeMap<InstanceAddr, Change>,
-    /// Objects that an earlier run replaced and could not remove.
-    pub deposed: Vec<Deposed>,
-    /// Such objects whose record goes, and nothing else.
-    pub forgotten: Vec<(InstanceAddr, String)>,
-    pub outputs: BTreeMap<Arc<str>, OutputChange>,
-    /// Objects that stay and get another address.
-    pub moves: Moves,
-    /// What those are that get another type, too.
-    pub becomes: Converted,
-    /// Of a plan for a part of the stack.
-    pub left_out: Option<LeftOut>,
-    /// The state that the plan starts from, as read from the providers.
-    pub lineage: String,
-    pub serial: u64,
-}
-
-#[derive(Debug, Clone)]
-pub struct Change {
-    pub addr: InstanceAddr,
-    pub provider: ProviderAddr,
-    pub schema: Arc<Schema>,
-    pub action: Action,
-    pub reason: Option<Reason>,
-    /// What is in the state file; null if nothing. Without marks, as is `before`.
-    pub recorded: Value,
-    /// What is there, as the provider reads it; null if nothing.
-    pub before: Value,
-    /// What will be; null if nothing. May be unknown in parts; carries marks.
-    pub after: Value,
-    pub requires_replace: Vec<Path>,
-    /// The provider's private data of the object as it is.
-    pub before_private: Vec<u8>,
-    /// The provider's private data of the plan.
-    pub private: Vec<u8>,
-    /// What it refers to, or did until now.
-    pub dependencies: BTreeSet<ResourceAddr>,
-    pub create_before_destroy: bool,
-    /// What an import has found; it is in no state yet.
-    pub adopted: Option<Box<Adopted>>,
-}
-
-/// An object that is taken in.
-#[derive(Debug, Clone)]
-pub struct Adopted {
-    /// By which its provider knows it.
-    pub id: String,
-    pub instance: InstanceState,
-}
-
-#[derive(Debug, Clone)]
-pub struct Deposed {
-    pub addr: InstanceAddr,
-    pub key: String,
-    pub instance: InstanceState,
-    pub value: Value,
-    /// The provider's private data of the plan to remove it.
-    pub private: Vec<u8>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct OutputChange {
-    pub before: Option<Value>,
-    pub after: Option<Value>,
-    pub sensitive: bool,
-}
-
-/// What is planned for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Goal {
-    #[default]
-    Configuration,
-    /// That nothing is left.
-    Nothing,
-    /// That the state says what there is; nothing that exists is changed.
-    Record,
-}
-
-/// Which objects the providers are asked about; of others the state is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refresh {
-    Everything,
-    /// What something is done with, if one believes the state; then it is planned again by what there is.
-    Changed,
-    /// What the state itself does not know.
-    InDoubt,
-    /// For providers that simulate: they know nothing of what there is.
-    Nothing,
-    /// For whoever only looks at what the state has: providers are configured, and asked for no plan either.
-    OnlyLook,
-}
-
-#[derive(Debug, Clone)]
-pub struct PlanOptions {
-    pub goal: Goal,
-    pub refresh: Refresh,
-    /// Objects that exist and are not in the state: the provider's id by address. If there are any, nothing else is
-    /// planned: what is not imported yet may stand in the way of everything but its own import.
-    pub adopt: BTreeMap<InstanceAddr, String>,
-    /// Objects that are to be replaced although nothing else says so.
-    pub replace: BTreeSet<InstanceAddr>,
-    pub selection: Selection,
-}
-
-impl PlanOptions {
-    pub fn new(goal: Goal, refresh: Refresh) -> PlanOptions {
-        PlanOptions {
-            goal,
-            refresh,
-            adopt: BTreeMap::new(),
-            replace: BTreeSet::new(),
-            selection: Selection::Everything,
-        }
-    }
-}
-
-impl Plan {
-    /// Nothing to do, not even for outputs.
-    pub fn is_empty(&self) -> bool {
-        if self.goal == Goal::Record && self.has_drift() {
-            return false;
-        }
-        self.changes.values().all(|change| change.action == Action::NoOp && change.adopted.is_none())
-            && self.deposed.is_empty()
-            && self.forgotten.is_empty()
-            && self.moves.is_empty()
-            && self.outputs.values().all(|output| output.before == output.after)
-    }
-
-    pub fn is_destroy(&self) -> bool {
-        self.goal == Goal::Nothing
-    }
-
-    /// Whether what is there differs from what the state says.
-    pub fn has_drift(&self) -> bool {
-        self.changes.values().any(Change::has_drifted)
-    }
-}
-
-impl Change {
-    pub fn has_drifted(&self) -> bool {
-        self.addr.mode == Mode::Managed && !self.recorded.is_null() && self.recorded != self.before
-    }
-
-    /// What our own provider tells beyond values.
-    pub fn preview(&self) -> Option<Preview> {
-        Preview::decode(&self.private)
-    }
-}
+pub use model::{Adopted, Change, Deposed, Goal, OutputChange, Plan, PlanOptions, Refresh};
+use part::{LeftOut, Part};
 
 /// Plans. The plan is whole only if the diagnostics hold no error.
 pub async fn plan(run: &Run, state: &State, options: &PlanOptions) -> (Plan, Diagnostics) {
