@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use compiler::addr::{InstanceAddr, Key, Mode, ModulePath};
-use engine::plan::{Change, Plan};
+use compiler::addr::{InstanceAddr, Key, Mode, ModulePath, ResourceAddr};
+use engine::plan::{Change, Deferral, Plan};
 use engine::state::{InstanceState, State};
 use serde_json::{Map, Value as Json, json};
 use value::codec::json as values;
@@ -125,16 +125,36 @@ pub(crate) fn plan(plan: &Plan) -> Json {
         json["change"] = values_of(&change.recorded, &change.before, &[action]);
         json
     });
-    json!({
+    let mut json = json!({
         "format_version": "1.2",
         "terraform_version": TERRAFORM,
         "resource_drift": drift.collect::<Vec<_>>(),
         "resource_changes": plan.changes.values().map(|change| change_of(change, plan)).collect::<Vec<_>>(),
         "output_changes": outputs.collect::<Map<_, _>>(),
         "applyable": !plan.is_empty(),
-        "complete": true,
+        "complete": plan.deferred.is_empty(),
         "errored": false,
-    })
+    });
+    if !plan.deferred.is_empty() {
+        json["deferred_changes"] = plan.deferred.iter().map(deferred).collect();
+    }
+    json
+}
+
+/// With the reasons of Terraform's `deferred_changes`.
+fn deferred((resource, why): (&ResourceAddr, &Deferral)) -> Json {
+    let reason = match why {
+        Deferral::Unknown(_) => "instance_count_unknown",
+        Deferral::Needs(_) => "deferred_prereq",
+    };
+    let mode = if resource.mode == Mode::Data { "data" } else { "managed" };
+    let mut change =
+        json!({ "address": resource.to_string(), "mode": mode, "type": &*resource.ty, "name": &*resource.name });
+    if !resource.module.is_empty() {
+        let calls = resource.module.iter().map(|call| format!("module.{call}"));
+        change["module_address"] = calls.collect::<Vec<_>>().join(".").into();
+    }
+    json!({ "reason": reason, "resource_change": change })
 }
 
 fn subject(change: &Change) -> Json {

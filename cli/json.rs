@@ -143,6 +143,10 @@ pub(crate) fn planned(plan: &Plan) {
         }
         emit("info", &format!("{}: plan to {action}", change.addr), "planned_change", one("change", json));
     }
+    for resource in plan.deferred.keys() {
+        let json = json!({ "resource": { "addr": resource.to_string() } });
+        emit("info", &format!("{resource}: put off"), "planned_deferral", one("deferral", json));
+    }
     let (add, change, remove) = counts(plan);
     summary("plan", add, change, remove);
 }

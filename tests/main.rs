@@ -13,6 +13,7 @@ mod cli;
 mod clouds;
 mod commands;
 mod data;
+mod deferral;
 mod documents;
 mod encodings;
 mod encryption;

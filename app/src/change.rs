@@ -1,11 +1,13 @@
 //! A change: planned, looked at, and made. The state is held from the plan until the change is made or left.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use compiler::addr::ResourceAddr;
 use engine::apply::{self, Summary};
 use engine::plan::show::{self, DataChange};
-use engine::plan::{Goal, Plan};
+use engine::plan::{Deferral, Goal, Plan};
 use engine::state::State;
 
 use crate::failure::{Failure, Result};
@@ -33,6 +35,8 @@ pub struct Made {
     /// Why not all of it was made was told.
     pub has_failed: bool,
     pub goal: Goal,
+    /// What is for a plan after this.
+    pub deferred: BTreeMap<ResourceAddr, Deferral>,
     pub elapsed: Duration,
     /// What has become of data, by the address of its layer.
     pub data: Vec<(String, DataChange)>,
@@ -132,6 +136,7 @@ impl Proposed<'_> {
         let started = Instant::now();
         let data = show::data(&self.planned.plan);
         let goal = self.planned.plan.goal;
+        let deferred = self.planned.plan.deferred.clone();
         let (summary, diags) = apply::apply(&self.planned.run, &mut self.opened.store, &self.planned.plan).await;
         self.planned.end().await;
         // The run holds the sender of events; without it the telling sees the end of them.
@@ -141,6 +146,6 @@ impl Proposed<'_> {
         let has_failed = self.stack.tell(&diags).is_err();
         let state = self.opened.store.state().clone();
         let unsent = self.opened.close().await.err();
-        Ok(Made { summary, has_failed, goal, elapsed: started.elapsed(), data, state, unsent })
+        Ok(Made { summary, has_failed, goal, deferred, elapsed: started.elapsed(), data, state, unsent })
     }
 }

@@ -35,6 +35,8 @@ pub struct PlanRequest {
     pub replace: BTreeSet<InstanceAddr>,
     /// The part of the stack that is planned for.
     pub selection: Selection,
+    /// Whether what depends on how many there are of something may be left to a later plan.
+    pub may_defer: bool,
     pub parallelism: u16,
 }
 
@@ -47,6 +49,7 @@ impl PlanRequest {
             refresh: Refresh::Everything,
             replace: BTreeSet::new(),
             selection: Selection::Everything,
+            may_defer: true,
             parallelism: PARALLELISM,
         }
     }
@@ -64,7 +67,8 @@ impl PlanRequest {
             );
         }
         let (replace, selection) = (self.replace.clone(), self.selection.clone());
-        Ok(PlanOptions { replace, selection, ..PlanOptions::new(self.goal, self.refresh) })
+        let may_defer = self.may_defer;
+        Ok(PlanOptions { replace, selection, may_defer, ..PlanOptions::new(self.goal, self.refresh) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `lampwright apply` and `lampwright destroy`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
@@ -119,23 +120,47 @@ async fn run_planned(
     let mut stack = invocation.stack()?;
     let inputs = stack.inputs(args.inputs.given())?;
     let (replaced, selection) = (replace.read()?, part.read(invocation)?);
-    let request = PlanRequest { replace: replaced, selection, ..args.common.request(&stack, inputs, goal)? };
-    let proposed = change::propose(&stack, &request).await?;
+    let mut request = PlanRequest { replace: replaced, selection, ..args.common.request(&stack, inputs, goal)? };
     let command = |not_done: &[String]| {
         part.flags(replace.repeated(invocation.proposal_to(goal), |address| not_done.contains(address)))
     };
-    agree_and_make(&stack, proposed, args, &command, invocation).await
+    let mut before = BTreeMap::new();
+    loop {
+        let proposed = change::propose(&stack, &request).await?;
+        let deferred = proposed.plan().deferred.clone();
+        if !deferred.is_empty() && deferred == before {
+            proposed.leave().await?;
+            let names: Vec<String> = deferred.keys().map(ToString::to_string).collect();
+            return Err(anyhow!(
+                "an apply did not make known how many there are of {}; what was done is recorded",
+                names.join(", ")
+            )
+            .into());
+        }
+        let left = if before.is_empty() { NOTHING } else { "nothing more was changed" };
+        let done = agree_and_make(&stack, proposed, args, &command, left, invocation).await?;
+        if done != exit::SUCCESS || deferred.is_empty() {
+            return Ok(done);
+        }
+        // What is replaced on request has been.
+        request.replace.clear();
+        before = deferred;
+    }
 }
 
 /// The command that goes on, by the addresses of what was not done.
 type Again<'a> = &'a (dyn Fn(&[String]) -> Proposal + Sync);
 
-/// A change is shown, asked about, and made. `command` goes on with it where it was cut off.
+/// What is said where nobody agreed.
+pub(super) const NOTHING: &str = "nothing was changed";
+
+/// A change is shown, asked about, and made. `command` goes on with it where it was cut off; `left` is said where nobody agrees.
 pub(super) async fn agree_and_make(
     stack: &Stack,
     proposed: Proposed<'_>,
     args: &ChangeArgs,
     command: Again<'_>,
+    left: &str,
     invocation: &Invocation,
 ) -> Outcome {
     let (ui, common) = (&*invocation.ui, &args.common);
@@ -150,7 +175,7 @@ pub(super) async fn agree_and_make(
         if !common.input {
             ui.error(&format!("-input=false: nobody may be asked; use {AUTO_APPROVE} to go on without a question"));
         }
-        ui.error("nothing was changed");
+        ui.error(left);
         return Err(Failure::Told);
     }
     if needs_work && !ui.is_json {
@@ -226,6 +251,11 @@ fn summary(made: &Made, again: Option<Again<'_>>) {
             };
             print::line(&format!("What was done is recorded. {then}"));
         }
+    }
+    if !made.has_failed && !made.deferred.is_empty() {
+        let names: Vec<String> = made.deferred.keys().map(ToString::to_string).collect();
+        let then = if again.is_some() { "an apply goes on with it" } else { "plan again, and apply that" };
+        print::line(&format!("Put off until now: {}; {then}.", names.join(", ")));
     }
     if !made.has_failed {
         show_kept(&made.data);

@@ -151,6 +151,9 @@ pub(crate) struct CommonArgs {
     /// where something changes
     #[arg(long, default_value = "true", require_equals = true, value_name = "BOOL|minimal", value_parser = refresh)]
     pub(super) refresh: Refresh,
+    /// Whether what depends on a `count` or `for_each` that is not known yet is put off; false makes it an error
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]
+    pub(super) allow_deferral: bool,
     /// Show warnings by their summaries, where there is no error
     #[arg(long)]
     pub(super) compact_warnings: bool,
@@ -264,7 +267,8 @@ impl CommonArgs {
     pub(super) fn request(&self, stack: &Stack, inputs: Inputs, goal: Goal) -> Result<PlanRequest> {
         let parallelism = self.parallelism;
         let state = self.state.of(stack, &inputs)?;
-        Ok(PlanRequest { refresh: self.refresh, parallelism, ..PlanRequest::new(inputs, state, goal) })
+        let may_defer = self.allow_deferral;
+        Ok(PlanRequest { refresh: self.refresh, may_defer, parallelism, ..PlanRequest::new(inputs, state, goal) })
     }
 
     /// As these were given.
@@ -272,6 +276,7 @@ impl CommonArgs {
         self.state
             .flags(proposal.inputs(inputs, &stack.program))
             .argument_if(self.refresh == Refresh::InDoubt, "-refresh=false")
+            .argument_if(!self.allow_deferral, "-allow-deferral=false")
             .argument_if(self.refresh == Refresh::Changed, "-refresh=minimal")
             .argument_if(self.parallelism != PARALLELISM, format!("-parallelism={}", self.parallelism))
             .argument_if(self.compact_warnings, "-compact-warnings")

@@ -6,12 +6,14 @@
 
 mod asserts;
 mod awaited;
+mod deferral;
 mod inputs;
 mod nodes;
 mod run;
 mod scope;
+mod triggers;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
@@ -27,6 +29,7 @@ use crate::source::SourceLoader;
 use nodes::{Node, NodeId, NodeKind, Nodes};
 
 pub use asserts::{RunOutputs, Verdict};
+pub use deferral::Deferred;
 pub use inputs::{Input, Inputs, declared, read_variable, read_variables_file};
 
 /// Something for the engine to do.
@@ -76,6 +79,9 @@ pub struct Evaluation {
     had_errors: bool,
     /// Only these resources are evaluated, if not all; others are unknown.
     part: Option<Arc<BTreeSet<ResourceAddr>>>,
+    /// That it is not known how many instances there are is no error: they are put off.
+    defers: bool,
+    deferred: BTreeMap<ResourceAddr, Deferred>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,7 +105,7 @@ enum Repeated<T> {
     Single(T),
     Count(Vec<T>),
     Each(IndexMap<Arc<str>, T>),
-    /// How many there are is not known; only while validating.
+    /// How many there are is not known.
     Unknown,
 }
 
@@ -148,6 +154,8 @@ impl Evaluation {
             diags,
             had_errors: false,
             part: None,
+            defers: false,
+            deferred: BTreeMap::new(),
         }
     }
 

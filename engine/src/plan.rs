@@ -1,5 +1,6 @@
 //! Planning: what there is, what shall be, and what to do about the difference.
 
+mod deferral;
 pub mod file;
 pub(crate) mod ignore;
 pub(crate) mod instance;
@@ -33,7 +34,7 @@ use crate::state::{OutputState, State};
 
 pub use crate::action::{Action, Reason};
 use instance::{Outcome, Reading};
-pub use model::{Adopted, Change, Deposed, Goal, OutputChange, Plan, PlanOptions, Refresh};
+pub use model::{Adopted, Change, Deferral, Deposed, Goal, OutputChange, Plan, PlanOptions, Refresh};
 use part::{LeftOut, Part};
 
 /// Plans. The plan is whole only if the diagnostics hold no error.
@@ -80,6 +81,9 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         }
         Goal::Nothing | Goal::Record => (Imports::new(), diags),
     };
+    if options.may_defer && options.goal != Goal::Nothing {
+        evaluation.allow_deferral();
+    }
     let mut left_out = None;
     if let Some(part) = &part {
         left_out = Some(LeftOut { evaluated: part.evaluated.clone(), ..LeftOut::default() });
@@ -102,6 +106,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             ..Plan::default()
         },
         part,
+        waits: BTreeSet::new(),
         seen: BTreeSet::new(),
         opened: Opened::default(),
         absent: BTreeSet::new(),
@@ -115,6 +120,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     };
     planning.diags.extend(Diagnostics(planning.part.iter().map(|_| Part::warning()).collect()));
     planning.drive(&mut evaluation).await;
+    planning.put_off(&evaluation);
     if !planning.diags.has_errors() && !run.is_cancelled() && options.adopt.is_empty() {
         match options.goal {
             Goal::Configuration | Goal::Nothing => planning.orphans().await,
@@ -140,6 +146,8 @@ struct Planning<'p> {
     plan: Plan,
     /// None: the whole stack.
     part: Option<Part<'p>>,
+    /// What is put off, and what the state says that it refers to.
+    waits: BTreeSet<ResourceAddr>,
     /// Instances that the configuration has.
     seen: BTreeSet<InstanceAddr>,
     /// What is open while it is planned.

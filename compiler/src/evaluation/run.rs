@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use value::convert::convert;
-use value::{Marks, Path, Step as PathStep, Ty, Value};
+use value::{Marks, Path, Ty, Value};
 
+use super::deferral;
 use super::nodes::{NodeId, NodeKind};
 use super::scope::ModuleScope;
+use super::triggers::triggers;
 use super::{Evaluation, InstId, ModuleInst, ROOT_INST, Repeated, Work};
 use crate::addr::{InstanceAddr, Key, Mode, ProviderSource, ResourceAddr};
 use crate::config::{DesiredInstance, DesiredLifecycle, DesiredProvider};
@@ -18,7 +20,7 @@ use crate::lang::eval::body::{Spans, Target};
 use crate::lang::eval::{self, Ctx};
 use crate::program::{ModuleId, ROOT};
 use crate::source::Span;
-use crate::syntax::ast::{Expr, ExprKind, StepKind};
+use crate::syntax::ast::Expr;
 
 impl Evaluation {
     /// Evaluates a node in every instance of its module; returns how much was handed out to the engine.
@@ -55,7 +57,18 @@ impl Evaluation {
             NodeKind::Resource(mode, ty, name) => {
                 let decl = self.program.module(module).decl.clone();
                 let resource = &decl.resources[&(mode, ty, name)];
-                insts.into_iter().map(|inst| self.resource(node, inst, resource, work)).sum()
+                let is_left = self.is_left(node) || self.is_deferred(node);
+                let mut repetitions: Vec<Repeated<Value>> = match is_left {
+                    true => insts.iter().map(|_| Repeated::Unknown).collect(),
+                    false => insts.iter().map(|inst| self.repetition(&resource.repetition, module, *inst)).collect(),
+                };
+                if !is_left && repetitions.iter().any(|one| self.puts_off(one, &resource.repetition)) {
+                    // All of it, as far as it goes over several instances of its module.
+                    self.defer(node, &resource.repetition);
+                    repetitions.fill(Repeated::Unknown);
+                }
+                let insts = insts.into_iter().zip(repetitions);
+                insts.map(|(inst, repetition)| self.resource(node, inst, resource, repetition, work)).sum()
             }
         }
     }
@@ -79,6 +92,9 @@ impl Evaluation {
             let is_left = self.part.as_ref().is_some_and(is_left);
             let repeated =
                 if is_left { Repeated::Unknown } else { self.repetition(&call.repetition, parent, parent_inst) };
+            if !is_left && self.puts_off(&repeated, &call.repetition) {
+                self.defer_module(module, &call.repetition);
+            }
             let mut make = |key: Key, each: Option<(Value, Value)>, count_index: Option<usize>| {
                 let inst = InstId(self.module_insts.len());
                 let path = self.module_insts[parent_inst.0].path.child(name.clone(), key);
@@ -269,13 +285,9 @@ impl Evaluation {
         }
         let read = if what == "count" { read_count(&value) } else { read_for_each(&value) };
         match read {
+            Ok(Repeated::Unknown) if self.defers => Repeated::Unknown,
             Ok(Repeated::Unknown) if !validating && !self.had_errors && !self.diags.has_errors() => {
-                let label = format!("`{what}` depends on something that is known only after apply");
-                let diagnostic = Diagnostic::error(format!("unknown {what}"), label).at(span);
-                self.diags.push(
-                    diagnostic
-                        .note("make it depend on variables, or on attributes that are written in the configuration"),
-                );
+                self.diags.push(deferral::unknown(what, span));
                 Repeated::Unknown
             }
             Ok(repeated) => repeated,
@@ -310,16 +322,21 @@ impl Evaluation {
         true
     }
 
-    fn resource(&mut self, node: NodeId, inst: InstId, resource: &Resource, work: &mut Vec<Work>) -> usize {
-        let module = self.node(node).module;
-        let is_left = |part: &Arc<BTreeSet<ResourceAddr>>| {
-            self.nodes.address(&self.program, node).is_none_or(|addr| !part.contains(&addr))
+    fn is_left(&self, node: NodeId) -> bool {
+        let is_in = |part: &Arc<BTreeSet<ResourceAddr>>| {
+            self.nodes.address(&self.program, node).is_some_and(|addr| part.contains(&addr))
         };
-        if self.part.as_ref().is_some_and(is_left) {
-            self.resources.insert((node, inst), Repeated::Unknown);
-            return 0;
-        }
-        let repetitions = self.repetition(&resource.repetition, module, inst);
+        !self.part.as_ref().is_none_or(is_in)
+    }
+
+    fn resource(
+        &mut self,
+        node: NodeId,
+        inst: InstId,
+        resource: &Resource,
+        repetitions: Repeated<Value>,
+        work: &mut Vec<Work>,
+    ) -> usize {
         // A type without a schema has been reported; its values are unknown.
         let Some(bound) = self.nodes.bound.get(&node).cloned() else {
             self.resources.insert((node, inst), Repeated::Unknown);
@@ -535,57 +552,4 @@ fn check(condition: &Condition, scope: &ModuleScope<'_>, summary: &str, blame: B
         diags.push(Diagnostic::error("invalid condition", "a condition cannot be null").at(condition.span));
     }
     diags
-}
-
-/// `type.name`, `type.name[key]`, with or without attributes behind it.
-fn triggers(
-    exprs: &[Expr],
-    scope: &ModuleScope<'_>,
-    diags: &mut Diagnostics,
-) -> Vec<(ResourceAddr, Option<InstanceAddr>, Path)> {
-    let mut found = Vec::new();
-    for expr in exprs {
-        match trigger(expr, scope, diags) {
-            Some(trigger) => found.push(trigger),
-            None => {
-                let label = "a resource of this module is required here, such as type.name or type.name.attribute";
-                diags.push(Diagnostic::error("invalid reference", label).at(expr.span));
-            }
-        }
-    }
-    found
-}
-
-fn trigger(
-    expr: &Expr,
-    scope: &ModuleScope<'_>,
-    diags: &mut Diagnostics,
-) -> Option<(ResourceAddr, Option<InstanceAddr>, Path)> {
-    let ExprKind::Access(base, steps) = &expr.kind else { return None };
-    let ExprKind::Name(ty) = &base.kind else { return None };
-    let (first, mut rest) = steps.split_first()?;
-    let StepKind::Attribute(name) = &first.kind else { return None };
-    let evaluation = scope.evaluation;
-    let resource = ResourceAddr {
-        module: evaluation.program.module(scope.module).path.clone(),
-        mode: Mode::Managed,
-        ty: ty.clone(),
-        name: name.clone(),
-    };
-    let mut instance = None;
-    if let Some(crate::syntax::ast::Step { kind: StepKind::Index(index), .. }) = rest.first() {
-        let key = match eval::evaluate(index, scope, diags).unmark().0 {
-            Value::String(key) => Key::Str(key),
-            Value::Number(number) => Key::Int(number.to_usize()?),
-            _ => return None,
-        };
-        let module = evaluation.module_insts[scope.inst.0].path.clone();
-        instance = Some(InstanceAddr { module, mode: Mode::Managed, ty: ty.clone(), name: name.clone(), key });
-        rest = &rest[1..];
-    }
-    let path = rest.iter().map(|step| match &step.kind {
-        StepKind::Attribute(name) => Some(PathStep::Attribute(name.clone())),
-        StepKind::Index(_) | StepKind::Splat { .. } => None,
-    });
-    Some((resource, instance, Path(path.collect::<Option<_>>()?)))
 }

@@ -20,7 +20,7 @@ use value::codec::msgpack;
 use value::{Path, Ty, Value};
 
 use super::part::LeftOut;
-use super::{Action, Adopted, Change, Deposed, Goal, OutputChange, Plan};
+use super::{Action, Adopted, Change, Deferral, Deposed, Goal, OutputChange, Plan};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 use crate::state::private;
 use crate::state::seal::{Seal, SealError, is_sealed};
@@ -168,6 +168,10 @@ fn encode_plan(plan: &Plan) -> Json {
             "instances": left_out.instances.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "outputs": left_out.outputs.iter().map(|name| Json::from(&**name)).collect::<Vec<_>>(),
         })),
+        "deferred": plan.deferred.iter().map(|(resource, why)| match why {
+            Deferral::Unknown(what) => json!({ "resource": resource.to_string(), "unknown": what }),
+            Deferral::Needs(needed) => json!({ "resource": resource.to_string(), "needs": needed.to_string() }),
+        }).collect::<Vec<_>>(),
         "becomes": plan.becomes.iter().map(|(to, object)| json!([to.to_string(), object_to_json(object)])).collect::<Vec<_>>(),
         "moves": plan.moves.iter().map(|(to, from)| [to.to_string(), from.to_string()]).collect::<Vec<_>>(),
     })
@@ -248,6 +252,14 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
             })
         }
     };
+    for deferred in json["deferred"].as_array().into_iter().flatten() {
+        let resource = ResourceAddr::parse(deferred["resource"].as_str()?)?;
+        let why = match deferred["unknown"].as_str() {
+            Some(what) => Deferral::Unknown(what.to_owned()),
+            None => Deferral::Needs(ResourceAddr::parse(deferred["needs"].as_str()?)?),
+        };
+        plan.deferred.insert(resource, why);
+    }
     for (name, output) in json["outputs"].as_object()? {
         let decode = |json: &Json| if json.is_null() { Some(None) } else { decode_value(json).map(Some) };
         let change = OutputChange {

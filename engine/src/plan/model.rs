@@ -28,8 +28,10 @@ pub struct Plan {
     pub moves: Moves,
     /// What those are that get another type, too.
     pub becomes: Converted,
-    /// Of a plan for a part of the stack.
+    /// Of a plan for a part of the stack, or of one that puts something off.
     pub left_out: Option<LeftOut>,
+    /// What a later plan is for.
+    pub deferred: BTreeMap<ResourceAddr, Deferral>,
     /// The state that the plan starts from, as read from the providers.
     pub lineage: String,
     pub serial: u64,
@@ -78,6 +80,15 @@ pub struct Deposed {
     pub private: Vec<u8>,
 }
 
+/// Why a resource is left to a plan after this one is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deferral {
+    /// Its `count` or `for_each`, or that of its module, is known only then.
+    Unknown(String),
+    /// It needs one that is left.
+    Needs(ResourceAddr),
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputChange {
     pub before: Option<Value>,
@@ -120,6 +131,8 @@ pub struct PlanOptions {
     /// Objects that are to be replaced although nothing else says so.
     pub replace: BTreeSet<InstanceAddr>,
     pub selection: Selection,
+    /// What depends on how many there are of something is left to a later plan, where that is not known yet; else it is an error.
+    pub may_defer: bool,
 }
 
 impl PlanOptions {
@@ -130,6 +143,7 @@ impl PlanOptions {
             adopt: BTreeMap::new(),
             replace: BTreeSet::new(),
             selection: Selection::Everything,
+            may_defer: false,
         }
     }
 }

@@ -106,6 +106,9 @@ impl Planning<'_> {
     /// Whether an object that the configuration does not have stays all the same: it is left out, or the block that it belongs to is
     /// not evaluated.
     pub(super) fn keeps(&self, addr: &InstanceAddr) -> bool {
+        if self.waits.contains(&addr.resource()) {
+            return true;
+        }
         let Some(part) = &self.part else { return false };
         let is_configured = || self.run.program.has_resource(&addr.resource());
         let is_unread =

@@ -9,7 +9,9 @@ impl Planning<'_> {
     /// Of an instance that the stack does not have.
     pub(super) fn refuse_unknown_imports(&mut self) {
         let is_there = |addr: &InstanceAddr| self.seen.contains(addr) || self.state.instances.contains_key(addr);
-        let is_planned = |addr: &InstanceAddr| self.part.as_ref().is_none_or(|part| part.plans(addr));
+        let is_planned = |addr: &InstanceAddr| {
+            self.part.as_ref().is_none_or(|part| part.plans(addr)) && !self.waits.contains(&addr.resource())
+        };
         let missing = self.imports.iter().filter(|(addr, _)| is_planned(addr) && !is_there(addr));
         let missing = missing.map(|(addr, (_, span))| {
             let label = format!("the stack does not describe {addr}");

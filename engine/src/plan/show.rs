@@ -11,7 +11,7 @@ use proto::preview::{File, Layer, Preview};
 use similar::TextDiff;
 use value::{Step, Value};
 
-use super::{Action, Change, Goal, Plan};
+use super::{Action, Change, Deferral, Goal, Plan};
 
 /// How much to show.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,6 +54,7 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
     if !changes.is_empty() || !moved.is_empty() {
         out.push('\n');
     }
+    show_deferred(plan, &mut out);
     show_data(plan, &mut out);
     show_outputs(plan, &mut out);
     if plan.is_empty() && plan.goal == Goal::Record {
@@ -70,6 +71,23 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
         out.push('\n');
     }
     out
+}
+
+fn show_deferred(plan: &Plan, out: &mut String) {
+    if plan.deferred.is_empty() {
+        return;
+    }
+    out.push_str("Put off, until it is known how many there are:\n");
+    let width = plan.deferred.keys().map(|resource| resource.to_string().len()).max().unwrap_or(0);
+    for (resource, why) in &plan.deferred {
+        let resource = resource.to_string();
+        match why {
+            Deferral::Unknown(what) => writeln!(out, "    {resource:width$}   its `{what}` is known after this apply"),
+            Deferral::Needs(needed) => writeln!(out, "    {resource:width$}   needs {needed}"),
+        }
+        .expect(INFALLIBLE);
+    }
+    out.push('\n');
 }
 
 /// What becomes of data, by the address of its resource.
