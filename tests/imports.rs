@@ -23,14 +23,11 @@ import {
   to       = terraform_data.many[each.key]
   id       = "${var.prefix}-${each.value}"
 }
-import {
-  to = module.m.terraform_data.inner
-  id = "inner"
-}
 output "ids" {
   value = [terraform_data.plain.id, terraform_data.changed.id, terraform_data.many["y"].id, module.m.id]
 }
 "#;
+const OUTSIDE: &str = "import {\n  to = module.m.terraform_data.inner\n  id = \"inner\"\n}\n";
 const MODULE: &str = "resource \"terraform_data\" \"inner\" {}\noutput \"id\" { value = terraform_data.inner.id }\n";
 
 #[test]
@@ -38,7 +35,7 @@ fn what_exists_is_taken_in_by_a_plan() {
     let sandbox = Sandbox::new();
     write_config(&sandbox);
     for folder in ["ours", "theirs"] {
-        sandbox.write(&format!("{folder}/main.tf"), STACK);
+        sandbox.write(&format!("{folder}/main.tf"), &format!("{STACK}{OUTSIDE}"));
         sandbox.write(&format!("{folder}/m/main.tf"), MODULE);
     }
     let ours = |args: &[&str]| sandbox.lampwright("ours", args);
@@ -66,6 +63,34 @@ fn what_exists_is_taken_in_by_a_plan() {
     ours(&["apply", "-auto-approve"]).success();
     ours(&["destroy", "-auto-approve"]).success();
     assert_eq!(ours(&["state", "list"]).success(), "");
+}
+
+/// What Terraform has not: a module takes in its own, in each of its instances, by what is known when it is planned.
+#[test]
+fn modules_take_in_their_own() {
+    let sandbox = Sandbox::new();
+    let module = "variable \"name\" {}\nresource \"terraform_data\" \"inner\" {\n  for_each = toset([\"a\", \"b\"])\n}\n\
+                  import {\n  for_each = toset([\"a\", \"b\"])\n  to = terraform_data.inner[each.key]\n  \
+                  id = \"${var.name}-${each.key}\"\n}\n\
+                  output \"ids\" {\n  value = [for one in terraform_data.inner : one.id]\n}\n";
+    sandbox.write("stack/m/main.tf", module);
+    sandbox.write("stack/old/main.tf", "output \"name\" {\n  value = \"old\"\n}\n");
+    sandbox.write(
+        "stack/main.tf",
+        "module \"old\" {\n  source = \"./old\"\n}\nmodule \"m\" {\n  source = \"./m\"\n  count = 2\n  \
+         name = \"${module.old.name}-${count.index}\"\n}\noutput \"ids\" {\n  value = module.m[*].ids\n}\n",
+    );
+    let run = |args: &[&str]| sandbox.lampwright("stack", args);
+    assert!(run(&["apply", "-auto-approve"]).success().contains("4 imported, 0 added, 0 changed, 0 destroyed."));
+    let ids = run(&["output", "-json", "ids"]).success();
+    assert_eq!(ids.trim(), "[[\"old-0-a\",\"old-0-b\"],[\"old-1-a\",\"old-1-b\"]]");
+    // What is not known before an apply is no id.
+    sandbox.replace(
+        "stack/old/main.tf",
+        "resource \"terraform_data\" \"x\" {}\noutput \"name\" {\n  value = terraform_data.x.id\n}\n",
+    );
+    run(&["destroy", "-auto-approve"]).success();
+    assert!(run(&["plan"]).failure().contains("has to be known before an apply"));
 }
 
 /// A layer whose state was lost keeps its machines.
@@ -107,7 +132,7 @@ fn imports_that_cannot_be_are_refused_at_their_place() {
     says(&import("terraform_data.b", "\"x\""), "the stack does not describe terraform_data.b");
     says(&import("terraform_data.a[5]", "\"x\""), "the stack does not describe terraform_data.a[5]");
     says(&import("terraform_data.a", "\"\""), "a text that is not empty is required here");
-    says(&import("terraform_data.a", "terraform_data.a.id"), "`terraform_data` cannot be used here");
+    says(&import("terraform_data.a", "terraform_data.a.id"), "import → terraform_data.a");
     says(&import("module.m", "\"x\""), "the address of one object is required here");
     says("import {\n  to = terraform_data.a\n}\n", "`id` is required here");
     says(

@@ -54,17 +54,11 @@ pub(crate) struct Given<'p> {
     loader: &'p dyn SourceLoader,
     /// Each is evaluated once; none while it is.
     locals: RefCell<HashMap<Arc<str>, Option<Value>>>,
-    /// `each.key` and `each.value`, where there is a `for_each`.
-    each: Option<(Value, Value)>,
 }
 
 impl<'p> Given<'p> {
     pub(crate) fn new(module: &'p ModuleDecl, inputs: &'p Inputs, loader: &'p dyn SourceLoader) -> Given<'p> {
-        Given { module, inputs, loader, locals: RefCell::default(), each: None }
-    }
-
-    pub(crate) fn with_each(self, each: Option<(Value, Value)>) -> Given<'p> {
-        Given { each, ..self }
+        Given { module, inputs, loader, locals: RefCell::default() }
     }
 
     fn local(&self, local: &Attribute, span: Span) -> Result<Value, Diagnostic> {
@@ -118,10 +112,6 @@ impl Scope for Given<'_> {
         };
         match (root, self.module.locals.get(name)) {
             ("var", _) => Ok((self.variable(name, span)?, 1)),
-            ("each", _) if self.each.is_some() && ["key", "value"].contains(&name) => {
-                let (key, value) = self.each.clone().unwrap_or((Value::DYNAMIC, Value::DYNAMIC));
-                Ok((if name == "key" { key } else { value }, 1))
-            }
             ("local", Some(local)) => Ok((self.local(local, span)?, 1)),
             ("local", None) => {
                 let label = format!("no local `{name}` is declared");

@@ -7,6 +7,7 @@
 mod asserts;
 mod awaited;
 mod deferral;
+mod imports;
 mod inputs;
 mod nodes;
 mod run;
@@ -30,6 +31,7 @@ use nodes::{Node, NodeId, NodeKind, Nodes};
 
 pub use asserts::{RunOutputs, Verdict};
 pub use deferral::Deferred;
+pub use imports::Imports;
 pub use inputs::{Input, Inputs, declared, read_variable, read_variables_file};
 
 /// Something for the engine to do.
@@ -82,6 +84,8 @@ pub struct Evaluation {
     /// That it is not known how many instances there are is no error: they are put off.
     defers: bool,
     deferred: BTreeMap<ResourceAddr, Deferred>,
+    imports: Imports,
+    takes_in: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -156,6 +160,8 @@ impl Evaluation {
             part: None,
             defers: false,
             deferred: BTreeMap::new(),
+            imports: Imports::new(),
+            takes_in: true,
         }
     }
 

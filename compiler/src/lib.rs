@@ -20,7 +20,6 @@ pub mod diag;
 pub mod encryption;
 pub mod evaluation;
 pub mod graph;
-pub mod imports;
 pub mod lang;
 pub mod origin;
 pub mod program;

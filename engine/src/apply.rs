@@ -83,6 +83,8 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         applying.stage(Record::Move { from: from.clone(), to: to.clone(), becomes });
     }
     let mut evaluation = if plan.is_destroy() { run.lenient_evaluation() } else { run.evaluation() };
+    // What is taken in, the plan says.
+    evaluation.ignore_imports();
     if let Some(left_out) = plan.left_out.as_ref().filter(|_| !plan.is_destroy()) {
         evaluation.restrict(left_out.evaluated.clone());
     }

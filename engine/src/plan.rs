@@ -19,7 +19,6 @@ use std::sync::Arc;
 use compiler::addr::{InstanceAddr, Mode, ModulePath, ResourceAddr};
 use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
-use compiler::imports::{self, Imports};
 use compiler::source::Span;
 use compiler::{Evaluation, Work};
 pub use proto::preview;
@@ -74,15 +73,11 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         moved.instances.extend(becomes.clone());
         state = &moved;
     }
-    let (imports, diags) = match options.goal {
-        Goal::Configuration => {
-            let (imports, found) = imports::named(&run.program, &run.inputs, &*run.loader);
-            (imports, Diagnostics(diags.0.into_iter().chain(found.0).collect()))
-        }
-        Goal::Nothing | Goal::Record => (Imports::new(), diags),
-    };
     if options.may_defer && options.goal != Goal::Nothing {
         evaluation.allow_deferral();
+    }
+    if options.goal == Goal::Record {
+        evaluation.ignore_imports();
     }
     let mut left_out = None;
     if let Some(part) = &part {
@@ -111,7 +106,6 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         opened: Opened::default(),
         absent: BTreeSet::new(),
         may_fail: BTreeSet::new(),
-        imports,
         pending: HashMap::new(),
         recorded: HashMap::new(),
         protected: BTreeMap::new(),
@@ -129,7 +123,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     }
     let closed = std::mem::take(&mut planning.opened).close().await;
     planning.diags.extend(closed);
-    planning.refuse_unknown_imports();
+    planning.refuse_unknown_imports(&evaluation);
     planning.refuse_unknown_replacements();
     planning.spread_create_before_destroy();
     if options.adopt.is_empty() {
@@ -156,8 +150,6 @@ struct Planning<'p> {
     absent: BTreeSet<ResourceAddr>,
     /// Data sources of checks.
     may_fail: BTreeSet<InstanceAddr>,
-    /// What `import` blocks name.
-    imports: Imports,
     /// Managed resources with something to do, and the modules of their instances.
     pending: HashMap<ResourceAddr, BTreeSet<ModulePath>>,
     /// What the state has of them.
@@ -306,7 +298,7 @@ impl Planning<'_> {
                 let triggered = triggered.or_else(|| self.options.replace.contains(&addr).then_some(Reason::Requested));
                 let awaited = self.awaited(&desired);
                 let (permits, reading) = (self.permits.clone(), Reading::of(self.options.refresh, self.state, &addr));
-                let named = self.imports.get(&addr).map(|(id, _)| id);
+                let named = evaluation.imports().get(&addr).map(|(id, _)| id);
                 let adopt = self.options.adopt.get(&addr).or(named).cloned();
                 tasks.spawn(async move {
                     let _permit = permits.acquire_owned().await;

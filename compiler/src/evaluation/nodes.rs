@@ -6,6 +6,7 @@ use std::sync::Arc;
 use value::schema::Schema;
 
 use super::awaited::{self, Awaited};
+use super::imports;
 use crate::addr::{Mode, ProviderAddr, ResourceAddr};
 use crate::binding::Schemas;
 use crate::diag::{Diagnostic, Diagnostics};
@@ -39,6 +40,8 @@ pub(super) enum NodeKind {
     Resource(Mode, Arc<str>, Arc<str>),
     /// By position in the module's list.
     Provider(usize),
+    /// By position in the module's list.
+    Import(usize),
 }
 
 /// A resource's provider and schema, once they are found.
@@ -103,6 +106,7 @@ impl Nodes {
         }
         // Nobody waits for these.
         kinds.extend(decl.checks.keys().cloned().map(NodeKind::Check));
+        kinds.extend((0..decl.imports.len()).map(NodeKind::Import));
         for kind in kinds {
             self.by_kind.insert((module, kind.clone()), NodeId(self.list.len()));
             self.list.push(Node { module, kind });
@@ -170,6 +174,13 @@ impl Nodes {
                 decl.checks[name].asserts.iter().for_each(|condition| condition_refs(condition, &mut here));
             }
             NodeKind::Provider(idx) => refs::of_body(&decl.providers[*idx].body, &mut here),
+            NodeKind::Import(idx) => {
+                let import = &decl.imports[*idx];
+                imports::references(import, &mut here);
+                if let Some(target) = imports::target(import, module, program, self) {
+                    self.dag.depend(target.0, id.0);
+                }
+            }
             NodeKind::Resource(mode, ty, name) => {
                 let resource = &decl.resources[&(*mode, ty.clone(), name.clone())];
                 refs::of_body(&resource.body, &mut here);
@@ -374,6 +385,7 @@ impl Nodes {
             NodeKind::Check(name) => format!("{prefix}check.{name}"),
             NodeKind::Resource(mode, ty, name) => format!("{prefix}{}{ty}.{name}", mode.prefix()),
             NodeKind::Provider(_) => format!("{prefix}provider"),
+            NodeKind::Import(_) => format!("{prefix}import"),
         }
     }
 
@@ -388,6 +400,7 @@ impl Nodes {
             NodeKind::Check(name) => decl.checks.get(name)?.header,
             NodeKind::Resource(mode, ty, name) => decl.resources.get(&(*mode, ty.clone(), name.clone()))?.header,
             NodeKind::Provider(idx) => decl.providers.get(*idx)?.header,
+            NodeKind::Import(idx) => decl.imports.get(*idx)?.span,
         })
     }
 }

@@ -53,6 +53,10 @@ impl Evaluation {
                 insts.into_iter().for_each(|inst| self.check(module, inst, &name));
                 0
             }
+            NodeKind::Import(idx) => {
+                insts.into_iter().for_each(|inst| self.import(node, inst, idx));
+                0
+            }
             NodeKind::Provider(idx) => usize::from(self.provider(node, module, idx, work)),
             NodeKind::Resource(mode, ty, name) => {
                 let decl = self.program.module(module).decl.clone();
@@ -322,7 +326,7 @@ impl Evaluation {
         true
     }
 
-    fn is_left(&self, node: NodeId) -> bool {
+    pub(super) fn is_left(&self, node: NodeId) -> bool {
         let is_in = |part: &Arc<BTreeSet<ResourceAddr>>| {
             self.nodes.address(&self.program, node).is_some_and(|addr| part.contains(&addr))
         };

@@ -1,5 +1,6 @@
 //! What was asked for and can mean nothing: an import or a replacement of what the stack does not have.
 
+use compiler::Evaluation;
 use compiler::addr::InstanceAddr;
 use compiler::diag::{Diagnostic, Diagnostics};
 
@@ -7,12 +8,12 @@ use super::Planning;
 
 impl Planning<'_> {
     /// Of an instance that the stack does not have.
-    pub(super) fn refuse_unknown_imports(&mut self) {
+    pub(super) fn refuse_unknown_imports(&mut self, evaluation: &Evaluation) {
         let is_there = |addr: &InstanceAddr| self.seen.contains(addr) || self.state.instances.contains_key(addr);
         let is_planned = |addr: &InstanceAddr| {
             self.part.as_ref().is_none_or(|part| part.plans(addr)) && !self.waits.contains(&addr.resource())
         };
-        let missing = self.imports.iter().filter(|(addr, _)| is_planned(addr) && !is_there(addr));
+        let missing = evaluation.imports().iter().filter(|(addr, _)| is_planned(addr) && !is_there(addr));
         let missing = missing.map(|(addr, (_, span))| {
             let label = format!("the stack does not describe {addr}");
             Diagnostic::error("import of what is not described", label).at(*span).note("write its block first")
