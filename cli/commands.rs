@@ -273,7 +273,7 @@ pub(crate) fn hint(error: &clap::Error) -> Option<String> {
             "target" | "exclude" | "target-file" | "exclude-file" => "`plan`, `apply` and `destroy` take it",
             "replace" => "`plan` and `apply` take it: -replace=ADDRESS",
             "refresh-only" => "`plan` and `apply` take it",
-            "generate-config-out" => "not there yet; `import` finds what exists, for a stack that describes it already",
+            "generate-config-out" => "`plan` takes it",
             "backend" | "backend-config" | "migrate-state" | "reconfigure" | "force-copy" | "lockfile" => {
                 "`init` takes it"
             }

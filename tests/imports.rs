@@ -93,6 +93,37 @@ fn modules_take_in_their_own() {
     assert!(run(&["plan"]).failure().contains("has to be known before an apply"));
 }
 
+/// A block is written for what none describes, which plans as what there is. Terraform has the flag, too.
+#[test]
+fn blocks_are_written_for_what_is_imported() {
+    let sandbox = Sandbox::new();
+    let layer = "resource \"mongo_replset\" \"db\" {\n  members = 1\n}\n";
+    sandbox.write("stack/main.stack.hcl", &format!("{}{layer}", sandbox.provider_block()));
+    let run = |args: &[&str]| sandbox.lampwright("stack", args);
+    run(&["apply", "-auto-approve"]).success();
+    let state: serde_json::Value = serde_json::from_str(&run(&["show", "-json"]).success()).expect("JSON");
+    let id = state["values"]["root_module"]["resources"][0]["values"]["id"].as_str().expect("an id").to_owned();
+    std::fs::remove_file(sandbox.join("stack/terraform.tfstate")).expect("removed");
+    let blocks = format!(
+        "import {{\n  to = terraform_data.note\n  id = \"a ${{\"note\"}}\"\n}}\nimport {{\n  to = mongo_replset.db\n  id = \"{id}\"\n}}\n"
+    );
+    sandbox.write("stack/main.stack.hcl", &format!("{}{blocks}", sandbox.provider_block()));
+    assert!(run(&["plan"]).failure().contains("-generate-config-out=FILE"));
+    let plan = run(&["plan", "-generate-config-out=made.stack.hcl"]).success();
+    assert!(plan.contains("made.stack.hcl was written, with mongo_replset.db, terraform_data.note"), "{plan}");
+    assert!(plan.contains("Plan: 2 to import, 0 to add, "), "{plan}");
+    let made = std::fs::read_to_string(sandbox.join("stack/made.stack.hcl")).expect("written");
+    insta::assert_snapshot!("written_blocks", sandbox.stable(&made).replace(&id, "(id)"));
+    assert!(run(&["plan", "-generate-config-out=made.stack.hcl"]).failure().contains("is there already"));
+    run(&["apply", "-auto-approve"]).success();
+    run(&["destroy", "-auto-approve"]).success();
+    // Not of one of several.
+    sandbox.replace("stack/main.stack.hcl", "import {\n  to = terraform_data.note[\"a\"]\n  id = \"a\"\n}\n");
+    std::fs::remove_file(sandbox.join("stack/made.stack.hcl")).expect("removed");
+    let refused = run(&["plan", "-generate-config-out=made.stack.hcl"]).failure();
+    assert!(refused.contains("write its block by hand"), "{refused}");
+}
+
 /// A layer whose state was lost keeps its machines.
 #[test]
 fn a_layer_is_taken_in_by_a_block() {

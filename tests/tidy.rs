@@ -115,11 +115,11 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     (
         "compiler/src",
         &[
-            &["encryption", "imports"],
+            &["encryption"],
             &["backend"],
             &["evaluation"],
             &["binding", "config", "origin", "graph", "refactoring"],
-            &["program", "console", "testing"],
+            &["program", "console", "literal", "testing"],
             &["lang"],
             &["syntax"],
             &["diag"],

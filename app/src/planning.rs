@@ -1,10 +1,11 @@
 //! Plans, and the runs that make them.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use backends::DEFAULT_WORKSPACE;
 use compiler::Inputs;
 use compiler::addr::InstanceAddr;
@@ -37,6 +38,8 @@ pub struct PlanRequest {
     pub selection: Selection,
     /// Whether what depends on how many there are of something may be left to a later plan.
     pub may_defer: bool,
+    /// Blocks are written for what is imported and not described, instead of an error.
+    pub describe: bool,
     pub parallelism: u16,
 }
 
@@ -50,6 +53,7 @@ impl PlanRequest {
             replace: BTreeSet::new(),
             selection: Selection::Everything,
             may_defer: true,
+            describe: false,
             parallelism: PARALLELISM,
         }
     }
@@ -67,8 +71,8 @@ impl PlanRequest {
             );
         }
         let (replace, selection) = (self.replace.clone(), self.selection.clone());
-        let may_defer = self.may_defer;
-        Ok(PlanOptions { replace, selection, may_defer, ..PlanOptions::new(self.goal, self.refresh) })
+        let (may_defer, describe) = (self.may_defer, self.describe);
+        Ok(PlanOptions { replace, selection, may_defer, describe, ..PlanOptions::new(self.goal, self.refresh) })
     }
 }
 
@@ -95,6 +99,19 @@ pub async fn plan(stack: &Stack, request: &PlanRequest) -> Result<Plan> {
     planned.end().await;
     closed?;
     Ok(planned.plan)
+}
+
+/// Writes the blocks of a plan for what is imported into a new file. Whether there were any.
+pub fn write_described(root: &Root, plan: &Plan, path: &Path) -> Result<bool> {
+    if plan.described.is_empty() {
+        return Ok(false);
+    }
+    let blocks: Vec<&str> = plan.described.iter().map(|described| &*described.text).collect();
+    let text = blocks.join("\n");
+    let path = root.at(path);
+    let written = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(true)
 }
 
 pub(crate) async fn make(

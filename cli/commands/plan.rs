@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use app::failure::Result;
 use app::inputs::Given;
 use app::planning::{self, PARALLELISM, PlanRequest};
@@ -41,6 +41,9 @@ pub(crate) struct PlanArgs {
     /// Exit with 2 if there is something to do, 0 if not, 1 on errors
     #[arg(long)]
     detailed_exitcode: bool,
+    /// Write blocks for what `import` blocks name and the stack does not describe yet to a new file, and plan with them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["destroy", "refresh_only"])]
+    generate_config_out: Option<PathBuf>,
     /// Show the whole text of new files, too
     #[arg(long)]
     files: bool,
@@ -231,7 +234,26 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
     let goal = goal(args.destroy, args.refresh_only);
     let (replace, selection) = (args.replace.read()?, args.part.read(invocation)?);
     let request = PlanRequest { replace, selection, ..args.common.request(&stack, inputs, goal)? };
-    let plan = planning::plan(&stack, &request).await?;
+    let mut plan = match &args.generate_config_out {
+        None => planning::plan(&stack, &request).await?,
+        Some(path) => {
+            if invocation.root.at(path).exists() {
+                return Err(anyhow!("{} is there already; name a new file, or remove it first", path.display()).into());
+            }
+            planning::plan(&stack, &PlanRequest { describe: true, ..request.clone() }).await?
+        }
+    };
+    if let Some(path) = &args.generate_config_out
+        && planning::write_described(&invocation.root, &plan, path)?
+    {
+        let names: Vec<String> = plan.described.iter().map(|described| described.addr.to_string()).collect();
+        if !args.common.json {
+            let (path, names) = (path.display(), names.join(", "));
+            print::line(&format!("{path} was written, with {names}: read it, and keep what you mean.\n"));
+        }
+        stack = invocation.stack()?;
+        plan = planning::plan(&stack, &request).await?;
+    }
     show_plan(&invocation.ui, &stack, &plan, ShowOptions { files: args.files });
     let is_told = !args.common.json;
     if let Some(path) = &args.out {

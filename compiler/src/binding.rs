@@ -75,7 +75,13 @@ impl Program {
             };
             needed(source, resource.header)
         });
-        required.chain(configured).chain(described)
+        // What is imported may have no block yet.
+        let imported = decl.imports.iter().filter_map(move |import| {
+            let addr = import.target()?;
+            let source = implied(decl, &addr.ty).filter(|_| addr.module.is_root())?;
+            Some(needed(source, import.span))
+        });
+        required.chain(configured).chain(described).chain(imported)
     }
 
     /// The constraints on the versions of providers, of all modules.
@@ -157,6 +163,28 @@ impl Program {
                 Err(diagnostic.note("say which one with the argument `provider`"))
             }
         }
+    }
+
+    /// The provider that an object of this type would have in the root module; an error says why there is none.
+    pub fn provider_of_type(&self, ty: &str, schemas: &Schemas) -> Result<(ProviderAddr, Arc<Schema>), String> {
+        let decl = self.root();
+        let has =
+            |source: &&ProviderSource| schemas.get(*source).is_some_and(|all| all.get(Mode::Managed, ty).is_some());
+        let implied = implied(decl, ty);
+        let mut candidates = match &implied {
+            Some(source) => vec![source],
+            None => schemas.keys().collect(),
+        };
+        candidates.retain(has);
+        let [source] = candidates[..] else {
+            return Err(match candidates.len() {
+                0 => format!("no provider in use has a resource type `{ty}`"),
+                _ => format!("several providers have the resource type `{ty}`"),
+            });
+        };
+        let schema = schemas.get(source).and_then(|all| all.get(Mode::Managed, ty)).cloned();
+        let addr = self.configuration(crate::program::ROOT, source, None, None);
+        addr.zip(schema).ok_or_else(|| format!("{} is not configured", source.short()))
     }
 
     fn unknown_type(resource: &Resource, schemas: &Schemas) -> Diagnostic {

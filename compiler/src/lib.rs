@@ -21,6 +21,7 @@ pub mod encryption;
 pub mod evaluation;
 pub mod graph;
 pub mod lang;
+pub mod literal;
 pub mod origin;
 pub mod program;
 mod refactoring;

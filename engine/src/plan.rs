@@ -1,6 +1,7 @@
 //! Planning: what there is, what shall be, and what to do about the difference.
 
 mod deferral;
+pub mod describe;
 pub mod file;
 pub(crate) mod ignore;
 pub(crate) mod instance;
@@ -123,7 +124,11 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     }
     let closed = std::mem::take(&mut planning.opened).close().await;
     planning.diags.extend(closed);
-    planning.refuse_unknown_imports(&evaluation);
+    if options.describe && !planning.diags.has_errors() {
+        planning.describe(&evaluation).await;
+    } else {
+        planning.refuse_unknown_imports(&evaluation);
+    }
     planning.refuse_unknown_replacements();
     planning.spread_create_before_destroy();
     if options.adopt.is_empty() {

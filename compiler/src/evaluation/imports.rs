@@ -35,7 +35,7 @@ pub(super) fn references(import: &Import, out: &mut Vec<Reference>) {
 
 /// The resource that an import names, whatever its keys are.
 pub(super) fn target(import: &Import, module: ModuleId, program: &Program, nodes: &Nodes) -> Option<NodeId> {
-    let Selector::Object(addr) = selector(&import.to, &mut |_| Some(Value::from("key")))? else { return None };
+    let addr = import.target()?;
     let calls = addr.module.0.iter();
     let module = calls.fold(Some(module), |module, (call, _)| program.module(module?).children.get(call).copied())?;
     nodes.find(module, NodeKind::Resource(Mode::Managed, addr.ty, addr.name))

@@ -8,6 +8,7 @@ use proto::preview::Preview;
 use value::schema::Schema;
 use value::{Path, Value};
 
+use super::describe::Described;
 use super::moves::{Converted, Moves};
 use super::part::{LeftOut, Selection};
 use crate::action::{Action, Reason};
@@ -30,6 +31,8 @@ pub struct Plan {
     pub becomes: Converted,
     /// Of a plan for a part of the stack, or of one that puts something off.
     pub left_out: Option<LeftOut>,
+    /// Blocks that were written for what is imported.
+    pub described: Vec<Described>,
     /// What a later plan is for.
     pub deferred: BTreeMap<ResourceAddr, Deferral>,
     /// The state that the plan starts from, as read from the providers.
@@ -133,6 +136,8 @@ pub struct PlanOptions {
     pub selection: Selection,
     /// What depends on how many there are of something is left to a later plan, where that is not known yet; else it is an error.
     pub may_defer: bool,
+    /// What is imported and not described is read, and a block is written for it; else it is an error.
+    pub describe: bool,
 }
 
 impl PlanOptions {
@@ -144,6 +149,7 @@ impl PlanOptions {
             replace: BTreeSet::new(),
             selection: Selection::Everything,
             may_defer: false,
+            describe: false,
         }
     }
 }

@@ -3,20 +3,29 @@
 use compiler::Evaluation;
 use compiler::addr::InstanceAddr;
 use compiler::diag::{Diagnostic, Diagnostics};
+use compiler::source::Span;
 
 use super::Planning;
 
 impl Planning<'_> {
-    /// Of an instance that the stack does not have.
-    pub(super) fn refuse_unknown_imports(&mut self, evaluation: &Evaluation) {
+    /// What is imported, and the stack does not have.
+    pub(super) fn undescribed<'e>(
+        &'e self,
+        evaluation: &'e Evaluation,
+    ) -> impl Iterator<Item = (&'e InstanceAddr, &'e (String, Span))> {
         let is_there = |addr: &InstanceAddr| self.seen.contains(addr) || self.state.instances.contains_key(addr);
         let is_planned = |addr: &InstanceAddr| {
             self.part.as_ref().is_none_or(|part| part.plans(addr)) && !self.waits.contains(&addr.resource())
         };
-        let missing = evaluation.imports().iter().filter(|(addr, _)| is_planned(addr) && !is_there(addr));
-        let missing = missing.map(|(addr, (_, span))| {
+        evaluation.imports().iter().filter(move |(addr, _)| is_planned(addr) && !is_there(addr))
+    }
+
+    pub(super) fn refuse_unknown_imports(&mut self, evaluation: &Evaluation) {
+        let missing = self.undescribed(evaluation).map(|(addr, (_, span))| {
             let label = format!("the stack does not describe {addr}");
-            Diagnostic::error("import of what is not described", label).at(*span).note("write its block first")
+            Diagnostic::error("import of what is not described", label)
+                .at(*span)
+                .note("write its block first, or let `plan -generate-config-out=FILE` write it")
         });
         let missing = Diagnostics(missing.collect());
         if !self.diags.has_errors() {

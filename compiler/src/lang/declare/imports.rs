@@ -1,6 +1,10 @@
 //! `import { .. }`: an object that exists already, and is taken in by the next apply.
 
+use value::Value;
+
+use super::moves::selector;
 use super::{ModuleDecl, Shape};
+use crate::addr::{InstanceAddr, Selector};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::source::Span;
 use crate::syntax::ast::{Block, Expr};
@@ -12,6 +16,16 @@ pub struct Import {
     pub id: Expr,
     pub for_each: Option<Expr>,
     pub span: Span,
+}
+
+impl Import {
+    /// What it names, whatever its keys are.
+    pub(crate) fn target(&self) -> Option<InstanceAddr> {
+        match selector(&self.to, &mut |_| Some(Value::from("key")))? {
+            Selector::Object(addr) => Some(addr),
+            Selector::Module(_) => None,
+        }
+    }
 }
 
 pub(super) fn import(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
