@@ -36,6 +36,13 @@ pub(super) enum Reader {
 /// What is lost. For whoever makes changes that is an error: what is lost may exist, and would be made once more.
 fn diagnostics(recovered: &Recovered, reader: Reader) -> Diagnostics {
     let mut diags = Diagnostics::default();
+    if recovered.is_altered {
+        let label = "it says something else than was written: somebody has edited it, or it is damaged";
+        diags.push(
+            Diagnostic::warning("the state was changed by another hand", label)
+                .note("if nobody did, put its backup in its place; the next apply takes it as it is"),
+        );
+    }
     let Some(journal) = recovered.journal.as_ref().filter(|_| recovered.is_incomplete()) else { return diags };
     let new = |summary: &str, label: String| match reader {
         Reader::Looks => Diagnostic::warning(summary, label),
@@ -80,6 +87,9 @@ fn diagnostics(recovered: &Recovered, reader: Reader) -> Diagnostics {
 
 /// What was going on.
 fn notes(watch: &dyn Watch, recovered: &Recovered, state: &State, reader: Reader) {
+    if recovered.is_emptied {
+        watch.note("there is no state, but a backup of one: if it was lost, put the backup in its place before anything is made anew");
+    }
     if recovered.is_from_copy {
         watch.note("the writing of the state file was cut off; the state is from the whole copy beside it");
     }

@@ -13,6 +13,7 @@ use compiler::addr::{InstanceAddr, Key, Mode, ModulePath, ProviderAddr, Resource
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use serde_json::{Map, Value as Json, json};
+use sha2::{Digest as _, Sha256};
 use value::codec::json as values;
 use value::{Path, Step, Ty};
 
@@ -25,6 +26,9 @@ const TERRAFORM_VERSION: &str = "1.11.4";
 const UNFINISHED: &str = "lampwright_unfinished";
 
 const IN_DOUBT: &str = "lampwright_in_doubt";
+
+/// Last in the file: the checksum of everything before it. A letter that is another one may well be a state, too.
+const CHECKSUM: &str = ",\n  \"lampwright_sha256\": \"";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -72,6 +76,8 @@ pub(super) struct Decoded {
     /// What it was read from: the file, or its whole copy where the writing of it was cut off; as it would be written now.
     pub(super) bytes: Vec<u8>,
     pub(super) is_from_copy: bool,
+    /// It is not what was written.
+    pub(super) is_altered: bool,
     /// It is encrypted as it would be now.
     pub(super) is_current: bool,
 }
@@ -97,7 +103,7 @@ fn decode_sealed(path: &FsPath, bytes: &[u8], seal: &Seal) -> Result<Decoded, St
     let state = parse(path, &text)?;
     // A backup shall not say what the state does not say any more.
     let bytes = if is_current { bytes.to_vec() } else { sealed(&state, &text, seal).map_err(failed)? };
-    Ok(Decoded { state, bytes, is_from_copy: false, is_current })
+    Ok(Decoded { state, bytes, is_from_copy: false, is_altered: is_altered(&text), is_current })
 }
 
 fn sealed(state: &State, text: &[u8], seal: &Seal) -> Result<Vec<u8>, SealError> {
@@ -252,8 +258,25 @@ pub fn encode(state: &State) -> String {
         let entries = Json::Array(entries.collect());
         text.push_str(&format!("  {}: {},\n", Json::from(IN_DOUBT), indented(&entries, 1)));
     }
-    text.push_str("  \"check_results\": null\n}\n");
-    values::go_escape(&text)
+    text.push_str("  \"check_results\": null");
+    let mut text = values::go_escape(&text);
+    let sum = checksum(text.as_bytes());
+    text.push_str(CHECKSUM);
+    text.push_str(&sum);
+    text.push_str("\"\n}\n");
+    text
+}
+
+fn checksum(text: &[u8]) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a state is another than was written. One that others have written says nothing of that.
+fn is_altered(text: &[u8]) -> bool {
+    let mark = CHECKSUM.as_bytes();
+    let tail = text.len().saturating_sub(mark.len() + 100)..text.len();
+    let at = tail.rev().find(|at| text[*at..].starts_with(mark));
+    at.is_some_and(|at| text[at + mark.len()..] != *format!("{}\"\n}}\n", checksum(&text[..at])).as_bytes())
 }
 
 type Fields = Vec<(&'static str, Field)>;

@@ -34,6 +34,10 @@ pub struct Recovered {
     pub set_aside: Option<PathBuf>,
     /// The writing of the state file itself was cut off; this is from its copy.
     pub is_from_copy: bool,
+    /// There is nothing in the state file, or none, and a backup that has something.
+    pub is_emptied: bool,
+    /// The state file says something else than was written to it.
+    pub is_altered: bool,
 }
 
 impl Recovered {

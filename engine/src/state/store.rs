@@ -89,9 +89,10 @@ pub fn check(path: &Path, bytes: &[u8], seal: &Seal) -> Result<(), StateError> {
 }
 
 fn view(path: &Path, bytes: &[u8], lock: Option<Lock>, seal: &Arc<Seal>) -> Result<View, StateError> {
-    let Decoded { mut state, is_from_copy, .. } = file::decode_or_copy(path, bytes, seal)?;
+    let Decoded { mut state, is_from_copy, is_altered, .. } = file::decode_or_copy(path, bytes, seal)?;
     let mut recovered = replay(&Journal::beside(path, seal), &mut state)?;
-    recovered.is_from_copy = is_from_copy;
+    (recovered.is_from_copy, recovered.is_altered) = (is_from_copy, is_altered);
+    recovered.is_emptied = is_emptied(path, bytes);
     if recovered.records > 0 || recovered.is_from_copy {
         state.serial += 1;
     }
@@ -112,6 +113,11 @@ impl<'s> Known<'s> {
         let environment = [(state_name::LINEAGE_VARIABLE, lineage.to_owned()), (state_name::PATH_VARIABLE, path)];
         Known { state, environment: environment.map(|(name, value)| (name.to_owned(), value)).to_vec() }
     }
+}
+
+/// Others leave an empty file where they only lock; what was lost looks the same.
+fn is_emptied(path: &Path, bytes: &[u8]) -> bool {
+    bytes.is_empty() && std::fs::metadata(file::backup_path(path)).is_ok_and(|backup| backup.len() > 0)
 }
 
 /// Of the state, or what a new one may get.
@@ -151,10 +157,11 @@ impl Store {
         let failed = |cause| StateError::Read { path: path.display().to_string(), cause };
         let bytes = lock.read().map_err(failed)?;
         let decoded = file::decode_or_copy(&path, &bytes, seal)?;
-        let Decoded { mut state, bytes: old, is_from_copy, is_current } = decoded;
+        let Decoded { mut state, bytes: old, is_from_copy, is_altered, is_current } = decoded;
         let journal = Journal::beside(&path, seal);
         let mut recovered = replay(&journal, &mut state)?;
-        recovered.is_from_copy = is_from_copy;
+        (recovered.is_from_copy, recovered.is_altered) = (is_from_copy, is_altered);
+        recovered.is_emptied = is_emptied(&path, &bytes);
         let is_dirty = recovered.records > 0 || recovered.is_from_copy;
         let old = Some(old).filter(|bytes| !bytes.is_empty());
         let lineage = lineage(&state);

@@ -303,3 +303,35 @@ fn the_file_reads_back_as_it_was_written() {
     assert_eq!(state.deposed.len(), 1);
     assert_eq!(state.instances[&addr("module.m[1].thing.a[0]")], *instance());
 }
+
+/// A letter that is another one may well be a state, too.
+#[test]
+fn a_state_that_was_altered_is_told() {
+    let bed = Bed::new();
+    let mut store = bed.store();
+    store.record(Record::Put { addr: addr("thing.a"), instance: instance() }).unwrap();
+    store.fold().unwrap();
+    drop(store);
+    let whole = std::fs::read(bed.state_path()).unwrap();
+    let mut silent = Vec::new();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        // Others write no checksum; one whose name is lost is none.
+        let is_of_the_name = at >= whole.len() - 92;
+        match engine::state::store::look(&bed.state_path(), &flipped, &Arc::default()) {
+            Ok(view) if !view.recovered.is_altered && !is_of_the_name => silent.push(at),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    assert_eq!(silent, Vec::<usize>::new());
+    let look = |bytes: &[u8]| engine::state::store::look(&bed.state_path(), bytes, &Arc::default());
+    assert!(!look(&whole).unwrap().recovered.is_altered);
+    let cut = (1..whole.len()).filter(|at| look(&whole[..*at]).is_ok_and(|view| !view.recovered.is_altered));
+    assert_eq!(cut.count(), 0);
+    // Of nothing a backup tells.
+    assert!(!look(b"").unwrap().recovered.is_emptied);
+    let backup = bed.state_path().with_extension("tfstate.backup");
+    std::fs::write(backup, &whole).unwrap();
+    assert!(look(b"").unwrap().recovered.is_emptied);
+}
