@@ -36,6 +36,13 @@ pub(super) enum Reader {
 /// What is lost. For whoever makes changes that is an error: what is lost may exist, and would be made once more.
 fn diagnostics(recovered: &Recovered, reader: Reader) -> Diagnostics {
     let mut diags = Diagnostics::default();
+    if recovered.is_emptied {
+        let label = "there is no state, but a backup of one";
+        diags.push(
+            Diagnostic::warning("there is no state", label)
+                .note("if it was lost, put the backup in its place before anything is made anew"),
+        );
+    }
     if recovered.is_altered {
         let label = "it says something else than was written: somebody has edited it, or it is damaged";
         diags.push(
@@ -87,9 +94,6 @@ fn diagnostics(recovered: &Recovered, reader: Reader) -> Diagnostics {
 
 /// What was going on.
 fn notes(watch: &dyn Watch, recovered: &Recovered, state: &State, reader: Reader) {
-    if recovered.is_emptied {
-        watch.note("there is no state, but a backup of one: if it was lost, put the backup in its place before anything is made anew");
-    }
     if recovered.is_from_copy {
         watch.note("the writing of the state file was cut off; the state is from the whole copy beside it");
     }
