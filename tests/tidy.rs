@@ -78,7 +78,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
             &["failure"],
         ],
     ),
-    ("backends/src", &[&["http", "objects", "pg"], &["settings"], &["holder"]]),
+    ("backends/src", &[&["http", "objects", "pg"], &["calls", "settings"], &["holder"]]),
     (
         "registry/src",
         &[

@@ -8,9 +8,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use md5::{Digest as _, Md5};
-use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, Identity, Method, StatusCode, Url};
 use sha2::Sha256;
 
+use super::calls::{self, Answer, Patience};
 use super::settings::Setting;
 use super::{Backend, BackendError, BoxFuture, DEFAULT_WORKSPACE, Holder, Kind, Result, Settings};
 
@@ -52,8 +53,7 @@ struct Http {
     lock: Option<(Method, Url)>,
     unlock: Option<(Method, Url)>,
     login: Option<(String, String)>,
-    tries: u64,
-    pause: (Duration, Duration),
+    patience: Patience,
     /// What this process has locked with.
     held: std::sync::Mutex<Option<Holder>>,
 }
@@ -103,8 +103,11 @@ impl Http {
             lock: lock.map(|url| Ok((method("lock_method", "LOCK")?, url))).transpose()?,
             unlock: unlock.map(|url| Ok((method("unlock_method", "UNLOCK")?, url))).transpose()?,
             login,
-            tries: settings.number("retry_max", 2)? + 1,
-            pause: (seconds("retry_wait_min", 1)?, seconds("retry_wait_max", 30)?),
+            patience: Patience {
+                tries: settings.number("retry_max", 2)?.saturating_add(1),
+                pause: (seconds("retry_wait_min", 1)?, seconds("retry_wait_max", 30)?),
+                whole: Duration::MAX,
+            },
             held: std::sync::Mutex::default(),
         })
     }
@@ -117,11 +120,8 @@ impl Http {
         BackendError::Failed { at: self.at(), reason: reason.to_string() }
     }
 
-    /// An answer of the server's, whatever it says. What does not come, or says that it is the server's own fault, is asked
-    /// for again: all that is asked for here may be done twice.
-    async fn call(&self, method: &Method, url: &Url, body: Option<&[u8]>) -> Result<Response> {
-        let mut pause = self.pause.0;
-        for again in (0..self.tries).rev() {
+    async fn call(&self, method: &Method, url: &Url, body: Option<&[u8]>) -> Result<Answer> {
+        let asked = calls::ask(self.patience, || {
             let mut request = self.client.request(method.clone(), url.clone());
             if let Some((name, password)) = &self.login {
                 request = request.basic_auth(name, Some(password));
@@ -131,35 +131,14 @@ impl Http {
                 request = request.header("Content-Type", "application/json").header("Content-MD5", digest);
                 request = request.body(body.to_vec());
             }
-            match request.send().await {
-                Ok(answer) if !answer.status().is_server_error() || again == 0 => return Ok(answer),
-                Err(error) if again == 0 => return Err(self.failed(explain(error))),
-                Ok(_) | Err(_) => {}
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(self.pause.1);
-        }
-        Err(self.failed("it was not asked"))
+            Ok(request)
+        });
+        asked.await.map_err(|error| self.failed(error))
     }
 
-    async fn refused(&self, what: &str, answer: Response) -> BackendError {
-        let status = answer.status();
-        let text = answer.text().await.unwrap_or_default();
-        let said: String = text.chars().filter(|ch| !ch.is_control()).take(200).collect();
-        self.failed(format!("the server refused to {what} it: {status} {said}").trim_end())
+    fn refused(&self, what: &str, answer: &Answer) -> BackendError {
+        self.failed(format!("the server refused to {what} it: {}", answer.said()))
     }
-}
-
-/// With what lies below: "error sending request" alone says nothing. Without the address, which may have a password.
-fn explain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 impl Backend for Http {
@@ -185,13 +164,10 @@ impl Backend for Http {
     fn read(&self) -> BoxFuture<'_, Result<Option<Vec<u8>>>> {
         Box::pin(async {
             let answer = self.call(&Method::GET, &self.address, None).await?;
-            match answer.status() {
-                StatusCode::OK => {
-                    let bytes = answer.bytes().await.map_err(|error| self.failed(explain(error)))?;
-                    Ok(Some(bytes.to_vec()).filter(|bytes| !bytes.is_empty()))
-                }
+            match answer.status {
+                StatusCode::OK => Ok(Some(answer.body).filter(|bytes| !bytes.is_empty())),
                 StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(None),
-                _ => Err(self.refused("read", answer).await),
+                _ => Err(self.refused("read", &answer)),
             }
         })
     }
@@ -203,14 +179,14 @@ impl Backend for Http {
                 url.query_pairs_mut().append_pair("ID", id);
             }
             let answer = self.call(&self.update, &url, Some(bytes)).await?;
-            match answer.status() {
+            match answer.status {
                 StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
                 StatusCode::LOCKED | StatusCode::CONFLICT => {
-                    let text = answer.text().await.unwrap_or_default();
+                    let text = answer.text();
                     let holder = Holder::read(text.as_bytes()).map_or(text, |holder| holder.to_string());
                     Err(BackendError::Lost { at: self.at(), text: holder })
                 }
-                _ => Err(self.refused("write", answer).await),
+                _ => Err(self.refused("write", &answer)),
             }
         })
     }
@@ -220,10 +196,10 @@ impl Backend for Http {
             let Some((method, url)) = &self.lock else { return Ok(()) };
             *self.held() = Some(holder.clone());
             let answer = self.call(method, url, Some(&holder.json())).await?;
-            match answer.status() {
+            match answer.status {
                 StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
                 StatusCode::LOCKED | StatusCode::CONFLICT => {
-                    let text = answer.text().await.unwrap_or_default();
+                    let text = answer.text();
                     match Holder::read(text.as_bytes()) {
                         // The answer to a first try was lost.
                         Some(found) if found.id == holder.id => Ok(()),
@@ -234,7 +210,7 @@ impl Backend for Http {
                         }
                     }
                 }
-                _ => Err(self.refused("lock", answer).await),
+                _ => Err(self.refused("lock", &answer)),
             }
         })
     }
@@ -246,17 +222,17 @@ impl Backend for Http {
             let own = self.held().take().filter(|holder| holder.id == id).map(|holder| holder.json());
             let body = own.unwrap_or_else(|| serde_json::json!({ "ID": id }).to_string().into_bytes());
             let answer = self.call(method, url, Some(&body)).await?;
-            if answer.status().is_success() { Ok(()) } else { Err(self.refused("unlock", answer).await) }
+            if answer.status.is_success() { Ok(()) } else { Err(self.refused("unlock", &answer)) }
         })
     }
 
     fn delete(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
             let answer = self.call(&Method::DELETE, &self.address, None).await?;
-            match answer.status() {
+            match answer.status {
                 status if status.is_success() => Ok(()),
                 StatusCode::NOT_FOUND => Ok(()),
-                _ => Err(self.refused("delete", answer).await),
+                _ => Err(self.refused("delete", &answer)),
             }
         })
     }

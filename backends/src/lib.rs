@@ -7,6 +7,7 @@
 //! is whole, and one that was written is there. A run that was cut off leaves its lock where the place does not release it by
 //! itself; [`Holder`] says whose it is.
 
+mod calls;
 mod holder;
 mod http;
 mod objects;
