@@ -226,7 +226,7 @@ impl Backend for Http {
         })
     }
 
-    fn delete(&self) -> BoxFuture<'_, Result<()>> {
+    fn delete<'a>(&'a self, _lock: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async {
             let answer = self.call(&Method::DELETE, &self.address, None).await?;
             match answer.status {

@@ -75,8 +75,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Releases the lock with this id; one that is another's stays.
     fn unlock<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>>;
 
-    /// Removes the state itself.
-    fn delete(&self) -> BoxFuture<'_, Result<()>>;
+    /// Removes the state itself. Called as `write` is, and the lock is released behind it.
+    fn delete<'a>(&'a self, lock: Option<&'a str>) -> BoxFuture<'a, Result<()>>;
 
     /// The workspaces that have a state, without the one that everybody has.
     fn workspaces(&self) -> BoxFuture<'_, Result<Vec<String>>>;

@@ -187,7 +187,7 @@ impl<S: Store> Backend for Place<S> {
         })
     }
 
-    fn delete(&self) -> BoxFuture<'_, Result<()>> {
+    fn delete<'a>(&'a self, _lock: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { self.store.remove(&self.names.state, None).await.map(drop) })
     }
 

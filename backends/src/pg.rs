@@ -289,7 +289,7 @@ impl Backend for Pg {
         })
     }
 
-    fn delete(&self) -> BoxFuture<'_, Result<()>> {
+    fn delete<'a>(&'a self, _lock: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.with(async |session| {
             let command = format!("DELETE FROM {}.states WHERE name = $1", self.schema);
             let done = session.client.execute(&command, &[&self.workspace]).await;

@@ -207,7 +207,7 @@ impl Held {
 
     /// Removes the state from its place.
     pub(super) async fn delete(&self) -> Result<()> {
-        Ok(self.backend.delete().await?)
+        Ok(self.backend.delete(self.lock.as_deref()).await?)
     }
 
     /// Sends the copy if it is not what was read, and releases.
