@@ -297,7 +297,7 @@ fn settings_that_are_not_right_are_told_at_their_place() {
             assert!(refused.contains(expected), "{expected:?} is not in:\n{refused}");
         }
     };
-    says("backend \"s4\" {}", &["there is no backend \"s4\"; there are: local, http, pg, s3", "main.stack.hcl:2:"]);
+    says("backend \"s4\" {}", &["there is no backend \"s4\"; there are: local, gcs, http, pg, s3", "main.stack.hcl:2:"]);
     says("backend \"http\" {}", &["address is required, or TF_HTTP_ADDRESS in the environment"]);
     says(
         "backend \"http\" {\n    adress = \"x\"\n  }",

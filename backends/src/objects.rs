@@ -1,19 +1,24 @@
-//! Object stores: which objects a workspace has, and the lock as an object beside the state that is only made if it is not there.
-//! A run that was cut off leaves it. What a store of a kind is, how it is reached and how its objects are named is in its room.
+//! Object stores: how the states of workspaces are named, and a lock that is an object beside the state, made only if it is not
+//! there. A run that was cut off leaves it. What a kind of store is, how it is reached, how it names and locks is in its room.
 
+mod gcs;
 mod s3;
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use super::calls::Patience;
 use super::settings::Setting;
 use super::{Backend, BackendError, BoxFuture, DEFAULT_WORKSPACE, Holder, Kind, Result, Settings};
 
+pub(crate) use gcs::KIND as GCS;
 pub(crate) use s3::KIND as S3;
 
 /// Of one answer, and of all tries to get it.
 const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENTLY: Patience =
+    Patience { tries: 8, pause: (Duration::from_millis(200), Duration::from_secs(10)), whole: PATIENCE };
 const LOCK: &str = ".tflock";
 
 /// What stores do alike.
@@ -44,7 +49,7 @@ struct Object {
     generation: Option<String>,
 }
 
-/// The objects of a workspace, and how the states of others are named: by what is before and behind the name of the workspace.
+/// The state of a workspace, and how those of others are named: by what is before and behind the name of the workspace.
 #[derive(Debug)]
 struct Names {
     state: String,
@@ -53,10 +58,6 @@ struct Names {
 }
 
 impl Names {
-    fn lock(&self) -> String {
-        format!("{}{LOCK}", self.state)
-    }
-
     /// The workspaces whose states are among these objects.
     fn workspaces(&self, objects: &[String]) -> Vec<String> {
         let name = |object: &str| {
@@ -94,6 +95,8 @@ impl Lock {
 #[derive(Debug)]
 struct Place<S> {
     names: Names,
+    /// The object that is the lock.
+    lock: String,
     store: S,
 }
 
@@ -103,7 +106,7 @@ impl<S: Store> Place<S> {
     }
 
     async fn found(&self) -> Result<Option<Lock>> {
-        let found = self.store.get(&self.names.lock()).await?;
+        let found = self.store.get(&self.lock).await?;
         Ok(found.map(|object| Lock { holder: Holder::read(&object.bytes), generation: object.generation }))
     }
 
@@ -151,10 +154,10 @@ impl<S: Store> Backend for Place<S> {
 
     fn lock<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let name = self.names.lock();
+            let name = &self.lock;
             // A holder that ends meanwhile takes its lock with it.
             for _ in 0..3 {
-                if self.store.create(&name, &holder.json()).await? {
+                if self.store.create(name, &holder.json()).await? {
                     return Ok(());
                 }
                 let Some(lock) = self.found().await? else { continue };
@@ -164,9 +167,7 @@ impl<S: Store> Backend for Place<S> {
                 }
                 return Err(match lock.told() {
                     Some(found) => BackendError::Held { at: self.at(), holder: Box::new(found) },
-                    None => {
-                        BackendError::HeldBySomebody { at: self.at(), text: format!("{name} does not say which") }
-                    }
+                    None => BackendError::HeldBySomebody { at: self.at(), text: format!("{name} does not say which") },
                 });
             }
             let text = "others come and go; try again".to_owned();
@@ -180,7 +181,7 @@ impl<S: Store> Backend for Place<S> {
                 Some(lock) if lock.is(id) => lock,
                 lock => return Err(self.lost(lock)),
             };
-            match self.store.remove(&self.names.lock(), lock.generation.as_deref()).await? {
+            match self.store.remove(&self.lock, lock.generation.as_deref()).await? {
                 true => Ok(()),
                 false => Err(self.lost(self.found().await?)),
             }
@@ -193,5 +194,24 @@ impl<S: Store> Backend for Place<S> {
 
     fn workspaces(&self) -> BoxFuture<'_, Result<Vec<String>>> {
         Box::pin(async { Ok(self.names.workspaces(&self.store.list(&self.names.prefix).await?)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workspaces_are_known_by_their_states() {
+        let known = |prefix: &str, suffix: &str, objects: &[&str]| {
+            let names = Names { state: String::new(), prefix: prefix.to_owned(), suffix: suffix.to_owned() };
+            names.workspaces(&objects.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).join(" ")
+        };
+        assert_eq!(
+            known("env:/", "/shop", &["env:/b/shop", "env:/a/shop", "env:/a/shop.tflock", "env:/c/d/shop"]),
+            "a b"
+        );
+        assert_eq!(known("p/", ".tfstate", &["p/default.tfstate", "p/a.tfstate", "p/a.tflock", "p/q/b.tfstate"]), "a");
+        assert_eq!(known("shopenv:", "", &["shopenv:a", "shopenv:", "shop"]), "a");
     }
 }

@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{ClientOptions, CredentialProvider, Error, ObjectStore, ObjectStoreExt as _, PutMode, RetryConfig};
 use tokio::sync::OnceCell;
 
-use super::{DEFAULT_WORKSPACE, Kind, Names, Object, PATIENCE, Place, Result, Setting, Settings, Store, invalid};
+use super::{DEFAULT_WORKSPACE, Kind, LOCK, Names, Object, PATIENCE, Place, Result, Setting, Settings, Store, invalid};
 use crate::BackendError;
 
 pub(crate) const KIND: Kind = Kind {
@@ -45,7 +45,8 @@ pub(crate) const KIND: Kind = Kind {
     ],
     connect: |settings, workspace| {
         let names = names(settings, workspace);
-        Ok(Arc::new(Place { store: S3::new(settings, &names)?, names }))
+        let lock = format!("{}{LOCK}", names.state);
+        Ok(Arc::new(Place { store: S3::new(settings, &names)?, lock, names }))
     },
 };
 
