@@ -91,7 +91,7 @@ pub struct Kind {
 }
 
 /// In alphabetical order.
-pub const KINDS: &[Kind] = &[objects::GCS, http::KIND, pg::KIND, objects::S3];
+pub const KINDS: &[Kind] = &[objects::AZURERM, objects::GCS, http::KIND, pg::KIND, objects::S3];
 
 /// The place of a workspace's state. What is not set comes from `variable`, the environment. Nothing is asked yet.
 pub fn connect(

@@ -1,6 +1,7 @@
 //! Object stores: how the states of workspaces are named, and a lock that is an object beside the state, made only if it is not
 //! there. A run that was cut off leaves it. What a kind of store is, how it is reached, how it names and locks is in its room.
 
+mod azurerm;
 mod gcs;
 mod s3;
 
@@ -12,6 +13,7 @@ use super::calls::Patience;
 use super::settings::Setting;
 use super::{Backend, BackendError, BoxFuture, DEFAULT_WORKSPACE, Holder, Kind, Result, Settings};
 
+pub(crate) use azurerm::KIND as AZURERM;
 pub(crate) use gcs::KIND as GCS;
 pub(crate) use s3::KIND as S3;
 
