@@ -16,7 +16,7 @@ const APPLY: &[&str] = &["apply", "-auto-approve"];
 const PLAN: &[&str] = &["plan", "-detailed-exitcode"];
 
 /// Ends with its test.
-pub(crate) struct Server(Child);
+pub(crate) struct Server(pub(crate) Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -89,13 +89,7 @@ pub(crate) fn keeps_a_state(sandbox: &Sandbox, backend: &str, at: &str, leaves_l
     // Two at once: one of them is told who is there.
     write(sandbox, "stack", backend, 2);
     sandbox.write("stack/app/index.php", "<?php echo 'changed';\n");
-    let held = sandbox.lampwright_command("stack", &["apply"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut held = held.expect("lampwright runs");
-    let mut shown = BufReader::new(held.stdout.take().expect("its output"));
-    let mut text = String::new();
-    while !text.contains("to change") {
-        assert!(shown.read_line(&mut text).expect("UTF-8") > 0, "{text}");
-    }
+    let mut held = at_its_question(sandbox.lampwright_command("stack", &["apply"]), "to change");
     let refused = run("other", APPLY).failure();
     assert!(refused.contains("is locked by another run: "), "{refused}");
     assert_eq!(run("other", &["plan", "-lock=false", "-detailed-exitcode"]).code, 0);
@@ -249,55 +243,97 @@ fn a_state_that_cannot_be_sent_is_kept() {
     assert_eq!(sandbox.machines(), Vec::<String>::new());
 }
 
-/// A state that terraform has written by the same backend is ours to go on with, and the other way round.
-#[test]
-fn terraform_finds_the_same_state() {
+/// A state that terraform has written by the same backend is ours to go on with, and the other way round. Each keeps the other out,
+/// and releases a lock that the other has left.
+pub(crate) fn is_shared_with_terraform(sandbox: &Sandbox, kind: &str, backend: &str) {
     let Some(program) = program() else { return };
-    let sandbox = Sandbox::new();
-    let (_server, block) = state_server(&sandbox);
-    let (backend, _) = block("shared");
-    write_config(&sandbox);
+    write_config(sandbox);
     let requirement = "required_providers {\n    lampwright = { source = \"lampwright/lampwright\" }\n  }";
     sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
     let resource =
         "resource \"lamp_cluster\" \"web\" {\n  provider = lampwright\n  nodes    = 1\n  app      = \"./app\"\n}\n";
     let text = format!("terraform {{\n  {requirement}\n  {backend}\n}}\n{}{resource}", sandbox.provider_block());
     sandbox.write("stack/main.tf", &text);
-    let terraform = Terraform { sandbox: &sandbox, program, folder: "stack" };
+    let terraform = Terraform { sandbox, program, folder: "stack" };
     // It also looks for the provider in a registry, which it does not need, and fails there.
-    assert!(terraform.run(&["init"]).stdout.contains("Successfully configured the backend \"http\""));
+    let begun = terraform.run(&["init"]);
+    assert!(
+        begun.stdout.contains(&format!("Successfully configured the backend \"{kind}\"")),
+        "{}{}",
+        begun.stdout,
+        begun.stderr
+    );
     terraform.run(APPLY).success();
     assert_eq!(sandbox.lampwright("stack", PLAN).code, 0);
     sandbox.write("stack/app/index.php", "<?php echo 'changed';\n");
     sandbox.lampwright("stack", APPLY).success();
     assert_eq!(terraform.run(PLAN).code, 0);
     // Each keeps the other out.
-    let mut held = sandbox.lampwright_command("stack", &["destroy"]);
-    let mut held = held.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("lampwright runs");
-    let mut shown = BufReader::new(held.stdout.take().expect("its output"));
-    let mut text = String::new();
-    while !text.contains("to destroy") {
-        assert!(shown.read_line(&mut text).expect("UTF-8") > 0, "{text}");
-    }
+    let mut held = at_its_question(sandbox.lampwright_command("stack", &["destroy"]), "to destroy");
     let refused = terraform.run(&["plan"]);
     assert!(refused.code == 1 && refused.stderr.contains("Error acquiring the state lock"), "{}", refused.stderr);
-    drop(held.stdin.take());
+    held.kill().expect("killed");
     held.wait().expect("it has ended");
+    if kind == "http" {
+        // It tells its own id, and tells a server none.
+        let refused = sandbox.lampwright("stack", PLAN).failure();
+        sandbox.lampwright("stack", &["force-unlock", "-force", told_lock(&refused)]).success();
+    } else {
+        let (_, id) = refused.stderr.split_once("ID:").expect("an id");
+        let id = id.split_whitespace().next().expect("an id");
+        terraform.run(&["force-unlock", "-force", id]).success();
+    }
+    let mut held = at_its_question(terraform.command(&["destroy"]), "Do you really want");
+    let refused = sandbox.lampwright("stack", PLAN).failure();
+    assert!(refused.contains("is locked by another run: OperationTypeApply of "), "{refused}");
+    held.kill().expect("killed");
+    held.wait().expect("it has ended");
+    sandbox.lampwright("stack", &["force-unlock", "-force", told_lock(&refused)]).success();
     terraform.run(&["destroy", "-auto-approve"]).success();
     assert_eq!(sandbox.lampwright("stack", &["state", "list"]).success(), "");
+}
+
+/// The id of the lock that keeps a run out.
+pub(crate) fn told_lock(refused: &str) -> &str {
+    let id = refused.split(", lock ").nth(1).and_then(|rest| rest.split(['.', '\n']).next());
+    id.unwrap_or_else(|| panic!("no id in {refused}")).trim()
+}
+
+/// A command that waits for an answer, and holds the state.
+pub(crate) fn at_its_question(mut command: Command, question: &str) -> Child {
+    let mut held =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut shown = BufReader::new(held.stdout.take().expect("its output"));
+    let mut text = String::new();
+    while !text.contains(question) {
+        assert!(shown.read_line(&mut text).expect("UTF-8") > 0, "{text}");
+    }
+    held
+}
+
+#[test]
+fn terraform_finds_the_same_state() {
+    let sandbox = Sandbox::new();
+    let (_server, block) = state_server(&sandbox);
+    is_shared_with_terraform(&sandbox, "http", &block("shared").0);
 }
 
 #[test]
 fn settings_that_are_not_right_are_told_at_their_place() {
     let sandbox = Sandbox::new();
     let says = |backend: &str, expected: &[&str]| {
+        // What an earlier one has said is forgotten.
+        let _ = std::fs::remove_dir_all(sandbox.join("stack/.lampwright"));
         write(&sandbox, "stack", backend, 0);
         let refused = sandbox.lampwright("stack", &["plan"]).failure();
         for expected in expected {
             assert!(refused.contains(expected), "{expected:?} is not in:\n{refused}");
         }
     };
-    says("backend \"s4\" {}", &["there is no backend \"s4\"; there are: local, gcs, http, pg, s3", "main.stack.hcl:2:"]);
+    says(
+        "backend \"s4\" {}",
+        &["there is no backend \"s4\"; there are: local, azurerm, gcs, http, pg, s3", "main.stack.hcl:2:"],
+    );
     says("backend \"http\" {}", &["address is required, or TF_HTTP_ADDRESS in the environment"]);
     says(
         "backend \"http\" {\n    adress = \"x\"\n  }",
@@ -307,6 +343,31 @@ fn settings_that_are_not_right_are_told_at_their_place() {
         "backend \"s3\" {\n    dynamodb_table = \"x\"\n  }",
         &["dynamodb_table is not honoured: the lock is an object"],
     );
+    let gcs = |more: &str| format!("backend \"gcs\" {{\n    bucket = \"states\"\n    {more}\n  }}");
+    says(
+        &gcs("impersonate_service_account = \"a@b\""),
+        &["impersonate_service_account: it is not honoured: give a token of that account", "main.stack.hcl:4:35"],
+    );
+    says(&gcs("encryption_key = \"hunter2\""), &["encryption_key: it names no file"]);
+    sandbox.write("stack/federated.json", "{\"type\": \"external_account\"}");
+    says(&gcs("credentials = \"federated.json\""), &["credentials of the kind \"external_account\" are not honoured"]);
+    let azurerm = |more: &str| {
+        let account = "storage_account_name = \"a\"\n    container_name = \"b\"\n    key = \"c\"";
+        format!("backend \"azurerm\" {{\n    {account}\n    {more}\n  }}")
+    };
+    says(
+        &azurerm("resource_group_name = \"r\""),
+        &["access_key: it is required", "sas_token, or use_azuread_auth = true"],
+    );
+    says(&azurerm("environment = \"moon\""), &["it is public, usgovernment or china", "main.stack.hcl:6:19"]);
+    says(&azurerm("metadata_host = \"m\""), &["metadata_host is not honoured: say blob_endpoint"]);
+    let with = |more: &str| azurerm(&format!("use_azuread_auth = true\n    {more}"));
+    says(&with("client_certificate_path = \"c.pfx\""), &["it is not honoured: a client is known by its secret here"]);
+    says(
+        &with("use_oidc = true\n    oidc_token = \"t\""),
+        &["write the token into a file, and say oidc_token_file_path"],
+    );
+    says(&with("use_cli = false"), &["nothing says who asks"]);
     says(
         "backend \"pg\" {\n    conn_str = \"host=db.example.test user=u password=hunter2 sslmode=prefer\"\n  }",
         &["sslmode may let it go in the clear; say verify-full", "main.stack.hcl:3:16"],
@@ -466,7 +527,7 @@ fn another_place_is_told_from_another_setting() {
 }
 
 /// A certificate of an authority for a name, in files.
-fn certificate(sandbox: &Sandbox, name: &str) {
+pub(crate) fn certificate(sandbox: &Sandbox, name: &str) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     let key = KeyPair::generate().expect("a key");
     let mut authority = CertificateParams::new(Vec::new()).expect("parameters");

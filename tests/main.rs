@@ -45,6 +45,7 @@ mod sharing;
 mod stack;
 mod state;
 mod state_on_clouds;
+mod stores;
 mod strangers;
 mod surgery;
 mod terraform;

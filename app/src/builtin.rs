@@ -77,7 +77,7 @@ fn schemas() -> ProviderSchemas {
         ("triggers_replace", Attribute::optional(Ty::Dynamic, "a value whose change replaces this object")),
     ]);
     let remote_state = schema([
-        ("backend", Attribute::required(Ty::String, "the kind of the place: local, http, pg, s3")),
+        ("backend", Attribute::required(Ty::String, "the kind of the place, as that of a backend block, or local")),
         ("config", Attribute::optional(Ty::Dynamic, "its settings, as in a backend block")),
         ("defaults", Attribute::optional(Ty::Dynamic, "outputs where the state is not there, or does not have them")),
         ("outputs", Attribute::computed(Ty::Dynamic, "the outputs of the root module")),

@@ -1,17 +1,19 @@
 """kill -9 at every write of the state and its journal, and two runs at once, on each backend.
 
-usage: states.py kill|two local|http|pg|s3 COUNT LAMPWRIGHT
+usage: states.py kill|two local|http|pg|s3|gcs|azurerm COUNT LAMPWRIGHT
 
 kill   apply and destroy of 50 layers that make nothing. The command is killed by strace(1) as it enters a system call that makes
        something durable or sends it: once at each of them, or at COUNT of them, evenly spread
 two    COUNT rounds of two applies at once, from two folders
 s3     needs LAMPWRIGHT_TESTBED_AWS, the URL of an S3 (scripts/test-clouds up)
+gcs, azurerm   need LAMPWRIGHT_TESTBED_STORES, the folder of their servers (tests/testbeds/stores/up)
 
 Bad is: a state that does not read, an object that was told as made and is in no state, one that is there twice, a second run
 that fails or a third that still has something to do, a lock whose holder is not told as ended, two runs that both went on.
 Prints every bad run, then one line of figures; exit 1 if any is bad.
 """
 
+import base64
 import collections
 import os
 import re
@@ -78,6 +80,33 @@ class S3:
         return f'backend "s3" {{\n  bucket = "{self.bucket}"\n  key = "{name}"\n  region = "eu-west-1"\n  endpoint = "{self.endpoint}"\n}}'
 
 
+class Store:
+    """A server of an object store."""
+
+    def __init__(self, kind):
+        bed = os.environ["LAMPWRIGHT_TESTBED_STORES"]
+        self.child = subprocess.Popen([sys.executable, HERE + "/../testbeds/stores/store.py", kind, bed], stdout=subprocess.PIPE, text=True)
+        self.url = self.child.stdout.readline().strip()
+
+
+class Gcs(Store):
+    def __init__(self, _):
+        super().__init__("gcs")
+
+    def block(self, name):
+        return f'backend "gcs" {{\n  bucket = "states"\n  prefix = "{name}"\n  access_token = "any"\n  storage_custom_endpoint = "{self.url}"\n}}'
+
+
+class Azurerm(Store):
+    def __init__(self, _):
+        super().__init__("azurerm")
+        os.environ.update(ARM_ACCESS_KEY=base64.b64encode(b"the key of an account of nobody's").decode())
+
+    def block(self, name):
+        account = f'storage_account_name = "lampwright"\n  container_name = "states"\n  blob_endpoint = "{self.url}"'
+        return f'backend "azurerm" {{\n  {account}\n  key = "{name}"\n}}'
+
+
 class Local:
     child = None
 
@@ -88,7 +117,7 @@ class Local:
         return ""
 
 
-BACKENDS = {"local": Local, "http": Http, "pg": Pg, "s3": S3}
+BACKENDS = {"local": Local, "http": Http, "pg": Pg, "s3": S3, "gcs": Gcs, "azurerm": Azurerm}
 
 
 def fresh(stack, place):
