@@ -3,6 +3,7 @@
 mod acceptance;
 mod application;
 mod attributes;
+mod backend_settings;
 mod backends;
 mod balancer;
 mod builtin;
