@@ -1,16 +1,20 @@
-//! What `show -json` prints: a state (format 1.0) and a plan (format 1.2), in Terraform's form ("JSON Output Format").
+//! What `show -json` prints, in Terraform's form ("JSON Output Format"): a state (format 1.0), and in `plan` a plan (format 1.2).
 //!
 //! A state is shown without its providers, whose schemas Terraform needs for it: an attribute of any type stands as the state file
 //! has it, with its type.
 
+mod configuration;
+mod plan;
+
 use std::collections::BTreeMap;
 
-use compiler::addr::{InstanceAddr, Key, Mode, ModulePath, ResourceAddr};
-use engine::plan::{Change, Deferral, Plan};
+use compiler::addr::{InstanceAddr, Key, Mode, ModulePath};
 use engine::state::{InstanceState, State};
 use serde_json::{Map, Value as Json, json};
 use value::codec::json as values;
-use value::{Path, Step, Ty, Value};
+use value::{Path, Step};
+
+pub(crate) use plan::plan;
 
 const TERRAFORM: &str = compiler::version::TERRAFORM;
 
@@ -103,159 +107,6 @@ fn address(addr: &InstanceAddr) -> Json {
     json
 }
 
-pub(crate) fn plan(plan: &Plan) -> Json {
-    let outputs = plan.outputs.iter().map(|(name, output)| {
-        let actions = match (&output.before, &output.after) {
-            (None, _) => ["create"],
-            (_, None) => ["delete"],
-            (before, after) if before == after => ["no-op"],
-            _ => ["update"],
-        };
-        let known = output.after.as_ref().is_none_or(Value::is_wholly_known);
-        let plain = |value: &Option<Value>| value.as_ref().map_or(Json::Null, values::encode_plain);
-        let entry = json!({
-            "actions": actions, "before": plain(&output.before), "after": plain(&output.after),
-            "after_unknown": !known, "before_sensitive": output.sensitive, "after_sensitive": output.sensitive,
-        });
-        (name.to_string(), entry)
-    });
-    let drift = plan.changes.values().filter(|change| change.has_drifted()).map(|change| {
-        let action = if change.before.is_null() { "delete" } else { "update" };
-        let mut json = subject(change);
-        json["change"] = values_of(&change.recorded, &change.before, &[action]);
-        json
-    });
-    let mut json = json!({
-        "format_version": "1.2",
-        "terraform_version": TERRAFORM,
-        "resource_drift": drift.collect::<Vec<_>>(),
-        "resource_changes": plan.changes.values().map(|change| change_of(change, plan)).collect::<Vec<_>>(),
-        "output_changes": outputs.collect::<Map<_, _>>(),
-        "applyable": !plan.is_empty(),
-        "complete": plan.deferred.is_empty(),
-        "errored": false,
-    });
-    if !plan.deferred.is_empty() {
-        json["deferred_changes"] = plan.deferred.iter().map(deferred).collect();
-    }
-    json
-}
-
-/// With the reasons of Terraform's `deferred_changes`.
-fn deferred((resource, why): (&ResourceAddr, &Deferral)) -> Json {
-    let reason = match why {
-        Deferral::Unknown(_) => "instance_count_unknown",
-        Deferral::Needs(_) => "deferred_prereq",
-    };
-    let mode = if resource.mode == Mode::Data { "data" } else { "managed" };
-    let mut change =
-        json!({ "address": resource.to_string(), "mode": mode, "type": &*resource.ty, "name": &*resource.name });
-    if !resource.module.is_empty() {
-        let calls = resource.module.iter().map(|call| format!("module.{call}"));
-        change["module_address"] = calls.collect::<Vec<_>>().join(".").into();
-    }
-    json!({ "reason": reason, "resource_change": change })
-}
-
-fn subject(change: &Change) -> Json {
-    let mut json = address(&change.addr);
-    if !change.addr.module.is_root() {
-        json["module_address"] = change.addr.module.to_string().into();
-    }
-    json["provider_name"] = change.provider.source.to_string().into();
-    json
-}
-
-fn change_of(change: &Change, plan: &Plan) -> Json {
-    let mut json = subject(change);
-    // A data source is read anew, whatever it was.
-    let nothing = Value::Null(change.before.ty());
-    let before = if change.addr.mode == Mode::Data { &nothing } else { &change.before };
-    json["change"] = values_of(before, &change.after, change.action.json());
-    if !change.requires_replace.is_empty() {
-        json["change"]["replace_paths"] = change.requires_replace.iter().map(steps).collect();
-    }
-    if let Some(adopted) = &change.adopted {
-        json["change"]["importing"] = json!({ "id": adopted.id });
-    }
-    if let Some(from) = plan.moves.get(&change.addr) {
-        json["previous_address"] = from.to_string().into();
-    }
-    // What this program knows besides.
-    if let Some(preview) = change.preview() {
-        json["preview"] = json!(preview);
-    }
-    json
-}
-
-fn values_of(before: &Value, after: &Value, actions: &[&str]) -> Json {
-    let told = |value: &Value| {
-        let json = values::encode_plain(&value.clone().unmark_deep().0);
-        (json, if value.is_null() { false.into() } else { marks_of(value) })
-    };
-    let ((before, before_sensitive), (after_json, after_sensitive)) = (told(before), told(after));
-    json!({
-        "actions": actions,
-        "before": before,
-        "after": known(after, after_json),
-        "after_unknown": if after.is_null() { false.into() } else { unknowns(after) },
-        "before_sensitive": before_sensitive,
-        "after_sensitive": after_sensitive,
-    })
-}
-
-/// Without the attributes that are not known, which are in `after_unknown`.
-fn known(value: &Value, json: Json) -> Json {
-    match (value.as_entries(), json) {
-        (Some(entries), Json::Object(mut object)) => {
-            object.retain(|name, _| entries.get(name.as_str()).is_none_or(Value::is_known));
-            let parts = object.into_iter().map(|(name, part)| match entries.get(name.as_str()) {
-                Some(value) => (name, known(value, part)),
-                None => (name, part),
-            });
-            Json::Object(parts.collect())
-        }
-        (None, Json::Array(parts)) => match value.as_items() {
-            Some(items) if items.len() == parts.len() => {
-                items.iter().zip(parts).map(|(item, part)| known(item, part)).collect()
-            }
-            _ => Json::Array(parts),
-        },
-        (_, json) => json,
-    }
-}
-
-/// `true` where a value is unknown, in its shape.
-fn unknowns(value: &Value) -> Json {
-    match (value.is_known(), value.as_items(), value.as_entries()) {
-        (false, ..) => true.into(),
-        (true, Some(items), _) => items.iter().map(unknowns).collect(),
-        (true, None, Some(entries)) => {
-            let parts = entries.iter().map(|(name, part)| (name.to_string(), unknowns(part)));
-            Json::Object(parts.filter(|(_, part)| *part != Json::Bool(false)).collect())
-        }
-        (true, None, None) => false.into(),
-    }
-}
-
-/// `true` where a value is sensitive, in its shape; a collection that is not known is an empty one.
-fn marks_of(value: &Value) -> Json {
-    if value.marks().sensitive {
-        return true.into();
-    }
-    let is_marked = |(name, part): (&std::sync::Arc<str>, &Value)| Some((name.to_string(), marks_of(part)));
-    match (value.unmarked(), value.as_items(), value.as_entries()) {
-        (_, Some(items), _) => items.iter().map(marks_of).collect(),
-        (_, _, Some(entries)) => {
-            let parts = entries.iter().filter_map(is_marked);
-            Json::Object(parts.filter(|(_, part)| *part != Json::Bool(false)).collect())
-        }
-        (Value::Unknown(Ty::List(_) | Ty::Set(_) | Ty::Tuple(_), _), ..) => json!([]),
-        (Value::Unknown(Ty::Map(_) | Ty::Object(_), _), ..) => json!({}),
-        _ => false.into(),
-    }
-}
-
 /// As `marks_of`, of what a state file has.
 fn sensitive(json: &Json, paths: &[Path]) -> Json {
     let paths: Vec<&[Step]> = paths.iter().map(|path| path.0.as_slice()).collect();
@@ -284,14 +135,6 @@ fn marked(json: &Json, paths: &[&[Step]]) -> Json {
         }
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false.into(),
     }
-}
-
-fn steps(path: &Path) -> Json {
-    let steps = path.0.iter().map(|step| match step {
-        Step::Attribute(name) | Step::Key(name) => Json::from(&**name),
-        Step::Index(index) => (*index).into(),
-    });
-    steps.collect()
 }
 
 #[cfg(test)]

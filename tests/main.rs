@@ -34,6 +34,7 @@ mod operating;
 mod other_makes;
 mod ownership;
 mod parts;
+mod plan_documents;
 mod proposals;
 mod providers_commands;
 mod recorded;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use backends::DEFAULT_WORKSPACE;
 use compiler::Inputs;
 use compiler::addr::InstanceAddr;
+use compiler::binding::Schemas;
 use engine::plan::part::Selection;
 use engine::plan::{self, Goal, Plan, PlanOptions, Refresh, file};
 use engine::run::Run;
@@ -208,12 +209,12 @@ impl SavedPlan {
         &self.path
     }
 
-    /// To look at.
-    pub async fn plan(&self) -> Result<Plan> {
+    /// To look at, with what the providers say that objects have.
+    pub async fn plan(&self) -> Result<(Plan, Arc<Schemas>)> {
         let (run, _telling) = self.stack.run(self.inputs.clone()).await?;
-        let plan = self.decode(&run);
+        let (plan, schemas) = (self.decode(&run), run.providers.schemas().clone());
         run.providers.shutdown().await;
-        Ok(plan?)
+        Ok((plan?, schemas))
     }
 }
 

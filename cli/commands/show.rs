@@ -116,9 +116,9 @@ fn show_files(root: &Path, folder: &Path, with_text: bool) -> anyhow::Result<()>
 
 async fn show_plan(path: &Path, args: &ShowArgs, invocation: &Invocation) -> Outcome {
     let saved = SavedPlan::open(&invocation.host, &invocation.root, path, &[])?;
-    let plan = saved.plan().await?;
+    let (plan, schemas) = saved.plan().await?;
     if args.json {
-        print::line(&document::plan(&plan).to_string());
+        print::line(&document::plan(&plan, &saved, &schemas).to_string());
     } else {
         invocation.ui.plan(&show(&plan, &saved.stack.name(), ShowOptions { files: args.files }));
     }

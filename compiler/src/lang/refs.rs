@@ -22,16 +22,23 @@ pub struct Reference {
 }
 
 pub fn of_body(body: &Body, out: &mut Vec<Reference>) {
-    body_refs(body, &mut Vec::new(), out);
+    body_refs(body, &mut Vec::new(), &mut |root, steps, span| out.extend(named(root, steps, span)));
 }
 
 pub fn of_expr(expr: &Expr, out: &mut Vec<Reference>) {
-    expr_refs(expr, &mut Vec::new(), out);
+    traversals(expr, &mut |root, steps, span| out.extend(named(root, steps, span)));
 }
 
-fn body_refs(body: &Body, bound: &mut Vec<Arc<str>>, out: &mut Vec<Reference>) {
+/// Hears of every name in an expression that no `for` of it binds, with the steps behind it.
+pub type Visitor<'v> = &'v mut dyn FnMut(&str, &[Step], Span);
+
+pub fn traversals(expr: &Expr, visit: Visitor<'_>) {
+    expr_refs(expr, &mut Vec::new(), visit);
+}
+
+fn body_refs(body: &Body, bound: &mut Vec<Arc<str>>, visit: Visitor<'_>) {
     for attribute in &body.attributes {
-        expr_refs(&attribute.expr, bound, out);
+        expr_refs(&attribute.expr, bound, visit);
     }
     for block in &body.blocks {
         if &*block.kind.name == "dynamic" {
@@ -42,13 +49,13 @@ fn body_refs(body: &Body, bound: &mut Vec<Arc<str>>, out: &mut Vec<Reference>) {
             });
             let iterator = iterator.or_else(|| block.labels.first().map(|label| label.name.clone()));
             for attribute in block.body.attributes.iter().filter(|attribute| &*attribute.name.name != "iterator") {
-                with_bound(bound, iterator.iter().cloned(), |bound| expr_refs(&attribute.expr, bound, out));
+                with_bound(bound, iterator.iter().cloned(), |bound| expr_refs(&attribute.expr, bound, visit));
             }
             for content in &block.body.blocks {
-                with_bound(bound, iterator.iter().cloned(), |bound| body_refs(&content.body, bound, out));
+                with_bound(bound, iterator.iter().cloned(), |bound| body_refs(&content.body, bound, visit));
             }
         } else {
-            body_refs(&block.body, bound, out);
+            body_refs(&block.body, bound, visit);
         }
     }
 }
@@ -60,82 +67,85 @@ fn with_bound(bound: &mut Vec<Arc<str>>, names: impl Iterator<Item = Arc<str>>, 
     bound.truncate(before);
 }
 
-fn expr_refs(expr: &Expr, bound: &mut Vec<Arc<str>>, out: &mut Vec<Reference>) {
+fn expr_refs(expr: &Expr, bound: &mut Vec<Arc<str>>, visit: Visitor<'_>) {
     match &expr.kind {
         ExprKind::Literal(_) => {}
-        ExprKind::Name(name) => name_ref(name, &[], expr.span, bound, out),
+        ExprKind::Name(name) => name_ref(name, &[], expr.span, bound, visit),
         ExprKind::Access(base, steps) => {
             match &base.kind {
-                ExprKind::Name(name) => name_ref(name, steps, expr.span, bound, out),
-                _ => expr_refs(base, bound, out),
+                ExprKind::Name(name) => name_ref(name, steps, expr.span, bound, visit),
+                _ => expr_refs(base, bound, visit),
             }
-            step_refs(steps, bound, out);
+            step_refs(steps, bound, visit);
         }
-        ExprKind::Parens(inner) | ExprKind::Unary(_, inner) => expr_refs(inner, bound, out),
-        ExprKind::Tuple(items) => items.iter().for_each(|item| expr_refs(item, bound, out)),
+        ExprKind::Parens(inner) | ExprKind::Unary(_, inner) => expr_refs(inner, bound, visit),
+        ExprKind::Tuple(items) => items.iter().for_each(|item| expr_refs(item, bound, visit)),
         ExprKind::Object(items) => {
             for (key, value) in items {
                 if let ObjectKey::Expr(key) = key {
-                    expr_refs(key, bound, out);
+                    expr_refs(key, bound, visit);
                 }
-                expr_refs(value, bound, out);
+                expr_refs(value, bound, visit);
             }
         }
-        ExprKind::Template(parts) => part_refs(parts, bound, out),
-        ExprKind::Call(call) => call.args.iter().for_each(|arg| expr_refs(arg, bound, out)),
+        ExprKind::Template(parts) => part_refs(parts, bound, visit),
+        ExprKind::Call(call) => call.args.iter().for_each(|arg| expr_refs(arg, bound, visit)),
         ExprKind::Binary(first, rest) => {
-            expr_refs(first, bound, out);
-            rest.iter().for_each(|(_, operand)| expr_refs(operand, bound, out));
+            expr_refs(first, bound, visit);
+            rest.iter().for_each(|(_, operand)| expr_refs(operand, bound, visit));
         }
         ExprKind::Conditional(conditional) => {
             for part in [&conditional.condition, &conditional.yes, &conditional.no] {
-                expr_refs(part, bound, out);
+                expr_refs(part, bound, visit);
             }
         }
         ExprKind::For(comprehension) => {
-            expr_refs(&comprehension.collection, bound, out);
+            expr_refs(&comprehension.collection, bound, visit);
             let names = comprehension.key_name.iter().chain([&comprehension.value_name]).map(|name| name.name.clone());
             with_bound(bound, names, |bound| {
                 let parts = comprehension.key.iter().chain([&comprehension.value]).chain(&comprehension.condition);
-                parts.for_each(|part| expr_refs(part, bound, out));
+                parts.for_each(|part| expr_refs(part, bound, visit));
             });
         }
     }
 }
 
-fn step_refs(steps: &[Step], bound: &mut Vec<Arc<str>>, out: &mut Vec<Reference>) {
+fn step_refs(steps: &[Step], bound: &mut Vec<Arc<str>>, visit: Visitor<'_>) {
     for step in steps {
         match &step.kind {
             StepKind::Attribute(_) => {}
-            StepKind::Index(index) => expr_refs(index, bound, out),
-            StepKind::Splat { steps, .. } => step_refs(steps, bound, out),
+            StepKind::Index(index) => expr_refs(index, bound, visit),
+            StepKind::Splat { steps, .. } => step_refs(steps, bound, visit),
         }
     }
 }
 
-fn part_refs(parts: &[Part], bound: &mut Vec<Arc<str>>, out: &mut Vec<Reference>) {
+fn part_refs(parts: &[Part], bound: &mut Vec<Arc<str>>, visit: Visitor<'_>) {
     for part in parts {
         match part {
             Part::Text(_) => {}
-            Part::Interpolation(expr) => expr_refs(expr, bound, out),
+            Part::Interpolation(expr) => expr_refs(expr, bound, visit),
             Part::If { condition, yes, no } => {
-                expr_refs(condition, bound, out);
-                part_refs(yes, bound, out);
-                part_refs(no, bound, out);
+                expr_refs(condition, bound, visit);
+                part_refs(yes, bound, visit);
+                part_refs(no, bound, visit);
             }
             Part::For { key_name, value_name, collection, parts } => {
-                expr_refs(collection, bound, out);
+                expr_refs(collection, bound, visit);
                 let names = key_name.iter().chain([value_name]).map(|name| name.name.clone());
-                with_bound(bound, names, |bound| part_refs(parts, bound, out));
+                with_bound(bound, names, |bound| part_refs(parts, bound, visit));
             }
         }
     }
 }
 
-fn name_ref(root: &str, steps: &[Step], span: Span, bound: &[Arc<str>], out: &mut Vec<Reference>) {
-    if bound.iter().any(|name| &**name == root) {
-        return;
+fn name_ref(root: &str, steps: &[Step], span: Span, bound: &[Arc<str>], visit: Visitor<'_>) {
+    if bound.iter().all(|name| &**name != root) {
+        visit(root, steps, span);
     }
+}
+
+fn named(root: &str, steps: &[Step], span: Span) -> Option<Reference> {
     let attribute = |idx: usize| match steps.get(idx).map(|step| &step.kind) {
         Some(StepKind::Attribute(name)) => Some(name.clone()),
         _ => None,
@@ -161,5 +171,5 @@ fn name_ref(root: &str, steps: &[Step], span: Span, bound: &[Arc<str>], out: &mu
         "ephemeral" => attribute(0).zip(attribute(1)).map(|(ty, name)| Target::Resource(Mode::Ephemeral, ty, name)),
         ty => attribute(0).map(|name| Target::Resource(Mode::Managed, ty.into(), name)),
     };
-    out.extend(target.map(|target| Reference { target, span }));
+    target.map(|target| Reference { target, span })
 }

@@ -317,6 +317,7 @@ mod tests {
             schema: Arc::new(Schema::default()),
             action,
             reason: None,
+            recorded_sensitive: Vec::new(),
             recorded: null.clone(),
             before: null.clone(),
             after: null,

@@ -20,7 +20,7 @@ use value::codec::msgpack;
 use value::{Path, Ty, Value};
 
 use super::part::LeftOut;
-use super::{Action, Adopted, Change, Deferral, Deposed, Goal, OutputChange, Plan};
+use super::{Action, Adopted, Change, Deferral, Deposed, Goal, OutputChange, Plan, Reason};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 use crate::state::private;
 use crate::state::seal::{Seal, SealError, is_sealed};
@@ -124,7 +124,9 @@ fn encode_plan(plan: &Plan) -> Json {
             "addr": change.addr.to_string(),
             "provider": change.provider.to_string(),
             "action": encode_action(change.action),
+            "reason": change.reason.as_ref().map(encode_reason),
             "recorded": encode_value(&change.recorded),
+            "recorded_sensitive": change.recorded_sensitive.iter().map(path_to_json).collect::<Vec<_>>(),
             "before": encode_value(&change.before),
             "after": encode_value(&change.after),
             "requires_replace": change.requires_replace.iter().map(path_to_json).collect::<Vec<_>>(),
@@ -177,6 +179,33 @@ fn encode_plan(plan: &Plan) -> Json {
     })
 }
 
+fn encode_reason(reason: &Reason) -> Json {
+    match reason {
+        Reason::Tainted => json!("tainted"),
+        Reason::CannotUpdate(paths) => json!({ "cannot_update": paths.iter().map(path_to_json).collect::<Vec<_>>() }),
+        Reason::Triggered(by) => json!({ "triggered": by }),
+        Reason::Requested => json!("requested"),
+        Reason::NotConfigured => json!("not_configured"),
+        Reason::Removed => json!("removed"),
+        Reason::Gone => json!("gone"),
+        Reason::Awaits(resource) => json!({ "awaits": resource.to_string() }),
+    }
+}
+
+fn decode_reason(json: &Json) -> Option<Reason> {
+    if let Some(word) = json.as_str() {
+        let plain = [Reason::Tainted, Reason::Requested, Reason::NotConfigured, Reason::Removed, Reason::Gone];
+        return plain.into_iter().find(|reason| encode_reason(reason).as_str() == Some(word));
+    }
+    if let Some(paths) = json["cannot_update"].as_array() {
+        return Some(Reason::CannotUpdate(paths.iter().map(path_from_json).collect::<Option<_>>()?));
+    }
+    match (json["triggered"].as_str(), json["awaits"].as_str()) {
+        (Some(by), _) => Some(Reason::Triggered(by.to_owned())),
+        (None, awaited) => Some(Reason::Awaits(ResourceAddr::parse(awaited?)?)),
+    }
+}
+
 fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
     let mut plan = Plan {
         goal: GOALS.into_iter().find(|goal| json["goal"].as_str() == Some(goal_word(*goal)))?,
@@ -192,8 +221,16 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
         let decoded = Change {
             schema,
             action: decode_action(change["action"].as_str()?)?,
-            reason: None,
+            reason: match &change["reason"] {
+                Json::Null => None,
+                reason => Some(decode_reason(reason)?),
+            },
             recorded: decode_value(&change["recorded"])?,
+            recorded_sensitive: change["recorded_sensitive"]
+                .as_array()?
+                .iter()
+                .map(path_from_json)
+                .collect::<Option<_>>()?,
             before: decode_value(&change["before"])?,
             after: decode_value(&change["after"])?,
             requires_replace: change["requires_replace"]

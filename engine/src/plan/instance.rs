@@ -209,6 +209,7 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
         private: answer.private,
         dependencies,
         create_before_destroy: create_first,
+        recorded_sensitive: recorded.as_ref().map(|recorded| recorded.sensitive_paths.clone()).unwrap_or_default(),
         adopted,
     })
 }
@@ -379,6 +380,7 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
         private: Vec::new(),
         dependencies,
         create_before_destroy: false,
+        recorded_sensitive: Vec::new(),
         adopted: None,
     })
 }
@@ -424,6 +426,7 @@ pub(super) async fn observe(run: &Run, addr: &InstanceAddr, recorded: InstanceSt
         dependencies: recorded.dependencies.clone(),
         create_before_destroy: recorded.create_before_destroy,
         schema,
+        recorded_sensitive: recorded.sensitive_paths.clone(),
         adopted: None,
     };
     Outcome::Planned(Box::new(change), diags)
@@ -453,6 +456,7 @@ pub(super) fn forget(
         dependencies: recorded.dependencies.clone(),
         create_before_destroy: false,
         schema,
+        recorded_sensitive: recorded.sensitive_paths.clone(),
         adopted: None,
     })
 }
@@ -506,6 +510,7 @@ pub(super) async fn plan_orphan(
         dependencies,
         create_before_destroy: recorded.create_before_destroy,
         schema: Arc::clone(&schema),
+        recorded_sensitive: recorded.sensitive_paths,
         adopted: None,
     };
     Outcome::Planned(Box::new(change), diags)

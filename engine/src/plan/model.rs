@@ -49,6 +49,8 @@ pub struct Change {
     pub reason: Option<Reason>,
     /// What is in the state file; null if nothing. Without marks, as is `before`.
     pub recorded: Value,
+    /// What was sensitive of it when it was recorded, besides what its schema says.
+    pub recorded_sensitive: Vec<Path>,
     /// What is there, as the provider reads it; null if nothing.
     pub before: Value,
     /// What will be; null if nothing. May be unknown in parts; carries marks.
