@@ -5,6 +5,7 @@
 //! that goes wrong is an error, and the runs after it are skipped. What was applied is removed in the end, the latest
 //! first, whatever became of the runs.
 
+mod idle;
 mod program;
 mod snapshot;
 mod substitute;
@@ -34,6 +35,7 @@ use crate::run::{Run, host_diagnostics};
 use crate::state::store::Store;
 use crate::{apply, state::State};
 
+use idle::Idle;
 pub use snapshot::Snapshot;
 
 /// What all test files of a module have in common.
@@ -118,13 +120,15 @@ pub struct Running<'t> {
     file: &'t TestFile,
     states: IndexMap<String, Shared>,
     outputs: RunOutputs,
+    idle: Arc<Idle>,
     /// An error stopped the file.
     is_over: bool,
 }
 
 impl<'t> Running<'t> {
     pub fn new(tester: &'t Tester, file: &'t TestFile) -> Running<'t> {
-        Running { tester, file, states: IndexMap::new(), outputs: RunOutputs::default(), is_over: false }
+        let idle = Idle::new(tester.launcher.clone());
+        Running { tester, file, states: IndexMap::new(), outputs: RunOutputs::default(), idle, is_over: false }
     }
 
     pub async fn run(&mut self, test: &TestRun, sources: &mut SourceMap) -> Outcome {
@@ -161,7 +165,7 @@ impl<'t> Running<'t> {
         let key = key.unwrap_or_default();
         // Before anything is applied: the snapshot is of what the run plans.
         let state = self.states.get(&key).map(|shared| shared.store.state().clone()).unwrap_or_default();
-        let run = self.prepare(&self.tester.launcher, &inputs, &substitution, &state).await?;
+        let run = self.prepare(self.idle.clone(), &inputs, &substitution, &state).await?;
         outcome.diags.extend(substitution.unknown_attributes(run.providers.schemas()));
         if test.snapshot && !state.instances.is_empty() {
             let label = "a snapshot is of a plan from nothing, and an earlier run has applied something";
@@ -174,7 +178,7 @@ impl<'t> Running<'t> {
         run.providers.shutdown().await;
         decided?;
         if test.snapshot && test.expect_failures.is_empty() {
-            let simulated = self.prepare(&self.tester.simulator, &inputs, &substitution, &state).await?;
+            let simulated = self.prepare(self.tester.simulator.clone(), &inputs, &substitution, &state).await?;
             let taken = Snapshot::take(&simulated, &state, test).await;
             simulated.providers.shutdown().await;
             outcome.snapshot = Some(taken?);
@@ -216,17 +220,19 @@ impl<'t> Running<'t> {
 
     async fn prepare(
         &self,
-        launcher: &Arc<dyn Launcher>,
+        launcher: Arc<dyn Launcher>,
         inputs: &Inputs,
         substitution: &program::Substitution,
         state: &State,
     ) -> Result<Run, Diagnostics> {
         let program::Substitution { program, by_provider, everywhere, .. } = substitution.clone();
-        let providers = Providers::start(launcher.clone(), sources(&program, state)).await;
+        let providers = Providers::start(launcher, sources(&program, state)).await;
         let providers = providers.map_err(|error| host_diagnostics(&error, None))?;
+        let idle = self.idle.clone();
         let wrap = move |addr: &compiler::addr::ProviderAddr, inner| {
             let substitutes = by_provider.get(addr).unwrap_or(&everywhere).clone();
-            Arc::new(substitute::Substituted { inner, substitutes }) as Arc<dyn crate::host::Provider>
+            let (source, idle) = (addr.source.clone(), idle.clone());
+            Arc::new(substitute::Substituted { inner, source, substitutes, idle }) as Arc<dyn crate::host::Provider>
         };
         Ok(Run {
             program,
@@ -342,12 +348,13 @@ impl<'t> Running<'t> {
                 diags.push(Diagnostic::error("something is left", label).note(removal(&self.tester.scratch)));
             }
         }
+        self.idle.end().await;
         diags
     }
 
     async fn remove(&self, last: Run, store: &mut Store) -> Diagnostics {
         let sources = sources(&last.program, store.state());
-        let providers = match Providers::start(self.tester.launcher.clone(), sources).await {
+        let providers = match Providers::start(self.idle.clone(), sources).await {
             Ok(providers) => providers,
             Err(error) => return host_diagnostics(&error, None),
         };

@@ -2,9 +2,10 @@
 //!
 //! What is made up follows from the address and the attribute alone, so it is the same in every run.
 
+use std::fmt;
 use std::sync::Arc;
 
-use compiler::addr::{InstanceAddr, Mode, ResourceAddr};
+use compiler::addr::{InstanceAddr, Mode, ProviderSource, ResourceAddr};
 use compiler::binding::ProviderSchemas;
 use compiler::lang::eval::provided::FunctionFailure;
 use compiler::source::Span;
@@ -14,6 +15,7 @@ use value::schema::{Attribute, AttributeTy, Block};
 use value::value::Attributes;
 use value::{Path, Problem, Ty, Value};
 
+use super::idle::Idle;
 use crate::host::{
     ApplyRequest, ApplyResponse, BoxFuture, ImportResponse, Lease, MoveRequest, OpenResponse, PlanRequest,
     PlanResponse, Provider, ReadRequest, ReadResponse, Result,
@@ -87,10 +89,17 @@ impl Substitutes {
 }
 
 /// A provider of which a part, or all, is substituted.
-#[derive(Debug)]
 pub(super) struct Substituted {
     pub(super) inner: Arc<dyn Provider>,
+    pub(super) source: ProviderSource,
     pub(super) substitutes: Arc<Substitutes>,
+    pub(super) idle: Arc<Idle>,
+}
+
+impl fmt::Debug for Substituted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Substituted").field("source", &self.source).finish_non_exhaustive()
+    }
 }
 
 impl Substituted {
@@ -349,6 +358,10 @@ impl Provider for Substituted {
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
-        self.inner.shutdown()
+        if !self.substitutes.is_mock {
+            return self.inner.shutdown();
+        }
+        self.idle.give_back(&self.source, self.inner.clone());
+        now(())
     }
 }
