@@ -6,7 +6,11 @@ use super::scope::ModuleScope;
 use crate::addr::{InstanceAddr, Key, Mode, ResourceAddr};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::lang::eval;
-use crate::syntax::ast::{Expr, ExprKind, StepKind};
+use crate::syntax::ast::{Expr, ExprKind, Step, StepKind};
+
+/// What begins something else than the address of an object.
+const NO_TYPE: [&str; 10] =
+    ["count", "data", "each", "ephemeral", "local", "module", "path", "self", "terraform", "var"];
 
 /// `type.name`, `type.name[key]`, with or without attributes behind it.
 pub(super) fn triggers(
@@ -33,25 +37,31 @@ fn trigger(
     diags: &mut Diagnostics,
 ) -> Option<(ResourceAddr, Option<InstanceAddr>, Path)> {
     let ExprKind::Access(base, steps) = &expr.kind else { return None };
-    let ExprKind::Name(ty) = &base.kind else { return None };
+    let ExprKind::Name(root) = &base.kind else { return None };
+    let (mode, ty, steps) = match (&**root, steps.as_slice()) {
+        // A data source replaces nothing, as it is only read; Terraform takes it, too.
+        ("data", [Step { kind: StepKind::Attribute(ty), .. }, rest @ ..]) => (Mode::Data, ty, rest),
+        (root, _) if NO_TYPE.contains(&root) => return None,
+        _ => (Mode::Managed, root, steps.as_slice()),
+    };
     let (first, mut rest) = steps.split_first()?;
     let StepKind::Attribute(name) = &first.kind else { return None };
     let evaluation = scope.evaluation;
     let resource = ResourceAddr {
         module: evaluation.program.module(scope.module).path.clone(),
-        mode: Mode::Managed,
+        mode,
         ty: ty.clone(),
         name: name.clone(),
     };
     let mut instance = None;
-    if let Some(crate::syntax::ast::Step { kind: StepKind::Index(index), .. }) = rest.first() {
+    if let Some(Step { kind: StepKind::Index(index), .. }) = rest.first() {
         let key = match eval::evaluate(index, scope, diags).unmark().0 {
             Value::String(key) => Key::Str(key),
             Value::Number(number) => Key::Int(number.to_usize()?),
             _ => return None,
         };
         let module = evaluation.module_insts[scope.inst.0].path.clone();
-        instance = Some(InstanceAddr { module, mode: Mode::Managed, ty: ty.clone(), name: name.clone(), key });
+        instance = Some(InstanceAddr { module, mode, ty: ty.clone(), name: name.clone(), key });
         rest = &rest[1..];
     }
     let path = rest.iter().map(|step| match &step.kind {

@@ -92,6 +92,15 @@ async fn prevent_destroy_holds_when_its_block_is_gone() {
     bed.assert_state(&["thing.z"]);
 }
 
+/// What cannot replace anything is refused, and not taken in silence.
+#[tokio::test]
+async fn a_trigger_is_an_object() {
+    let mut bed = Bed::new();
+    let stack = "variable \"v\" {\n  default = 1\n}\nresource \"thing\" \"b\" {\n  lifecycle {\n    replace_triggered_by = [var.v]\n  }\n}\n";
+    let plan = bed.plan(stack).await;
+    assert!(plan.contains("a resource of this module is required here"), "{plan}");
+}
+
 #[tokio::test]
 async fn a_trigger_replaces() {
     let mut bed = Bed::new();
