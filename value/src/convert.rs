@@ -215,11 +215,10 @@ fn with_one_type(element: &Ty, items: Vec<Value>) -> Result<(Ty, Vec<Value>), Co
     if element.is_wholly_known() {
         return Ok((element.without_optional(), items));
     }
-    let types: Vec<Ty> = items.iter().map(Value::ty).collect();
-    if types.is_empty() {
+    if items.is_empty() {
         return Ok((element.without_optional(), items));
     }
-    let ty = unify(&types).ok_or_else(|| ConversionError::at_root(Mismatch::Elements))?;
+    let ty = unify_values(&items).ok_or_else(|| ConversionError::at_root(Mismatch::Elements))?;
     let items = convert_items(&items, &ty)?;
     Ok((ty, items))
 }
@@ -261,16 +260,49 @@ fn convert_ty(ty: &Ty, target: &Ty) -> Result<Ty, ConversionError> {
 
 /// The type that values of all these types can be converted to without losing anything; `None` if there is none.
 pub fn unify(types: &[Ty]) -> Option<Ty> {
-    let (first, rest) = types.split_first()?;
-    rest.iter().try_fold(first.clone(), |unified, ty| unify_two(&unified, ty))
+    unify_all(types, Untyped::Unknown)
 }
 
-fn unify_two(a: &Ty, b: &Ty) -> Option<Ty> {
+/// As [`unify`], of the types of these values: a null that has no type takes that of the others.
+pub fn unify_values(values: &[Value]) -> Option<Ty> {
+    let untyped = if values.iter().any(has_untyped_unknown) { Untyped::Unknown } else { Untyped::Null };
+    let types: Vec<Ty> = values.iter().map(Value::ty).collect();
+    unify_all(&types, untyped)
+}
+
+/// What a value is whose type is `any`.
+#[derive(Clone, Copy)]
+enum Untyped {
+    /// It will have a type of its own.
+    Unknown,
+    Null,
+}
+
+fn has_untyped_unknown(value: &Value) -> bool {
+    match value {
+        Value::Unknown(ty, _) => !ty.is_wholly_known(),
+        Value::Marked(_, inner) => has_untyped_unknown(inner),
+        Value::List(_, items) | Value::Set(_, items) | Value::Tuple(items) => items.iter().any(has_untyped_unknown),
+        Value::Map(_, entries) | Value::Object(entries) => entries.values().any(has_untyped_unknown),
+        Value::Null(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn unify_all(types: &[Ty], untyped: Untyped) -> Option<Ty> {
+    let (first, rest) = types.split_first()?;
+    rest.iter().try_fold(first.clone(), |unified, ty| unify_two(&unified, ty, untyped))
+}
+
+fn unify_two(a: &Ty, b: &Ty, untyped: Untyped) -> Option<Ty> {
     if a == b {
         return Some(a.clone());
     }
+    let unify_two = |a: &Ty, b: &Ty| unify_two(a, b, untyped);
     match (a, b) {
-        (Ty::Dynamic, _) | (_, Ty::Dynamic) => Some(Ty::Dynamic),
+        (Ty::Dynamic, other) | (other, Ty::Dynamic) => Some(match untyped {
+            Untyped::Unknown => Ty::Dynamic,
+            Untyped::Null => other.clone(),
+        }),
         (Ty::Bool, Ty::Number) | (Ty::Number, Ty::Bool) => None,
         _ if a.is_primitive() && b.is_primitive() => Some(Ty::String),
         (Ty::List(x), Ty::List(y)) => Some(Ty::list(unify_two(x, y)?)),
@@ -279,15 +311,14 @@ fn unify_two(a: &Ty, b: &Ty) -> Option<Ty> {
         (Ty::Map(x), Ty::Map(y)) => Some(Ty::map(unify_two(x, y)?)),
         (Ty::Tuple(x), Ty::Tuple(y)) if x.len() == y.len() => {
             let elements: Option<Vec<_>> = x.iter().zip(y.iter()).map(|(x, y)| unify_two(x, y)).collect();
-            elements.map(Ty::tuple).or_else(|| unify_elements(x.iter().chain(y.iter())).map(Ty::list))
+            elements.map(Ty::tuple).or_else(|| unify_elements(x.iter().chain(y.iter()), untyped).map(Ty::list))
         }
-        (Ty::Tuple(x), Ty::Tuple(y)) => unify_elements(x.iter().chain(y.iter())).map(Ty::list),
+        (Ty::Tuple(x), Ty::Tuple(y)) => unify_elements(x.iter().chain(y.iter()), untyped).map(Ty::list),
         (Ty::Tuple(tuple), Ty::List(element)) | (Ty::List(element), Ty::Tuple(tuple)) => {
-            unify_elements(tuple.iter().chain([&**element])).map(Ty::list)
+            unify_elements(tuple.iter().chain([&**element]), untyped).map(Ty::list)
         }
-        (Ty::Tuple(tuple), Ty::Set(element)) | (Ty::Set(element), Ty::Tuple(tuple)) => {
-            unify_elements(tuple.iter().chain([&**element])).map(Ty::set)
-        }
+        // The set decides: the tuple's elements must be of its type.
+        (Ty::Tuple(_), Ty::Set(element)) | (Ty::Set(element), Ty::Tuple(_)) => Some(Ty::Set(element.clone())),
         (Ty::Object(x), Ty::Object(y)) => {
             let x_names: BTreeSet<_> = x.attributes.keys().collect();
             let y_names: BTreeSet<_> = y.attributes.keys().collect();
@@ -298,18 +329,18 @@ fn unify_two(a: &Ty, b: &Ty) -> Option<Ty> {
                     return Some(Ty::object(attributes));
                 }
             }
-            unify_elements(x.attributes.values().chain(y.attributes.values())).map(Ty::map)
+            unify_elements(x.attributes.values().chain(y.attributes.values()), untyped).map(Ty::map)
         }
         (Ty::Object(object), Ty::Map(element)) | (Ty::Map(element), Ty::Object(object)) => {
-            unify_elements(object.attributes.values().chain([&**element])).map(Ty::map)
+            unify_elements(object.attributes.values().chain([&**element]), untyped).map(Ty::map)
         }
         _ => None,
     }
 }
 
-fn unify_elements<'t>(types: impl Iterator<Item = &'t Ty>) -> Option<Ty> {
+fn unify_elements<'t>(types: impl Iterator<Item = &'t Ty>, untyped: Untyped) -> Option<Ty> {
     let types: Vec<Ty> = types.cloned().collect();
-    unify(&types)
+    unify_all(&types, untyped)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_segmentation::UnicodeSegmentation;
 
 use crate::Marks;
 use crate::set::SetKey;
@@ -43,6 +44,17 @@ pub struct Refinement {
     pub number_max: Option<(Number, bool)>,
     pub length_min: Option<i64>,
     pub length_max: Option<i64>,
+}
+
+/// As much of the beginning of a text as stays the same whatever follows it: a last character that what follows could
+/// become a part of is left out.
+pub fn known_prefix(text: &str) -> &str {
+    match text.chars().next_back() {
+        Some(last) if !last.is_ascii_punctuation() && last != ' ' => {
+            text.grapheme_indices(true).next_back().map_or("", |(start, _)| &text[..start])
+        }
+        _ => text,
+    }
 }
 
 impl Value {
