@@ -124,7 +124,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
             &["syntax"],
             &["diag"],
             &["selection"],
-            &["addr", "source", "version"],
+            &["addr", "source", "surroundings", "version"],
         ],
     ),
     (

@@ -110,9 +110,10 @@ fn write_value(value: &Value, depth: usize, out: &mut String) {
             Ty::Bool => out.push_str("tobool(null)"),
             Ty::Number => out.push_str("tonumber(null)"),
             Ty::String => out.push_str("tostring(null)"),
-            Ty::List(_) | Ty::Set(_) | Ty::Map(_) | Ty::Tuple(_) | Ty::Object(_) | Ty::Dynamic => {
-                write!(out, "null /* {ty} */").expect(INFALLIBLE);
-            }
+            Ty::List(element) => write!(out, "tolist(null) /* of {} */", friendly(element)).expect(INFALLIBLE),
+            Ty::Set(element) => write!(out, "toset(null) /* of {} */", friendly(element)).expect(INFALLIBLE),
+            Ty::Map(element) => write!(out, "tomap(null) /* of {} */", friendly(element)).expect(INFALLIBLE),
+            Ty::Tuple(_) | Ty::Object(_) | Ty::Dynamic => write!(out, "null /* {} */", friendly(ty)).expect(INFALLIBLE),
         },
         Value::Bool(truth) => write!(out, "{truth}").expect(INFALLIBLE),
         Value::Number(number) => write!(out, "{number}").expect(INFALLIBLE),
@@ -137,6 +138,21 @@ fn write_value(value: &Value, depth: usize, out: &mut String) {
             }
             out.push_str(if is_map { "})" } else { "}" });
         }
+    }
+}
+
+/// A type in words, as Terraform's console has them.
+fn friendly(ty: &Ty) -> String {
+    match ty {
+        Ty::Dynamic => "dynamic".to_owned(),
+        Ty::Bool => "bool".to_owned(),
+        Ty::Number => "number".to_owned(),
+        Ty::String => "string".to_owned(),
+        Ty::List(element) => format!("list of {}", friendly(element)),
+        Ty::Set(element) => format!("set of {}", friendly(element)),
+        Ty::Map(element) => format!("map of {}", friendly(element)),
+        Ty::Tuple(_) => "tuple".to_owned(),
+        Ty::Object(_) => "object".to_owned(),
     }
 }
 

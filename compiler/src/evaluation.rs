@@ -27,6 +27,7 @@ use crate::diag::Diagnostics;
 use crate::lang::eval::provided::Functions;
 use crate::program::{ModuleId, Program};
 use crate::source::SourceLoader;
+use crate::surroundings::Surroundings;
 use nodes::{Node, NodeId, NodeKind, Nodes};
 
 pub use asserts::{RunOutputs, Verdict};
@@ -46,8 +47,7 @@ pub enum Work {
 #[expect(missing_debug_implementations, reason = "holds a loader, which need not be printable")]
 pub struct Environment {
     pub loader: Arc<dyn SourceLoader>,
-    /// `path.cwd` and `path.root`, as absolute and as written.
-    pub cwd: String,
+    pub surroundings: Surroundings,
     pub schemas: Arc<Schemas>,
     pub functions: Arc<dyn Functions>,
 }

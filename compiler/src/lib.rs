@@ -27,6 +27,7 @@ pub mod program;
 mod refactoring;
 pub mod selection;
 pub mod source;
+pub mod surroundings;
 pub mod syntax;
 pub mod testing;
 pub mod version;

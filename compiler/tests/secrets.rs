@@ -12,6 +12,7 @@ use compiler::lang::eval::provided::NoFunctions;
 use compiler::lang::eval::{self, Ctx, Scope};
 use compiler::lang::funcs;
 use compiler::source::{MemoryLoader, SourceMap, Span};
+use compiler::surroundings::Surroundings;
 use compiler::syntax::ast::Step;
 use compiler::{Environment, Evaluation, Work, console, program, syntax};
 use value::schema::{Attribute, Block, NestedBlock, Nesting, Schema};
@@ -283,7 +284,12 @@ fn environment(loader: MemoryLoader) -> Environment {
         ..ProviderSchemas::default()
     };
     let schemas = Arc::new(Schemas::from([(ProviderSource::lampwright(), Arc::new(provider))]));
-    Environment { loader: Arc::new(loader), cwd: "/".to_owned(), schemas, functions: Arc::new(NoFunctions) }
+    Environment {
+        loader: Arc::new(loader),
+        surroundings: Surroundings::at("/"),
+        schemas,
+        functions: Arc::new(NoFunctions),
+    }
 }
 
 /// Everything that is said of a stack, and the configurations as a plan shows them.

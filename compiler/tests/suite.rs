@@ -12,6 +12,7 @@ use compiler::console;
 use compiler::diag::{Diagnostics, render::render};
 use compiler::lang::eval::provided::NoFunctions;
 use compiler::source::{MemoryLoader, SourceMap};
+use compiler::surroundings::Surroundings;
 use compiler::{Environment, Evaluation, Inputs, Work, program};
 use value::schema::{Attribute, AttributeTy, Block, NestedBlock, Nesting, Schema};
 use value::{Ty, Value};
@@ -104,7 +105,7 @@ fn outcome(text: &str) -> String {
     if !diags.has_errors() {
         let environment = Environment {
             loader: Arc::new(loader),
-            cwd: "/work".to_owned(),
+            surroundings: Surroundings::at("/work"),
             schemas: Arc::new(schemas()),
             functions: Arc::new(NoFunctions),
         };

@@ -12,6 +12,7 @@ use crate::lang::eval::provided::Provided;
 use crate::lang::eval::{Ctx, Scope};
 use crate::program::ModuleId;
 use crate::source::{SourceLoader, Span};
+use crate::surroundings::Surroundings;
 use crate::syntax::ast::{Step, StepKind};
 
 pub(super) struct ModuleScope<'e> {
@@ -126,7 +127,7 @@ impl<'e> ModuleScope<'e> {
         match name {
             "module" => Ok(Value::string(&self.evaluation.program.module(self.module).decl.folder)),
             "root" => Ok(Value::string(&self.evaluation.program.root().folder)),
-            "cwd" => Ok(Value::string(&self.evaluation.environment.cwd)),
+            "cwd" => Ok(Value::string(&self.evaluation.environment.surroundings.cwd)),
             _ => Err(Diagnostic::error("reference to nothing", format!("there is no `path.{name}`"))
                 .at(span)
                 .note("there are path.module, path.root and path.cwd")),
@@ -255,6 +256,10 @@ impl Scope for ModuleScope<'_> {
 
     fn folder(&self) -> &'static str {
         "."
+    }
+
+    fn surroundings(&self) -> Option<&Surroundings> {
+        Some(&self.evaluation.environment.surroundings)
     }
 }
 

@@ -24,6 +24,7 @@ use value::{Marks, Ty, Value};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::source::{SourceLoader, Span};
+use crate::surroundings::Surroundings;
 use crate::syntax::ast::{Expr, ExprKind, ObjectKey, Step};
 
 /// What names mean where an expression stands.
@@ -46,6 +47,16 @@ pub trait Scope {
     /// The folder that `file()` and its like are relative to.
     fn folder(&self) -> &'static str {
         "."
+    }
+
+    /// What functions are told of the world.
+    fn surroundings(&self) -> Option<&Surroundings> {
+        None
+    }
+
+    /// Whether this is the text of a template, which renders no other.
+    fn is_template(&self) -> bool {
+        false
     }
 }
 

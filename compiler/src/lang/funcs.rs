@@ -5,18 +5,33 @@
 
 mod collection;
 mod conversion;
+mod csv;
+mod date;
+mod digest;
 mod encoding;
 mod file;
+mod file_set;
+mod format;
+mod list;
+mod map;
 mod network;
 mod number;
+mod pattern;
+mod random;
 mod set;
 mod string;
+mod template;
+mod yaml;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use value::value::Refinement;
 use value::{Ty, Value};
 
+use crate::lang::eval::Scope;
 use crate::source::SourceLoader;
+use crate::surroundings::Surroundings;
 
 #[derive(Debug)]
 pub struct Func {
@@ -26,8 +41,8 @@ pub struct Func {
     pub variadic: Option<Param>,
     /// Expression and what it gives, as the console prints it.
     pub examples: &'static [(&'static str, &'static str)],
-    /// The type of the result, for when arguments are unknown.
-    pub result_ty: fn(&[Value]) -> Ty,
+    /// What is known of the result when not enough is known of the arguments.
+    pub unknown: fn(&[Value]) -> Value,
     pub call: fn(&[Value], &CallContext<'_>) -> Result<Value, FuncError>,
 }
 
@@ -69,14 +84,14 @@ impl Param {
         Param { allows_null: true, ..self }
     }
 
-    /// Elements may be unknown or marked.
+    /// Elements may be unknown.
     const fn shallow(self) -> Param {
         Param { known: Known::AtTheTop, ..self }
     }
 
-    /// Parts keep their marks: the function gives one of them.
+    /// Parts may be unknown or marked, and stay so: the function moves them about.
     const fn of_parts(self) -> Param {
-        Param { marks: ArgumentMarks::OfParts, ..self }
+        Param { marks: ArgumentMarks::OfParts, known: Known::AtTheTop, ..self }
     }
 
     /// The function decides what is known of its result.
@@ -98,11 +113,24 @@ impl Param {
 }
 
 /// What a function may reach besides its arguments.
-#[expect(missing_debug_implementations, reason = "borrows a loader, which need not be printable")]
+#[expect(missing_debug_implementations, reason = "borrows a scope, which need not be printable")]
 pub struct CallContext<'c> {
-    pub loader: Option<&'c dyn SourceLoader>,
+    pub scope: &'c dyn Scope,
+}
+
+impl<'c> CallContext<'c> {
+    fn loader(&self) -> Option<&'c dyn SourceLoader> {
+        self.scope.loader()
+    }
+
     /// The folder that relative paths start from.
-    pub folder: &'c str,
+    fn folder(&self) -> &'static str {
+        self.scope.folder()
+    }
+
+    fn surroundings(&self) -> Option<&'c Surroundings> {
+        self.scope.surroundings()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,9 +147,13 @@ fn argument(index: usize, message: impl Into<Message>) -> FuncError {
     FuncError::Argument { index, message: message.into() }
 }
 
+fn failed(message: impl Into<Message>) -> FuncError {
+    FuncError::Call(message.into())
+}
+
 /// Refuses what would be larger than a value may be, before it is made.
 fn fits(size: usize) -> Result<(), FuncError> {
-    if size > value::size::MAX_SIZE { Err(FuncError::Call(TOO_LARGE.into())) } else { Ok(()) }
+    if size > value::size::MAX_SIZE { Err(failed(TOO_LARGE)) } else { Ok(()) }
 }
 
 pub(crate) const TOO_LARGE: &str = "the result would be larger than a value may be, which is 256 MiB";
@@ -129,12 +161,23 @@ pub(crate) const TOO_LARGE: &str = "the result would be larger than a value may 
 const FAMILIES: &[&[Func]] = &[
     collection::FUNCS,
     conversion::FUNCS,
+    csv::FUNCS,
+    date::FUNCS,
+    digest::FUNCS,
     encoding::FUNCS,
     file::FUNCS,
+    file_set::FUNCS,
+    format::FUNCS,
+    list::FUNCS,
+    map::FUNCS,
     network::FUNCS,
     number::FUNCS,
+    pattern::FUNCS,
+    random::FUNCS,
     set::FUNCS,
     string::FUNCS,
+    template::FUNCS,
+    yaml::FUNCS,
 ];
 
 /// Functions that see expressions instead of values (`eval/call.rs`), for listings.
@@ -160,7 +203,7 @@ impl Func {
     }
 }
 
-// Types of parameters and results, as functions so that they can stand in constants.
+// Types of parameters, as functions so that they can stand in constants.
 fn any() -> Ty {
     Ty::Dynamic
 }
@@ -170,32 +213,48 @@ fn string() -> Ty {
 fn number() -> Ty {
     Ty::Number
 }
-fn boolean() -> Ty {
-    Ty::Bool
-}
 fn list() -> Ty {
     Ty::list(Ty::Dynamic)
 }
 fn strings() -> Ty {
     Ty::list(Ty::String)
 }
+fn booleans() -> Ty {
+    Ty::list(Ty::Bool)
+}
 fn set_of_any() -> Ty {
     Ty::set(Ty::Dynamic)
 }
-fn gives_any(_: &[Value]) -> Ty {
-    Ty::Dynamic
+
+// What is known of a result.
+fn not_null(ty: Ty) -> Value {
+    Value::Unknown(ty, Some(Arc::new(Refinement { not_null: true, ..Refinement::default() })))
 }
-fn gives_string(_: &[Value]) -> Ty {
-    Ty::String
+/// A string of which the beginning is known.
+fn begins_with(prefix: &str) -> Value {
+    let prefix = value::value::known_prefix(prefix).to_owned();
+    Value::Unknown(
+        Ty::String,
+        Some(Arc::new(Refinement { not_null: true, string_prefix: prefix, ..Refinement::default() })),
+    )
 }
-fn gives_number(_: &[Value]) -> Ty {
-    Ty::Number
+fn gives_any(_: &[Value]) -> Value {
+    Value::DYNAMIC
 }
-fn gives_bool(_: &[Value]) -> Ty {
-    Ty::Bool
+fn gives_string(_: &[Value]) -> Value {
+    not_null(Ty::String)
 }
-fn gives_strings(_: &[Value]) -> Ty {
-    Ty::list(Ty::String)
+fn gives_number(_: &[Value]) -> Value {
+    not_null(Ty::Number)
+}
+fn gives_bool(_: &[Value]) -> Value {
+    not_null(Ty::Bool)
+}
+fn gives_strings(_: &[Value]) -> Value {
+    not_null(Ty::list(Ty::String))
+}
+fn gives_numbers(_: &[Value]) -> Value {
+    not_null(Ty::list(Ty::Number))
 }
 
 // Arguments have been converted to the types of their parameters, so these cannot miss.
@@ -207,12 +266,20 @@ fn items(args: &[Value], idx: usize) -> Result<&[Value], FuncError> {
     args[idx].as_items().ok_or_else(|| argument(idx, "a list, set or tuple is required"))
 }
 
+/// The elements of what has an order.
+fn ordered(args: &[Value], idx: usize) -> Result<&[Value], FuncError> {
+    match &args[idx] {
+        Value::List(_, items) | Value::Tuple(items) => Ok(items),
+        _ => Err(argument(idx, "a list or tuple is required")),
+    }
+}
+
 fn whole(args: &[Value], idx: usize) -> Result<i64, FuncError> {
     let number = args[idx].as_number().expect("the parameter is a number");
     number.to_i64().ok_or_else(|| argument(idx, format!("a whole number is required, not {number}")))
 }
 
-/// A list if all elements have one type, else a tuple.
+/// A list if the argument is one or a set, else a tuple.
 fn sequence_like(args: &[Value], result: Vec<Value>) -> Value {
     match args.first().map(Value::unmarked) {
         Some(Value::List(ty, _) | Value::Set(ty, _)) => Value::list(ty.clone(), result),

@@ -361,12 +361,13 @@ fn number_literal(text: &str) -> ExprKind {
     ExprKind::Literal(Value::Number(number))
 }
 
-/// After `.*` only attributes and legacy indexes belong to the splat; after `[*]` everything does.
+/// After `.*` only attributes and legacy indexes belong to the splat; after `[*]` everything does, another splat with what
+/// belongs to that.
 fn push_step(steps: &mut Vec<Step>, step: Step, is_legacy_index: bool) {
     if let Some(Step { kind: StepKind::Splat { full, steps: inner }, .. }) = steps.last_mut()
         && (*full || is_legacy_index || matches!(step.kind, StepKind::Attribute(_)))
     {
-        inner.push(step);
+        push_step(inner, step, is_legacy_index);
     } else {
         steps.push(step);
     }

@@ -260,7 +260,8 @@ fn ends_trimmed(line: &[Token]) -> bool {
     }
 }
 
-/// `<<-` takes off every line the indentation that all lines with something on them have in common.
+/// `<<-` takes off every line the indentation that all lines with something on them have in common; others stay as they
+/// are.
 fn remove_indentation(lines: &mut [Vec<Token>]) {
     let indentation = |line: &Vec<Token>| match line.first() {
         Some(Token::Text(text))
@@ -281,7 +282,7 @@ fn remove_indentation(lines: &mut [Vec<Token>]) {
     let begins: Vec<bool> = (0..lines.len()).map(|idx| idx == 0 || !ends_trimmed(&lines[idx - 1])).collect();
     let beginning = lines.iter().zip(&begins).filter(|(_, begins)| **begins);
     let common = beginning.filter_map(|(line, _)| indentation(line)).min().unwrap_or(0);
-    for (line, _) in lines.iter_mut().zip(begins).filter(|(_, begins)| *begins) {
+    for (line, _) in lines.iter_mut().zip(begins).filter(|(line, begins)| *begins && indentation(line).is_some()) {
         if let Some(Token::Text(text)) = line.first_mut() {
             let blanks = text.chars().take(common).take_while(|ch| *ch == ' ' || *ch == '\t').count();
             text.drain(..blanks);

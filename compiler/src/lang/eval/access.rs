@@ -171,6 +171,10 @@ impl Ctx<'_> {
     fn splat(&mut self, value: Value, steps: &[Step], is_never_null: bool) -> Value {
         let (value, marked) = value.unmark();
         let items: Vec<Value> = match &value {
+            Value::Null(Ty::List(_) | Ty::Set(_) | Ty::Tuple(_)) => {
+                let label = "this value is null, so it has no elements";
+                return self.fail(Diagnostic::error("null in a splat", label));
+            }
             Value::Null(_) => Vec::new(),
             Value::List(_, items) | Value::Set(_, items) | Value::Tuple(items) => items.to_vec(),
             Value::Unknown(Ty::List(element) | Ty::Set(element), _) => {
@@ -191,8 +195,12 @@ impl Ctx<'_> {
         let was_list = matches!(value, Value::List(..) | Value::Set(..));
         let items: Vec<Value> =
             self.hiding(marked.is_any(), |ctx| items.into_iter().map(|item| ctx.walk(item, steps)).collect());
-        let result = match items.first().map(Value::ty) {
-            Some(ty) if was_list && items.iter().all(|item| item.ty() == ty) => Value::list(ty, items),
+        let result = match (items.first().map(Value::ty), value.ty()) {
+            (Some(ty), _) if was_list && items.iter().all(|item| item.ty() == ty) => Value::list(ty, items),
+            (None, Ty::List(element) | Ty::Set(element)) if was_list => {
+                let element = self.walk(Value::unknown((*element).clone()), steps);
+                Value::list(element.ty(), items)
+            }
             _ => Value::tuple(items),
         };
         result.with_marks(marked)
@@ -201,31 +209,13 @@ impl Ctx<'_> {
 
 /// Whether an expression gives no null, even where it is not known what it gives.
 fn is_never_null(expr: &Expr) -> bool {
-    /// Functions that give null, or what they were given.
-    const MAY_BE_NULL: &[&str] = &[
-        "element",
-        "lookup",
-        "nonsensitive",
-        "one",
-        "sensitive",
-        "tobool",
-        "tolist",
-        "tomap",
-        "tonumber",
-        "toset",
-        "tostring",
-        "try",
-    ];
     match &expr.kind {
         ExprKind::Template(_) | ExprKind::Unary(..) | ExprKind::Binary(..) => true,
         ExprKind::Tuple(_) | ExprKind::Object(_) | ExprKind::For(_) => true,
         ExprKind::Literal(value) => !value.is_null(),
         ExprKind::Parens(inner) => is_never_null(inner),
-        ExprKind::Call(call) => {
-            let name = &*call.name.name;
-            !MAY_BE_NULL.contains(&name.strip_prefix("core::").unwrap_or(name))
-        }
-        ExprKind::Name(_) | ExprKind::Access(..) | ExprKind::Conditional(_) => false,
+        // What is known of a call's value says whether it can be null.
+        ExprKind::Name(_) | ExprKind::Access(..) | ExprKind::Conditional(_) | ExprKind::Call(_) => false,
     }
 }
 

@@ -11,27 +11,34 @@ use crate::diag::Diagnostic;
 use crate::lang::funcs::{self, ArgumentMarks, CallContext, Func, FuncError, Param, TOO_LARGE};
 use crate::lang::secrets::makes_sensitive;
 use crate::source::Span;
-use crate::syntax::ast::{Call, Expr};
+use crate::syntax::ast::{Call, Expr, ExprKind};
 
 impl Ctx<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span) -> Value {
         // `try` and `can` decide which errors count, so they see expressions instead of values.
-        match &*call.name.name {
-            "try" => return self.try_each(call, span),
-            "can" => return self.can(call, span),
-            _ => {}
-        }
         if let Some(name) = call.name.name.strip_prefix("provider::") {
             return self.call_provided(name, call, span);
         }
         let name = call.name.name.strip_prefix("core::").unwrap_or(&call.name.name);
+        match name {
+            "try" => return self.try_each(call, span),
+            "can" => return self.can(call, span),
+            // What could be written in place is not for a template to be found in.
+            "templatestring" if !call.args.first().is_none_or(is_reference) => {
+                let label =
+                    "the template of `templatestring` is the value of a name; a fixed text is a template itself";
+                return self.fail(Diagnostic::error("function failed", label).at(call.args[0].span));
+            }
+            _ => {}
+        }
         let Some(func) = funcs::find(name) else {
             if self.hides_values {
                 let diagnostic = Diagnostic::error("unknown function", "there is no such function");
                 return self.fail(diagnostic.at(call.name.span));
             }
             let label = format!("there is no function `{name}`");
-            let names = funcs::all().map(|func| func.name);
+            let special = funcs::SPECIAL.iter().map(|(name, _)| *name);
+            let names = funcs::all().map(|func| func.name).chain(special);
             return self.fail(Diagnostic::error("unknown function", label).at(call.name.span).suggest(name, names));
         };
         let errors_before = self.diags.0.len();
@@ -94,9 +101,9 @@ impl Ctx<'_> {
             }
         }
         if is_unknown {
-            return Value::unknown((func.result_ty)(&values)).with_marks(marks);
+            return (func.unknown)(&values).with_marks(marks);
         }
-        let context = CallContext { loader: self.scope.loader(), folder: self.scope.folder() };
+        let context = CallContext { scope: self.scope };
         match (func.call)(&values, &context) {
             Ok(value) if value.size() > MAX_SIZE => {
                 let label = format!("`{}`: {TOO_LARGE}", func.name);
@@ -181,6 +188,15 @@ impl Ctx<'_> {
         let found = std::mem::replace(&mut self.diags, outer);
         let errors: Vec<_> = found.0.into_iter().filter(Diagnostic::is_error).collect();
         (value, errors)
+    }
+}
+
+/// A name, with steps or not.
+fn is_reference(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Name(_) => true,
+        ExprKind::Access(base, _) => is_reference(base),
+        _ => false,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Operators and the conditional.
 
-use value::convert::{convert, unify};
+use std::sync::Arc;
+
+use value::convert::{convert, unify_values};
+use value::value::Refinement;
 use value::{Marks, Ty, Value};
 
 use super::Ctx;
@@ -128,11 +131,9 @@ impl Ctx<'_> {
         };
         kept.into_iter().for_each(|diagnostic| self.diags.push(diagnostic));
 
-        let ty = match (&yes, &no) {
-            // A bare null takes the type of the other arm.
-            (Value::Null(Ty::Dynamic), other) | (other, Value::Null(Ty::Dynamic)) => Some(other.ty()),
-            _ => unify(&[yes.ty(), no.ty()]),
-        };
+        let arms = [yes, no];
+        let ty = unify_values(&arms);
+        let [yes, no] = arms;
         let Some(ty) = ty else {
             let label = format!(
                 "the arms have types that do not go together: {} and {}",
@@ -149,9 +150,23 @@ impl Ctx<'_> {
                 let chosen = if truth { yes } else { no };
                 convert(&chosen, &ty).unwrap_or(chosen)
             }
+            // Of what is null in neither, there is no null.
+            None if never_null(&yes) && never_null(&no) => {
+                let refinement = Refinement { not_null: true, ..Refinement::default() };
+                Value::Unknown(ty, Some(Arc::new(refinement)))
+            }
             None => Value::unknown(ty),
         };
         result.with_marks(marked)
+    }
+}
+
+fn never_null(value: &Value) -> bool {
+    match value.unmarked() {
+        Value::Unknown(ty, refinement) => {
+            *ty != Ty::Dynamic && refinement.as_ref().is_some_and(|refinement| refinement.not_null)
+        }
+        value => !value.is_null(),
     }
 }
 
@@ -162,6 +177,13 @@ pub(crate) fn equal(left: &Value, right: &Value) -> Option<bool> {
         (Value::Null(_), Value::Null(_)) => Some(true),
         (Value::Unknown(_, refinement), Value::Null(_)) | (Value::Null(_), Value::Unknown(_, refinement)) => {
             refinement.as_ref().is_some_and(|refinement| refinement.not_null).then_some(false)
+        }
+        // What begins otherwise is not the same.
+        (Value::Unknown(_, Some(refinement)), Value::String(text))
+        | (Value::String(text), Value::Unknown(_, Some(refinement)))
+            if !text.starts_with(&refinement.string_prefix) =>
+        {
+            Some(false)
         }
         (Value::Unknown(..), _) | (_, Value::Unknown(..)) => None,
         (Value::Null(_), _) | (_, Value::Null(_)) => Some(false),

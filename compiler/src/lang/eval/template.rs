@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use value::convert::convert;
 use value::size::MAX_SIZE;
-use value::value::Refinement;
+use value::value::{Refinement, known_prefix};
 use value::{Marks, Ty, Value};
 
 use super::{Ctx, comprehension};
@@ -25,7 +25,8 @@ impl Ctx<'_> {
         }
         let value = if out.is_unknown {
             // What comes before the first unknown part is known to be the beginning.
-            let refinement = Refinement { not_null: true, string_prefix: out.text, ..Refinement::default() };
+            let string_prefix = known_prefix(&out.text).to_owned();
+            let refinement = Refinement { not_null: true, string_prefix, ..Refinement::default() };
             Value::Unknown(Ty::String, Some(Arc::new(refinement)))
         } else {
             Value::string(out.text)

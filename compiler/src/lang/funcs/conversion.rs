@@ -6,7 +6,7 @@ use value::convert::convert;
 use value::value::Attributes;
 use value::{Marks, Ty, Value};
 
-use super::{Func, FuncError, Param, any, argument, gives_any, gives_bool, gives_number, gives_string};
+use super::{Func, FuncError, Param, any, argument, gives_any, gives_bool};
 
 pub(super) const FUNCS: &[Func] = &[
     Func {
@@ -15,7 +15,7 @@ pub(super) const FUNCS: &[Func] = &[
         params: &[Param::new("value", any).anything()],
         variadic: None,
         examples: &[(r"ephemeralasnull({ a = 1 })", "{\n  \"a\" = 1\n}")],
-        result_ty: gives_any,
+        unknown: gives_any,
         call: |args, _| Ok(ephemeral_as_null(&args[0])),
     },
     Func {
@@ -24,8 +24,12 @@ pub(super) const FUNCS: &[Func] = &[
         params: &[Param::new("value", any).anything()],
         variadic: None,
         examples: &[(r#"issensitive(sensitive("x"))"#, "true")],
-        result_ty: gives_bool,
-        call: |args, _| Ok(args[0].marks().sensitive.into()),
+        unknown: gives_bool,
+        call: |args, _| {
+            let is_sensitive = args[0].marks().sensitive;
+            // What is not known may come to be marked.
+            Ok(if is_sensitive || args[0].is_known() { Value::Bool(is_sensitive) } else { gives_bool(args) })
+        },
     },
     Func {
         name: "nonsensitive",
@@ -36,7 +40,7 @@ pub(super) const FUNCS: &[Func] = &[
             (r#"nonsensitive(sensitive("x"))"#, r#""x""#),
             (r#"nonsensitive([sensitive("x")])"#, "[\n  (sensitive value),\n]"),
         ],
-        result_ty: gives_any,
+        unknown: gives_any,
         call: |args, _| {
             let (value, marks) = args[0].clone().unmark();
             Ok(value.with_marks(Marks { sensitive: false, ..marks }))
@@ -48,7 +52,7 @@ pub(super) const FUNCS: &[Func] = &[
         params: &[Param::new("value", any).anything()],
         variadic: None,
         examples: &[(r#"sensitive("x")"#, "(sensitive value)")],
-        result_ty: gives_any,
+        unknown: gives_any,
         call: |args, _| Ok(args[0].clone().mark_sensitive()),
     },
     Func {
@@ -57,25 +61,25 @@ pub(super) const FUNCS: &[Func] = &[
         params: &[Param::new("value", any).nullable()],
         variadic: None,
         examples: &[(r#"tobool("true")"#, "true")],
-        result_ty: gives_bool,
+        unknown: |_| Value::unknown(Ty::Bool),
         call: |args, _| to(args, &Ty::Bool),
     },
     Func {
         name: "tolist",
         doc: "Converts to a list.",
-        params: &[Param::new("value", any).nullable().shallow()],
+        params: &[Param::new("value", any).nullable().of_parts()],
         variadic: None,
         examples: &[("tolist([1, 2])", "tolist([\n  1,\n  2,\n])")],
-        result_ty: gives_any,
+        unknown: gives_any,
         call: |args, _| to(args, &Ty::list(Ty::Dynamic)),
     },
     Func {
         name: "tomap",
         doc: "Converts to a map.",
-        params: &[Param::new("value", any).nullable().shallow()],
+        params: &[Param::new("value", any).nullable().of_parts()],
         variadic: None,
         examples: &[("tomap({ a = 1 })", "tomap({\n  \"a\" = 1\n})")],
-        result_ty: gives_any,
+        unknown: gives_any,
         call: |args, _| to(args, &Ty::map(Ty::Dynamic)),
     },
     Func {
@@ -84,16 +88,16 @@ pub(super) const FUNCS: &[Func] = &[
         params: &[Param::new("value", any).nullable()],
         variadic: None,
         examples: &[(r#"tonumber("1.5")"#, "1.5")],
-        result_ty: gives_number,
+        unknown: |_| Value::unknown(Ty::Number),
         call: |args, _| to(args, &Ty::Number),
     },
     Func {
         name: "toset",
         doc: "Converts to a set: sorted, without duplicates.",
-        params: &[Param::new("value", any).nullable()],
+        params: &[Param::new("value", any).nullable().shallow()],
         variadic: None,
         examples: &[(r#"toset(["b", "a", "b"])"#, "toset([\n  \"a\",\n  \"b\",\n])")],
-        result_ty: gives_any,
+        unknown: gives_any,
         call: |args, _| to(args, &Ty::set(Ty::Dynamic)),
     },
     Func {
@@ -102,7 +106,7 @@ pub(super) const FUNCS: &[Func] = &[
         params: &[Param::new("value", any).nullable()],
         variadic: None,
         examples: &[("tostring(1.50)", r#""1.5""#), ("tostring(1 / 4)", r#""0.25""#)],
-        result_ty: gives_string,
+        unknown: |_| Value::unknown(Ty::String),
         call: |args, _| to(args, &Ty::String),
     },
 ];

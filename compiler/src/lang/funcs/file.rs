@@ -1,19 +1,44 @@
-//! Files of the module, read through the loader, so that the compiler itself touches no disk.
+//! Paths, and files of the module: read through the loader, so that the compiler itself touches no disk.
 
-use value::{Ty, Value};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use value::Value;
 
-use super::{CallContext, Func, FuncError, Param, argument, fits, gives_bool, gives_string, string, text};
+use super::{CallContext, Func, FuncError, Param, argument, failed, fits, gives_bool, gives_string, string, text};
 use crate::source::{LoadError, join_path};
 
 pub(super) const FUNCS: &[Func] = &[
+    Func {
+        name: "abspath",
+        doc: "A path from the root of the disk; a relative one begins in the folder where the program runs.",
+        params: &[Param::new("path", string)],
+        variadic: None,
+        examples: &[(r#"abspath("/a/../b")"#, r#""/b""#)],
+        unknown: gives_string,
+        call: |args, context| {
+            let path = text(args, 0);
+            let cwd = context.surroundings().map_or("", |surroundings| surroundings.cwd.as_str());
+            if !path.starts_with('/') && !cwd.starts_with('/') {
+                return Err(argument(0, "where the program runs is not known here"));
+            }
+            Ok(Value::string(join_path(cwd, path)))
+        },
+    },
     Func {
         name: "basename",
         doc: "The last part of a path.",
         params: &[Param::new("path", string)],
         variadic: None,
         examples: &[(r#"basename("a/b.txt")"#, r#""b.txt""#)],
-        result_ty: gives_string,
-        call: |args, _| Ok(text(args, 0).trim_end_matches('/').rsplit('/').next().unwrap_or_default().into()),
+        unknown: gives_string,
+        call: |args, _| {
+            let path = text(args, 0);
+            Ok(match path.trim_end_matches('/') {
+                "" if path.is_empty() => ".".into(),
+                "" => "/".into(),
+                path => path.rsplit('/').next().unwrap_or_default().into(),
+            })
+        },
     },
     Func {
         name: "dirname",
@@ -21,8 +46,12 @@ pub(super) const FUNCS: &[Func] = &[
         params: &[Param::new("path", string)],
         variadic: None,
         examples: &[(r#"dirname("a/b.txt")"#, r#""a""#), (r#"dirname("b.txt")"#, r#"".""#)],
-        result_ty: gives_string,
-        call: |args, _| Ok(text(args, 0).rsplit_once('/').map_or(".", |(folder, _)| folder).into()),
+        unknown: gives_string,
+        call: |args, _| {
+            let folder =
+                text(args, 0).rsplit_once('/').map_or(".", |(folder, _)| if folder.is_empty() { "/" } else { folder });
+            Ok(Value::string(join_path(".", folder)))
+        },
     },
     Func {
         name: "file",
@@ -30,38 +59,75 @@ pub(super) const FUNCS: &[Func] = &[
         params: &[Param::new("path", string)],
         variadic: None,
         examples: &[(r#"can(file("/no/such/file"))"#, "false")],
-        result_ty: gives_string,
-        call: |args, context| {
-            let bytes = read(args, context)?;
-            let text = String::from_utf8(bytes).map_err(|_| argument(0, "the file is not UTF-8"))?;
-            Ok(Value::string(text))
-        },
+        unknown: gives_string,
+        call: |args, context| read_text(args, context).map(Value::string),
+    },
+    Func {
+        name: "filebase64",
+        doc: "The bytes of a file, in base64.",
+        params: &[Param::new("path", string)],
+        variadic: None,
+        examples: &[(r#"can(filebase64("/no/such/file"))"#, "false")],
+        unknown: gives_string,
+        call: |args, context| Ok(Value::string(STANDARD.encode(read(args, context)?))),
     },
     Func {
         name: "fileexists",
-        doc: "Whether there is a file.",
+        doc: "Whether there is a file. A folder in its place is an error.",
         params: &[Param::new("path", string)],
         variadic: None,
         examples: &[(r#"fileexists("/no/such/file")"#, "false")],
-        result_ty: gives_bool,
-        call: |args, context| match load(args, context) {
-            Ok(_) => Ok(Value::Bool(true)),
-            Err(_) => Ok(Value::Bool(false)),
+        unknown: gives_bool,
+        call: |args, context| {
+            let path = path(args, context);
+            let loader = context.loader();
+            let found = loader.map_or(Err(LoadError::NotFound(path.clone())), |loader| loader.read(&path));
+            if found.is_err() && loader.is_some_and(|loader| loader.entries(&path).is_ok()) {
+                return Err(argument(0, format!("{path:?} is a folder")));
+            }
+            Ok(Value::Bool(found.is_ok()))
+        },
+    },
+    Func {
+        name: "pathexpand",
+        doc: "A path with the folder of the user for a ~ at its beginning.",
+        params: &[Param::new("path", string)],
+        variadic: None,
+        examples: &[(r#"pathexpand("/a/b")"#, r#""/a/b""#)],
+        unknown: gives_string,
+        call: |args, context| {
+            let path = text(args, 0);
+            let Some(below) = path.strip_prefix('~') else { return Ok(path.into()) };
+            if !below.is_empty() && !below.starts_with('/') {
+                return Err(argument(0, "folders of other users are not known: write ~/ at the beginning"));
+            }
+            let home = context.surroundings().and_then(|surroundings| surroundings.home.as_deref());
+            let home = home.ok_or_else(|| failed("which folder is the user's is not known here"))?;
+            Ok(Value::string(join_path(home, below.trim_start_matches('/'))))
         },
     },
 ];
 
-fn load(args: &[Value], context: &CallContext<'_>) -> Result<Vec<u8>, LoadError> {
-    let path = join_path(context.folder, text(args, 0));
-    match context.loader {
-        Some(loader) => loader.read(&path),
-        None => Err(LoadError::NotFound(path)),
+/// The path that an argument names, from where the loader begins.
+fn path(args: &[Value], context: &CallContext<'_>) -> String {
+    let home = context.surroundings().and_then(|surroundings| surroundings.home.as_deref());
+    match (text(args, 0).strip_prefix("~/"), home) {
+        (Some(below), Some(home)) => join_path(home, below),
+        _ => join_path(context.folder(), text(args, 0)),
     }
 }
 
-fn read(args: &[Value], context: &CallContext<'_>) -> Result<Vec<u8>, FuncError> {
-    debug_assert_eq!(args[0].ty(), Ty::String);
-    let bytes = load(args, context).map_err(|error| argument(0, error.to_string()))?;
+pub(super) fn read(args: &[Value], context: &CallContext<'_>) -> Result<Vec<u8>, FuncError> {
+    let path = path(args, context);
+    let found = match context.loader() {
+        Some(loader) => loader.read(&path),
+        None => Err(LoadError::NotFound(path)),
+    };
+    let bytes = found.map_err(|error| argument(0, error.to_string()))?;
     fits(bytes.len())?;
     Ok(bytes)
+}
+
+pub(super) fn read_text(args: &[Value], context: &CallContext<'_>) -> Result<String, FuncError> {
+    String::from_utf8(read(args, context)?).map_err(|_| argument(0, "the file is not UTF-8"))
 }
