@@ -25,7 +25,7 @@ impl Console {
         given.iter().for_each(|(name, value)| inputs.set(name.clone(), Input { value: value.clone(), span: None }));
         let state = state.peek(&stack.host).await?;
         let (run, _telling) = stack.run(inputs).await?;
-        let mut evaluation = run.evaluation();
+        let mut evaluation = run.final_evaluation(None);
         supply_all(&mut evaluation, &state);
         // What is wrong elsewhere keeps nobody from looking.
         let _ = stack.tell(&evaluation.take_diagnostics());

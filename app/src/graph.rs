@@ -6,6 +6,7 @@ use std::sync::Arc;
 use compiler::addr::{Mode, ResourceAddr};
 use compiler::diag::Diagnostics;
 use compiler::lang::eval::provided::NoFunctions;
+use compiler::surroundings::Surroundings;
 use compiler::{Environment, Evaluation, Inputs};
 
 use crate::failure::{Failure, Result};
@@ -23,7 +24,7 @@ pub fn graph(stack: &Stack) -> Result<Graph> {
     let environment = Environment {
         functions: Arc::new(NoFunctions),
         loader: stack.loader.clone(),
-        cwd: stack.root.absolute().display().to_string(),
+        surroundings: Surroundings::at(&stack.root.absolute().display().to_string()),
         schemas: Arc::default(),
     };
     let mut evaluation = Evaluation::new(stack.program.clone(), environment, Inputs::default());

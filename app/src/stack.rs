@@ -9,6 +9,7 @@ use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::encryption::{self, Encryption};
 use compiler::program::{self, Program};
 use compiler::source::{SourceFile, SourceLoader, SourceMap};
+use compiler::surroundings::Surroundings;
 use compiler::{Inputs, addr::ProviderSource};
 use engine::event::Event;
 use engine::host::launch::Progress;
@@ -262,13 +263,18 @@ impl Stack {
         Ok(Run {
             program: self.program.clone(),
             loader: self.loader.clone(),
-            cwd: self.root.absolute().display().to_string(),
+            surroundings: self.surroundings(),
             inputs,
             providers: Arc::new(providers),
             parallelism,
             events,
             cancelled: self.host.watch.cancelled(),
         })
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let home = self.host.environment.text("HOME");
+        Surroundings { home, ..Surroundings::at(&self.root.absolute().display().to_string()) }
     }
 
     fn launcher(
@@ -312,7 +318,7 @@ impl Stack {
         Ok(Tester {
             program: self.program.clone(),
             loader: self.loader.clone(),
-            cwd: self.root.absolute().display().to_string(),
+            surroundings: self.surroundings(),
             launcher: launcher((dialect::TEST_VARIABLE.to_owned(), name.to_owned())),
             simulator: launcher(simulation.variable()),
             inputs,

@@ -82,7 +82,10 @@ pub async fn evaluate(run: &Run, store: &mut Store, plan: &Plan) -> (Summary, Ev
         let becomes = plan.becomes.get(to).cloned().map(Box::new);
         applying.stage(Record::Move { from: from.clone(), to: to.clone(), becomes });
     }
-    let mut evaluation = if plan.is_destroy() { run.lenient_evaluation() } else { run.evaluation() };
+    let mut evaluation = match plan.is_destroy() {
+        true => run.lenient_evaluation(plan.planned_at),
+        false => run.final_evaluation(Some(plan.planned_at)),
+    };
     // What is taken in, the plan says.
     evaluation.ignore_imports();
     if let Some(left_out) = plan.left_out.as_ref().filter(|_| !plan.is_destroy()) {
@@ -540,7 +543,8 @@ impl Applying<'_> {
                 self.diags.push(diagnostic.note(note));
             }
             (Err(error), Some(text)) => {
-                let (diagnostic, unwritten) = rescue::rescue(self.store.path(), &self.run.cwd, &error, text);
+                let (diagnostic, unwritten) =
+                    rescue::rescue(self.store.path(), &self.run.surroundings.cwd, &error, text);
                 self.diags.push(diagnostic);
                 self.summary.unwritten = unwritten;
             }

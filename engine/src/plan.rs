@@ -22,6 +22,7 @@ use compiler::config::DesiredInstance;
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::source::Span;
 use compiler::{Evaluation, Work};
+use jiff::Timestamp;
 pub use proto::preview;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -54,7 +55,11 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         moved = moves::moved(state, &moves);
         &moved
     };
-    let mut evaluation = if options.goal == Goal::Nothing { run.lenient_evaluation() } else { run.evaluation() };
+    let planned_at = Timestamp::now();
+    let mut evaluation = match options.goal {
+        Goal::Nothing => run.lenient_evaluation(planned_at),
+        Goal::Configuration | Goal::Record => run.evaluation(Some(planned_at)),
+    };
     let part = match Part::of(&options.selection, options.goal, &evaluation, state) {
         Ok(part) => part,
         Err(diags) => return (Plan::default(), evaluation, diags),
@@ -96,6 +101,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             goal: options.goal,
             lineage: state.lineage.clone(),
             serial: state.serial,
+            planned_at,
             moves,
             becomes,
             left_out,

@@ -8,7 +8,9 @@ use compiler::config::{DesiredInstance, DesiredProvider};
 use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::lang::eval::body::Spans;
 use compiler::source::{SourceLoader, Span};
+use compiler::surroundings::{Outside, Surroundings};
 use compiler::{Environment, Evaluation, Inputs, Program};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use value::codec::json;
 use value::schema::{Attribute, AttributeTy, Block, Schema};
@@ -26,7 +28,8 @@ use crate::state::InstanceState;
 pub struct Run {
     pub program: Arc<Program>,
     pub loader: Arc<dyn SourceLoader>,
-    pub cwd: String,
+    /// Without a plan and without what is outside, which are given to each evaluation.
+    pub surroundings: Surroundings,
     pub inputs: Inputs,
     pub providers: Arc<Providers>,
     /// How many instances are worked on at once.
@@ -36,11 +39,34 @@ pub struct Run {
     pub cancelled: watch::Receiver<bool>,
 }
 
+/// The clock and the chance of this machine.
+struct World;
+
+impl Outside for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).expect("the system has random numbers");
+    }
+}
+
 impl Run {
-    pub fn evaluation(&self) -> Evaluation {
+    /// For a plan that is made then, or for none: what is another thing each time stays unknown.
+    pub fn evaluation(&self, planned_at: Option<Timestamp>) -> Evaluation {
+        self.evaluation_in(Surroundings { planned_at, ..self.surroundings.clone() })
+    }
+
+    /// For making what was planned then, and for the console: there is a clock, and chance.
+    pub fn final_evaluation(&self, planned_at: Option<Timestamp>) -> Evaluation {
+        self.evaluation_in(Surroundings { planned_at, outside: Some(Arc::new(World)), ..self.surroundings.clone() })
+    }
+
+    fn evaluation_in(&self, surroundings: Surroundings) -> Evaluation {
         let environment = Environment {
             loader: self.loader.clone(),
-            cwd: self.cwd.clone(),
+            surroundings,
             schemas: self.providers.schemas().clone(),
             functions: self.providers.functions(),
         };
@@ -48,10 +74,10 @@ impl Run {
     }
 
     /// For taking things away: what is no longer known is no reason to stop.
-    pub(crate) fn lenient_evaluation(&self) -> Evaluation {
+    pub(crate) fn lenient_evaluation(&self, planned_at: Timestamp) -> Evaluation {
         let mut inputs = self.inputs.clone();
         inputs.validating = true;
-        Run { inputs, ..self.clone() }.evaluation()
+        Run { inputs, ..self.clone() }.evaluation(Some(planned_at))
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -20,6 +20,7 @@ use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::evaluation::{Input, RunOutputs, Verdict};
 use compiler::program::Program;
 use compiler::source::{SourceLoader, SourceMap, join_path};
+use compiler::surroundings::Surroundings;
 use compiler::syntax::ast::Attribute;
 use compiler::testing::{Command, TestFile, TestRun, TestScope};
 use compiler::{Evaluation, Inputs};
@@ -44,7 +45,7 @@ pub use snapshot::Snapshot;
 pub struct Tester {
     pub program: Arc<Program>,
     pub loader: Arc<dyn SourceLoader>,
-    pub cwd: String,
+    pub surroundings: Surroundings,
     pub launcher: Arc<dyn Launcher>,
     /// Starts providers that only simulate: what snapshots are made with, so that they are the same everywhere.
     pub simulator: Arc<dyn Launcher>,
@@ -237,7 +238,7 @@ impl<'t> Running<'t> {
         Ok(Run {
             program,
             loader: self.tester.loader.clone(),
-            cwd: self.tester.cwd.clone(),
+            surroundings: self.tester.surroundings.clone(),
             inputs: inputs.clone(),
             providers: Arc::new(providers.wrapped(Arc::new(wrap))),
             parallelism: self.tester.parallelism,

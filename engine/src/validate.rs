@@ -10,7 +10,7 @@ use crate::run::{Run, host_diagnostics, located_in, problem_diagnostic};
 /// Evaluates with unknown values where only a plan could know, and lets every provider look at its part.
 pub async fn validate(run: &Run) -> Diagnostics {
     let run = Run { inputs: Inputs::validating(), ..run.clone() };
-    let mut evaluation = run.evaluation();
+    let mut evaluation = run.evaluation(None);
     let mut diags = Diagnostics::default();
     loop {
         let batch = evaluation.ready();

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use compiler::source::{FoundModule, LoadError, ModuleSource, SourceLoader};
+use compiler::source::{FolderEntry, FoundModule, LoadError, ModuleSource, SourceLoader};
 
 use crate::root::Root;
 use crate::watch::Watch;
@@ -31,6 +31,22 @@ impl SourceLoader for Disk {
         }
         names.sort();
         Ok(names)
+    }
+
+    fn entries(&self, folder: &str) -> Result<Vec<FolderEntry>, LoadError> {
+        let found = std::fs::read_dir(self.root.at(folder)).map_err(|error| load_error(folder, &error))?;
+        let mut entries = Vec::new();
+        for entry in found {
+            let entry = entry.map_err(|error| load_error(folder, &error))?;
+            // A link is what it leads to; one that leads nowhere is nothing.
+            if let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), std::fs::metadata(entry.path()))
+                && (metadata.is_dir() || metadata.is_file())
+            {
+                entries.push(FolderEntry { name, is_folder: metadata.is_dir() });
+            }
+        }
+        entries.sort();
+        Ok(entries)
     }
 
     fn module(&self, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {
@@ -65,6 +81,10 @@ impl SourceLoader for Overlay {
         };
         let names = self.texts.keys().filter(in_folder).filter_map(|path| Path::new(path).file_name()?.to_str());
         Ok(names.map(str::to_owned).collect())
+    }
+
+    fn entries(&self, folder: &str) -> Result<Vec<FolderEntry>, LoadError> {
+        self.disk.entries(folder)
     }
 
     fn module(&self, module: &ModuleSource<'_>) -> Option<Result<FoundModule, LoadError>> {

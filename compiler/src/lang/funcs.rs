@@ -227,7 +227,7 @@ fn set_of_any() -> Ty {
 }
 
 // What is known of a result.
-fn not_null(ty: Ty) -> Value {
+pub(crate) fn not_null(ty: Ty) -> Value {
     Value::Unknown(ty, Some(Arc::new(Refinement { not_null: true, ..Refinement::default() })))
 }
 /// A string of which the beginning is known.

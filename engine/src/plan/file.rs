@@ -161,6 +161,7 @@ fn encode_plan(plan: &Plan) -> Json {
         "goal": goal_word(plan.goal),
         "lineage": plan.lineage,
         "serial": plan.serial,
+        "planned_at": plan.planned_at.to_string(),
         "changes": changes.collect::<Vec<_>>(),
         "deposed": deposed.collect::<Vec<_>>(),
         "forgotten": plan.forgotten.iter().map(|(addr, key)| [addr.to_string(), key.clone()]).collect::<Vec<_>>(),
@@ -211,6 +212,7 @@ fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
         goal: GOALS.into_iter().find(|goal| json["goal"].as_str() == Some(goal_word(*goal)))?,
         lineage: json["lineage"].as_str()?.to_owned(),
         serial: json["serial"].as_u64()?,
+        planned_at: json["planned_at"].as_str()?.parse().ok()?,
         ..Plan::default()
     };
     for change in json["changes"].as_array()? {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
+use jiff::Timestamp;
 use proto::preview::Preview;
 use value::schema::Schema;
 use value::{Path, Value};
@@ -38,6 +39,8 @@ pub struct Plan {
     /// The state that the plan starts from, as read from the providers.
     pub lineage: String,
     pub serial: u64,
+    /// What `plantimestamp` gives, here and when it is applied.
+    pub planned_at: Timestamp,
 }
 
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ use compiler::diag::{Diagnostics, render::render};
 use compiler::evaluation::Input;
 use compiler::program;
 use compiler::source::{MemoryLoader, SourceMap};
+use compiler::surroundings::Surroundings;
 use engine::apply::{self, Summary};
 use engine::host::fake::{FakeLauncher, FakeProvider};
 use engine::host::providers::Providers;
@@ -108,7 +109,7 @@ impl Bed {
         let run = Run {
             program: Arc::new(program),
             loader: Arc::new(loader),
-            cwd: self.folder.path().display().to_string(),
+            surroundings: Surroundings::at(&self.folder.path().display().to_string()),
             inputs: self.inputs.clone(),
             providers: Arc::new(providers),
             parallelism: 4,

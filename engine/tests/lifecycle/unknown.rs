@@ -49,3 +49,24 @@ async fn the_first_known_value_is_taken_and_no_later_one() {
     assert_eq!(planned("try(thing.u.id.x, \"b\")").await, "\"b\"");
     assert_eq!(planned("can(thing.u.id.x)").await, "false");
 }
+
+/// A plan promises nothing of what is another thing each time, and the time of the plan is the same when it is applied.
+#[tokio::test]
+async fn what_changes_by_itself_is_known_when_it_is_made() {
+    let mut bed = Bed::new();
+    let text = "locals {\n  now = timestamp()\n}\n\
+        resource \"thing\" \"a\" {\n  name = \"${local.now} ${uuid()} ${bcrypt(\"x\", 4)}\"\n  refers = plantimestamp()\n}\n\
+        output \"same\" {\n  value = \"${thing.a.refers == plantimestamp()} ${startswith(thing.a.name, local.now)}\"\n}\n";
+    let plan = bed.plan(text).await;
+    assert!(plan.contains("name = (known after apply)") && !plan.contains("refers = (known"), "{plan}");
+    let applied = bed.apply(text).await;
+    assert_eq!(applied.errors, "");
+    let store = bed.store();
+    let state = store.state();
+    let outputs: Vec<_> = state.outputs.values().filter_map(|output| output.value.as_str()).collect();
+    assert_eq!(outputs, ["true true"]);
+    let (_, thing) = state.instances.iter().next().expect("a thing");
+    let name = thing.attributes["name"].as_str().expect("a name");
+    let lengths: Vec<usize> = name.split(' ').map(str::len).collect();
+    assert_eq!(lengths, [20, 36, 60], "{name}");
+}

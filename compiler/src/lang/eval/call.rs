@@ -176,7 +176,7 @@ impl Ctx<'_> {
         };
         let (value, errors) = self.attempt(arg);
         if errors.is_empty() && !value.is_wholly_known() {
-            return Value::unknown(Ty::Bool);
+            return funcs::not_null(Ty::Bool);
         }
         Value::Bool(errors.is_empty())
     }

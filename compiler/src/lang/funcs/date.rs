@@ -21,12 +21,11 @@ pub(super) const FUNCS: &[Func] = &[
         doc: "When the plan was made, the same in all of what follows from it.",
         params: &[],
         variadic: None,
-        examples: &[("can(plantimestamp())", "false")],
+        examples: &[("plantimestamp()", "(known after apply)")],
         unknown: gives_string,
         call: |_, context| {
             let planned_at = context.surroundings().and_then(|surroundings| surroundings.planned_at);
-            let planned_at = planned_at.ok_or_else(|| failed("there is no plan here"))?;
-            Ok(Value::string(show_utc(planned_at)))
+            Ok(planned_at.map_or(not_null(Ty::String), |planned_at| Value::string(show_utc(planned_at))))
         },
     },
     Func {
