@@ -253,6 +253,8 @@ fn documents_are_in_the_program() {
     let folder = std::fs::read_dir(crate::sandbox::repository().join("docs")).expect("a folder").flatten();
     let mut names: Vec<String> =
         folder.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".md")?.to_owned())).collect();
+    // What functions do stands beside them.
+    names.push("functions".to_owned());
     names.sort();
     let topics: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(topics, names);
@@ -263,4 +265,11 @@ fn documents_are_in_the_program() {
     assert!(sandbox.lampwright(".", &["help", "state"]).success().contains("Usage"));
     assert!(sandbox.lampwright(".", &["docs", "state"]).success().contains("# Where the state is"));
     assert!(sandbox.lampwright(".", &["docs", "planing"]).failure().contains("did you mean planning?"));
+    let functions = sandbox.lampwright(".", &["docs", "functions"]).success();
+    assert!(
+        functions.lines().any(|line| line.starts_with("timeadd ")) && functions.lines().count() > 118,
+        "{functions}"
+    );
+    insta::assert_snapshot!("docs_of_a_function", sandbox.lampwright(".", &["help", "timeadd"]).success());
+    assert!(sandbox.lampwright(".", &["docs", "timead"]).failure().contains("did you mean timeadd?"));
 }

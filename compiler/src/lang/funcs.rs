@@ -203,6 +203,23 @@ impl Func {
     }
 }
 
+impl Func {
+    /// What a user is told of it: its parameters with their types, what it does, and examples.
+    pub fn reference(&self) -> String {
+        let shown = |param: &Param, more: &str| match (param.ty)() {
+            Ty::Dynamic => format!("{}{more}", param.name),
+            ty => format!("{}{more}: {ty}", param.name),
+        };
+        let params = self.params.iter().map(|param| shown(param, ""));
+        let params: Vec<String> = params.chain(self.variadic.iter().map(|param| shown(param, "..."))).collect();
+        let mut out = format!("{}({})\n\n{}\n", self.name, params.join(", "), self.doc);
+        for (expression, value) in self.examples {
+            out.push_str(&format!("\n  {expression}\n  = {}\n", value.replace('\n', "\n    ")));
+        }
+        out
+    }
+}
+
 // Types of parameters, as functions so that they can stand in constants.
 fn any() -> Ty {
     Ty::Dynamic
