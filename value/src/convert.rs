@@ -311,7 +311,7 @@ fn unify_two(a: &Ty, b: &Ty, untyped: Untyped) -> Option<Ty> {
         (Ty::Map(x), Ty::Map(y)) => Some(Ty::map(unify_two(x, y)?)),
         (Ty::Tuple(x), Ty::Tuple(y)) if x.len() == y.len() => {
             let elements: Option<Vec<_>> = x.iter().zip(y.iter()).map(|(x, y)| unify_two(x, y)).collect();
-            elements.map(Ty::tuple).or_else(|| unify_elements(x.iter().chain(y.iter()), untyped).map(Ty::list))
+            elements.map(Ty::tuple)
         }
         (Ty::Tuple(x), Ty::Tuple(y)) => unify_elements(x.iter().chain(y.iter()), untyped).map(Ty::list),
         (Ty::Tuple(tuple), Ty::List(element)) | (Ty::List(element), Ty::Tuple(tuple)) => {
@@ -322,12 +322,11 @@ fn unify_two(a: &Ty, b: &Ty, untyped: Untyped) -> Option<Ty> {
         (Ty::Object(x), Ty::Object(y)) => {
             let x_names: BTreeSet<_> = x.attributes.keys().collect();
             let y_names: BTreeSet<_> = y.attributes.keys().collect();
+            // Of one shape, they go together part by part or not at all.
             if x_names == y_names {
                 let attributes =
                     x.attributes.iter().map(|(name, ty)| Some((name.clone(), unify_two(ty, &y.attributes[name])?)));
-                if let Some(attributes) = attributes.collect::<Option<Vec<_>>>() {
-                    return Some(Ty::object(attributes));
-                }
+                return attributes.collect::<Option<Vec<_>>>().map(Ty::object);
             }
             unify_elements(x.attributes.values().chain(y.attributes.values()), untyped).map(Ty::map)
         }

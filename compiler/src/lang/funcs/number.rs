@@ -121,7 +121,8 @@ fn of(args: &[Value], idx: usize) -> &Number {
 fn power(base: f64, exponent: f64) -> f64 {
     let magnitude = exponent.abs();
     let is_ordinary = base.is_finite() && base != 0.0 && magnitude < 9.0e15 && (base > 0.0 || magnitude.fract() == 0.0);
-    if !is_ordinary || exponent == 0.0 || magnitude == 0.5 {
+    let is_root = magnitude.to_bits() == 0.5_f64.to_bits();
+    if !is_ordinary || exponent == 0.0 || is_root {
         return base.powf(exponent);
     }
     let (mut whole, mut fraction) = (magnitude.trunc(), magnitude.fract());
