@@ -109,6 +109,10 @@ fn parse(args: &[Value], idx: usize) -> Result<Moment, FuncError> {
     parse_moment(text(args, idx)).ok_or_else(refused)
 }
 
+pub(super) fn is_time(text: &str) -> bool {
+    parse_moment(text).is_some()
+}
+
 fn parse_moment(text: &str) -> Option<Moment> {
     let bytes = text.as_bytes();
     let number = |from: usize, len: usize| -> Option<i64> {

@@ -139,14 +139,11 @@ fn decode(text: &str) -> Result<Value, FuncError> {
 }
 
 /// The name of a tag of YAML itself.
-fn known_tag<'t>(tag: Option<&'t Tag>, known: &[&str]) -> Result<Option<&'t str>, String> {
+fn known_tag(tag: Option<&Tag>, known: &[&'static str]) -> Result<Option<&'static str>, String> {
     let Some(tag) = tag else { return Ok(None) };
-    let (handle, suffix) = tag.parts();
-    if handle == "tag:yaml.org,2002:" && known.contains(&suffix) {
-        Ok(Some(suffix))
-    } else {
-        Err(format!("the tag {handle}{suffix} is not known"))
-    }
+    let name = tag.suffix_in_namespace("tag:yaml.org,2002:");
+    let name = name.and_then(|name| known.iter().find(|known| **known == name));
+    name.map(|name| Some(*name)).ok_or_else(|| format!("the tag {}{} is not known", tag.handle(), tag.suffix()))
 }
 
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
@@ -155,7 +152,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, St
     if style != ScalarStyle::Plain || matches!(tag, Some("str" | "binary")) {
         return Ok(Value::string(text));
     }
-    Ok(match text {
+    let value = match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null(Ty::Dynamic),
         "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Value::Bool(true),
         "false" | "False" | "FALSE" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Value::Bool(false),
@@ -164,9 +161,15 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, St
         ".nan" | ".NaN" | ".NAN" => return Err("a value is not a number".to_owned()),
         _ => match number(text) {
             Some(number) => Value::Number(number),
-            None => date(text).map_or_else(|| Value::string(text), Value::string),
+            None => time(text).map_or_else(|| Value::string(text), Value::string),
         },
-    })
+    };
+    match (tag, &value) {
+        (Some("null"), _) => Ok(Value::Null(Ty::Dynamic)),
+        (Some("int" | "float"), Value::Number(_)) | (Some("bool"), Value::Bool(_)) => Ok(value),
+        (Some(tag @ ("int" | "float" | "bool")), _) => Err(format!("{text:?} is no {tag}")),
+        _ => Ok(value),
+    }
 }
 
 fn number(text: &str) -> Option<Number> {
@@ -183,13 +186,33 @@ fn number(text: &str) -> Option<Number> {
     text.parse().ok()
 }
 
-/// A day is the time that it begins.
-fn date(text: &str) -> Option<String> {
-    let is_date = text.len() == 10
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
-    let date: jiff::civil::Date = if is_date { text.parse().ok()? } else { return None };
-    Some(format!("{date}T00:00:00Z"))
+/// A time with a zone or none, which is UTC then; a day is the time that it begins.
+fn time(text: &str) -> Option<String> {
+    let (day, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, "0:0:0"));
+    let (time, zone) = match time.find(['Z', '+', '-']) {
+        Some(at) => time.split_at(at),
+        None => (time, "Z"),
+    };
+    let (time, fraction) = match time.split_once('.') {
+        Some((time, fraction)) => (time, Some(fraction)),
+        None => (time, None),
+    };
+    let part = |part: &str, digits: usize| {
+        let is_number = (1..=digits).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { part.parse::<i16>().ok() } else { None }
+    };
+    let mut days = day.split('-');
+    let (year, month, day) = (days.next().filter(|year| year.len() == 4)?, days.next()?, days.next()?);
+    let mut times = time.split(':');
+    let (hour, minute, second) = (times.next()?, times.next()?, times.next()?);
+    if days.next().is_some() || times.next().is_some() || fraction.is_some_and(|fraction| !(1..=9).contains(&fraction.len())) {
+        return None;
+    }
+    let (year, month, day) = (part(year, 4)?, part(month, 2)?, part(day, 2)?);
+    let (hour, minute, second) = (part(hour, 2)?, part(minute, 2)?, part(second, 2)?);
+    let fraction = fraction.map(|fraction| fraction.trim_end_matches('0')).filter(|fraction| !fraction.is_empty());
+    let fraction = fraction.map_or_else(String::new, |fraction| format!(".{fraction}"));
+    let written = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}");
+    let is_zone = zone == "Z" || (zone.len() == 6 && zone.as_bytes()[3] == b':');
+    if is_zone && super::date::is_time(&written) { Some(written) } else { None }
 }

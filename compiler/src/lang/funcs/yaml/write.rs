@@ -5,6 +5,9 @@ use value::Value;
 /// Lines of text in quotes are broken at a blank behind this column.
 const WIDTH: usize = 80;
 
+/// A key that is longer stands in a line of its own.
+const MAX_KEY: usize = 128;
+
 pub(super) fn document(value: &Value) -> Result<String, String> {
     let mut out = String::new();
     node(value, 0, &mut out)?;
@@ -43,7 +46,7 @@ fn node(value: &Value, indent: usize, out: &mut String) -> Result<(), String> {
             }
             for (idx, (key, item)) in entries.iter().enumerate() {
                 next_line(idx > 0, indent, out);
-                if is_block(key) {
+                if is_block(key) || key.len() > MAX_KEY {
                     out.push_str("? ");
                     string(key, indent, out);
                     next_line(true, indent, out);
