@@ -205,7 +205,10 @@ fn time(text: &str) -> Option<String> {
     let (year, month, day) = (days.next().filter(|year| year.len() == 4)?, days.next()?, days.next()?);
     let mut times = time.split(':');
     let (hour, minute, second) = (times.next()?, times.next()?, times.next()?);
-    if days.next().is_some() || times.next().is_some() || fraction.is_some_and(|fraction| !(1..=9).contains(&fraction.len())) {
+    if days.next().is_some()
+        || times.next().is_some()
+        || fraction.is_some_and(|fraction| !(1..=9).contains(&fraction.len()))
+    {
         return None;
     }
     let (year, month, day) = (part(year, 4)?, part(month, 2)?, part(day, 2)?);
