@@ -63,6 +63,7 @@ pub(crate) fn plan(plan: &Plan, saved: &SavedPlan, schemas: &Schemas) -> Json {
     if let Some(prior) = prior_state(plan) {
         json["prior_state"] = prior;
     }
+    json["timestamp"] = plan.planned_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     json["configuration"] = configuration::configuration(&saved.stack.program, schemas);
     if !plan.deferred.is_empty() {
         json["deferred_changes"] = plan.deferred.iter().map(deferred).collect();
