@@ -41,7 +41,7 @@ use crate::environment;
 use crate::flags;
 use crate::invocation::Invocation;
 use crate::print;
-use crate::ui::Ui;
+use crate::ui::{Telling, Ui};
 
 /// Describe a whole application once, see every change before it is made, apply it on any cloud.
 ///
@@ -127,18 +127,19 @@ struct VersionArgs {
 pub(crate) type Outcome = Result<u8>;
 
 impl Cli {
-    /// A program reads what is said.
-    fn is_json(&self) -> bool {
-        match &self.command {
-            Command::Test(args) => args.json,
-            command => command.common().is_some_and(|common| common.json),
-        }
-    }
-
     /// How what is to be said is said.
-    pub(crate) fn ui(&self) -> Ui {
-        let ui = Ui::new(!self.no_color, self.is_json(), self.chdir.clone());
-        ui.compact(self.command.common().is_some_and(|common| common.compact_warnings))
+    pub(crate) fn ui(&self) -> anyhow::Result<Ui> {
+        let common = self.command.common();
+        let json = match &self.command {
+            Command::Test(args) => args.json.read(),
+            _ => common.map(|common| common.json.read()).unwrap_or_default(),
+        };
+        Ui::new(Telling {
+            colour: !self.no_color,
+            is_compact: common.is_some_and(|common| common.compact_warnings),
+            json,
+            folder: self.chdir.clone(),
+        })
     }
 }
 
@@ -168,9 +169,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
     if let Some(folder) = cli.chdir.as_ref().filter(|folder| !folder.is_dir()) {
         return Err(anyhow!("cannot go to the folder {}: it is not there, or no folder", folder.display()).into());
     }
-    if invocation.ui.is_json {
-        crate::json::version();
-    }
+    invocation.ui.version();
     environment::check(&Cli::command())?;
     match cli.command {
         Command::Init(args) => init::run(&args, invocation).await,
@@ -332,7 +331,7 @@ fn start_log(ui: &Ui) {
     let filter = format!("warn,engine={level},plugin={level},compiler={level},lampwright={level}");
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(ui.is_coloured())
+        .with_ansi(ui.terminal().err_has_colour)
         .with_writer(std::io::stderr)
         .try_init();
 }

@@ -35,12 +35,10 @@ fn document(reports: &[Report]) -> String {
 fn case(out: &mut String, report: &Report, run: &RunReport) {
     let (name, file) = (escaped(&run.name), escaped(&report.path));
     let _ = write!(out, "    <testcase name=\"{name}\" classname=\"{file}\" time=\"{:.3}\"", run.elapsed.as_secs_f64());
-    let differences = run.folder.iter().flat_map(|folder| run.differences.iter().flat_map(|one| one.lines(folder)));
     let mut text = render(&run.diags, &report.sources);
-    differences.for_each(|line| {
-        text.push_str(&line);
-        text.push('\n');
-    });
+    if let Some(folder) = &run.folder {
+        text.extend(run.differences.iter().map(|one| one.text(folder).to_string()));
+    }
     let _ = match run.status {
         Status::Pass => writeln!(out, "></testcase>"),
         Status::Skip => {

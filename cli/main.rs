@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** the only part of the project that prints, and that decides on exit codes (`exit.rs`).
 
+mod board;
 mod commands;
 mod document;
 mod environment;
@@ -11,10 +12,16 @@ mod guard;
 mod invocation;
 mod json;
 mod junit;
+mod lines;
+mod paint;
 mod print;
 mod proposal;
+mod screen;
+mod terminal;
 mod test_report;
 mod ui;
+mod view;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,7 +76,14 @@ fn run() -> ExitCode {
         }
     };
     let started_in = std::env::current_dir().unwrap_or_default();
-    let invocation = Invocation::new(cli.ui(), |ui| host(ui, started_in.clone()), &started_in);
+    let ui = match cli.ui() {
+        Ok(ui) => ui,
+        Err(error) => {
+            Ui::default().error(&format!("{error:#}"));
+            return ExitCode::from(exit::FAILURE);
+        }
+    };
+    let invocation = Invocation::new(ui, |ui| host(ui, started_in.clone()), &started_in);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(commands::run(cli, &invocation)),

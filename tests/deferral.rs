@@ -58,7 +58,7 @@ fn what_is_not_known_yet_is_put_off() {
     insta::assert_snapshot!("put_off_json", serde_json::to_string_pretty(&plan["deferred_changes"]).expect("JSON"));
     // A saved plan is one round.
     let applied = run(&["apply", "saved"]).success();
-    assert!(applied.contains("2 added") && applied.contains("plan again, and apply that"), "{applied}");
+    assert!(applied.contains("2 added") && applied.contains("an apply goes on with it"), "{applied}");
     assert_eq!(count(&sandbox), 2);
     // An apply goes on: the nodes, then the zones and what needs them.
     let applied = run(&["apply", "-auto-approve"]).success();

@@ -124,6 +124,7 @@ pub(crate) async fn make(
 ) -> Result<Planned> {
     let (run, telling) = stack.run_with_state(inputs, usize::from(parallelism), &known).await?;
     let (plan, diags) = plan::plan(&run, known.state, &options).await;
+    telling.catch_up().await;
     let told = stack.tell(&diags);
     if told.is_err() {
         run.providers.shutdown().await;

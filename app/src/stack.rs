@@ -21,7 +21,7 @@ use engine::state::seal::Seal;
 use engine::state::store::Known;
 use engine::state::{State, state_name};
 use engine::testing::Tester;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::builtin::{Launch, Seals};
 use crate::failure::{Failure, Result};
@@ -334,17 +334,38 @@ impl Stack {
 #[derive(Debug)]
 pub struct Telling {
     task: tokio::task::JoinHandle<()>,
+    marks: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
 
 impl Telling {
     fn start(host: Arc<Host>) -> (mpsc::UnboundedSender<Event>, Telling) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (marks, mut marked) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
         let task = tokio::spawn(async move {
-            while let Some(event) = receiver.recv().await {
-                host.watch.event(&event);
+            loop {
+                tokio::select! {
+                    event = receiver.recv() => match event {
+                        Some(event) => host.watch.event(&event),
+                        None => return,
+                    },
+                    Some(mark) = marked.recv() => {
+                        while let Ok(event) = receiver.try_recv() {
+                            host.watch.event(&event);
+                        }
+                        let _ = mark.send(());
+                    }
+                }
             }
         });
-        (sender, Telling { task })
+        (sender, Telling { task, marks })
+    }
+
+    /// What has happened until now is told before anything else is.
+    pub(crate) async fn catch_up(&self) {
+        let (mark, is_told) = oneshot::channel();
+        if self.marks.send(mark).is_ok() {
+            let _ = is_told.await;
+        }
     }
 
     /// Waits a moment for events that are still on their way.

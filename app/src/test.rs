@@ -13,6 +13,7 @@ use compiler::diag::{Diagnostic, Diagnostics};
 use compiler::lang::secrets;
 use compiler::source::SourceMap;
 use compiler::testing::{self, TestFile};
+use compiler::text::Text;
 use engine::state::store;
 use engine::testing::{Outcome, Running, Status, Tester, removal};
 use tokio::sync::Semaphore;
@@ -65,7 +66,7 @@ pub enum OnDifference {
 pub trait WatchTests: Send + Sync {
     fn found(&self, files: &[(String, TestFile)]);
     /// A run has ended; with the text of its plan.
-    fn ran(&self, path: &str, run: &RunReport, plan: Option<&str>);
+    fn ran(&self, path: &str, run: &RunReport, plan: Option<&Text>);
 }
 
 /// What became of all test files.
@@ -305,7 +306,7 @@ async fn run_file(
         if snapshots.accepts {
             accept(&mut report, |_, _| true);
         }
-        watch.ran(path, &report, plan.as_deref());
+        watch.ran(path, &report, plan.as_ref());
         runs.push(report);
     }
     let clean_up = running.clean_up().await;

@@ -9,19 +9,16 @@ use app::failure::Failure;
 use app::planning::{PlanRequest, SavedPlan};
 use app::stack::Stack;
 use clap::Args;
-use compiler::console;
 use engine::plan::part::Selection;
-use engine::plan::show::{self, DataChange, Fate, ShowOptions};
+use engine::plan::show::{self, Fate};
 use engine::plan::{Goal, Plan};
-use engine::state::State;
 
 use super::plan::{CommonArgs, PartArgs, ReplaceArgs, goal, show_plan};
 use super::{InputArgs, Outcome};
 use crate::invocation::Invocation;
-use crate::print;
 use crate::proposal::Proposal;
 use crate::ui::Ui;
-use crate::{exit, json};
+use crate::{exit, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
@@ -94,7 +91,9 @@ pub(crate) async fn run(args: &ApplyArgs, invocation: &Invocation) -> Outcome {
         saved.check_given(args.change.inputs.given())?;
         let proposed =
             change::propose_saved(&saved, &common.state.of(&saved.stack, &saved.inputs)?, common.parallelism).await?;
-        return Ok(report(&invocation.ui, proposed.make().await?, None));
+        let ui = &*invocation.ui;
+        ui.views().for_each(|view| view.begun(proposed.plan()));
+        return Ok(report(ui, &proposed.make().await?, None));
     }
     let goal = goal(args.destroy, args.refresh_only);
     run_planned(goal, &args.replace, &args.part, &args.change, invocation).await
@@ -124,6 +123,12 @@ async fn run_planned(
     let command = |not_done: &[String]| {
         part.flags(replace.repeated(invocation.proposal_to(goal), |address| not_done.contains(address)))
     };
+    let unfold = match goal {
+        Goal::Configuration => invocation.proposal("plan"),
+        Goal::Nothing => invocation.proposal("plan").argument("-destroy"),
+        Goal::Record => invocation.proposal("plan").argument("-refresh-only"),
+    };
+    let unfold = part.flags(replace.repeated(unfold, |_| true));
     let mut before = BTreeMap::new();
     loop {
         let proposed = change::propose(&stack, &request).await?;
@@ -138,7 +143,9 @@ async fn run_planned(
             .into());
         }
         let left = if before.is_empty() { NOTHING } else { "nothing more was changed" };
-        let done = agree_and_make(&stack, proposed, args, &command, left, invocation).await?;
+        let done =
+            agree_and_make(&stack, proposed, args, Ways { unfold: unfold.clone(), again: &command }, left, invocation)
+                .await?;
         if done != exit::SUCCESS || deferred.is_empty() {
             return Ok(done);
         }
@@ -149,27 +156,35 @@ async fn run_planned(
 }
 
 /// The command that goes on, by the addresses of what was not done.
-type Again<'a> = &'a (dyn Fn(&[String]) -> Proposal + Sync);
+pub(super) type Again<'a> = &'a (dyn Fn(&[String]) -> Proposal + Sync);
 
 /// What is said where nobody agreed.
 pub(super) const NOTHING: &str = "nothing was changed";
 
-/// A change is shown, asked about, and made. `command` goes on with it where it was cut off; `left` is said where nobody agrees.
+/// Commands about a change, but for the flags that all have.
+pub(super) struct Ways<'a> {
+    /// Shows all of it.
+    pub(super) unfold: Proposal,
+    /// Goes on with it where it was cut off.
+    pub(super) again: Again<'a>,
+}
+
+/// A change is shown, asked about, and made. `left` is said where nobody agrees.
 pub(super) async fn agree_and_make(
     stack: &Stack,
     proposed: Proposed<'_>,
     args: &ChangeArgs,
-    command: Again<'_>,
+    ways: Ways<'_>,
     left: &str,
     invocation: &Invocation,
 ) -> Outcome {
     let (ui, common) = (&*invocation.ui, &args.common);
     let plan = proposed.plan();
-    show_plan(ui, stack, plan, ShowOptions::default());
-    let needs_work = !plan.is_empty();
-    if needs_work
+    let unfold = common.flags(ways.unfold, args.inputs.given(), stack).argument("-detail");
+    show_plan(ui, stack, plan, false, common.fold(ui, unfold));
+    if !plan.is_empty()
         && !args.auto_approve
-        && (ui.is_json || !common.input || !ui.confirm(&question(plan), AUTO_APPROVE).await)
+        && (!ui.has_people() || !common.input || !ui.confirm(&question(plan), AUTO_APPROVE).await)
     {
         proposed.leave().await?;
         if !common.input {
@@ -178,14 +193,12 @@ pub(super) async fn agree_and_make(
         ui.error(left);
         return Err(Failure::Told);
     }
-    if needs_work && !ui.is_json {
-        print::line("");
-    }
+    ui.views().for_each(|view| view.begun(plan));
     let made = proposed.make().await?;
     let again = |not_done: &[String]| {
-        common.flags(command(not_done), args.inputs.given(), stack).argument_if(args.auto_approve, AUTO_APPROVE)
+        common.flags((ways.again)(not_done), args.inputs.given(), stack).argument_if(args.auto_approve, AUTO_APPROVE)
     };
-    Ok(report(ui, made, Some(&again)))
+    Ok(report(ui, &made, Some(&again)))
 }
 
 /// Names what is lost by a yes.
@@ -210,12 +223,12 @@ fn question(plan: &Plan) -> String {
 }
 
 /// What was made, and how to go on where that is not all. Returns the exit code.
-fn report(ui: &Ui, made: Made, again: Option<Again<'_>>) -> u8 {
-    if ui.is_json {
-        json::summary("apply", made.summary.added, made.summary.changed, made.summary.destroyed);
-    } else {
-        summary(&made, again);
-    }
+fn report(ui: &Ui, made: &Made, again: Option<Again<'_>>) -> u8 {
+    let onward = match again {
+        Some(again) => format!("To go on: {}", again(&made.summary.not_done).text()),
+        None => "To go on, plan again as this plan was made, and apply that.".to_owned(),
+    };
+    ui.views().for_each(|view| view.made(made, &onward));
     if let Some(text) = &made.summary.unwritten {
         // On its own, so that it can be copied.
         print::line(&format!("\n{text}"));
@@ -225,59 +238,4 @@ fn report(ui: &Ui, made: Made, again: Option<Again<'_>>) -> u8 {
         Some(Failure::Told) | None => {}
     }
     if made.has_failed || made.unsent.is_some() { exit::FAILURE } else { exit::SUCCESS }
-}
-
-fn summary(made: &Made, again: Option<Again<'_>>) {
-    let verb = match (made.goal, made.has_failed) {
-        (_, true) => "Stopped",
-        (Goal::Configuration, false) => "Applied",
-        (Goal::Nothing, false) => "Destroyed",
-        (Goal::Record, false) => "Recorded",
-    };
-    let engine::apply::Summary { added, changed, destroyed, not_done, forgotten, imported, unwritten } = &made.summary;
-    let elapsed = made.elapsed.as_secs_f64();
-    let imported = if *imported > 0 { format!("{imported} imported, ") } else { String::new() };
-    let forgotten = if *forgotten > 0 { format!(", {forgotten} forgotten") } else { String::new() };
-    print::line(&format!(
-        "\n{verb} in {elapsed:.1} s: {imported}{added} added, {changed} changed, {destroyed} destroyed{forgotten}."
-    ));
-    if !not_done.is_empty() {
-        print::line(&format!("Not done: {}.", not_done.join(", ")));
-        // Where it is not recorded, the errors above say so.
-        if unwritten.is_none() {
-            let then = match again {
-                Some(again) => format!("To go on: {}", again(not_done).text()),
-                None => "To go on, plan again as this plan was made, and apply that.".to_owned(),
-            };
-            print::line(&format!("What was done is recorded. {then}"));
-        }
-    }
-    if !made.has_failed && !made.deferred.is_empty() {
-        let names: Vec<String> = made.deferred.keys().map(ToString::to_string).collect();
-        let then = if again.is_some() { "an apply goes on with it" } else { "plan again, and apply that" };
-        print::line(&format!("Put off until now: {}; {then}.", names.join(", ")));
-    }
-    if !made.has_failed {
-        show_kept(&made.data);
-        show_outputs(&made.state);
-    }
-}
-
-/// Where data is now, and the way back to it.
-fn show_kept(data: &[(String, DataChange)]) {
-    let kept = data.iter().filter(|(_, change)| matches!(change.fate, Fate::Kept | Fate::LeftBehind));
-    for (address, change) in kept.filter(|(_, change)| !change.way_back.is_empty()) {
-        print::line(&format!("\n{address}: {}.\n{}", change.text, change.way_back));
-    }
-}
-
-fn show_outputs(state: &State) {
-    if state.outputs.is_empty() {
-        return;
-    }
-    print::line("");
-    for (name, output) in &state.outputs {
-        let shown = if output.sensitive { "(sensitive value)".to_owned() } else { console::show(&output.value) };
-        print::line(&format!("{name} = {shown}"));
-    }
 }

@@ -116,11 +116,11 @@ fn names(manifest: &Manifest, is_meant: impl Fn(&MachineEntry) -> bool) -> Vec<&
 
 fn diff(args: &DiffArgs, invocation: &Invocation) -> anyhow::Result<u8> {
     let read = |path: &Path| bundle::read(&invocation.path(path));
-    let lines = bundle::differences(&read(&args.old)?, &read(&args.new)?);
-    if lines.is_empty() {
+    let differences = bundle::differences(&read(&args.old)?, &read(&args.new)?);
+    if differences.is_empty() {
         print::line("No differences.");
         return Ok(exit::SUCCESS);
     }
-    invocation.ui.diff(&lines);
+    invocation.ui.text(&differences);
     Ok(if args.detailed_exitcode { exit::CHANGES } else { exit::SUCCESS })
 }

@@ -4,13 +4,11 @@ use anyhow::anyhow;
 use clap::Args;
 use compiler::addr::InstanceAddr;
 use engine::plan::Goal;
-use engine::plan::show::ShowOptions;
 
 use super::plan::{CommonArgs, show_plan};
 use super::{InputArgs, Outcome};
 use crate::exit;
 use crate::invocation::Invocation;
-use crate::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
@@ -33,13 +31,13 @@ pub(crate) async fn run(args: &ImportArgs, invocation: &Invocation) -> Outcome {
     let inputs = stack.inputs(args.inputs.given())?;
     let request = args.common.request(&stack, inputs, Goal::Configuration)?;
     let plan = app::import::import(&stack, &request, &addr, &args.id).await?;
-    show_plan(&invocation.ui, &stack, &plan, ShowOptions::default());
-    if !args.common.json {
-        let apply = invocation.proposal_to(Goal::Configuration);
-        print::line(&format!(
-            "\n{addr} is recorded now. What differs from the stack is shown above; `{}` changes it.",
-            args.common.flags(apply, args.inputs.given(), &stack).text(),
-        ));
-    }
+    let ui = &*invocation.ui;
+    let flags = |proposal| args.common.flags(proposal, args.inputs.given(), &stack);
+    let unfold = flags(invocation.proposal("plan")).argument("-detail");
+    show_plan(ui, &stack, &plan, false, args.common.fold(ui, unfold));
+    ui.say(&format!(
+        "\n{addr} is recorded now. What differs from the stack is shown above; `{}` changes it.",
+        flags(invocation.proposal_to(Goal::Configuration)).text(),
+    ));
     Ok(exit::SUCCESS)
 }

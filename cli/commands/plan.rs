@@ -14,16 +14,15 @@ use clap::Args;
 use compiler::Inputs;
 use compiler::addr::{InstanceAddr, Selector};
 use engine::plan::part::Selection;
-use engine::plan::show::{ShowOptions, show};
+use engine::plan::show::{Fold, ShowOptions};
 use engine::plan::{Goal, Plan, Refresh};
 
 use super::{InputArgs, Outcome};
 use crate::environment::variable;
 use crate::invocation::Invocation;
-use crate::print;
 use crate::proposal::Proposal;
-use crate::ui::Ui;
-use crate::{exit, flags, json};
+use crate::ui::{Json, Ui};
+use crate::{exit, flags};
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -141,12 +140,35 @@ impl PartArgs {
     }
 }
 
+/// Whether a program reads along.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JsonArgs {
+    /// Machine-readable: one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Write what -json prints to a file, too, beside the text for people
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    json_into: Option<PathBuf>,
+}
+
+impl JsonArgs {
+    pub(super) fn read(&self) -> Json {
+        match &self.json_into {
+            Some(path) => Json::Into(path.clone()),
+            None if self.json => Json::Instead,
+            None => Json::No,
+        }
+    }
+}
+
 /// Flags of plan, apply and destroy.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CommonArgs {
-    /// Machine-readable: one JSON object a line
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
+    /// Show every change and every line of it, where a terminal gets only so much
     #[arg(long)]
-    pub(super) json: bool,
+    pub(super) detail: bool,
     /// How many objects to work on at once
     #[arg(long, default_value_t = PARALLELISM, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) parallelism: u16,
@@ -247,40 +269,41 @@ pub(crate) async fn run(args: &PlanArgs, invocation: &Invocation) -> Outcome {
         && planning::write_described(&invocation.root, &plan, path)?
     {
         let names: Vec<String> = plan.described.iter().map(|described| described.addr.to_string()).collect();
-        if !args.common.json {
-            let (path, names) = (path.display(), names.join(", "));
-            print::line(&format!("{path} was written, with {names}: read it, and keep what you mean.\n"));
-        }
+        let (path, names) = (path.display(), names.join(", "));
+        invocation.ui.say(&format!(
+            "{path} was written, with {names}: read it, and keep what you mean.
+"
+        ));
         stack = invocation.stack()?;
         plan = planning::plan(&stack, &request).await?;
     }
-    show_plan(&invocation.ui, &stack, &plan, ShowOptions { files: args.files });
-    let is_told = !args.common.json;
+    let ui = &*invocation.ui;
+    let whole = |proposal| {
+        args.common.flags(args.part.flags(args.replace.repeated(proposal, |_| true)), args.inputs.given(), &stack)
+    };
+    let again = || {
+        let plan = invocation.proposal("plan").argument_if(args.destroy, "-destroy");
+        whole(plan.argument_if(args.refresh_only, "-refresh-only"))
+    };
+    let unfold = match &args.out {
+        Some(path) => invocation.proposal("show").argument(path.to_string_lossy()),
+        None => again(),
+    };
+    let unfold = unfold.argument_if(args.files, "-files").argument("-detail");
+    show_plan(ui, &stack, &plan, args.files, args.common.fold(ui, unfold));
     if let Some(path) = &args.out {
         planning::save(&stack, &plan, &request, path)?;
-        if is_told {
-            let apply = invocation.proposal("apply").argument(path.to_string_lossy());
-            print::line(&format!("\nSaved. To do exactly this: {}", args.common.state.flags(apply).text()));
-        }
-    } else if !plan.is_empty() && is_told && !args.files && variable("TF_IN_AUTOMATION").is_none() {
-        let whole = |proposal| {
-            args.common.flags(args.part.flags(args.replace.repeated(proposal, |_| true)), args.inputs.given(), &stack)
-        };
+        let apply = invocation.proposal("apply").argument(path.to_string_lossy());
+        ui.say(&format!("\nSaved. To do exactly this: {}", args.common.state.flags(apply).text()));
+    } else if !plan.is_empty() && !args.files && variable("TF_IN_AUTOMATION").is_none() {
         let apply = whole(invocation.proposal_to(goal));
-        let plan = whole(
-            invocation
-                .proposal("plan")
-                .argument_if(args.destroy, "-destroy")
-                .argument_if(args.refresh_only, "-refresh-only"),
-        )
-        .argument("-files");
         let files = match goal {
             Goal::Configuration | Goal::Nothing => {
-                format!("; `{}` shows the text of every new file", plan.text())
+                format!("; `{}` shows the text of every new file", again().argument("-files").text())
             }
             Goal::Record => String::new(),
         };
-        print::line(&format!("\n`{}` does it{files}.", apply.text()));
+        ui.say(&format!("\n`{}` does it{files}.", apply.text()));
     }
     Ok(if args.detailed_exitcode && !plan.is_empty() { exit::CHANGES } else { exit::SUCCESS })
 }
@@ -291,6 +314,11 @@ impl CommonArgs {
         let state = self.state.of(stack, &inputs)?;
         let may_defer = self.allow_deferral;
         Ok(PlanRequest { refresh: self.refresh, may_defer, parallelism, ..PlanRequest::new(inputs, state, goal) })
+    }
+
+    /// `unfold` is the command that shows all.
+    pub(super) fn fold(&self, ui: &Ui, unfold: Proposal) -> Option<Fold> {
+        fold(ui, self.detail, unfold)
     }
 
     /// As these were given.
@@ -314,6 +342,12 @@ fn refresh(text: &str) -> Result<Refresh, String> {
     }
 }
 
-pub(super) fn show_plan(ui: &Ui, stack: &Stack, plan: &Plan, options: ShowOptions) {
-    if ui.is_json { json::planned(plan) } else { ui.plan(&show(plan, &stack.name(), options)) }
+pub(super) fn show_plan(ui: &Ui, stack: &Stack, plan: &Plan, files: bool, fold: Option<Fold>) {
+    let options = ShowOptions { files, fold };
+    ui.views().for_each(|view| view.planned(plan, &stack.name(), &options));
+}
+
+/// On a terminal a plan is as long as somebody can read. What reads a pipe may look for any line of it.
+pub(super) fn fold(ui: &Ui, detail: bool, unfold: Proposal) -> Option<Fold> {
+    (ui.terminal().is_read && !detail).then(|| Fold { unfold: unfold.text() })
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use engine::plan::Goal;
 
 use super::Outcome;
-use super::apply::{ChangeArgs, NOTHING, agree_and_make};
+use super::apply::{ChangeArgs, NOTHING, Ways, agree_and_make};
 use crate::invocation::Invocation;
 use crate::proposal::Proposal;
 
@@ -44,7 +44,9 @@ pub(crate) async fn run(args: &ScaleArgs, invocation: &Invocation) -> Outcome {
     let changes = scaling.changes.clone();
     let proposed = scaling.propose(&stack, &request).await?;
     let again = |not_done: &[String]| command(invocation, &changes, not_done);
-    agree_and_make(&stack, proposed, &args.change, &again, NOTHING, invocation).await
+    let unfold = args.changes.iter().fold(invocation.proposal("scale"), Proposal::argument);
+    let unfold = args.remove.iter().fold(unfold, |all, machine| all.argument("-remove").argument(machine));
+    agree_and_make(&stack, proposed, &args.change, Ways { unfold, again: &again }, NOTHING, invocation).await
 }
 
 /// What goes on where it was cut off. The numbers are recorded by then, so they are not relative any more; which machines

@@ -7,7 +7,6 @@ use app::state;
 use clap::Args;
 use compiler::addr::InstanceAddr;
 use compiler::console;
-use engine::plan::show::{ShowOptions, show};
 use engine::state::InstanceState;
 use value::codec::json as values;
 
@@ -26,6 +25,9 @@ pub(crate) struct ShowArgs {
     /// Also the text of every configuration file
     #[arg(long)]
     files: bool,
+    /// Show every change of a plan and every line of it, where a terminal gets only so much
+    #[arg(long)]
+    detail: bool,
     /// The file of the state, where no backend keeps it; terraform.tfstate if not set
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -120,7 +122,10 @@ async fn show_plan(path: &Path, args: &ShowArgs, invocation: &Invocation) -> Out
     if args.json {
         print::line(&document::plan(&plan, &saved, &schemas).to_string());
     } else {
-        invocation.ui.plan(&show(&plan, &saved.stack.name(), ShowOptions { files: args.files }));
+        let ui = &*invocation.ui;
+        let unfold = invocation.proposal("show").argument(path.to_string_lossy());
+        let unfold = unfold.argument_if(args.files, "-files").argument("-detail");
+        super::plan::show_plan(ui, &saved.stack, &plan, args.files, super::plan::fold(ui, args.detail, unfold));
     }
     Ok(exit::SUCCESS)
 }

@@ -8,6 +8,7 @@ use app::stack::Simulation;
 use app::test::{self, OnDifference, PARALLELISM, TESTS, TestRequest};
 use clap::Args;
 
+use super::plan::JsonArgs;
 use super::{InputArgs, Outcome};
 use crate::invocation::Invocation;
 use crate::junit;
@@ -42,9 +43,8 @@ pub(crate) struct TestArgs {
     /// Walk through the differences of snapshots, one by one
     #[arg(long, conflicts_with = "json")]
     review: bool,
-    /// Machine-readable: one JSON object a line, as `terraform test -json` has them
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) json: JsonArgs,
     /// Write the results to a file, too, in the form of JUnit
     #[arg(long, value_name = "FILE")]
     junit_xml: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use app::test::TESTS;
 use app::validate::validate;
 use app::watch::Watch as _;
@@ -16,6 +17,9 @@ pub(crate) struct ValidateArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Write what -json prints to a file, too, beside the text for people
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    json_into: Option<PathBuf>,
     /// Do not look at the test files
     #[arg(long)]
     no_tests: bool,
@@ -28,7 +32,7 @@ pub(crate) async fn run(args: &ValidateArgs, invocation: &Invocation) -> Outcome
     let tests = (!args.no_tests).then_some(args.test_directory.as_path());
     let (diags, sources) = validate(&invocation.host, &invocation.root, tests).await?;
     let errors = diags.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
-    if args.json {
+    let document = || {
         let diagnostics: Vec<_> = diags.0.iter().map(|one| json::diagnostic_json(one, &sources)).collect();
         let document = serde_json::json!({
             "format_version": "1.0",
@@ -37,7 +41,14 @@ pub(crate) async fn run(args: &ValidateArgs, invocation: &Invocation) -> Outcome
             "warning_count": diags.0.len() - errors,
             "diagnostics": diagnostics,
         });
-        print::line(&format!("{document:#}"));
+        format!("{document:#}")
+    };
+    if let Some(path) = &args.json_into {
+        let written = std::fs::write(invocation.path(path), document() + "\n");
+        written.with_context(|| format!("-json-into: cannot write {}", path.display()))?;
+    }
+    if args.json {
+        print::line(&document());
     } else {
         invocation.ui.diagnostics(&diags, &sources);
         if errors == 0 {

@@ -30,6 +30,7 @@ pub mod source;
 pub mod surroundings;
 pub mod syntax;
 pub mod testing;
+pub mod text;
 pub mod version;
 
 pub use evaluation::{Environment, Evaluation, Inputs, Work};

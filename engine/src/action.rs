@@ -5,7 +5,7 @@ use std::fmt;
 use compiler::addr::ResourceAddr;
 use value::Path;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     NoOp,
     /// A data source, once what it needs is known.

@@ -8,7 +8,14 @@ use crate::action::Action;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// Providers will be asked about so many objects.
+    Surveying {
+        total: usize,
+    },
     Refreshing {
+        addr: InstanceAddr,
+    },
+    Refreshed {
         addr: InstanceAddr,
     },
     Reading {

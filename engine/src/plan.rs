@@ -119,6 +119,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         triggers: BTreeMap::new(),
         diags,
     };
+    instance::announce(&planning.run, state, options, planning.part.as_ref());
     planning.diags.extend(Diagnostics(planning.part.iter().map(|_| Part::warning()).collect()));
     planning.drive(&mut evaluation).await;
     planning.put_off(&evaluation);

@@ -23,6 +23,7 @@ use compiler::source::{SourceLoader, SourceMap, join_path};
 use compiler::surroundings::Surroundings;
 use compiler::syntax::ast::Attribute;
 use compiler::testing::{Command, TestFile, TestRun, TestScope};
+use compiler::text::Text;
 use compiler::{Evaluation, Inputs};
 use indexmap::IndexMap;
 use tokio::sync::watch;
@@ -95,7 +96,7 @@ pub struct Outcome {
     /// What it planned, if it is to be compared.
     pub snapshot: Option<Snapshot>,
     /// As text.
-    pub plan: Option<String>,
+    pub plan: Option<Text>,
 }
 
 impl Outcome {
@@ -264,7 +265,7 @@ impl<'t> Running<'t> {
         if outcome.diags.has_errors() {
             return Err(std::mem::take(&mut outcome.diags));
         }
-        outcome.plan = Some(show(&plan, &test.name.name, ShowOptions::default()));
+        outcome.plan = Some(show(&plan, &test.name.name, &ShowOptions::default()));
         let evaluation = match test.command {
             Command::Plan => evaluation,
             Command::Apply if expected.has_met() => {

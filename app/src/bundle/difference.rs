@@ -2,23 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use compiler::text::{Style, Text};
 use similar::TextDiff;
 
 use super::artefact::{Bundle, FileEntry, MachineEntry};
 
 /// Machines that came and went, then every change once, under the names of the machines that have it.
-pub fn differences(old: &Bundle, new: &Bundle) -> Vec<String> {
+pub fn differences(old: &Bundle, new: &Bundle) -> Text {
     let (before, after) = (&old.manifest.machines, &new.manifest.machines);
-    let only = |one: &BTreeMap<String, MachineEntry>, other: &BTreeMap<String, MachineEntry>, sign: &str| {
-        let gone = one.iter().filter(|(name, _)| !other.contains_key(*name));
-        gone.map(|(name, machine)| format!("{sign} {name}  {}, {}", machine.resource, files(machine)))
-            .collect::<Vec<_>>()
-    };
-    let mut lines = only(before, after, "-");
-    lines.extend(only(after, before, "+"));
+    let mut out = Text::default();
+    for (one, other, style, sign) in [(before, after, Style::Removed, "-"), (after, before, Style::Added, "+")] {
+        for (name, machine) in one.iter().filter(|(name, _)| !other.contains_key(*name)) {
+            out.line(style, &format!("{sign} {name}  {}, {}", machine.resource, files(machine)));
+        }
+    }
     // By what is to be shown, in the order of machines and paths.
-    let mut shared: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
-    let mut places: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    let mut shared: Vec<(Text, Vec<&str>)> = Vec::new();
+    let mut places: BTreeMap<Text, usize> = BTreeMap::new();
     for (name, before) in before {
         let Some(after) = after.get(name) else { continue };
         for shown in changes(name, (before, old), (after, new)) {
@@ -30,17 +30,17 @@ pub fn differences(old: &Bundle, new: &Bundle) -> Vec<String> {
         }
     }
     for (shown, machines) in shared {
-        if !lines.is_empty() {
-            lines.push(String::new());
+        if !out.is_empty() {
+            out.line(Style::Plain, "");
         }
-        lines.push(format!("{}:", machines.join(", ")));
-        lines.extend(shown);
+        out.line(Style::Plain, &format!("{}:", machines.join(", ")));
+        out.append(shown);
     }
-    lines
+    out
 }
 
 /// The changes of a machine, file by file.
-fn changes(name: &str, before: (&MachineEntry, &Bundle), after: (&MachineEntry, &Bundle)) -> Vec<Vec<String>> {
+fn changes(name: &str, before: (&MachineEntry, &Bundle), after: (&MachineEntry, &Bundle)) -> Vec<Text> {
     let (old, new) = (before.0, after.0);
     let mut changes = Vec::new();
     let machine = unified("(machine)", &about(old), &about(new));
@@ -54,18 +54,18 @@ fn changes(name: &str, before: (&MachineEntry, &Bundle), after: (&MachineEntry, 
             continue;
         }
         let content = |bundle: &Bundle| bundle.contents.get(&format!("{name}/{path}")).cloned();
-        let mut shown = Vec::new();
+        let mut shown = Text::default();
         if one.map(rights) != other.map(rights) {
             let rights = |entry: Option<&FileEntry>| entry.map_or_else(|| "none".to_owned(), rights);
-            shown.push(format!("{path}: {} → {}", rights(one), rights(other)));
+            shown.line(Style::Plain, &format!("{path}: {} → {}", rights(one), rights(other)));
         }
         match (content(before.1), content(after.1)) {
             (None, None) => {}
             (one, other) => {
                 let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
                 match (String::from_utf8(one), String::from_utf8(other)) {
-                    (Ok(one), Ok(other)) => shown.extend(unified(path, &one, &other)),
-                    _ => shown.push(format!("{path}: not text, and not the same bytes")),
+                    (Ok(one), Ok(other)) => shown.append(unified(path, &one, &other)),
+                    _ => shown.line(Style::Plain, &format!("{path}: not text, and not the same bytes")),
                 }
             }
         }
@@ -90,10 +90,11 @@ fn about(machine: &MachineEntry) -> String {
     serde_json::to_string_pretty(&bare).unwrap_or_default()
 }
 
-fn unified(name: &str, old: &str, new: &str) -> Vec<String> {
-    if old == new {
-        return Vec::new();
+fn unified(name: &str, old: &str, new: &str) -> Text {
+    let mut out = Text::default();
+    if old != new {
+        let diff = TextDiff::from_lines(old, new);
+        out.diff("", &diff.unified_diff().context_radius(3).header(name, name).to_string());
     }
-    let diff = TextDiff::from_lines(old, new);
-    diff.unified_diff().context_radius(3).header(name, name).to_string().lines().map(str::to_owned).collect()
+    out
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use compiler::text::{Style, Text};
 use similar::TextDiff;
 
 use crate::{archive, disk};
@@ -46,19 +47,20 @@ pub(super) fn compare(accepted: &BTreeMap<String, String>, found: &BTreeMap<Stri
 
 impl Difference {
     /// As `diff -u` shows it; of a file that is new or gone only that.
-    pub fn lines(&self, folder: &Path) -> Vec<String> {
+    pub fn text(&self, folder: &Path) -> Text {
         let path = folder.join(&self.path);
+        let name = path.display().to_string();
+        let mut out = Text::default();
         match (&self.accepted, &self.found) {
-            (None, Some(found)) => vec![format!("new: {} ({} lines)", path.display(), found.lines().count())],
-            (Some(_), None) => vec![format!("no longer written: {}", path.display())],
+            (None, Some(found)) => out.line(Style::Plain, &format!("new: {name} ({} lines)", found.lines().count())),
+            (Some(_), None) => out.line(Style::Plain, &format!("no longer written: {name}")),
             (accepted, found) => {
                 let (accepted, found) = (accepted.as_deref().unwrap_or_default(), found.as_deref().unwrap_or_default());
                 let diff = TextDiff::from_lines(accepted, found);
-                let name = path.display().to_string();
-                let text = diff.unified_diff().context_radius(3).header(&name, &name).to_string();
-                text.lines().map(str::to_owned).collect()
+                out.diff("", &diff.unified_diff().context_radius(3).header(&name, &name).to_string());
             }
         }
+        out
     }
 
     pub fn accept(&self, folder: &Path) -> io::Result<()> {
@@ -123,9 +125,9 @@ mod tests {
         assert_eq!(read(&root).unwrap(), first);
         let second = texts(&[("plan.txt", "changed\n")]);
         let differences = compare(&first, &second);
-        let shown: Vec<String> = differences.iter().flat_map(|difference| difference.lines(Path::new("s"))).collect();
+        let shown: String = differences.iter().map(|difference| difference.text(Path::new("s")).to_string()).collect();
         assert_eq!(
-            shown,
+            shown.lines().collect::<Vec<_>>(),
             [
                 "--- s/plan.txt",
                 "+++ s/plan.txt",

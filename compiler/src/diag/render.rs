@@ -1,18 +1,26 @@
 //! Diagnostics as text, with the source line and the place marked.
 
+use std::io;
 use std::ops::Range;
 
+use codespan_reporting::diagnostic::LabelStyle;
 use codespan_reporting::diagnostic::{Diagnostic as Report, Label, Severity as ReportSeverity};
 use codespan_reporting::files::SimpleFiles;
-use codespan_reporting::term::{self, Chars, Config};
+use codespan_reporting::term::{self, Chars, Config, WriteStyle};
 
 use indexmap::IndexMap;
 
 use super::{Diagnostic, Diagnostics, Related, Severity};
 use crate::source::{SourceMap, Span};
+use crate::text::{Style, Text};
+
+/// As `text`, without styles.
+pub fn render(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
+    text(diagnostics, sources).to_string()
+}
 
 /// All diagnostics, errors last so that they are what is seen at the end of a long run; ready to print.
-pub fn render(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
+pub fn text(diagnostics: &Diagnostics, sources: &SourceMap) -> Text {
     let mut files = SimpleFiles::new();
     let mut shown: Vec<Shown> = Vec::new();
     let mut secrets: Vec<Vec<Span>> = sources.files().iter().map(|file| file.secrets.clone()).collect();
@@ -28,40 +36,109 @@ pub fn render(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
         shown.push(cuts);
     }
     let config = Config { chars: Chars::box_drawing(), ..Config::default() };
-    let mut out = String::new();
+    let mut out = Text::default();
     let (errors, others): (Vec<_>, Vec<_>) = diagnostics.0.iter().partition(|diagnostic| diagnostic.is_error());
     for diagnostic in others.into_iter().chain(errors) {
         // The only failures are a file or an offset that does not exist; the message alone is better than nothing.
-        match term::emit_into_string(&config, &files, &report(diagnostic, &shown)) {
-            Ok(text) => out.push_str(&text),
-            Err(_) => out.push_str(&format!("{}\n", diagnostic.summary)),
+        let mut writer = Writer::default();
+        match term::emit_to_write_style(&mut writer, &config, &files, &report(diagnostic, &shown)) {
+            Ok(()) => out.append(writer.text),
+            Err(_) => out.line(Style::Plain, &diagnostic.summary),
         }
         if !out.ends_with("\n\n") {
-            out.push('\n');
+            out.push(Style::Plain, "\n");
         }
     }
     out
 }
 
 /// Each summary once, in a line, with how often and where it came first.
-pub fn summaries(diagnostics: &Diagnostics, sources: &SourceMap) -> Vec<String> {
+pub fn summaries(diagnostics: &Diagnostics, sources: &SourceMap) -> Text {
     let mut found: IndexMap<(Severity, &str), Vec<Option<Span>>> = IndexMap::new();
     for Diagnostic { severity, summary, span, .. } in &diagnostics.0 {
         found.entry((*severity, &**summary)).or_default().push(*span);
     }
-    let line = |((severity, summary), spans): ((Severity, &str), Vec<Option<Span>>)| {
-        let word = match severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
+    let mut out = Text::default();
+    for ((severity, summary), spans) in found {
+        let (style, word) = match severity {
+            Severity::Error => (Style::Error, "error"),
+            Severity::Warning => (Style::Warning, "warning"),
         };
         let at = spans[0].map(|span| {
             let (line, column) = sources.line_column(span.file, span.start);
             format!(" at {}:{line}:{column}", sources.get(span.file).name)
         });
         let more = (spans.len() > 1).then(|| format!(", and {} more", spans.len() - 1));
-        format!("{word}: {summary}{}{}", at.unwrap_or_default(), more.unwrap_or_default())
-    };
-    found.into_iter().map(line).collect()
+        out.push(style, word);
+        out.line(Style::Plain, &format!(": {summary}{}{}", at.unwrap_or_default(), more.unwrap_or_default()));
+    }
+    out
+}
+
+/// Takes the styles of a report for ours.
+#[derive(Debug, Default)]
+struct Writer {
+    text: Text,
+    style: Style,
+}
+
+impl io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.push(self.style, &String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl WriteStyle for Writer {
+    fn set_header(&mut self, severity: ReportSeverity) -> io::Result<()> {
+        self.style = style(severity);
+        Ok(())
+    }
+
+    fn set_header_message(&mut self) -> io::Result<()> {
+        self.style = Style::Plain;
+        Ok(())
+    }
+
+    fn set_line_number(&mut self) -> io::Result<()> {
+        self.style = Style::Plain;
+        Ok(())
+    }
+
+    fn set_note_bullet(&mut self) -> io::Result<()> {
+        self.style = Style::Plain;
+        Ok(())
+    }
+
+    fn set_source_border(&mut self) -> io::Result<()> {
+        self.style = Style::Plain;
+        Ok(())
+    }
+
+    fn set_label(&mut self, severity: ReportSeverity, label: LabelStyle) -> io::Result<()> {
+        self.style = match label {
+            LabelStyle::Primary => style(severity),
+            LabelStyle::Secondary => Style::Plain,
+        };
+        Ok(())
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        self.style = Style::Plain;
+        Ok(())
+    }
+}
+
+fn style(severity: ReportSeverity) -> Style {
+    match severity {
+        ReportSeverity::Bug | ReportSeverity::Error => Style::Error,
+        ReportSeverity::Warning => Style::Warning,
+        ReportSeverity::Note | ReportSeverity::Help => Style::Plain,
+    }
 }
 
 fn report(diagnostic: &Diagnostic, shown: &[Shown]) -> Report<usize> {

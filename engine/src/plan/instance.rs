@@ -11,7 +11,8 @@ use value::schema::Schema;
 use value::{Path, Value};
 
 use super::ignore::ignoring;
-use super::{Action, Adopted, Change, Reason, Refresh};
+use super::part::Part;
+use super::{Action, Adopted, Change, PlanOptions, Reason, Refresh};
 use crate::ephemeral::Open;
 use crate::event::Event;
 use crate::host::check::{WRITE_ONLY, plan_violations};
@@ -271,6 +272,17 @@ struct Existing {
 }
 
 /// What there is: the recorded object in the present schema, and what the provider reads.
+/// Says how many objects providers will be asked about.
+pub(super) fn announce(run: &Run, state: &State, options: &PlanOptions, part: Option<&Part<'_>>) {
+    if options.refresh == Refresh::Everything && options.adopt.is_empty() {
+        let asked = state.instances.keys().filter(|addr| addr.mode == Mode::Managed);
+        let total = asked.filter(|addr| part.is_none_or(|part| part.plans(addr))).count();
+        if total > 0 {
+            run.tell(Event::Surveying { total });
+        }
+    }
+}
+
 async fn existing(
     run: &Run,
     provider: &dyn Provider,
@@ -296,6 +308,7 @@ async fn existing(
     let request = ReadRequest { ty: &addr.ty, state: &old, private: &recorded.private, address: &address };
     let read = provider.read(request).await.map_err(host)?;
     push_all(&read.problems, span, diags)?;
+    run.tell(Event::Refreshed { addr: addr.clone() });
     if !read.state.is_wholly_known() {
         let note = format!("The provider read {addr} as something that is partly unknown, which cannot be.");
         return Err(Diagnostics(vec![broken_promise(span).note(note)]));

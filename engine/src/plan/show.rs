@@ -1,41 +1,95 @@
 //! A plan as text: first what matters, in the words of the application, then the detail.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod differences;
+mod fold;
+
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use compiler::addr::InstanceAddr;
 use compiler::console;
+use compiler::text::{Style, Text};
 use indexmap::IndexMap;
 pub use proto::preview::{DataChange, Fate};
 use proto::preview::{File, Layer, Preview};
 use similar::TextDiff;
-use value::{Step, Value};
+use value::Value;
 
+use self::differences::{differences, one_line};
+pub use self::fold::Fold;
 use super::{Action, Change, Deferral, Goal, Plan};
 
 /// How much to show.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ShowOptions {
     /// The whole text of new files, not only their names.
     pub files: bool,
+    /// Set where somebody reads it who has only so much time.
+    pub fold: Option<Fold>,
 }
 
-const INFALLIBLE: &str = "a String takes everything";
+const INFALLIBLE: &str = "a text takes everything";
 
-pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
-    let mut out = String::new();
+pub fn show(plan: &Plan, stack: &str, options: &ShowOptions) -> Text {
+    let mut out = Text::default();
     let changes: Vec<&Change> = plan.changes.values().filter(|change| change.action.is_change()).collect();
-    drift(plan, &mut out);
+    let fold = |text: Text, most| match &options.fold {
+        Some(fold) => fold.cut(text, most),
+        None => text,
+    };
+    out.append(fold(drift(plan), fold::MANY));
     if let Some(machines) = machines(&changes) {
         writeln!(out, "{stack}: {machines}\n").expect(INFALLIBLE);
     }
-    let width = changes.iter().map(|change| change.addr.to_string().len()).max().unwrap_or(0);
-    for change in &changes {
-        show_change(change, plan.moves.get(&change.addr), width, options, &mut out);
+    match options.fold.as_ref().filter(|_| changes.len() > fold::MANY) {
+        Some(fold) => fold.summary(&changes, &mut out),
+        None => {
+            let width = changes.iter().map(|change| change.addr.to_string().len()).max().unwrap_or(0);
+            for change in &changes {
+                let mut shown = Text::default();
+                show_change(change, plan.moves.get(&change.addr), width, options, &mut shown);
+                out.append(fold(shown, fold::LONG));
+            }
+        }
     }
+    let others = others(plan);
+    let has_detail = !changes.is_empty() || !others.is_empty();
+    out.append(fold(others, fold::MANY));
+    if has_detail {
+        out.push(Style::Plain, "\n");
+    }
+    let deferred = deferred(plan);
+    if !deferred.is_empty() {
+        out.append(fold(deferred, fold::MANY));
+        out.push(Style::Plain, "\n");
+    }
+    show_data(plan, &mut out);
+    let outputs = outputs(plan);
+    if !outputs.is_empty() {
+        out.append(fold(outputs, fold::MANY));
+        out.push(Style::Plain, "\n");
+    }
+    if plan.is_empty() && plan.goal == Goal::Record {
+        out.push(Style::Plain, "No changes. The state says what there is.\n");
+    } else if plan.goal == Goal::Record {
+        out.push(Style::Plain, "This plan only records that in the state: nothing that exists is changed.\n");
+    } else if plan.is_empty() {
+        out.push(Style::Plain, "No changes. What there is matches the configuration.\n");
+    } else {
+        let (add, change, destroy) = counts(plan);
+        let imports = plan.changes.values().filter(|change| change.adopted.is_some()).count();
+        let imports = if imports > 0 { format!("{imports} to import, ") } else { String::new() };
+        write!(out, "Plan: {imports}{add} to add, {change} to change, {destroy} to destroy.").expect(INFALLIBLE);
+        out.push(Style::Plain, "\n");
+    }
+    out
+}
+
+/// What is done besides, and what is no change of an object.
+fn others(plan: &Plan) -> Text {
+    let mut out = Text::default();
     let stays = |addr| plan.changes.get(addr).is_none_or(|change| !change.action.is_change());
-    let moved: Vec<_> = plan.moves.iter().filter(|(to, _)| stays(*to)).collect();
-    for (to, from) in &moved {
+    for (to, from) in plan.moves.iter().filter(|(to, _)| stays(*to)) {
         writeln!(out, "    {from} has moved to {to}").expect(INFALLIBLE);
     }
     for change in plan.changes.values() {
@@ -48,36 +102,20 @@ pub fn show(plan: &Plan, stack: &str, options: ShowOptions) -> String {
             .expect(INFALLIBLE);
     }
     for deposed in &plan.deposed {
-        writeln!(out, "  - {} (an older object, {}, is still to be removed)", deposed.addr, deposed.key)
-            .expect(INFALLIBLE);
-    }
-    if !changes.is_empty() || !moved.is_empty() {
-        out.push('\n');
-    }
-    show_deferred(plan, &mut out);
-    show_data(plan, &mut out);
-    show_outputs(plan, &mut out);
-    if plan.is_empty() && plan.goal == Goal::Record {
-        out.push_str("No changes. The state says what there is.\n");
-    } else if plan.goal == Goal::Record {
-        out.push_str("This plan only records that in the state: nothing that exists is changed.\n");
-    } else if plan.is_empty() {
-        out.push_str("No changes. What there is matches the configuration.\n");
-    } else {
-        let (add, change, destroy) = counts(plan);
-        let imports = plan.changes.values().filter(|change| change.adopted.is_some()).count();
-        let imports = if imports > 0 { format!("{imports} to import, ") } else { String::new() };
-        write!(out, "Plan: {imports}{add} to add, {change} to change, {destroy} to destroy.").expect(INFALLIBLE);
-        out.push('\n');
+        out.line(
+            Style::Removed,
+            &format!("  - {} (an older object, {}, is still to be removed)", deposed.addr, deposed.key),
+        );
     }
     out
 }
 
-fn show_deferred(plan: &Plan, out: &mut String) {
+fn deferred(plan: &Plan) -> Text {
+    let mut out = Text::default();
     if plan.deferred.is_empty() {
-        return;
+        return out;
     }
-    out.push_str("Put off, until it is known how many there are:\n");
+    out.push(Style::Plain, "Put off, until it is known how many there are:\n");
     let width = plan.deferred.keys().map(|resource| resource.to_string().len()).max().unwrap_or(0);
     for (resource, why) in &plan.deferred {
         let resource = resource.to_string();
@@ -87,7 +125,7 @@ fn show_deferred(plan: &Plan, out: &mut String) {
         }
         .expect(INFALLIBLE);
     }
-    out.push('\n');
+    out
 }
 
 /// What becomes of data, by the address of its resource.
@@ -103,7 +141,7 @@ pub fn data(plan: &Plan) -> Vec<(String, DataChange)> {
 }
 
 /// Losses first, each on a line that cannot be overlooked.
-fn show_data(plan: &Plan, out: &mut String) {
+fn show_data(plan: &Plan, out: &mut Text) {
     let (losses, others): (Vec<_>, Vec<_>) = data(plan).into_iter().partition(|(_, change)| change.fate.is_loss());
     if losses.is_empty() && others.is_empty() {
         return;
@@ -116,7 +154,7 @@ fn show_data(plan: &Plan, out: &mut String) {
             }
         }
     }
-    out.push('\n');
+    out.push(Style::Plain, "\n");
 }
 
 /// How many objects are added, changed and destroyed.
@@ -130,24 +168,24 @@ pub fn counts(plan: &Plan) -> (usize, usize, usize) {
 }
 
 /// What the provider found to be different from what the state says.
-fn drift(plan: &Plan, out: &mut String) {
+fn drift(plan: &Plan) -> Text {
+    let mut out = Text::default();
     let drifted: Vec<&Change> = plan.changes.values().filter(|change| change.has_drifted()).collect();
     if drifted.is_empty() {
-        return;
+        return out;
     }
-    out.push_str("Changed outside of lampwright since the last apply:\n\n");
+    out.push(Style::Plain, "Changed outside of lampwright since the last apply:\n\n");
     for change in drifted {
         if change.before.is_null() {
             writeln!(out, "  {} is gone", change.addr).expect(INFALLIBLE);
             continue;
         }
-        let mut lines = Vec::new();
         let hide = |value: &Value| crate::run::mark(value.clone(), &change.schema, &[]);
-        differences(&hide(&change.recorded), &hide(&change.before), "", &mut lines);
         writeln!(out, "  {}", change.addr).expect(INFALLIBLE);
-        lines.iter().for_each(|line| writeln!(out, "      {line}").expect(INFALLIBLE));
+        differences(&hide(&change.recorded), &hide(&change.before), "", &mut out);
     }
-    out.push('\n');
+    out.push(Style::Plain, "\n");
+    out
 }
 
 /// "6 machines to add on local (2 web, 3 db, 1 lb)".
@@ -183,8 +221,8 @@ fn show_change(
     change: &Change,
     moved_from: Option<&InstanceAddr>,
     width: usize,
-    options: ShowOptions,
-    out: &mut String,
+    options: &ShowOptions,
+    out: &mut Text,
 ) {
     let preview = change.preview();
     let summary = preview.as_ref().map(|preview| preview.summary.clone());
@@ -195,7 +233,7 @@ fn show_change(
     };
     let symbol = change.action.symbol();
     let line = format!("  {symbol} {:width$}   {headline}", change.addr.to_string());
-    writeln!(out, "{}", line.trim_end()).expect(INFALLIBLE);
+    out.line(style(change.action), line.trim_end());
     if let Some(reason) = &change.reason {
         writeln!(out, "      because {reason}").expect(INFALLIBLE);
     }
@@ -206,11 +244,18 @@ fn show_change(
         Some(_) | None if matches!(change.action, Action::Delete | Action::Forget) => {}
         Some(preview) => show_preview(change, preview, options, out),
         None => {
-            let mut lines = Vec::new();
             let before = crate::run::mark(change.before.clone(), &change.schema, &[]);
-            differences(&before, &change.after, "", &mut lines);
-            lines.iter().for_each(|line| writeln!(out, "      {line}").expect(INFALLIBLE));
+            differences(&before, &change.after, "", out);
         }
+    }
+}
+
+fn style(action: Action) -> Style {
+    match action {
+        Action::NoOp | Action::Read | Action::Forget => Style::Plain,
+        Action::Create => Style::Added,
+        Action::Update => Style::Changed,
+        Action::Replace { .. } | Action::Delete => Style::Removed,
     }
 }
 
@@ -246,7 +291,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn show_preview(change: &Change, preview: &Preview, options: ShowOptions, out: &mut String) {
+fn show_preview(change: &Change, preview: &Preview, options: &ShowOptions, out: &mut Text) {
     for note in &preview.notes {
         writeln!(out, "      {note}").expect(INFALLIBLE);
     }
@@ -280,9 +325,7 @@ fn show_preview(change: &Change, preview: &Preview, options: ShowOptions, out: &
         }
         let (before, after) = (preview.shown(file.before.as_ref()), preview.shown(file.after.as_ref()));
         let diff = TextDiff::from_lines(&*before, &*after);
-        for line in diff.unified_diff().context_radius(2).to_string().lines() {
-            writeln!(out, "        {line}").expect(INFALLIBLE);
-        }
+        out.diff("        ", &diff.unified_diff().context_radius(2).to_string());
     }
 }
 
@@ -295,71 +338,24 @@ fn abbreviated(names: &[&str]) -> String {
     }
 }
 
-/// One line for every leaf that differs: `tags["a"] = 1 → 2`.
-fn differences(before: &Value, after: &Value, at: &str, lines: &mut Vec<String>) {
-    if before == after {
-        return;
-    }
-    let step = |step: &Step| match step {
-        Step::Attribute(name) if at.is_empty() => name.to_string(),
-        Step::Attribute(name) => format!("{at}.{name}"),
-        Step::Key(key) => format!("{at}[{key:?}]"),
-        Step::Index(idx) => format!("{at}[{idx}]"),
-    };
-    let hidden = after.marks().is_any() || before.marks().is_any();
-    match (before.unmarked(), after.unmarked()) {
-        _ if hidden => lines.push(format!("{at} = (sensitive value)")),
-        (Value::Null(_), Value::Object(entries)) if at.is_empty() => {
-            for (name, value) in entries.iter().filter(|(_, value)| !value.is_null()) {
-                differences(&Value::Null(value.ty()), value, name, lines);
-            }
-        }
-        (Value::Object(old), Value::Object(new)) | (Value::Map(_, old), Value::Map(_, new)) => {
-            let is_map = matches!(after.unmarked(), Value::Map(..));
-            let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
-            for key in keys {
-                let path = if is_map { step(&Step::Key(key.clone())) } else { step(&Step::Attribute(key.clone())) };
-                let null = Value::Null(value::Ty::Dynamic);
-                differences(old.get(key).unwrap_or(&null), new.get(key).unwrap_or(&null), &path, lines);
-            }
-        }
-        (Value::List(_, old), Value::List(_, new)) | (Value::Tuple(old), Value::Tuple(new))
-            if old.len() == new.len() =>
-        {
-            for (idx, (old, new)) in old.iter().zip(new.iter()).enumerate() {
-                differences(old, new, &step(&Step::Index(idx)), lines);
-            }
-        }
-        (Value::Null(_), new) => lines.push(format!("{at} = {}", console::show(new).replace('\n', "\n      "))),
-        (old, new) => lines.push(format!("{at} = {} → {}", one_line(old), one_line(new))),
-    }
-}
-
-fn one_line(value: &Value) -> String {
-    if value.is_null() {
-        return "null".to_owned();
-    }
-    console::show(value).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn show_outputs(plan: &Plan, out: &mut String) {
+fn outputs(plan: &Plan) -> Text {
+    let mut out = Text::default();
     let changed: Vec<_> = plan.outputs.iter().filter(|(_, output)| output.before != output.after).collect();
     if changed.is_empty() {
-        return;
+        return out;
     }
-    out.push_str("Outputs:\n");
+    out.push(Style::Plain, "Outputs:\n");
     for (name, output) in changed {
         let text = |value: &Option<Value>| match value {
             _ if output.sensitive => "(sensitive value)".to_owned(),
             Some(value) => one_line(value),
             None => String::new(),
         };
-        let line = match (&output.before, &output.after) {
-            (None, Some(_)) => format!("  + {name} = {}", text(&output.after)),
-            (Some(_), None) => format!("  - {name}"),
-            _ => format!("  ~ {name} = {} → {}", text(&output.before), text(&output.after)),
-        };
-        writeln!(out, "{line}").expect(INFALLIBLE);
+        match (&output.before, &output.after) {
+            (None, Some(_)) => out.line(Style::Added, &format!("  + {name} = {}", text(&output.after))),
+            (Some(_), None) => out.line(Style::Removed, &format!("  - {name}")),
+            _ => out.line(Style::Changed, &format!("  ~ {name} = {} → {}", text(&output.before), text(&output.after))),
+        }
     }
-    out.push('\n');
+    out
 }

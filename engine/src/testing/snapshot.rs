@@ -36,7 +36,7 @@ impl Snapshot {
 
     fn of(plan: &Plan, test: &TestRun) -> Result<Snapshot, SameName> {
         let mut files = BTreeMap::new();
-        files.insert("plan.txt".to_owned(), show(plan, &test.name.name, ShowOptions::default()));
+        files.insert("plan.txt".to_owned(), show(plan, &test.name.name, &ShowOptions::default()).to_string());
         let outputs = outputs(plan);
         if !outputs.is_empty() {
             files.insert("outputs.txt".to_owned(), outputs);

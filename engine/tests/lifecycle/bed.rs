@@ -174,7 +174,7 @@ pub(crate) async fn plan_for(run: &Run, store: &Store, goal: Goal) -> (Plan, Dia
 pub(crate) fn shown(plan: &Plan, diags: &Diagnostics, sources: &SourceMap) -> String {
     match diags.has_errors() {
         true => render(diags, sources),
-        false => show(plan, "test", ShowOptions::default()),
+        false => show(plan, "test", &ShowOptions::default()).to_string(),
     }
 }
 
