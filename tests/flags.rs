@@ -405,3 +405,50 @@ fn the_console_reads_on_until_brackets_are_closed() {
     let ran = said(&[], "[1\n");
     assert!(ran.code == 1 && ran.stderr.contains("<console>:1:"), "{}", ran.stderr);
 }
+
+/// What -json prints, in a file beside the text for people.
+#[test]
+fn programs_read_along_in_a_file() {
+    let sandbox = crate::sandbox::Sandbox::new();
+    sandbox.write("stack/main.stack.hcl", "resource \"terraform_data\" \"a\" { input = 1 }\n");
+    let run = |args: &[&str]| sandbox.lampwright("stack", args);
+    let kinds = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        lines.map(|line| line["type"].as_str().expect("a type").to_owned()).collect()
+    };
+    let read = || std::fs::read_to_string(sandbox.join("stack/log.jsonl")).expect("the file");
+    for args in [&["plan"][..], &["apply", "-auto-approve"], &["refresh"], &["destroy", "-auto-approve"]] {
+        let into: Vec<&str> = args.iter().copied().chain(["-json-into=log.jsonl"]).collect();
+        let instead: Vec<&str> = args.iter().copied().chain(["-json"]).collect();
+        // The same is done twice: what exists is put back in between.
+        let backup = std::fs::read(sandbox.join("stack/terraform.tfstate")).ok();
+        let expected = kinds(&run(&instead).success());
+        let path = sandbox.join("stack/terraform.tfstate");
+        match backup {
+            Some(bytes) => std::fs::write(&path, bytes).expect("written"),
+            None => drop(std::fs::remove_file(&path)),
+        }
+        let shown = run(&into).success();
+        assert!(!shown.contains("\"@level\""), "{shown}");
+        assert_eq!(kinds(&read()), expected, "{args:?}");
+        assert!(expected.contains(&"version".to_owned()) && expected.contains(&"change_summary".to_owned()));
+    }
+    // People are asked, and programs learn what came of it.
+    let refused = run(&["apply", "-json-into=log.jsonl"]).failure();
+    assert!(refused.contains("there is nobody to ask"), "{refused}");
+    assert_eq!(kinds(&read()), ["version", "planned_change", "change_summary", "diagnostic", "diagnostic"]);
+    assert!(read().contains("\"summary\":\"nothing was changed\""), "{}", read());
+    assert_eq!(run(&["validate", "-json-into=log.jsonl"]).success(), "The stack is valid.\n");
+    assert!(read().contains("\"valid\": true"), "{}", read());
+    for (args, told) in [
+        (&["plan", "-json", "-json-into=x"][..], "-json"),
+        (&["validate", "-json", "-json-into=x"], "-json"),
+        (&["plan", "-json-into=no/such/folder"], "-json-into: cannot write no/such/folder"),
+    ] {
+        let refused = run(args).failure();
+        assert!(refused.contains(told) && refused.starts_with("error: "), "{refused}");
+    }
+    // Where the stack is, and beside the folder of the command.
+    sandbox.lampwright(".", &["-chdir=stack", "plan", "-json-into=there.jsonl"]).success();
+    assert!(sandbox.join("stack/there.jsonl").is_file());
+}

@@ -42,6 +42,7 @@ mod refactoring;
 mod registries;
 mod release;
 mod sandbox;
+mod screen;
 mod secrets;
 mod sharing;
 mod stack;
