@@ -60,7 +60,7 @@ pub(crate) fn canonical(args: Vec<OsString>, program: &Command) -> Result<Vec<Os
                 found.push((format!("--{name}={}", read(value)?).into(), None));
             }
             action => {
-                is_value = value.is_none() && action.takes_values();
+                is_value = value.is_none() && action.takes_values() && !flag.is_require_equals_set();
                 found.push((arg, None));
             }
         }

@@ -1,8 +1,10 @@
 //! `show -json` of a saved plan, beside the real terraform's.
 
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Ran, Sandbox};
 use crate::terraform::{Terraform, program, write_config};
 
 const STACK: &str = r#"
@@ -110,4 +112,34 @@ fn a_plan_is_shown_as_terraform_shows_it() {
     both(&["-var=l=[\"b\"]", "-replace=terraform_data.s"]);
     both(&["-destroy"]);
     ours(&["destroy", "-auto-approve"]).success();
+}
+
+/// A plan is looked at where its providers are not installed.
+#[test]
+fn a_saved_plan_is_shown_without_its_providers() {
+    let sandbox = Sandbox::new();
+    sandbox.write("stack/app/index.php", "<?php echo 'here';\n");
+    let layers = "resource \"lamp_cluster\" \"web\" {\n  nodes = 2\n  app   = \"./app\"\n}\nresource \"lb_pool\" \"lb\" {\n  \
+                  backend = lamp_cluster.web\n}\noutput \"url\" { value = lb_pool.lb.url }\n";
+    sandbox.write("stack/main.stack.hcl", &format!("{}{layers}", sandbox.provider_block()));
+    sandbox.lampwright("stack", &["plan", "-out=saved"]).success();
+    // Nothing beside the program, and nothing on the PATH.
+    let alone = sandbox.join("lampwright");
+    std::fs::copy(env!("CARGO_BIN_EXE_lampwright"), &alone).expect("copied");
+    let shown = |args: &[&str]| {
+        let mut command = Command::new(&alone);
+        command
+            .args(args)
+            .current_dir(sandbox.join("stack"))
+            .stdin(Stdio::null())
+            .env_clear()
+            .env("HOME", sandbox.path());
+        Ran::of(command.output().expect("it runs"))
+    };
+    assert!(shown(&["plan"]).failure().contains("no plugin for provider"));
+    let with_providers = |args: &[&str]| sandbox.lampwright("stack", args).success();
+    for args in [&["show", "saved"][..], &["show", "-files", "saved"], &["show", "-json", "saved"]] {
+        let text = shown(args).success();
+        assert!(text.contains("lamp_cluster.web") && text == with_providers(args), "{text}");
+    }
 }

@@ -9,7 +9,6 @@ use anyhow::{Context as _, bail};
 use backends::DEFAULT_WORKSPACE;
 use compiler::Inputs;
 use compiler::addr::InstanceAddr;
-use compiler::binding::Schemas;
 use engine::plan::part::Selection;
 use engine::plan::{self, Goal, Plan, PlanOptions, Refresh, file};
 use engine::run::Run;
@@ -210,12 +209,12 @@ impl SavedPlan {
         &self.path
     }
 
-    /// To look at, with what the providers say that objects have.
-    pub async fn plan(&self) -> Result<(Plan, Arc<Schemas>)> {
-        let (run, _telling) = self.stack.run(self.inputs.clone()).await?;
-        let (plan, schemas) = (self.decode(&run), run.providers.schemas().clone());
-        run.providers.shutdown().await;
-        Ok((plan?, schemas))
+    /// To look at: no provider is asked.
+    pub fn plan(&self) -> Result<Plan> {
+        let Some(plan) = file::decode(&self.file, &self.file.schemas) else {
+            refuse!("{} is damaged: what it has of an object is not what its type has", self.path.display())
+        };
+        Ok(plan)
     }
 }
 
@@ -231,6 +230,6 @@ pub fn save(stack: &Stack, plan: &Plan, request: &PlanRequest, path: &Path) -> R
     }
     let seal = Seal::new(encryption.plan);
     let inputs = request.inputs.stored(&stack.program);
-    let written = file::write(&stack.root.at(path), plan, stack.own_sources(), &inputs, &place, &seal);
+    let written = file::write(&stack.root.at(path), plan, &stack.program, stack.own_sources(), &inputs, &place, &seal);
     Ok(written.map_err(anyhow::Error::from)?)
 }

@@ -174,7 +174,7 @@ pub(crate) struct CommonArgs {
     pub(super) parallelism: u16,
     /// Whether to ask the providers what exists; false believes the state, but for what it does not know; minimal asks only
     /// where something changes
-    #[arg(long, default_value = "true", require_equals = true, value_name = "BOOL|minimal", value_parser = refresh)]
+    #[arg(long, default_value = "true", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL|minimal", value_parser = refresh)]
     pub(super) refresh: Refresh,
     /// Whether what depends on a `count` or `for_each` that is not known yet is put off; false makes it an error
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, require_equals = true, value_name = "BOOL")]

@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &ShowArgs, invocation: &Invocation) -> Outcome {
         Some(path) if state::is_state(&invocation.root, path) => {
             state::beside(&invocation.host, &invocation.root, path)?.unlocked()
         }
-        Some(path) => return show_plan(path, args, invocation).await,
+        Some(path) => return show_plan(path, args, invocation),
         None => invocation.state(args.state.as_deref())?,
     };
     let state = at.peek(&invocation.host).await?;
@@ -116,11 +116,11 @@ fn show_files(root: &Path, folder: &Path, with_text: bool) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn show_plan(path: &Path, args: &ShowArgs, invocation: &Invocation) -> Outcome {
+fn show_plan(path: &Path, args: &ShowArgs, invocation: &Invocation) -> Outcome {
     let saved = SavedPlan::open(&invocation.host, &invocation.root, path, &[])?;
-    let (plan, schemas) = saved.plan().await?;
+    let plan = saved.plan()?;
     if args.json {
-        print::line(&document::plan(&plan, &saved, &schemas).to_string());
+        print::line(&document::plan(&plan, &saved).to_string());
     } else {
         let ui = &*invocation.ui;
         let unfold = invocation.proposal("show").argument(path.to_string_lossy());

@@ -3,7 +3,6 @@
 use app::planning::SavedPlan;
 use compiler::Program;
 use compiler::addr::{Key, Mode, ResourceAddr};
-use compiler::binding::Schemas;
 use compiler::lang::declare::Repetition;
 use engine::plan::{Action, Change, Deferral, Plan, Reason};
 use serde_json::{Map, Value as Json, json};
@@ -12,7 +11,7 @@ use value::{Path, Step, Ty, Value};
 
 use super::{Module, TERRAFORM, address, configuration};
 
-pub(crate) fn plan(plan: &Plan, saved: &SavedPlan, schemas: &Schemas) -> Json {
+pub(crate) fn plan(plan: &Plan, saved: &SavedPlan) -> Json {
     let outputs = plan.outputs.iter().map(|(name, output)| {
         let actions = match (&output.before, &output.after) {
             (None, _) => ["create"],
@@ -64,7 +63,7 @@ pub(crate) fn plan(plan: &Plan, saved: &SavedPlan, schemas: &Schemas) -> Json {
         json["prior_state"] = prior;
     }
     json["timestamp"] = plan.planned_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
-    json["configuration"] = configuration::configuration(&saved.stack.program, schemas);
+    json["configuration"] = configuration::configuration(&saved.stack.program, &plan.schemas);
     if !plan.deferred.is_empty() {
         json["deferred_changes"] = plan.deferred.iter().map(deferred).collect();
     }

@@ -12,6 +12,7 @@ mod observe;
 mod orphans;
 pub mod part;
 mod refusals;
+mod schemas;
 pub mod show;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -100,6 +101,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
         plan: Plan {
             goal: options.goal,
             lineage: state.lineage.clone(),
+            schemas: run.providers.schemas().clone(),
             serial: state.serial,
             planned_at,
             moves,

@@ -2,7 +2,7 @@
 
 usage: damage.py state|journal|full|readonly COUNT LAMPWRIGHT
 
-state     the state of 50 objects, cut at every byte (or at COUNT of them, evenly spread), and with a bit flipped at COUNT places
+state     the state of 50 objects, cut at every byte (or at COUNT of them, evenly spread), and with a bit flipped at 1,000 (or COUNT) places
 journal   the same of the journal of an apply that was killed
 full      apply and destroy with less and less room on the disk, in COUNT steps (root: it mounts one)
 readonly  plan, apply and destroy where nothing can be written (root)
@@ -57,7 +57,7 @@ def damaged(place, name, count, whole):
         good = file.read()
     cuts = range(0, len(good), max(1, len(good) // count) if count < len(good) else 1)
     dice = random.Random(1)
-    flips = [(at, 1 << dice.randrange(8)) for at in dice.sample(range(len(good)), min(count, len(good)))]
+    flips = [(at, 1 << dice.randrange(8)) for at in dice.sample(range(len(good)), min(count, 1000, len(good)))]
     found, bad = collections.Counter(), 0
     variants = [("cut", at, good[:at]) for at in cuts]
     variants += [("flipped", at, good[:at] + bytes([good[at] ^ bit]) + good[at + 1 :]) for at, bit in flips]

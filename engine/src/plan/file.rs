@@ -4,28 +4,29 @@
 //! values as msgpack, which keeps unknown parts. It may hold secrets, as state files do, so only its owner can
 //! read it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use compiler::Inputs;
-use compiler::addr::{InstanceAddr, ProviderAddr, ResourceAddr};
+use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
 use compiler::binding::Schemas;
 use compiler::evaluation::Input;
 use compiler::source::SourceFile;
+use compiler::{Inputs, Program};
 use serde_json::{Map, Value as Json, json};
 use value::codec::msgpack;
 use value::{Path, Ty, Value};
 
 use super::part::LeftOut;
+use super::schemas;
 use super::{Action, Adopted, Change, Deferral, Deposed, Goal, OutputChange, Plan, Reason};
 use crate::state::file::{object_from_json, object_to_json, path_from_json, path_to_json};
 use crate::state::private;
 use crate::state::seal::{Seal, SealError, is_sealed};
 
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
@@ -60,11 +61,13 @@ pub struct Saved {
     /// Where the state is that it was planned for.
     pub place: String,
     pub changes: Json,
+    pub schemas: Arc<Schemas>,
 }
 
 pub fn write(
     path: &FsPath,
     plan: &Plan,
+    program: &Program,
     sources: &[SourceFile],
     inputs: &Inputs,
     place: &str,
@@ -73,6 +76,12 @@ pub fn write(
     let texts: Map<String, Json> = sources.iter().map(|file| (file.name.clone(), Json::from(&*file.text))).collect();
     let values: Map<String, Json> =
         inputs.iter().map(|(name, value)| (name.to_string(), encode_value(value))).collect();
+    let declared = program.ids().flat_map(|id| program.module(id).decl.resources.values());
+    let used: HashSet<(Mode, &str)> = declared
+        .map(|resource| (resource.mode, &*resource.ty.name))
+        .chain(plan.changes.keys().map(|addr| (addr.mode, &*addr.ty)))
+        .chain(plan.deposed.iter().map(|deposed| (deposed.addr.mode, &*deposed.addr.ty)))
+        .collect();
     let document = json!({
         "lampwright_plan": FORMAT,
         "sources": texts,
@@ -80,6 +89,7 @@ pub fn write(
         "workspace": inputs.workspace.as_deref(),
         "place": place,
         "plan": encode_plan(plan),
+        "schemas": schemas::encode(&plan.schemas, &|mode, ty| used.contains(&(mode, ty))),
     });
     let failed = |cause| PlanFileError::Write { path: path.display().to_string(), cause };
     let sealed = seal.seal(document.to_string().as_bytes(), None);
@@ -110,12 +120,13 @@ pub fn read(path: &FsPath, seal: &Seal) -> Result<Saved, PlanFileError> {
     saved.inputs.workspace = document["workspace"].as_str().map(Arc::from);
     document["place"].as_str().ok_or_else(malformed)?.clone_into(&mut saved.place);
     saved.changes = document["plan"].take();
+    saved.schemas = Arc::new(schemas::decode(&document["schemas"]).ok_or_else(malformed)?);
     Ok(saved)
 }
 
-/// The plan itself, once the schemas of its providers are known.
-pub fn decode(saved: &Saved, schemas: &Schemas) -> Option<Plan> {
-    decode_plan(&saved.changes, schemas)
+/// The plan itself, with the schemas that its providers have now; to look at it, with those that it was saved with.
+pub fn decode(saved: &Saved, known: &Arc<Schemas>) -> Option<Plan> {
+    decode_plan(&saved.changes, known)
 }
 
 fn encode_plan(plan: &Plan) -> Json {
@@ -207,18 +218,19 @@ fn decode_reason(json: &Json) -> Option<Reason> {
     }
 }
 
-fn decode_plan(json: &Json, schemas: &Schemas) -> Option<Plan> {
+fn decode_plan(json: &Json, known: &Arc<Schemas>) -> Option<Plan> {
     let mut plan = Plan {
         goal: GOALS.into_iter().find(|goal| json["goal"].as_str() == Some(goal_word(*goal)))?,
         lineage: json["lineage"].as_str()?.to_owned(),
         serial: json["serial"].as_u64()?,
+        schemas: known.clone(),
         planned_at: json["planned_at"].as_str()?.parse().ok()?,
         ..Plan::default()
     };
     for change in json["changes"].as_array()? {
         let addr = InstanceAddr::parse(change["addr"].as_str()?)?;
         let provider = ProviderAddr::parse(change["provider"].as_str()?)?;
-        let schema = schemas.get(&provider.source)?.get(addr.mode, &addr.ty)?.clone();
+        let schema = known.get(&provider.source)?.get(addr.mode, &addr.ty)?.clone();
         let dependencies = change["dependencies"].as_array()?.iter();
         let decoded = Change {
             schema,

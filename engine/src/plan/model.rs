@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use compiler::addr::{InstanceAddr, Mode, ProviderAddr, ResourceAddr};
+use compiler::binding::Schemas;
 use jiff::Timestamp;
 use proto::preview::Preview;
 use value::schema::Schema;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub serial: u64,
     /// What `plantimestamp` gives, here and when it is applied.
     pub planned_at: Timestamp,
+    /// What the providers say that objects have.
+    pub schemas: Arc<Schemas>,
 }
 
 #[derive(Debug, Clone)]

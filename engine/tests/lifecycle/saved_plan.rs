@@ -13,7 +13,7 @@ async fn a_saved_plan_reads_back_and_applies() {
     let mut store = bed.store();
     let (plan, _) = plan_for(&run, &store, Goal::Configuration).await;
     let path = bed.folder.path().join("plan");
-    file::write(&path, &plan, sources.files(), &run.inputs, "here", &Seal::default()).unwrap();
+    file::write(&path, &plan, &run.program, sources.files(), &run.inputs, "here", &Seal::default()).unwrap();
     let saved = file::read(&path, &Seal::default()).unwrap();
     let decoded = file::decode(&saved, run.providers.schemas()).unwrap();
     let changes: Vec<_> = decoded.changes.values().map(|change| (change.addr.to_string(), change.action)).collect();
