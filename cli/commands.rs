@@ -170,7 +170,7 @@ pub(crate) async fn run(cli: Cli, invocation: &Invocation) -> Outcome {
         return Err(anyhow!("cannot go to the folder {}: it is not there, or no folder", folder.display()).into());
     }
     invocation.ui.version();
-    environment::check(&Cli::command())?;
+    environment::check(&Cli::command());
     match cli.command {
         Command::Init(args) => init::run(&args, invocation).await,
         Command::Get(args) => get::run(&args, invocation),

@@ -1,6 +1,6 @@
 //! What Terraform's environment variables say: honoured, or refused or told by name. None is ignored in silence.
 //!
-//! Elsewhere: TF_VAR_NAME (`app::inputs`), TF_LOG (`commands`), TF_CLI_CONFIG_FILE and TF_PLUGIN_CACHE_DIR (`app::plugins`),
+//! Elsewhere: TF_VAR_NAME (`app::inputs`), TF_LOG (`commands`), TF_CLI_CONFIG_FILE, TF_PLUGIN_CACHE_DIR and TF_REATTACH_PROVIDERS (`app::plugins`),
 //! TF_WORKSPACE and TF_DATA_DIR (`app::workspace`).
 //! TF_INPUT has nothing to switch off, as no value is ever asked for.
 
@@ -158,11 +158,8 @@ fn words(text: &str) -> Result<Vec<String>, Fault> {
     }
 }
 
-/// Refuses what would make a command work with something else than was meant, and tells what has no effect.
-pub(crate) fn check(program: &Command) -> anyhow::Result<()> {
-    if variable("TF_REATTACH_PROVIDERS").is_some() {
-        bail!("TF_REATTACH_PROVIDERS is not supported: plugins are started here; unset it");
-    }
+/// Tells what has no effect.
+pub(crate) fn check(program: &Command) {
     let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, why) in WITHOUT_EFFECT.iter().filter(|(name, _)| variable(name).is_some()) {
         told.entry(why).or_default().push(name);
@@ -179,7 +176,6 @@ pub(crate) fn check(program: &Command) -> anyhow::Result<()> {
         let verb = if names.len() == 1 { "has" } else { "have" };
         print::note(&format!("{} {verb} no effect: {why}", names.join(", ")));
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -82,8 +82,6 @@ fn what_has_no_effect_is_told() {
     for (name, _) in variables {
         assert!(ran.stderr.contains(&format!("note: {name} has no effect: ")), "{}", ran.stderr);
     }
-    let ran = with(&[("TF_REATTACH_PROVIDERS", "{}")], "stack", &mut sandbox, &["plan"]);
-    assert!(ran.stderr.contains("TF_REATTACH_PROVIDERS is not supported"), "{}", ran.stderr);
     // These are honoured, or have nothing to do: there is nothing to tell.
     let ran = with(&[("TF_INPUT", "0"), ("TF_IN_AUTOMATION", "1")], "stack", &mut sandbox, &["plan"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));

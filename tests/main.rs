@@ -37,6 +37,7 @@ mod parts;
 mod plan_documents;
 mod proposals;
 mod providers_commands;
+mod reattached;
 mod recorded;
 mod refactoring;
 mod registries;

@@ -3,7 +3,9 @@
 //! terraform agrees with every state that is left.
 
 use std::path::PathBuf;
+use std::process::Command;
 
+use crate::reattached::Started;
 use crate::sandbox::{Ran, Sandbox};
 use crate::terraform::{self, Terraform};
 
@@ -494,4 +496,25 @@ output "secret" { value = pyvider_private_state_verifier.p.decrypted_token }
     bed.is_settled(&["-var", "v=2", "-var", "c=hi"]);
     bed.ours(&["destroy", "-auto-approve"]).success();
     assert!(!bed.sandbox.join("stack/f1").exists() && bed.bin.exists());
+}
+
+/// One process through a whole life, as a developer has it in a debugger; terraform uses the same.
+#[test]
+fn a_provider_that_runs_already_serves_one_command_after_the_other() {
+    let mut bed = Bed::new(FIVE);
+    let mut program = Command::new(bed.bin.join("terraform-provider-five"));
+    // It is configured with a folder that is relative to where it runs.
+    let at = bed.sandbox.join("stack");
+    let mut plugin = Started::new(
+        "example.com/other/five",
+        program.current_dir(at).envs(bed.sandbox.environment.iter().map(|(name, value)| (name, value))),
+    );
+    bed.sandbox.environment.push(("TF_REATTACH_PROVIDERS".to_owned(), plugin.variable.clone()));
+    bed.ours(&["validate"]).success();
+    bed.ours(APPLY).success();
+    bed.is_settled(&[]);
+    bed.ours(&["destroy", "-auto-approve"]).success();
+    let log = std::fs::read_to_string(bed.sandbox.join("five.log")).expect("a log");
+    let pid = format!("{} ", plugin.pid());
+    assert!(plugin.is_running() && log.lines().all(|line| line.starts_with(&pid)), "{log}");
 }

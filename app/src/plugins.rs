@@ -2,6 +2,7 @@
 
 mod cli_config;
 pub(crate) mod install;
+mod reattach;
 
 use std::path::PathBuf;
 
@@ -88,6 +89,7 @@ pub(crate) fn search(host: &Host, root: &Root, program: &Program) -> anyhow::Res
     // Those of Terraform, of somebody who uses both, are as good.
     let of_terraform = host.environment.text("TF_DATA_DIR").unwrap_or_else(|| ".terraform".to_owned());
     let search = PluginSearch {
+        running: reattach::running(&host.environment)?,
         beside: host.beside.clone(),
         installed: [DATA, &of_terraform].map(|folder| root.at(folder).join("providers")).to_vec(),
         mirrors: mirrors.chain(cache).collect(),
@@ -104,6 +106,16 @@ pub(crate) fn check(search: &PluginSearch, root: &Root, sources: &[ProviderSourc
     let mut diags = Diagnostics::default();
     let mut lock = None;
     for source in sources {
+        if let Some(running) = search.running.get(source) {
+            let label = format!(
+                "{} is the plugin that serves at {}, as TF_REATTACH_PROVIDERS says",
+                source.short(),
+                running.address
+            );
+            let warning = Diagnostic::warning("provider under development", label);
+            diags.push(warning.note("it is neither started nor ended here, and no version is compared"));
+            continue;
+        }
         let Ok(found) = search.find(source) else { continue };
         if found.place == Place::Locked {
             let lock = match &lock {

@@ -18,6 +18,7 @@ use std::time::SystemTime;
 use compiler::addr::Mode;
 use compiler::binding::ProviderSchemas;
 use compiler::lang::eval::provided::FunctionFailure;
+pub use proto::handshake;
 use value::{Path, Problem, Value};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -49,6 +50,15 @@ pub enum HostError {
         #[source]
         cause: tonic::transport::Error,
     },
+    #[error("the plugin of {provider} that runs already does not answer at {address}")]
+    Attach {
+        provider: String,
+        address: String,
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the plugin of {provider} runs already, and can have one configuration only")]
+    OneConfiguration { provider: String },
     #[error("the plugin of {provider} failed during {call}: {message}\nThe last lines that it wrote:\n{log}")]
     Call { provider: String, call: &'static str, message: String, log: String },
     /// As `Call`, and the plugin was not even asked.
@@ -81,6 +91,8 @@ impl HostError {
             | HostError::Start { .. }
             | HostError::Handshake { .. }
             | HostError::Connect { .. }
+            | HostError::Attach { .. }
+            | HostError::OneConfiguration { .. }
             | HostError::Gone { .. }
             | HostError::NoOperation { .. }
             | HostError::Refused { .. }
@@ -258,6 +270,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn ask<'a>(&'a self, request: AskRequest<'a>) -> BoxFuture<'a, Result<serde_json::Value>> {
         let operation = request.operation.to_owned();
         Box::pin(async move { Err(HostError::NoOperation { provider: "this one".to_owned(), operation }) })
+    }
+    /// Whether it was started by somebody else, so that all who talk to it talk to the same process.
+    fn is_attached(&self) -> bool {
+        false
     }
     /// Asks the provider to end what it is doing as soon as that is safe.
     fn stop(&self) -> BoxFuture<'_, ()>;

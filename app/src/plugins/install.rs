@@ -69,7 +69,8 @@ impl<'h> Installer<'h> {
         })
     }
 
-    /// Installs what is missing of these, which may be all that there are; `found` is told of each.
+    /// Installs what is missing of these, which may be all that there are; `found` is told of each. What runs already is not
+    /// asked for.
     pub(crate) async fn install(
         mut self,
         sources: &[ProviderSource],
@@ -81,7 +82,9 @@ impl<'h> Installer<'h> {
             self.lock.providers.retain(|source, _| sources.contains(source));
         }
         for source in sources {
-            found(&self.one(source).await?);
+            if !self.search.running.contains_key(source) {
+                found(&self.one(source).await?);
+            }
         }
         if self.lock != before {
             if self.wish.keeps_lock && !is_extended(&before, &self.lock) {

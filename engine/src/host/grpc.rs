@@ -112,6 +112,10 @@ impl GrpcProvider {
         A: prost::Message + Default + 'static,
     {
         let (call, seconds) = (rpc.name, limit.as_secs());
+        // A debugger may hold it for as long as it likes.
+        if self.plugin.is_attached {
+            return self.call(rpc, message).await;
+        }
         let answer = tokio::time::timeout(limit, self.call(rpc, message)).await;
         answer.unwrap_or_else(|_| {
             Err(HostError::Silent { provider: self.source.short(), call, seconds, log: self.plugin.log.text() })
@@ -199,6 +203,10 @@ impl Provider for GrpcProvider {
 
     fn plans_destroy(&self) -> bool {
         self.plans_destroy
+    }
+
+    fn is_attached(&self) -> bool {
+        self.plugin.is_attached
     }
 
     fn validate_config<'a>(&'a self, config: &'a Value) -> BoxFuture<'a, Result<Vec<Problem>>> {

@@ -44,7 +44,9 @@ pub struct Progress {
 pub(super) struct Plugin {
     pub(super) channel: Channel,
     pub(super) protocol: Protocol,
+    /// None of one that somebody else has started.
     pub(super) child: Mutex<Option<Child>>,
+    pub(super) is_attached: bool,
     pub(super) log: Log,
 }
 
@@ -114,18 +116,38 @@ pub(super) async fn start(program: &Path, provider: &ProviderSource, launcher: &
     tokio::spawn(async move { while let Ok(Some(_)) = next_line(&mut stdout).await {} });
     let handshake = Handshake::parse(&line).map_err(|error| failed(error.to_string()))?;
     let protocol = handshake.protocol;
-    let channel = tokio::time::timeout(CONNECT_DEADLINE, connect(handshake, identity, provider)).await;
-    let silent = |_| failed(format!("nobody accepts a connection within {} s", CONNECT_DEADLINE.as_secs()));
-    let channel = channel.map_err(silent)??;
-    Ok(Plugin { channel, protocol, child: Mutex::new(Some(child)), log })
-}
-
-async fn connect(handshake: Handshake, identity: Identity, provider: &ProviderSource) -> Result<Channel> {
     let connector = match handshake.certificate {
         Some(der) => Some(TlsConnector::from(Arc::new(tls::client_config(identity, der)?))),
         None => None,
     };
-    let (network, address) = (handshake.network, handshake.address);
+    let connecting = connect(handshake.network, handshake.address, connector);
+    let channel = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
+    let channel = channel
+        .map_err(|_| failed(unaccepted()))?
+        .map_err(|cause| HostError::Connect { provider: provider.short(), cause })?;
+    Ok(Plugin { channel, protocol, child: Mutex::new(Some(child)), is_attached: false, log })
+}
+
+/// A plugin that somebody else has started, who wants neither encryption nor that it ends.
+pub(super) async fn attach(running: Handshake, provider: &ProviderSource) -> Result<Plugin> {
+    let (address, log) = (running.address.clone(), Log::default());
+    let failed = |cause| HostError::Attach { provider: provider.short(), address: address.clone(), cause };
+    let connecting = connect(running.network, running.address, None);
+    let channel = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
+    let channel = channel.map_err(|_| failed(unaccepted().into()))?.map_err(|cause| failed(cause.into()))?;
+    log.push("(they are where it was started)".to_owned());
+    Ok(Plugin { channel, protocol: running.protocol, child: Mutex::default(), is_attached: true, log })
+}
+
+fn unaccepted() -> String {
+    format!("nobody accepts a connection within {} s", CONNECT_DEADLINE.as_secs())
+}
+
+async fn connect(
+    network: Network,
+    address: String,
+    connector: Option<TlsConnector>,
+) -> std::result::Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_static("http://localhost");
     let connecting = endpoint.connect_with_connector(tower::service_fn(move |_| {
         let (address, connector) = (address.clone(), connector.clone());
@@ -144,7 +166,7 @@ async fn connect(handshake: Handshake, identity: Identity, provider: &ProviderSo
             Ok::<_, std::io::Error>(TokioIo::new(stream))
         }
     }));
-    connecting.await.map_err(|cause| HostError::Connect { provider: provider.short(), cause })
+    connecting.await
 }
 
 /// A connection, encrypted or not.

@@ -17,7 +17,7 @@ use value::Value;
 use super::grpc::GrpcProvider;
 use super::launch::{self, Progress};
 use super::search::PluginSearch;
-use super::{Provider, Result};
+use super::{HostError, Provider, Result};
 
 /// How long a plugin has to say that it stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -44,8 +44,10 @@ pub struct PluginLauncher {
 impl Launcher for PluginLauncher {
     fn launch<'a>(&'a self, source: &'a ProviderSource) -> super::BoxFuture<'a, Result<Arc<dyn Provider>>> {
         Box::pin(async move {
-            let program = self.search.find(source)?.path;
-            let plugin = launch::start(&program, source, self).await?;
+            let plugin = match self.search.running.get(source) {
+                Some(running) => launch::attach(running.clone(), source).await?,
+                None => launch::start(&self.search.find(source)?.path, source, self).await?,
+            };
             let provider = GrpcProvider::new(source.clone(), plugin).await?;
             Ok(Arc::new(provider) as Arc<dyn Provider>)
         })
@@ -126,6 +128,10 @@ impl Providers {
         let spare = self.spare.lock().await.remove(&addr.source);
         let provider = match spare {
             Some(provider) => provider,
+            // It would do for both what the last one says.
+            None if self.first.get(&addr.source).is_some_and(|first| first.is_attached()) => {
+                return Err(HostError::OneConfiguration { provider: addr.source.short() });
+            }
             None => self.launcher.launch(&addr.source).await?,
         };
         let provider = match &self.wrap {

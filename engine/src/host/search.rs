@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use compiler::addr::ProviderSource;
 use compiler::selection::Selection;
 use compiler::version::{Constraints, Version};
+use proto::handshake::Handshake;
 
 use super::{HostError, Result};
 
@@ -15,6 +16,8 @@ use super::{HostError, Result};
 /// them: `HOST/NAMESPACE/TYPE/VERSION/OS_ARCH/`.
 #[derive(Debug, Clone, Default)]
 pub struct PluginSearch {
+    /// Plugins that run already: their programs are not looked for.
+    pub running: BTreeMap<ProviderSource, Handshake>,
     pub beside: Option<PathBuf>,
     /// Where plugins were installed for this stack.
     pub installed: Vec<PathBuf>,
