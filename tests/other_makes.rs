@@ -518,3 +518,34 @@ fn a_provider_that_runs_already_serves_one_command_after_the_other() {
     let pid = format!("{} ", plugin.pid());
     assert!(plugin.is_running() && log.lines().all(|line| line.starts_with(&pid)), "{log}");
 }
+
+/// What a module tells of itself comes to the provider as from terraform, to the byte.
+#[test]
+fn a_provider_is_told_what_a_module_says_of_itself() {
+    let bed = Bed::new("module \"m\" {\n  source = \"./m\"\n}\n");
+    let module = |meta: &str| {
+        format!(
+            "terraform {{\n  required_providers {{\n    five = {{ source = \"example.com/other/five\" }}\n  }}\n  {meta}\n}}\n\
+            provider \"five\" {{\n  store = \"../store\"\n}}\nresource \"five_thing\" \"a\" {{\n  name = \"a\"\n}}\n"
+        )
+    };
+    bed.sandbox.write("stack/m/main.tf", &module("provider_meta \"five\" {\n    module = \"net/1.0\"\n  }"));
+    let told = || {
+        let log = std::fs::read_to_string(bed.sandbox.join("five.log")).expect("a log");
+        std::fs::remove_file(bed.sandbox.join("five.log")).expect("removed");
+        let lines = log.lines().filter_map(|line| line.split_once("  provider_meta "));
+        lines.map(|(_, bytes)| bytes.to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    bed.ours(&["plan"]).success();
+    let ours = told();
+    assert_eq!(ours.len(), 1);
+    if let Some(program) = terraform::program() {
+        let theirs = Terraform { sandbox: &bed.sandbox, program, folder: "stack" };
+        theirs.run(&["get"]).success();
+        theirs.run(&["plan", "-input=false"]).success();
+        assert_eq!(told(), ours);
+    }
+    bed.ours(APPLY).success();
+    bed.is_settled(&[]);
+    bed.ours(&["destroy", "-auto-approve"]).success();
+}

@@ -121,6 +121,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
             &["encryption"],
             &["backend"],
             &["evaluation"],
+            &["provider_meta"],
             &["binding", "config", "origin", "graph", "refactoring"],
             &["program", "console", "literal", "testing"],
             &["lang"],

@@ -11,8 +11,8 @@ use compiler::addr::{Mode, ProviderSource};
 use compiler::binding::ProviderSchemas;
 use engine::host::providers::{Launcher, PluginLauncher};
 use engine::host::{
-    ApplyRequest, ApplyResponse, BoxFuture, HostError, ImportResponse, MoveRequest, PlanRequest, PlanResponse,
-    Provider, ReadRequest, ReadResponse, Result,
+    ApplyRequest, ApplyResponse, BoxFuture, DataRequest, HostError, ImportResponse, MoveRequest, PlanRequest,
+    PlanResponse, Provider, ReadRequest, ReadResponse, Result,
 };
 use engine::state::State;
 use engine::state::seal::Seal;
@@ -294,12 +294,8 @@ impl Provider for Builtin {
         now(Ok(apply(&request)))
     }
 
-    fn read_data<'a>(
-        &'a self,
-        _: &'a str,
-        config: &'a Value,
-        address: &'a str,
-    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+    fn read_data<'a>(&'a self, request: DataRequest<'a>) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+        let DataRequest { config, address, .. } = request;
         Box::pin(async move {
             Ok(match self.outputs(config, address).await {
                 Ok(outputs) => (with(config, [("outputs", outputs)]), Vec::new()),

@@ -18,6 +18,8 @@ pub type Schemas = IndexMap<ProviderSource, Arc<ProviderSchemas>>;
 #[derive(Debug, Clone, Default)]
 pub struct ProviderSchemas {
     pub provider: Arc<Schema>,
+    /// Of what modules tell it of themselves, if it wants to be told.
+    pub meta: Option<Arc<Schema>>,
     pub resources: BTreeMap<Arc<str>, Arc<Schema>>,
     pub data_sources: BTreeMap<Arc<str>, Arc<Schema>>,
     pub ephemeral_resources: BTreeMap<Arc<str>, Arc<Schema>>,

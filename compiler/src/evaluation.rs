@@ -120,6 +120,7 @@ impl Evaluation {
     pub fn new(program: Arc<Program>, environment: Environment, inputs: Inputs) -> Evaluation {
         let mut diags = Diagnostics::default();
         program.check_refactoring(&mut diags);
+        program.check_provider_metas(&environment.schemas, &mut diags);
         let nodes = Nodes::build(&program, &environment.schemas, &mut diags);
         let dependents = nodes.dag.dependents();
         let waiting: Vec<usize> = nodes.dag.dependencies.iter().map(Vec::len).collect();

@@ -24,6 +24,7 @@ pub mod lang;
 pub mod literal;
 pub mod origin;
 pub mod program;
+mod provider_meta;
 mod refactoring;
 pub mod selection;
 pub mod source;

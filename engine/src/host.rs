@@ -103,6 +103,7 @@ impl HostError {
 
 pub type Result<T> = std::result::Result<T, HostError>;
 
+/// `meta` is what the module of the object tells the provider of itself.
 #[derive(Debug, Clone)]
 pub struct PlanRequest<'a> {
     pub ty: &'a str,
@@ -110,6 +111,7 @@ pub struct PlanRequest<'a> {
     pub proposed: &'a Value,
     pub config: &'a Value,
     pub prior_private: &'a [u8],
+    pub meta: Option<&'a Value>,
     /// The address of the instance, for providers that care.
     pub address: &'a str,
     /// The apply of what is planned comes next.
@@ -133,6 +135,7 @@ pub struct ApplyRequest<'a> {
     pub planned: &'a Value,
     pub config: &'a Value,
     pub planned_private: &'a [u8],
+    pub meta: Option<&'a Value>,
     pub address: &'a str,
 }
 
@@ -149,6 +152,16 @@ pub struct ReadRequest<'a> {
     pub ty: &'a str,
     pub state: &'a Value,
     pub private: &'a [u8],
+    pub meta: Option<&'a Value>,
+    pub address: &'a str,
+}
+
+#[derive(Debug, Clone)]
+pub struct DataRequest<'a> {
+    pub ty: &'a str,
+    pub config: &'a Value,
+    pub meta: Option<&'a Value>,
+    /// For what stands in front of a provider; the protocol does not carry it.
     pub address: &'a str,
 }
 
@@ -233,13 +246,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
         false
     }
     fn apply<'a>(&'a self, request: ApplyRequest<'a>) -> BoxFuture<'a, Result<ApplyResponse>>;
-    /// `address` is for what stands in front of a provider; the protocol does not carry it.
-    fn read_data<'a>(
-        &'a self,
-        ty: &'a str,
-        config: &'a Value,
-        address: &'a str,
-    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
+    fn read_data<'a>(&'a self, request: DataRequest<'a>) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>>;
     /// Opens something that is not stored.
     fn open<'a>(&'a self, ty: &'a str, config: &'a Value, address: &'a str) -> BoxFuture<'a, Result<OpenResponse>> {
         let _ = (config, address);

@@ -52,6 +52,13 @@ impl Outside for World {
     }
 }
 
+/// The provider of an object, and what the object's module tells it of itself.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) meta: Option<Value>,
+}
+
 impl Run {
     /// For a plan that is made then, or for none: what is another thing each time stays unknown.
     pub fn evaluation(&self, planned_at: Option<Timestamp>) -> Evaluation {
@@ -104,6 +111,12 @@ impl Run {
             }
         }
         Ok(provider)
+    }
+
+    /// The provider of an object, as above.
+    pub(crate) async fn served(&self, by: &ProviderAddr, addr: &InstanceAddr) -> Result<Served, Diagnostics> {
+        let meta = self.program.provider_meta(addr, &by.source, self.providers.schemas());
+        Ok(Served { provider: self.provider(by).await?, meta })
     }
 
     pub(crate) async fn configure(&self, desired: &DesiredProvider) -> Result<(), Diagnostics> {

@@ -35,6 +35,7 @@ pub struct ModuleDecl {
     /// By local name: which provider it is.
     pub required_providers: IndexMap<Arc<str>, RequiredProvider>,
     pub providers: Vec<ProviderConfig>,
+    pub provider_metas: Vec<ProviderMeta>,
     pub checks: IndexMap<Arc<str>, Check>,
     pub imports: Vec<imports::Import>,
     pub moved: Vec<moves::Moved>,
@@ -183,6 +184,14 @@ pub struct RequiredProvider {
 pub struct ProviderConfig {
     pub name: Ident,
     pub alias: Option<Arc<str>>,
+    pub body: Body,
+    pub header: Span,
+}
+
+/// `provider_meta "NAME" { .. }` in a `terraform` block: what a module tells a provider of itself.
+#[derive(Debug, Clone)]
+pub struct ProviderMeta {
+    pub name: Ident,
     pub body: Body,
     pub header: Span,
 }

@@ -12,10 +12,10 @@ use value::{Path, Value};
 use super::schedule::Removal;
 use crate::ephemeral::Open;
 use crate::host::check::{UNKNOWN_NOW, plan_violations, result_violations};
-use crate::host::{ApplyRequest, PlanRequest, PlanResponse};
+use crate::host::{ApplyRequest, DataRequest, PlanRequest, PlanResponse};
 use crate::plan::{Action, Change, ignore::ignoring};
 use crate::propose::proposed;
-use crate::run::{Run, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
+use crate::run::{Run, Served, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
 use crate::state::journal::Record;
 use crate::state::{InDoubt, InstanceState, Operation};
 
@@ -161,9 +161,11 @@ type Made = (Option<InstanceState>, Value, Diagnostics);
 
 async fn read_data(run: &Run, step: &Step) -> Result<Made, Diagnostics> {
     let desired = &step.desired;
-    let provider = run.provider(&desired.provider).await?;
+    let Served { provider, meta } = run.served(&desired.provider, &desired.addr).await?;
     let (config, sensitive) = desired.config.clone().unmark_with_paths();
-    let read = provider.read_data(&desired.addr.ty, &config, &desired.addr.to_string()).await;
+    let request =
+        DataRequest { ty: &desired.addr.ty, config: &config, meta: meta.as_ref(), address: &desired.addr.to_string() };
+    let read = provider.read_data(request).await;
     let (value, problems) = read.map_err(|error| host_diagnostics(&error, Some(desired.span)))?;
     let mut diags = Diagnostics::default();
     problems.iter().for_each(|problem| diags.push(problem_diagnostic(problem, desired)));
@@ -181,7 +183,7 @@ async fn plan_again(run: &Run, step: &Step) -> Result<Replanned, Diagnostics> {
     let Step { desired, change, .. } = step;
     let schema = &desired.schema;
     let span = Some(desired.span);
-    let provider = run.provider(&desired.provider).await?;
+    let Served { provider, meta } = run.served(&desired.provider, &desired.addr).await?;
     let (config, sensitive) = desired.config.clone().unmark_with_paths();
     let null = Value::Null(schema.block.implied_ty());
     let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
@@ -203,6 +205,7 @@ async fn plan_again(run: &Run, step: &Step) -> Result<Replanned, Diagnostics> {
         proposed: &proposal,
         config: &config,
         prior_private,
+        meta: meta.as_ref(),
         address: &address,
         is_final: true,
     };
@@ -231,7 +234,7 @@ async fn change_object(run: &Run, prepared: &Prepared, is_lost: &mut bool) -> Re
     let Step { desired, change, recorded, .. } = step;
     let mut diags = diags.clone();
     let schema = &desired.schema;
-    let provider = run.provider(&desired.provider).await?;
+    let Served { provider, meta } = run.served(&desired.provider, &desired.addr).await?;
     let null = Value::Null(schema.block.implied_ty());
     let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
     let prior = if is_new { &null } else { &change.before };
@@ -242,6 +245,7 @@ async fn change_object(run: &Run, prepared: &Prepared, is_lost: &mut bool) -> Re
         planned: &planned.planned,
         config,
         planned_private: &planned.private,
+        meta: meta.as_ref(),
         address: &address,
     };
     let applied = provider.apply(request).await.map_err(|error| {
@@ -324,7 +328,8 @@ async fn remove_object(run: &Run, removable: &Removable, is_lost: &mut bool) -> 
     let Removable { removal, recorded, before, .. } = removable;
     let Some(recorded) = recorded else { return Ok(Diagnostics::default()) };
     let addr = &removal.addr;
-    let provider = run.provider(&recorded.provider).await.map_err(|diags| (None, diags))?;
+    let served = run.served(&recorded.provider, addr).await;
+    let Served { provider, meta } = served.map_err(|diags| (None, diags))?;
     let Some(schema) = run.schema(&recorded.provider, addr) else {
         let label = format!("{addr} cannot be removed: its provider has no such type any more");
         return Err((None, Diagnostics(vec![Diagnostic::error("unknown type in the state", label)])));
@@ -349,6 +354,7 @@ async fn remove_object(run: &Run, removable: &Removable, is_lost: &mut bool) -> 
         planned: &null,
         config: &null,
         planned_private: &private,
+        meta: meta.as_ref(),
         address: &address,
     };
     let applied = provider.apply(request).await.map_err(|error| {

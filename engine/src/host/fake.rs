@@ -12,8 +12,8 @@ use value::{Path, Problem, Value};
 
 use super::providers::Launcher;
 use super::{
-    ApplyRequest, ApplyResponse, BoxFuture, HostError, ImportResponse, PlanRequest, PlanResponse, Provider,
-    ReadRequest, ReadResponse, Result,
+    ApplyRequest, ApplyResponse, BoxFuture, DataRequest, HostError, ImportResponse, PlanRequest, PlanResponse,
+    Provider, ReadRequest, ReadResponse, Result,
 };
 
 pub type PlanFn = dyn Fn(&PlanRequest<'_>, Value) -> PlanResponse + Send + Sync;
@@ -67,6 +67,19 @@ impl FakeProvider {
             plans_destroy: false,
             dies: Box::new(|_| false),
             calls: Arc::default(),
+        }
+    }
+
+    /// One that modules tell something of themselves; what it is told is noted, too.
+    #[must_use]
+    pub fn with_meta(mut self, schema: Schema) -> FakeProvider {
+        Arc::make_mut(&mut self.schemas).meta = Some(Arc::new(schema));
+        self
+    }
+
+    fn told(&self, call: &str, meta: Option<&Value>) {
+        if let (Some(meta), Some(schema)) = (meta, &self.schemas.meta) {
+            self.note(call, &format!("told {}", json::encode(meta, &schema.block.implied_ty())));
         }
     }
 
@@ -141,11 +154,13 @@ impl Provider for FakeProvider {
     }
 
     fn read<'a>(&'a self, request: ReadRequest<'a>) -> BoxFuture<'a, Result<ReadResponse>> {
+        self.told("read", request.meta);
         let state = (self.read)(&request);
         now(Ok(ReadResponse { state, private: request.private.to_vec(), problems: Vec::new() }))
     }
 
     fn plan<'a>(&'a self, request: PlanRequest<'a>) -> BoxFuture<'a, Result<PlanResponse>> {
+        self.told("plan", request.meta);
         let planned = self.fill(request.ty, request.proposed, |_, ty| Value::unknown(ty.clone()));
         now(Ok((self.plan)(&request, planned)))
     }
@@ -157,6 +172,7 @@ impl Provider for FakeProvider {
             (false, false) => "update",
         };
         self.note(verb, request.address);
+        self.told(verb, request.meta);
         if (self.dies)(&request) {
             let (provider, message, log) = ("fake".to_owned(), "transport error".to_owned(), "(none)".to_owned());
             return now(Err(HostError::Call { provider, call: "ApplyResourceChange", message, log }));
@@ -166,13 +182,10 @@ impl Provider for FakeProvider {
         now(Ok((self.apply)(&request, made)))
     }
 
-    fn read_data<'a>(
-        &'a self,
-        ty: &'a str,
-        config: &'a Value,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+    fn read_data<'a>(&'a self, request: DataRequest<'a>) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+        let DataRequest { ty, config, meta, .. } = request;
         self.note("read", ty);
+        self.told("read data", meta);
         now(Ok((self.fill(ty, config, |name, _| Value::string(format!("{name} of {ty}"))), Vec::new())))
     }
 

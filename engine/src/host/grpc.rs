@@ -26,8 +26,8 @@ use value::{Problem, Ty, Value};
 
 use super::launch::Plugin;
 use super::{
-    ApplyRequest, ApplyResponse, AskRequest, BoxFuture, HostError, ImportResponse, Lease, MoveRequest, OpenResponse,
-    PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse, Result,
+    ApplyRequest, ApplyResponse, AskRequest, BoxFuture, DataRequest, HostError, ImportResponse, Lease, MoveRequest,
+    OpenResponse, PlanRequest, PlanResponse, Provider, ReadRequest, ReadResponse, Result,
 };
 
 /// Of what asks nobody else: schemas, whether a configuration is right, functions.
@@ -70,6 +70,7 @@ impl GrpcProvider {
         };
         let config = answer.provider.as_ref().ok_or_else(|| provider.unreadable(call, &"it has no provider schema"))?;
         let mut schemas = ProviderSchemas { provider: read(config)?, ..ProviderSchemas::default() };
+        schemas.meta = answer.provider_meta.as_ref().map(read).transpose()?;
         for (name, schema) in &answer.resource_schemas {
             schemas.resources.insert(name.as_str().into(), read(schema)?);
         }
@@ -144,6 +145,10 @@ impl GrpcProvider {
 
     fn ty(&self, mode: Mode, ty: &str, call: &'static str) -> Result<Ty> {
         Ok(self.schema(mode, ty, call)?.block.implied_ty())
+    }
+
+    fn meta(&self, value: Option<&Value>) -> Option<wire::DynamicValue> {
+        Some(value_to_wire(value?, &self.schemas.meta.as_ref()?.block.implied_ty()))
     }
 
     fn value(&self, wire: Option<&wire::DynamicValue>, ty: &Ty, call: &'static str) -> Result<Value> {
@@ -301,7 +306,7 @@ impl Provider for GrpcProvider {
                 type_name: request.ty.to_owned(),
                 current_state: Some(value_to_wire(request.state, &ty)),
                 private: request.private.to_vec(),
-                provider_meta: None,
+                provider_meta: self.meta(request.meta),
                 client_capabilities: capabilities(),
             };
             let answer = self.call(rpc::READ_RESOURCE, about(request.address, message)).await?;
@@ -345,7 +350,7 @@ impl Provider for GrpcProvider {
                 proposed_new_state: Some(value_to_wire(request.proposed, &ty)),
                 config: Some(value_to_wire(request.config, &ty)),
                 prior_private: request.prior_private.to_vec(),
-                provider_meta: None,
+                provider_meta: self.meta(request.meta),
                 client_capabilities: capabilities(),
             };
             let mut message = about(request.address, message);
@@ -374,7 +379,7 @@ impl Provider for GrpcProvider {
                 planned_state: Some(value_to_wire(request.planned, &ty)),
                 config: Some(value_to_wire(request.config, &ty)),
                 planned_private: request.planned_private.to_vec(),
-                provider_meta: None,
+                provider_meta: self.meta(request.meta),
             };
             let answer = self.call(rpc::APPLY_RESOURCE_CHANGE, about(request.address, message)).await?;
             Ok(ApplyResponse {
@@ -504,23 +509,18 @@ impl Provider for GrpcProvider {
         })
     }
 
-    fn read_data<'a>(
-        &'a self,
-        ty: &'a str,
-        config: &'a Value,
-        address: &'a str,
-    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+    fn read_data<'a>(&'a self, request: DataRequest<'a>) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
         Box::pin(async move {
             let call = "ReadDataSource";
-            let _timed = timed(call, address);
-            let value_ty = self.ty(Mode::Data, ty, call)?;
-            let request = wire::read_data_source::Request {
-                type_name: ty.to_owned(),
-                config: Some(value_to_wire(config, &value_ty)),
-                provider_meta: None,
+            let _timed = timed(call, request.address);
+            let value_ty = self.ty(Mode::Data, request.ty, call)?;
+            let message = wire::read_data_source::Request {
+                type_name: request.ty.to_owned(),
+                config: Some(value_to_wire(request.config, &value_ty)),
+                provider_meta: self.meta(request.meta),
                 client_capabilities: capabilities(),
             };
-            let answer = self.call(rpc::READ_DATA_SOURCE, request).await?;
+            let answer = self.call(rpc::READ_DATA_SOURCE, message).await?;
             Ok((self.value(answer.state.as_ref(), &value_ty, call)?, problems(&answer.diagnostics)))
         })
     }

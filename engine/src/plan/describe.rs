@@ -11,7 +11,7 @@ use value::schema::{Attribute, AttributeTy, Block, Schema};
 
 use super::Planning;
 use crate::host::ReadRequest;
-use crate::run::{host_diagnostics, located};
+use crate::run::{Served, host_diagnostics, located};
 
 /// A block that was written for an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Planning<'_> {
         }
         let found = self.run.program.provider_of_type(&addr.ty, self.run.providers.schemas());
         let (provider, schema) = found.map_err(|label| refused(label))?;
-        let provider = self.run.provider(&provider).await?;
+        let Served { provider, meta } = self.run.served(&provider, addr).await?;
         let host = |error| host_diagnostics(&error, Some(span));
         let mut problems = Vec::new();
         let address = addr.to_string();
@@ -49,7 +49,8 @@ impl Planning<'_> {
         problems.append(&mut found.problems);
         let mut value = found.state.filter(|state| !state.is_null() && state.is_wholly_known());
         if let Some(state) = &value {
-            let request = ReadRequest { ty: &addr.ty, state, private: &found.private, address: &address };
+            let request =
+                ReadRequest { ty: &addr.ty, state, private: &found.private, meta: meta.as_ref(), address: &address };
             let mut read = provider.read(request).await.map_err(host)?;
             problems.append(&mut read.problems);
             value = Some(read.state).filter(|state| !state.is_null());

@@ -16,9 +16,9 @@ use super::{Action, Adopted, Change, PlanOptions, Reason, Refresh};
 use crate::ephemeral::Open;
 use crate::event::Event;
 use crate::host::check::{WRITE_ONLY, plan_violations};
-use crate::host::{PlanRequest, Provider, ReadRequest};
+use crate::host::{DataRequest, PlanRequest, Provider, ReadRequest};
 use crate::propose::{proposed, unread, without_write_only};
-use crate::run::{Run, broken_promise, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
+use crate::run::{Run, Served, broken_promise, fresh, host_diagnostics, located, mark, problem_diagnostic, to_state};
 use crate::state::{InstanceState, State};
 
 pub(super) enum Outcome {
@@ -104,7 +104,8 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     let Request { desired, mut recorded, triggered, reading, adopt, .. } = request;
     let refresh = reading == Reading::Always;
     let span = Some(desired.span);
-    let provider = run.provider(&desired.provider).await?;
+    let served = run.served(&desired.provider, &desired.addr).await?;
+    let provider = &served.provider;
     let schema = &desired.schema;
     let (config, sensitive) = desired.config.clone().unmark_with_paths();
     let host = |error| host_diagnostics(&error, span);
@@ -118,12 +119,12 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     let address = desired.addr.to_string();
     let mut adopted = None;
     if let Some(id) = adopt.filter(|_| recorded.is_none()) {
-        let instance = import(&*provider, desired, &id, diags).await?;
+        let instance = import(&**provider, desired, &id, diags).await?;
         recorded = Some(instance.clone());
         adopted = Some(Box::new(Adopted { id, instance }));
     }
     let existing = match &recorded {
-        Some(recorded) => existing(run, &*provider, &desired.addr, recorded, refresh, span, diags).await?,
+        Some(recorded) => existing(run, &served, &desired.addr, recorded, refresh, span, diags).await?,
         None => Existing { recorded: null.clone(), value: null.clone(), private: Vec::new() },
     };
     if let Some(adopted) = adopted.as_ref().filter(|_| existing.value.is_null()) {
@@ -145,6 +146,7 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
             proposed: &proposed,
             config,
             prior_private: private,
+            meta: served.meta.as_ref(),
             address: &address,
             is_final: false,
         };
@@ -153,7 +155,7 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
     // As the second plan of a replacement is told of the first, this one is told of the removal.
     let mut removal = Vec::new();
     if is_tainted {
-        removal = plan_removal(&*provider, &desired.addr, &existing, span, diags).await?;
+        removal = plan_removal(&served, &desired.addr, &existing, span, diags).await?;
         // Others know it from Terraform, which tells nothing here.
         if Recovery::decode(&removal).is_none() {
             removal.clear();
@@ -217,7 +219,7 @@ async fn plan_managed(run: &Run, request: Request<'_>, diags: &mut Diagnostics) 
 
 /// The provider's private data of the plan to remove an object, if it wants to be asked.
 async fn plan_removal(
-    provider: &dyn Provider,
+    Served { provider, meta }: &Served,
     addr: &InstanceAddr,
     existing: &Existing,
     span: Option<compiler::source::Span>,
@@ -234,6 +236,7 @@ async fn plan_removal(
         proposed: &null,
         config: &null,
         prior_private: &existing.private,
+        meta: meta.as_ref(),
         address: &address,
         is_final: false,
     };
@@ -285,7 +288,7 @@ pub(super) fn announce(run: &Run, state: &State, options: &PlanOptions, part: Op
 
 async fn existing(
     run: &Run,
-    provider: &dyn Provider,
+    Served { provider, meta }: &Served,
     addr: &InstanceAddr,
     recorded: &InstanceState,
     refresh: bool,
@@ -305,7 +308,8 @@ async fn existing(
     }
     run.tell(Event::Refreshing { addr: addr.clone() });
     let address = addr.to_string();
-    let request = ReadRequest { ty: &addr.ty, state: &old, private: &recorded.private, address: &address };
+    let request =
+        ReadRequest { ty: &addr.ty, state: &old, private: &recorded.private, meta: meta.as_ref(), address: &address };
     let read = provider.read(request).await.map_err(host)?;
     push_all(&read.problems, span, diags)?;
     run.tell(Event::Refreshed { addr: addr.clone() });
@@ -357,7 +361,8 @@ fn prevented(desired: &DesiredInstance, reason: Option<&Reason>) -> Diagnostic {
 async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> Result<Change, Diagnostics> {
     let Request { desired, recorded, awaited, .. } = request;
     let span = Some(desired.span);
-    let provider = run.provider(&desired.provider).await?;
+    let served = run.served(&desired.provider, &desired.addr).await?;
+    let provider = &served.provider;
     let (config, sensitive) = desired.config.clone().unmark_with_paths();
     let host = |error| host_diagnostics(&error, span);
     for problem in provider.validate_resource(Mode::Data, &desired.addr.ty, &config).await.map_err(host)? {
@@ -369,8 +374,13 @@ async fn plan_data(run: &Run, request: Request<'_>, diags: &mut Diagnostics) -> 
     let ty = desired.schema.block.implied_ty();
     let (action, after) = if config.is_wholly_known() && awaited.is_none() {
         run.tell(Event::Reading { addr: desired.addr.clone() });
-        let (read, problems) =
-            provider.read_data(&desired.addr.ty, &config, &desired.addr.to_string()).await.map_err(host)?;
+        let request = DataRequest {
+            ty: &desired.addr.ty,
+            config: &config,
+            meta: served.meta.as_ref(),
+            address: &desired.addr.to_string(),
+        };
+        let (read, problems) = provider.read_data(request).await.map_err(host)?;
         report(&problems, desired, diags)?;
         (Action::NoOp, read)
     } else {
@@ -406,21 +416,21 @@ pub(super) async fn plan_deposed(
     value: &Value,
     diags: &mut Diagnostics,
 ) -> Result<Vec<u8>, Diagnostics> {
-    let provider = run.provider(&instance.provider).await?;
+    let served = run.served(&instance.provider, addr).await?;
     let value = value.clone().unmark_deep().0;
     let existing = Existing { recorded: value.clone(), value, private: instance.private.clone() };
-    plan_removal(&*provider, addr, &existing, None, diags).await
+    plan_removal(&served, addr, &existing, None, diags).await
 }
 
 /// An object as it is; one that is gone is forgotten.
 pub(super) async fn observe(run: &Run, addr: &InstanceAddr, recorded: InstanceState) -> Outcome {
     let mut diags = Diagnostics::default();
-    let provider = match run.provider(&recorded.provider).await {
-        Ok(provider) => provider,
+    let served = match run.served(&recorded.provider, addr).await {
+        Ok(served) => served,
         Err(errors) => return Outcome::Failed(errors),
     };
     let Some(schema) = run.schema(&recorded.provider, addr) else { return Outcome::Failed(no_type(addr, &recorded)) };
-    let existing = match existing(run, &*provider, addr, &recorded, true, None, &mut diags).await {
+    let existing = match existing(run, &served, addr, &recorded, true, None, &mut diags).await {
         Ok(existing) => existing,
         Err(errors) => return Outcome::Failed(errors),
     };
@@ -489,19 +499,19 @@ pub(super) async fn plan_orphan(
     reason: Option<Reason>,
 ) -> Outcome {
     let mut diags = Diagnostics::default();
-    let provider = match run.provider(&recorded.provider).await {
-        Ok(provider) => provider,
+    let served = match run.served(&recorded.provider, addr).await {
+        Ok(served) => served,
         Err(errors) => return Outcome::Failed(errors),
     };
     let Some(schema) = run.schema(&recorded.provider, addr) else { return Outcome::Failed(no_type(addr, &recorded)) };
-    let existing = match existing(run, &*provider, addr, &recorded, refresh, None, &mut diags).await {
+    let existing = match existing(run, &served, addr, &recorded, refresh, None, &mut diags).await {
         Ok(existing) => existing,
         Err(errors) => return Outcome::Failed(errors),
     };
     let private = if only_looks {
         Vec::new()
     } else {
-        match plan_removal(&*provider, addr, &existing, None, &mut diags).await {
+        match plan_removal(&served, addr, &existing, None, &mut diags).await {
             Ok(private) => private,
             Err(errors) => return Outcome::Failed(errors),
         }

@@ -17,7 +17,7 @@ use value::{Path, Problem, Ty, Value};
 
 use super::idle::Idle;
 use crate::host::{
-    ApplyRequest, ApplyResponse, BoxFuture, ImportResponse, Lease, MoveRequest, OpenResponse, PlanRequest,
+    ApplyRequest, ApplyResponse, BoxFuture, DataRequest, ImportResponse, Lease, MoveRequest, OpenResponse, PlanRequest,
     PlanResponse, Provider, ReadRequest, ReadResponse, Result,
 };
 
@@ -311,14 +311,10 @@ impl Provider for Substituted {
         now(Ok(ApplyResponse { state, private: Vec::new(), problems, legacy: false }))
     }
 
-    fn read_data<'a>(
-        &'a self,
-        ty: &'a str,
-        config: &'a Value,
-        address: &'a str,
-    ) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+    fn read_data<'a>(&'a self, request: DataRequest<'a>) -> BoxFuture<'a, Result<(Value, Vec<Problem>)>> {
+        let DataRequest { ty, config, address, .. } = request;
         let Some(values) = self.values(Mode::Data, ty, address) else {
-            return self.inner.read_data(ty, config, address);
+            return self.inner.read_data(request);
         };
         let fill = Fill { given: values.given.as_ref(), address, is_unknown: false };
         now(Ok(split(self.fill(Mode::Data, ty, config, &fill), config)))

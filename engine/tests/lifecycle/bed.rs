@@ -75,6 +75,13 @@ impl Bed {
         }
     }
 
+    /// For the next run, a provider that modules tell their `module`.
+    pub(crate) fn takes_meta(&mut self) {
+        let attributes = BTreeMap::from([("module".into(), Attribute::required(Ty::String, ""))]);
+        let schema = Schema { version: 0, block: Block { attributes, ..Block::default() } };
+        self.provider = FakeProvider::new(types()).with_meta(schema);
+    }
+
     pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.inputs.set(name, Input { value: value.into(), span: None });
     }

@@ -1,4 +1,4 @@
-//! Objects whose provider configuration was removed.
+//! Objects whose provider configuration was removed, and what modules tell providers of themselves.
 
 use engine::plan::Goal;
 
@@ -52,4 +52,49 @@ async fn an_instance_that_goes_is_removed_by_the_provider_of_its_resource() {
     assert_eq!((applied.errors.as_str(), &*applied.calls), ("", &["delete thing.a[1]".to_owned()][..]));
     assert_eq!(bed.apply_goal(moved, Goal::Nothing).await.calls, ["delete thing.a[0]"]);
     bed.assert_state(&[]);
+}
+
+/// It goes with all that is asked of the module's own objects, and of no others.
+#[tokio::test]
+async fn a_module_tells_the_provider_of_its_objects_about_itself() {
+    let text = "resource \"thing\" \"root\" {\n}\nmodule \"m\" {\n  source = \"./m\"\n}\n### m/main.tf\n\
+        terraform {\n  provider_meta \"lampwright\" {\n    module = upper(\"m\")\n  }\n}\n";
+    let objects = "resource \"thing\" \"a\" {\n  name = \"NAME\"\n}\ndata \"thing\" \"d\" {\n}\n";
+    let with = |name: &str| format!("{text}{}", objects.replace("NAME", name));
+    let told = "told {\"module\":\"M\"}";
+    let mut bed = Bed::new();
+    bed.takes_meta();
+    let made = bed.apply(&with("one")).await.calls;
+    for call in ["plan", "create"] {
+        assert_eq!(made.iter().filter(|made| **made == format!("{call} {told}")).count(), 1, "{made:?}");
+    }
+    bed.takes_meta();
+    let calls = bed.provider.calls.clone();
+    bed.plan(&with("two")).await;
+    let calls = calls.lock().expect("calls").clone();
+    let calls: Vec<&String> = calls.iter().filter(|call| call.contains("told")).collect();
+    assert_eq!(calls, [&format!("read data {told}"), &format!("read {told}"), &format!("plan {told}")]);
+    bed.takes_meta();
+    let removed = bed.apply(text).await.calls;
+    assert_eq!(removed, ["delete module.m.thing.a".to_owned(), format!("delete {told}")]);
+}
+
+#[tokio::test]
+async fn what_a_module_cannot_tell_is_refused_at_its_place() {
+    let with = |body: &str| format!("resource \"thing\" \"a\" {{\n}}\nterraform {{\n  {body}\n}}\n");
+    for (body, takes, told) in [
+        ("provider_meta \"lampwright\" {}", false, "lampwright/lampwright takes nothing that modules say"),
+        ("provider_meta \"lampwright\" {}", true, "`module`"),
+        ("provider_meta \"lampwright\" { modul = \"m\" }", true, "no argument named `modul`"),
+        ("provider_meta \"lampwright\" { module = [] }", true, "string"),
+        ("provider_meta \"lampwright\" { module = thing.a.id }", true, "thing"),
+        ("provider_meta \"other\" {}", true, "hashicorp/other is no provider in use"),
+    ] {
+        let mut bed = Bed::new();
+        if takes {
+            bed.takes_meta();
+        }
+        let shown = bed.plan(&with(body)).await;
+        assert!(shown.contains(told) && shown.contains("main.stack.hcl:4:"), "{shown}");
+    }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use value::{Ty, Value};
 
 use super::resource::{condition, declare_call, declare_check, declare_resource, provider_ref};
-use super::{Backend, ModuleDecl, Output, ProviderConfig, RequiredProvider, Shape, StackInfo, Variable, without};
+use super::{
+    Backend, ModuleDecl, Output, ProviderConfig, ProviderMeta, RequiredProvider, Shape, StackInfo, Variable, without,
+};
 use super::{encryption, imports, moves};
 use crate::addr::{Mode, ProviderSource};
 use crate::diag::{Diagnostic, Diagnostics};
@@ -213,13 +215,26 @@ fn terraform(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
             "required_providers" => required_providers(module, nested, diags),
             "backend" => backend(module, nested, diags),
             "encryption" => encryption::encryption(module, nested, diags),
-            kind @ ("cloud" | "provider_meta") => {
-                let label = format!("`{kind}` is not supported");
-                diags.push(Diagnostic::error("unsupported block", label).at(nested.header));
+            "provider_meta" => provider_meta(module, nested, diags),
+            "cloud" => {
+                diags.push(Diagnostic::error("unsupported block", "`cloud` is not supported").at(nested.header));
             }
             _ => {}
         }
     }
+}
+
+fn provider_meta(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
+    let shape = Shape { labels: &["name"], attributes: &[], blocks: &[] };
+    if !shape.check_labels(block, diags) {
+        return;
+    }
+    let name = block.labels[0].clone();
+    if let Some(first) = module.provider_metas.iter().find(|meta| meta.name.name == name.name) {
+        diags.push(twice("provider_meta", &name.name, block.header, first.header));
+        return;
+    }
+    module.provider_metas.push(ProviderMeta { name, body: block.body.clone(), header: block.header });
 }
 
 fn backend(module: &mut ModuleDecl, block: &Block, diags: &mut Diagnostics) {
