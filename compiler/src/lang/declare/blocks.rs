@@ -198,7 +198,14 @@ pub(crate) fn provider(module: &mut ModuleDecl, block: &Block, diags: &mut Diagn
         diags.push(diagnostic.note("give one of them an `alias`"));
         return;
     }
-    let body = without(&block.body, &["alias", "version"], &[]);
+    for name in ["count", "for_each"] {
+        if let Some(attribute) = block.body.attribute(name) {
+            let label = format!("a provider block is one configuration: `{name}` is not supported in it");
+            let diagnostic = Diagnostic::error("unsupported argument", label).at(attribute.name.span);
+            diags.push(diagnostic.note("write a block with an `alias` of its own for each"));
+        }
+    }
+    let body = without(&block.body, &["alias", "count", "for_each", "version"], &[]);
     module.providers.push(ProviderConfig { name, alias, body, header: block.header });
 }
 

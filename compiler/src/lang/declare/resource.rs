@@ -237,7 +237,8 @@ pub(super) fn provider_ref(expr: &Expr, diags: &mut Diagnostics) -> Option<Provi
         }
         _ => {
             let label = "a provider is written `name` or `name.alias`";
-            diags.push(Diagnostic::error("invalid provider reference", label).at(expr.span));
+            let diagnostic = Diagnostic::error("invalid provider reference", label).at(expr.span);
+            diags.push(diagnostic.note("which configuration it is cannot depend on a key"));
             None
         }
     }
