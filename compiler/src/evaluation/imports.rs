@@ -36,8 +36,8 @@ pub(super) fn references(import: &Import, out: &mut Vec<Reference>) {
 /// The resource that an import names, whatever its keys are.
 pub(super) fn target(import: &Import, module: ModuleId, program: &Program, nodes: &Nodes) -> Option<NodeId> {
     let addr = import.target()?;
-    let calls = addr.module.0.iter();
-    let module = calls.fold(Some(module), |module, (call, _)| program.module(module?).children.get(call).copied())?;
+    let mut calls = addr.module.0.iter();
+    let module = calls.try_fold(module, |module, (call, _)| program.module(module).children.get(call).copied())?;
     nodes.find(module, NodeKind::Resource(Mode::Managed, addr.ty, addr.name))
 }
 

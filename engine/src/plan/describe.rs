@@ -40,7 +40,7 @@ impl Planning<'_> {
             return Err(refused(format!("{addr} is in a module, or one of several; write its block by hand")));
         }
         let found = self.run.program.provider_of_type(&addr.ty, self.run.providers.schemas());
-        let (provider, schema) = found.map_err(|label| refused(label))?;
+        let (provider, schema) = found.map_err(&refused)?;
         let Served { provider, meta } = self.run.served(&provider, addr).await?;
         let host = |error| host_diagnostics(&error, Some(span));
         let mut problems = Vec::new();
