@@ -38,9 +38,26 @@ pub(crate) struct Into {
     screen: Arc<Screen>,
 }
 
+/// A state, a stack, a saved plan: only what an earlier command has told is written over.
+pub(crate) fn refuse_what_is_ours(path: &Path) -> std::io::Result<()> {
+    // A pipe is nobody's.
+    if !path.is_file() {
+        return Ok(());
+    }
+    let Ok(found) = std::fs::read(path) else { return Ok(()) };
+    let is_told = found.starts_with(b"{\"@")
+        || found.starts_with(b"{\n  \"diagnostics\"")
+        || found.starts_with(b"{\n  \"error_count\"");
+    if found.is_empty() || is_told {
+        return Ok(());
+    }
+    Err(std::io::Error::other("it is there, and is nothing that an earlier command has told; name another file"))
+}
+
 impl Stream {
     /// It takes the place of what was in the file.
     pub(crate) fn into_file(path: PathBuf, screen: Arc<Screen>) -> std::io::Result<Stream> {
+        refuse_what_is_ours(&path)?;
         let file = Mutex::new(Some(File::create(&path)?));
         Ok(Stream::File(Into { path, file, screen }))
     }

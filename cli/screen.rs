@@ -2,8 +2,6 @@
 //!
 //! **Invariant:** while there are such lines, nothing else writes to the terminal.
 
-#![expect(clippy::print_stderr, reason = "this is where the program speaks")]
-
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +52,7 @@ impl Screen {
 
     pub(crate) fn error_text(&self, text: &Text) {
         let lines = lines(text, self.terminal.err_has_colour);
-        self.aside(|| lines.iter().for_each(|line| eprintln!("{line}")));
+        self.aside(|| lines.iter().for_each(|line| print::aside(line)));
     }
 
     pub(crate) fn error(&self, text: &str) {

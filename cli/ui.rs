@@ -168,11 +168,12 @@ fn by_user(screen: Arc<Screen>) -> watch::Receiver<bool> {
         if let [Ok(mut interrupt), Ok(mut terminate)] = signals {
             let mut asked = async || tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} };
             asked().await;
+            // Before anything is said of it.
+            let _ = sender.send(true);
             screen.interrupted();
             screen.error(
                 "stopping: what is under way is finished and recorded; press Ctrl-C again to stop without waiting",
             );
-            let _ = sender.send(true);
             asked().await;
             screen.interrupted();
             screen.settle();

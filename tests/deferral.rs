@@ -109,3 +109,28 @@ fn what_is_put_off_keeps_what_it_refers_to() {
     run(&["apply", "-auto-approve"]).success();
     assert!(!run(&["state", "list"]).success().contains("terraform_data.old"));
 }
+
+/// What is replaced on request may be what is put off: then the request is for its round.
+#[test]
+fn a_request_waits_for_its_round() {
+    let sandbox = written();
+    let run = |args: &[&str]| sandbox.lampwright("stack", args);
+    run(&["apply", "-auto-approve"]).success();
+    let id = || run(&["state", "show", "terraform_data.node[0]"]).success();
+    let before = id();
+    run(&["apply", "-auto-approve", "-var=nodes=3", "-replace=terraform_data.node[0]"]).success();
+    assert_ne!(id(), before);
+    assert_eq!(run(&["output", "nodes"]).success().trim(), "3");
+}
+
+/// Nothing is made where it is certain that the rest cannot be.
+#[test]
+fn what_no_apply_makes_known_is_refused_at_once() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "stack/main.tf",
+        "resource \"terraform_data\" \"a\" {}\nresource \"terraform_data\" \"b\" {\n  count = timestamp() == \"\" ? 0 : 1\n}\n",
+    );
+    assert!(sandbox.lampwright("stack", &["apply", "-auto-approve"]).failure().contains("unknown count"));
+    assert_eq!(count(&sandbox), 0);
+}

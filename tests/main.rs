@@ -55,4 +55,5 @@ mod surgery;
 mod terraform;
 mod testing;
 mod tidy;
+mod unread;
 mod walk;

@@ -249,3 +249,17 @@ fn moves_keep_to_what_they_name() {
     sandbox.write("stack/main.tf", &format!("resource \"terraform_data\" \"new\" {{}}\n{root}{moved}"));
     assert!(run(APPLY).success().contains("0 added, 0 changed, 0 destroyed."));
 }
+
+/// It would be made anew where it was, and moved again the next time.
+#[test]
+fn what_moves_away_from_what_is_described_is_refused() {
+    let sandbox = Sandbox::new();
+    let stack = "resource \"terraform_data\" \"a\" {\n  for_each = toset([\"x\", \"y\"])\n}\n";
+    sandbox.write("stack/main.tf", stack);
+    sandbox.lampwright("stack", &["apply", "-auto-approve"]).success();
+    let moved = "moved {\n  from = terraform_data.a[\"y\"]\n  to   = terraform_data.a[\"z\"]\n}\n";
+    sandbox.write("stack/main.tf", &format!("{stack}{moved}"));
+    let refused = sandbox.lampwright("stack", &["plan"]).failure();
+    assert!(refused.contains("the stack still describes terraform_data.a[\"y\"]"), "{refused}");
+    assert!(refused.contains("main.tf:4:"), "{refused}");
+}

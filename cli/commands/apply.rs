@@ -149,8 +149,8 @@ async fn run_planned(
         if done != exit::SUCCESS || deferred.is_empty() {
             return Ok(done);
         }
-        // What is replaced on request has been.
-        request.replace.clear();
+        // What is replaced on request has been, but for what was put off.
+        request.replace.retain(|addr| deferred.contains_key(&addr.resource()));
         before = deferred;
     }
 }

@@ -31,10 +31,10 @@ enum Format {
 
 pub(crate) fn run(args: &GraphArgs, invocation: &Invocation) -> Outcome {
     let graph = graph(&invocation.stack()?)?;
-    print::raw(&match args.format {
+    print::whole(&match args.format {
         Format::Dot => dot(&graph),
         Format::Mermaid => mermaid(&graph),
-    });
+    })?;
     Ok(exit::SUCCESS)
 }
 

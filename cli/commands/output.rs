@@ -52,7 +52,7 @@ fn print(args: &OutputArgs, state: &State, ui: &Ui) -> anyhow::Result<u8> {
                 });
                 (name.to_string(), entry)
             });
-            print::line(&serde_json::to_string_pretty(&Json::Object(outputs.collect::<Map<_, _>>()))?);
+            print::whole(&format!("{:#}\n", Json::Object(outputs.collect::<Map<_, _>>())))?;
             return Ok(exit::SUCCESS);
         }
         if state.outputs.is_empty() {
@@ -75,11 +75,11 @@ fn print(args: &OutputArgs, state: &State, ui: &Ui) -> anyhow::Result<u8> {
         bail!("the state has no output {name:?}. {hint}");
     };
     if args.json {
-        print::line(&json::encode_plain(&output.value).to_string());
+        print::whole(&format!("{}\n", json::encode_plain(&output.value)))?;
     } else if args.raw {
         let text = value::convert::convert(&output.value, &value::Ty::String);
         match text.as_ref().map(value::Value::as_str) {
-            Ok(Some(text)) => print::raw(text),
+            Ok(Some(text)) => print::whole(text)?,
             _ => bail!("the output {name:?} is no text; use -json"),
         }
     } else {

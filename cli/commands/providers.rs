@@ -92,7 +92,7 @@ pub(crate) async fn run(args: &ProvidersArgs, invocation: &Invocation) -> Outcom
         Some(Command::Lock(args)) => lock(args, invocation).await,
         Some(Command::Mirror(args)) => mirror(args, invocation).await,
         Some(Command::Schema(_)) => {
-            print::line(&providers::schemas(&invocation.stack()?).await?.to_string());
+            print::whole(&format!("{}\n", providers::schemas(&invocation.stack()?).await?))?;
             Ok(exit::SUCCESS)
         }
     }

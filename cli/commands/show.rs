@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &ShowArgs, invocation: &Invocation) -> Outcome {
     };
     let state = at.peek(&invocation.host).await?;
     if args.json {
-        print::line(&document::state(&state).to_string());
+        print::whole(&format!("{}\n", document::state(&state)))?;
         return Ok(exit::SUCCESS);
     }
     if state.is_empty() {
@@ -120,7 +120,7 @@ fn show_plan(path: &Path, args: &ShowArgs, invocation: &Invocation) -> Outcome {
     let saved = SavedPlan::open(&invocation.host, &invocation.root, path, &[])?;
     let plan = saved.plan()?;
     if args.json {
-        print::line(&document::plan(&plan, &saved).to_string());
+        print::whole(&format!("{}\n", document::plan(&plan, &saved)))?;
     } else {
         let ui = &*invocation.ui;
         let unfold = invocation.proposal("show").argument(path.to_string_lossy());

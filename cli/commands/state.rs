@@ -142,7 +142,7 @@ pub(crate) async fn run(args: &StateArgs, invocation: &Invocation) -> Outcome {
         Command::ReplaceProvider(args) => replace_provider(args, invocation).await,
         Command::Rm(args) => rm(args, invocation).await,
         Command::Pull(args) => {
-            print::line(file::encode(&args.look.peek(invocation).await?).trim_end());
+            print::whole(&file::encode(&args.look.peek(invocation).await?))?;
             Ok(exit::SUCCESS)
         }
         Command::Push(args) => push(args, invocation).await,

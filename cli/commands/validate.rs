@@ -44,7 +44,8 @@ pub(crate) async fn run(args: &ValidateArgs, invocation: &Invocation) -> Outcome
         format!("{document:#}")
     };
     if let Some(path) = &args.json_into {
-        let written = std::fs::write(invocation.path(path), document() + "\n");
+        let path = invocation.path(path);
+        let written = json::refuse_what_is_ours(&path).and_then(|()| std::fs::write(&path, document() + "\n"));
         written.with_context(|| format!("-json-into: cannot write {}", path.display()))?;
     }
     if args.json {

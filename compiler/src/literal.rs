@@ -54,5 +54,6 @@ fn write(value: &Value, depth: usize, out: &mut String) {
 
 fn is_word(name: &str) -> bool {
     let starts = name.starts_with(|ch: char| ch.is_ascii_alphabetic() || ch == '_');
-    starts && name.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '_' || ch == '-')
+    // As the first key it would begin a `for` expression.
+    starts && name != "for" && name.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '_' || ch == '-')
 }

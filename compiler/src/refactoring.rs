@@ -87,6 +87,10 @@ pub struct Move<'p> {
 }
 
 impl Move<'_> {
+    pub fn span(&self) -> Span {
+        self.moved.span
+    }
+
     /// The address of an object behind the move, if it is one of those that move.
     pub fn of(&self, addr: &InstanceAddr) -> Option<InstanceAddr> {
         step(self.path, self.moved, addr)

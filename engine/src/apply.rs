@@ -528,6 +528,10 @@ impl Applying<'_> {
             self.store.set_outputs(kept.into_iter().chain(outputs).collect::<Vec<_>>());
         }
         let folded = self.store.fold();
+        if folded.is_ok() {
+            // What the journal could not take.
+            self.told.drain(..).for_each(|event| self.run.tell(event));
+        }
         if let Some(error) = &self.store.backup_failed {
             self.diags.push(Diagnostic::warning("there is no backup of the old state", rescue::in_full(error)));
         }

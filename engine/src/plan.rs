@@ -102,6 +102,7 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
             goal: options.goal,
             lineage: state.lineage.clone(),
             schemas: run.providers.schemas().clone(),
+            believes: options.refresh != Refresh::Everything && options.goal != Goal::Record,
             serial: state.serial,
             planned_at,
             moves,
@@ -125,6 +126,9 @@ pub async fn evaluate(run: &Run, state: &State, options: &PlanOptions) -> (Plan,
     planning.diags.extend(Diagnostics(planning.part.iter().map(|_| Part::warning()).collect()));
     planning.drive(&mut evaluation).await;
     planning.put_off(&evaluation);
+    if options.goal == Goal::Configuration {
+        planning.refuse_moves_of_what_is_described();
+    }
     if !planning.diags.has_errors() && !run.is_cancelled() && options.adopt.is_empty() {
         match options.goal {
             Goal::Configuration | Goal::Nothing => planning.orphans().await,

@@ -78,9 +78,10 @@ impl Applying<'_> {
     /// Whether everything is on the disk; then it is told. A state that cannot be written is reported and ends the run as soon as
     /// what is under way is done.
     pub(super) fn commit(&mut self, beginnings: Vec<Record>) -> bool {
-        let written = self.store.commit(beginnings);
-        self.told.drain(..).for_each(|event| self.run.tell(event));
-        let Err(error) = written else { return true };
+        let Err(error) = self.store.commit(beginnings) else {
+            self.told.drain(..).for_each(|event| self.run.tell(event));
+            return true;
+        };
         self.is_stopped = true;
         if std::mem::replace(&mut self.is_unwritable, true) {
             return false;

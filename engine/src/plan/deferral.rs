@@ -18,8 +18,21 @@ impl Planning<'_> {
         if deferred.is_empty() || self.diags.has_errors() {
             return;
         }
-        if self.plan.changes.values().all(|change| change.action == Action::NoOp) {
-            self.diags.0.extend(deferred.values().filter_map(Deferred::refusal));
+        // Only what changes makes more known; a clock, for one, never will.
+        let changes = self.plan.changes.values().filter(|change| change.action != Action::NoOp);
+        let changing: BTreeSet<ResourceAddr> = changes.map(|change| change.addr.resource()).collect();
+        let will_be_known = |resource: &ResourceAddr, needs: &BTreeSet<ResourceAddr>| {
+            deferred.contains_key(resource)
+                && needs.iter().any(|one| changing.contains(one) || deferred.contains_key(one))
+        };
+        let hopeful: BTreeSet<ResourceAddr> = evaluation
+            .resources()
+            .filter(|(resource, needs)| will_be_known(resource, needs))
+            .map(|(resource, _)| resource)
+            .collect();
+        let hopeless = deferred.iter().filter(|(resource, _)| !hopeful.contains(*resource));
+        self.diags.0.extend(hopeless.filter_map(|(_, why)| why.refusal()));
+        if self.diags.has_errors() {
             return;
         }
         let left_out = self.plan.left_out.get_or_insert_with(|| {

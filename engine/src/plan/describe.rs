@@ -81,7 +81,7 @@ fn body(block: &Block, value: &Value, depth: usize, out: &mut String) {
         .collect();
     let width = set.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     for (name, attribute, value) in set {
-        let text = match attribute.sensitive {
+        let text = match attribute.has_sensitive() {
             true => "null # sensitive: write where it comes from".to_owned(),
             false if value.is_null() => "null # required, and its provider does not tell it".to_owned(),
             false => literal::expression(&settable(attribute, value), depth),
@@ -108,7 +108,7 @@ fn body(block: &Block, value: &Value, depth: usize, out: &mut String) {
 }
 
 fn is_settable(attribute: &Attribute) -> bool {
-    (attribute.required || attribute.optional) && !attribute.write_only && !attribute.deprecated
+    (attribute.required || attribute.optional) && !attribute.write_only && (attribute.required || !attribute.deprecated)
 }
 
 fn is_nothing(value: &Value) -> bool {

@@ -172,6 +172,7 @@ fn encode_plan(plan: &Plan) -> Json {
         "goal": goal_word(plan.goal),
         "lineage": plan.lineage,
         "serial": plan.serial,
+        "believes": plan.believes,
         "planned_at": plan.planned_at.to_string(),
         "changes": changes.collect::<Vec<_>>(),
         "deposed": deposed.collect::<Vec<_>>(),
@@ -224,6 +225,7 @@ fn decode_plan(json: &Json, known: &Arc<Schemas>) -> Option<Plan> {
         lineage: json["lineage"].as_str()?.to_owned(),
         serial: json["serial"].as_u64()?,
         schemas: known.clone(),
+        believes: json["believes"].as_bool()?,
         planned_at: json["planned_at"].as_str()?.parse().ok()?,
         ..Plan::default()
     };

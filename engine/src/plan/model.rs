@@ -42,6 +42,8 @@ pub struct Plan {
     pub serial: u64,
     /// What `plantimestamp` gives, here and when it is applied.
     pub planned_at: Timestamp,
+    /// Not everything was looked at.
+    pub believes: bool,
     /// What the providers say that objects have.
     pub schemas: Arc<Schemas>,
 }
@@ -187,7 +189,8 @@ impl Plan {
 
 impl Change {
     pub fn has_drifted(&self) -> bool {
-        self.addr.mode == Mode::Managed && !self.recorded.is_null() && self.recorded != self.before
+        let is_known = self.addr.mode == Mode::Managed && self.adopted.is_none() && !self.recorded.is_null();
+        is_known && self.recorded != self.before
     }
 
     /// What our own provider tells beyond values.

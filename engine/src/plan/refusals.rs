@@ -33,12 +33,31 @@ impl Planning<'_> {
         }
     }
 
+    /// An object that moves away from where the configuration has one: it would be made anew, and moved again the next time.
+    pub(super) fn refuse_moves_of_what_is_described(&mut self) {
+        let program = self.run.program.clone();
+        for (to, from) in self.plan.moves.iter().filter(|(_, from)| self.seen.contains(from)) {
+            let label = format!("the stack still describes {from}, which is to become {to}");
+            let moves = program.moves().unwrap_or_default();
+            let block = moves.iter().find_map(|one| one.of(from).map(|_| one.span()));
+            let diagnostic = Diagnostic::error("what has moved is still there", label).at_opt(block);
+            self.diags.push(diagnostic.note("take its block or key away, or the `moved` block"));
+        }
+    }
+
     /// Whoever misspells an address would wait for a replacement in vain.
     pub(super) fn refuse_unknown_replacements(&mut self) {
         let is_planned =
             |addr: &InstanceAddr| self.plan.changes.get(addr).is_some_and(|change| !change.after.is_null());
-        let unknown: Vec<String> =
-            self.options.replace.iter().filter(|addr| !is_planned(addr)).map(ToString::to_string).collect();
+        // It is for the plan that has what is put off.
+        let is_put_off = |addr: &InstanceAddr| self.plan.deferred.contains_key(&addr.resource());
+        let unknown: Vec<String> = self
+            .options
+            .replace
+            .iter()
+            .filter(|addr| !is_planned(addr) && !is_put_off(addr))
+            .map(ToString::to_string)
+            .collect();
         if unknown.is_empty() || self.diags.has_errors() {
             return;
         }

@@ -73,6 +73,11 @@ pub fn show(plan: &Plan, stack: &str, options: &ShowOptions) -> Text {
         out.push(Style::Plain, "No changes. The state says what there is.\n");
     } else if plan.goal == Goal::Record {
         out.push(Style::Plain, "This plan only records that in the state: nothing that exists is changed.\n");
+    } else if plan.is_empty() && plan.believes {
+        out.push(
+            Style::Plain,
+            "No changes. What the state says matches the configuration; what there is was not looked at.\n",
+        );
     } else if plan.is_empty() {
         out.push(Style::Plain, "No changes. What there is matches the configuration.\n");
     } else {
