@@ -77,7 +77,7 @@ fn body(block: &Block, value: &Value, depth: usize, out: &mut String) {
         // Providers of the old make call everybody's `id` settable.
         .filter(|(name, attribute)| is_settable(attribute) && !(depth == 1 && &***name == "id"))
         .filter_map(|(name, attribute)| Some((name, attribute, value.get(name)?)))
-        .filter(|(_, attribute, value)| attribute.required || !is_nothing(value))
+        .filter(|(_, attribute, value)| attribute.required || !value.is_null())
         .collect();
     let width = set.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     for (name, attribute, value) in set {
@@ -111,10 +111,6 @@ fn is_settable(attribute: &Attribute) -> bool {
     (attribute.required || attribute.optional) && !attribute.write_only && (attribute.required || !attribute.deprecated)
 }
 
-fn is_nothing(value: &Value) -> bool {
-    value.is_null()
-}
-
 /// Without what only the provider sets.
 fn settable(attribute: &Attribute, value: &Value) -> Value {
     let AttributeTy::Nested { attributes, .. } = &attribute.ty else { return value.clone() };
@@ -122,7 +118,7 @@ fn settable(attribute: &Attribute, value: &Value) -> Value {
         let entries = value.as_entries().into_iter().flatten();
         let kept = entries.filter_map(|(name, value)| {
             let attribute = attributes.get(name).filter(|attribute| is_settable(attribute))?;
-            (!is_nothing(value)).then(|| (name.clone(), settable(attribute, value)))
+            (!value.is_null()).then(|| (name.clone(), settable(attribute, value)))
         });
         Value::object(kept.collect::<Vec<_>>())
     };
